@@ -1,0 +1,90 @@
+"""The command `radiogenesis`: finds the verb, imports only that verb, and turns user errors into one line.
+
+The table below is all that `radiogenesis --help` needs, so that it answers at once; each verb's module
+has a `main(arguments: list[str]) -> None` and makes its heavy imports when it is called.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+from radiogenesis.errors import RadiogenesisError
+
+VERBS = {
+    "demo": "everything below, on a phantom cohort, in minutes on a laptop CPU",
+    "cohort build": "RAW COHORT: folders of DICOM or NIfTI, and an expression table -> cohort",
+    "cohort phantom": "COHORT: a cohort whose gene-image map is known, because it was planted",
+    "cohort plant": "CT_FOLDER TABLE COHORT: lesions planted into real lungs, driven by real expression",
+    "cohort describe": "COHORT: what is in it, who is not and why, and whether it is intact",
+    "train": "METHOD COHORT RUN: fit a method (alignment, fusion-gan) to a cohort",
+    "synthesize": "RUN OUT: draw lesions from genes: PNG, NPZ, NIfTI, DICOM with SEG",
+    "evaluate": "RUN... OUT: fidelity, control and retrieval, beside their ceilings and nulls",
+    "report": "OUT: one HTML file that opens offline",
+}
+
+
+def usage() -> str:
+    """The text of `radiogenesis --help`."""
+    width = max(map(len, VERBS))
+    lines = [f"  {verb:<{width}}  {what}" for verb, what in VERBS.items()]
+    return "\n".join(
+        [
+            "usage: radiogenesis VERB ...",
+            "",
+            "Which genes show in a scan, and how would this tumour look if they changed?",
+            "",
+            "verbs, in the order you meet them:",
+            *lines,
+            "",
+            "`radiogenesis VERB --help` shows every setting with its default, unit and source.",
+            "Research use only: no clinical claim is made.",
+        ]
+    )
+
+
+def find_verb(arguments: Sequence[str]) -> tuple[str, list[str]] | None:
+    """The verb at the head of the arguments and what follows it, or None where no verb is named."""
+    for words in (2, 1):
+        verb = " ".join(arguments[:words])
+        if len(arguments) >= words and verb in VERBS:
+            return verb, list(arguments[words:])
+    return None
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb. Returns the exit code: 0 done, 2 an error the user can mend, 130 interrupted."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0] in ("-h", "--help"):
+        print(usage())
+        return 0
+    if words[0] == "--version":
+        from radiogenesis import __version__
+
+        print(f"radiogenesis {__version__}")
+        return 0
+    found = find_verb(words)
+    if found is None:
+        group = [verb for verb in VERBS if verb.startswith(words[0] + " ")]
+        known = ", ".join(group or VERBS)
+        if group and (len(words) == 1 or words[1] in ("-h", "--help")):
+            print("\n".join(f"  {verb}  {VERBS[verb]}" for verb in group))
+            return 0
+        print(f"radiogenesis: there is no verb {' '.join(words[:2])!r}; choose from: {known}", file=sys.stderr)
+        return 2
+    verb, rest = found
+    module = importlib.import_module("radiogenesis.cli." + verb.replace(" ", "_"))
+    try:
+        module.main(rest)
+    except RadiogenesisError as error:
+        print(f"radiogenesis {verb}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"radiogenesis {verb}: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Reads what a hospital or an archive gives, and writes one cohort."""

@@ -1,0 +1,81 @@
+"""The noun `Scan`: one CT volume in HU, where it lies in the patient, and what is outlined on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from radiogenesis.errors import ScanError
+
+AIR_HU = -1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Acquisition:
+    """How a scan was made: what a batch effect may hide in. Unknown text is "", unknown numbers are nan."""
+
+    manufacturer: str = ""
+    model: str = ""
+    kernel: str = ""
+    slice_thickness_mm: float = float("nan")
+    kvp: float = float("nan")
+    study_date: str = ""
+    series_uid: str = ""
+    frame_of_reference_uid: str = ""
+    chosen_because: str = ""
+    """The rule by which this series was chosen among several, in words; "" where there was only one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scan:
+    """One CT volume.
+
+    Attributes:
+        patient: patient identifier.
+        hu: (Z, Y, X) int16, Hounsfield units; z ascends along the slice normal, voxels outside the scan circle are air.
+        affine: (4, 4) float64, maps array index (z, y, x, 1) to patient coordinates (x, y, z, 1) in mm, LPS as in DICOM.
+        masks: name -> (Z, Y, X) bool; the tumour is under the name that `tumour` gives.
+        tumour: name of the tumour's mask in `masks`, or None where nothing is outlined.
+        acquisition: scanner, kernel, slice thickness, identifiers.
+    """
+
+    patient: str
+    hu: NDArray[np.int16]
+    affine: NDArray[np.float64]
+    masks: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
+    tumour: str | None = None
+    acquisition: Acquisition = field(default_factory=Acquisition)
+
+    def __post_init__(self) -> None:
+        if self.hu.ndim != 3 or self.affine.shape != (4, 4):
+            raise ScanError(f"scan of {self.patient}: hu {self.hu.shape} must be 3-D, affine {self.affine.shape} (4, 4)")
+        for name, mask in self.masks.items():
+            if mask.shape != self.hu.shape or mask.dtype != np.bool_:
+                raise ScanError(f"scan of {self.patient}: mask {name!r} is {mask.dtype} {mask.shape}, not bool {self.hu.shape}")
+        if self.tumour is not None and self.tumour not in self.masks:
+            raise ScanError(f"scan of {self.patient}: no mask {self.tumour!r} among {sorted(self.masks)}")
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """Distance between voxel centres in mm along (z, y, x)."""
+        dz, dy, dx = np.linalg.norm(self.affine[:3, :3], axis=0)
+        return float(dz), float(dy), float(dx)
+
+    @property
+    def tumour_mask(self) -> NDArray[np.bool_]:
+        """(Z, Y, X) bool; all False where nothing is outlined."""
+        return np.zeros(self.hu.shape, bool) if self.tumour is None else self.masks[self.tumour]
+
+    def volume_ml(self, name: str) -> float:
+        """Volume of a mask in millilitres: voxels counted, times the voxel's volume."""
+        return float(self.masks[name].sum() * np.prod(self.spacing_mm) / 1000)
+
+    def to_patient(self, index_zyx: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Array indices (..., 3) as (z, y, x) -> patient coordinates (..., 3) as (x, y, z) in mm."""
+        return index_zyx @ self.affine[:3, :3].T + self.affine[:3, 3]
+
+    def with_mask(self, name: str, mask: NDArray[np.bool_], *, tumour: bool = False) -> Scan:
+        """The same scan with one more mask, which is the tumour's if `tumour`."""
+        return replace(self, masks={**self.masks, name: mask}, tumour=name if tumour else self.tumour)

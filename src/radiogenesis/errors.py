@@ -1,0 +1,68 @@
+"""Every error a user can cause. The command line prints it as one line and exits with 2.
+
+    RadiogenesisError
+    ├── InputError           something the user gave cannot be used
+    │   ├── ScanError        a CT series, an outline, a NIfTI pair
+    │   ├── ExpressionError  an expression table
+    │   ├── AnnotationError  AIM annotations, the clinical table
+    │   └── CohortError      a cohort on disk: missing, damaged, foreign, or lacking what a verb needs
+    ├── SettingError         a setting outside its range, or settings that exclude each other
+    └── RunError             a run folder: missing, damaged, of another cohort, already there
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class RadiogenesisError(Exception):
+    """One line that names the file, what is wrong with which value, and the remedy.
+
+    Args:
+        problem: what is wrong, with the value that is wrong.
+        path: the file or folder it is about.
+        remedy: what the user can do about it.
+    """
+
+    def __init__(self, problem: str, *, path: str | Path | None = None, remedy: str | None = None) -> None:
+        self.problem, self.path, self.remedy = problem, path, remedy
+        line = f"{path}: {problem}" if path is not None else problem
+        super().__init__(f"{line}; {remedy}" if remedy else line)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Keyword-only arguments do not survive the default pickling, and Dask sends errors between processes.
+        return (_rebuild, (type(self), self.problem, self.path, self.remedy))
+
+
+def _rebuild(
+    kind: type[RadiogenesisError], problem: str, path: str | Path | None, remedy: str | None
+) -> RadiogenesisError:
+    return kind(problem, path=path, remedy=remedy)
+
+
+class InputError(RadiogenesisError):
+    """Something the user gave cannot be used."""
+
+
+class ScanError(InputError):
+    """A CT series, an outline or a NIfTI pair cannot be used."""
+
+
+class ExpressionError(InputError):
+    """An expression table cannot be used."""
+
+
+class AnnotationError(InputError):
+    """An annotation or clinical table cannot be used."""
+
+
+class CohortError(InputError):
+    """A cohort on disk is missing, damaged, foreign, or lacks what a verb needs."""
+
+
+class SettingError(RadiogenesisError):
+    """A setting is outside its range, or settings exclude each other."""
+
+
+class RunError(RadiogenesisError):
+    """A run folder is missing, damaged, of another cohort, or already there."""

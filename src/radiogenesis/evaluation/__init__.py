@@ -1,0 +1,1 @@
+"""Fidelity, control and retrieval, each beside its ceiling and its null."""

@@ -1,0 +1,1 @@
+"""Torch modules only: shapes in, shapes out; no training, no files."""

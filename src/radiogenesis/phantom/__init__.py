@@ -1,0 +1,1 @@
+"""Cohorts whose gene-image map is known, because we planted it."""

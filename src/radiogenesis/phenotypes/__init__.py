@@ -1,0 +1,1 @@
+"""What a lesion looks like, in numbers."""

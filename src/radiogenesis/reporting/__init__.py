@@ -1,0 +1,1 @@
+"""Figures and the HTML report; takes tables and pictures, knows no method."""

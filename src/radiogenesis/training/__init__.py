@@ -1,0 +1,1 @@
+"""Fits any method to any cohort: run folders, checkpoints, resume."""
