@@ -1,0 +1,323 @@
+"""Slices of 60 mm: the nodule's, which are what a method learns from, and the healthy lung's, onto which it draws.
+
+Xu et al. 2020, section 2: a 60 x 60 x 60 mm volume around each tumour, whose axial slices with tumour are the samples;
+backgrounds from volumes around points drawn at random 5 to 25 mm inside the boundary of lung minus tumour.
+
+The scan's own planes are kept along z; within a plane the 60 mm square is resampled to `pixels` x `pixels`. Both
+images and masks are separable weighted sums, so a stack of slices is two small matrix products.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from radiogenesis.cohort.scan import AIR_HU, Scan
+from radiogenesis.errors import ScanError
+
+Weights = Callable[[float, float, int], tuple[NDArray[np.float64], NDArray[np.intp]]]
+
+# So many candidates are looked at one by one before the distance of every voxel is worth computing.
+CANDIDATES = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingSettings:
+    """What is cut out of a scan, and how finely."""
+
+    pixels: int = 64
+    """Pixels per side of an image (the paper does not say; 128 for its preset)."""
+    field_of_view_mm: float = 60.0
+    """Side of the square and of the volume it is cut from, in mm (Xu et al. 2020: 60)."""
+    boundary_mm: tuple[float, float] = (5.0, 25.0)
+    """Least and greatest distance of a background's centre from the boundary of lung minus tumour, in mm
+    (Xu et al. 2020: 5 to 25)."""
+    background_centers: int = 1
+    """Background volumes drawn in each scan (the paper does not say)."""
+    slices_per_center: int = 20
+    """Random slices of each background volume (Xu et al. 2020: 20); one comes twice only where a volume has fewer."""
+    min_area_mm2: float = 10.0
+    """Slices with less tumour than this in the image, in square mm, are left out; 0 keeps every slice in which
+    some pixel is more than half tumour (the paper does not say)."""
+    seed: int = 0
+    """Seed of the drawn centres and slices; each patient has a stream of its own."""
+
+    def __post_init__(self) -> None:
+        low, high = self.boundary_mm
+        if self.pixels < 8:
+            raise ValueError(f"pixels {self.pixels}: at least 8")
+        if not self.field_of_view_mm > 0:
+            raise ValueError(f"field_of_view_mm {self.field_of_view_mm}: above 0")
+        if not 0 <= low < high:
+            raise ValueError(f"boundary_mm {self.boundary_mm}: two distances, the smaller first, not below 0")
+        if self.background_centers < 0 or self.slices_per_center < 1:
+            raise ValueError(
+                f"background_centers {self.background_centers} must be 0 or more, "
+                f"slices_per_center {self.slices_per_center} 1 or more"
+            )
+        if not self.min_area_mm2 >= 0:
+            raise ValueError(f"min_area_mm2 {self.min_area_mm2}: not below 0")
+        if self.seed < 0:
+            raise ValueError(f"seed {self.seed}: not below 0")
+
+    @property
+    def pixel_mm(self) -> float:
+        """Side of a pixel in mm."""
+        return self.field_of_view_mm / self.pixels
+
+
+@dataclass(frozen=True)
+class NoduleSlices:
+    """The axial slices of one tumour.
+
+    Attributes:
+        image: (N, P, P) int16, HU.
+        mask: (N, P, P) bool, pixels that are more than half tumour.
+        offset_mm: (N,) float32, distance of the slice from the tumour's centre along the slice normal.
+        center_mm: (3,) float64, the tumour's centroid (x, y, z) in patient coordinates (LPS).
+    """
+
+    image: NDArray[np.int16]
+    mask: NDArray[np.bool_]
+    offset_mm: NDArray[np.float32]
+    center_mm: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Backgrounds:
+    """Axial slices of healthy lung.
+
+    Attributes:
+        image: (M, P, P) int16, HU.
+        center_mm: (M, 3) float64, centre of the volume the slice was drawn from, (x, y, z) in LPS.
+        boundary_mm: (M,) float32, distance of that centre from the boundary of lung minus tumour.
+    """
+
+    image: NDArray[np.int16]
+    center_mm: NDArray[np.float64]
+    boundary_mm: NDArray[np.float32]
+
+
+def nodule_slices(scan: Scan, settings: SamplingSettings) -> NoduleSlices:
+    """The axial slices that contain tumour, in the volume centred on the tumour's centroid (Xu et al. 2020).
+
+    Raises:
+        ScanError: nothing is outlined, or no slice shows enough of it.
+    """
+    tumour = scan.tumour_mask
+    planes, rows, columns = (np.flatnonzero(tumour.any(axis)) for axis in ((1, 2), (0, 2), (0, 1)))
+    if not len(planes):
+        raise ScanError(
+            f"scan of {scan.patient}: no voxel is outlined as tumour", remedy="check the ROI or segment setting"
+        )
+    box = tuple(slice(int(found[0]), int(found[-1]) + 1) for found in (planes, rows, columns))
+    voxels = np.argwhere(tumour[box]) + [edge.start for edge in box]
+    center = voxels.mean(axis=0)
+
+    dz = scan.spacing_mm[0]
+    planes = planes[np.abs(planes - center[0]) * dz <= settings.field_of_view_mm / 2]
+    share = _squares(tumour, planes, center, scan.spacing_mm, settings, _area_weights, outside=0)
+    mask = share > 0.5
+    area_mm2 = share.sum(axis=(1, 2)) * settings.pixel_mm**2
+    kept = mask.any(axis=(1, 2)) & (area_mm2 >= settings.min_area_mm2)
+    if not kept.any():
+        raise ScanError(
+            f"scan of {scan.patient}: none of the {len(planes)} slices shows {settings.min_area_mm2:g} mm2 of tumour, "
+            f"the largest {area_mm2.max(initial=0):.1f} mm2",
+            remedy="lower min_area_mm2 or leave the patient out",
+        )
+    planes = planes[kept]
+    return NoduleSlices(
+        image=_images(scan, planes, center, settings),
+        mask=mask[kept],
+        offset_mm=((planes - center[0]) * dz).astype(np.float32),
+        center_mm=scan.to_patient(center),
+    )
+
+
+def background_slices(
+    scan: Scan, lungs: NDArray[np.bool_], settings: SamplingSettings, rng: np.random.Generator
+) -> Backgrounds:
+    """Random slices of volumes around points of healthy lung (Xu et al. 2020).
+
+    A centre is drawn uniformly among the voxels that lie `boundary_mm` inside the boundary of lung minus tumour.
+    The end of the stack is no boundary: a lung that the scan cuts off goes on. Planes beyond it cannot be drawn.
+
+    Args:
+        scan: the scan.
+        lungs: (Z, Y, X) bool, both lungs, tumour included or not.
+        settings: sizes and distances.
+        rng: draws the centres and the slices.
+
+    Raises:
+        ScanError: no voxel lies at such a distance.
+    """
+    healthy = lungs & ~scan.tumour_mask
+    centers, boundary = draw_centers(healthy, scan.spacing_mm, settings.boundary_mm, settings.background_centers, rng)
+    if len(centers) < settings.background_centers:
+        low, high = settings.boundary_mm
+        raise ScanError(
+            f"scan of {scan.patient}: no voxel of lung minus tumour lies {low:g} to {high:g} mm inside its boundary "
+            f"({healthy.sum() * np.prod(scan.spacing_mm) / 1000:.0f} ml of lung were found)",
+            remedy="check that it is a chest CT in HU, or widen boundary_mm",
+        )
+    n = settings.slices_per_center
+    images = [_images(scan, _random_planes(scan, center[0], settings, rng), center, settings) for center in centers]
+    size = settings.pixels
+    return Backgrounds(
+        image=np.concatenate(images) if images else np.empty((0, size, size), np.int16),
+        center_mm=np.repeat(scan.to_patient(centers.astype(float)), n, axis=0),
+        boundary_mm=np.repeat(boundary, n).astype(np.float32),
+    )
+
+
+def draw_centers(
+    mask: NDArray[np.bool_],
+    spacing_mm: tuple[float, float, float],
+    boundary_mm: tuple[float, float],
+    count: int,
+    rng: np.random.Generator,
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Voxels drawn uniformly among those whose distance transform lies within `boundary_mm`.
+
+    The Euclidean distance transform of a whole chest takes seconds, its value at one voxel a fraction of a millisecond.
+    So voxels of the mask are drawn and those at another distance rejected, which gives the same distribution.
+
+    Returns:
+        indices (count, 3) as (z, y, x) and their distances in mm (count,); both empty where there is no such voxel.
+    """
+    inside = np.flatnonzero(mask)
+    ball = _BoundaryDistance(mask, spacing_mm, boundary_mm[1])
+    chosen: list[tuple[int, ...]] = []
+    distances: list[float] = []
+    if not len(inside):
+        return np.empty((0, 3), dtype=np.intp), np.empty(0)
+    for flat in inside[rng.integers(0, len(inside), CANDIDATES * count)]:
+        index = tuple(int(i) for i in np.unravel_index(flat, mask.shape))
+        distance = ball.at(index)
+        if boundary_mm[0] <= distance <= boundary_mm[1]:
+            chosen.append(index)
+            distances.append(distance)
+            if len(chosen) == count:
+                break
+    if len(chosen) < count:
+        return _draw_among_all(mask, spacing_mm, boundary_mm, count, rng)
+    return np.array(chosen, dtype=np.intp).reshape(-1, 3), np.array(distances)
+
+
+def _draw_among_all(
+    mask: NDArray[np.bool_],
+    spacing_mm: tuple[float, float, float],
+    boundary_mm: tuple[float, float],
+    count: int,
+    rng: np.random.Generator,
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """`draw_centers` where such voxels are rare: the distance transform of all of them."""
+    from scipy.ndimage import distance_transform_edt
+
+    distance = distance_transform_edt(mask, sampling=spacing_mm)
+    found = np.argwhere((distance >= boundary_mm[0]) & (distance <= boundary_mm[1]) & mask)
+    if not len(found) or mask.all():
+        return np.empty((0, 3), dtype=np.intp), np.empty(0)
+    chosen = found[rng.integers(0, len(found), count)]
+    return chosen, distance[tuple(chosen.T)]
+
+
+class _BoundaryDistance:
+    """The Euclidean distance transform of a mask in mm at single voxels, as far as `limit_mm`; inf beyond."""
+
+    def __init__(self, mask: NDArray[np.bool_], spacing_mm: tuple[float, float, float], limit_mm: float) -> None:
+        self.mask = mask
+        self.reach = [int(np.ceil(limit_mm / step)) for step in spacing_mm]
+        axes = [np.arange(-reach, reach + 1) * step for reach, step in zip(self.reach, spacing_mm, strict=True)]
+        z, y, x = np.meshgrid(*axes, indexing="ij", sparse=True)
+        self.distance = np.sqrt(z**2 + y**2 + x**2)  # from the middle of the box
+
+    def at(self, index: tuple[int, ...]) -> float:
+        """Distance from the voxel to the nearest voxel outside the mask; voxels outside the array do not count."""
+        low = [max(i - reach, 0) for i, reach in zip(index, self.reach, strict=True)]
+        high = [min(i + reach + 1, n) for i, reach, n in zip(index, self.reach, self.mask.shape, strict=True)]
+        box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+        ball = tuple(
+            slice(a - i + reach, b - i + reach) for a, b, i, reach in zip(low, high, index, self.reach, strict=True)
+        )
+        return float(np.min(self.distance[ball], where=~self.mask[box], initial=np.inf))
+
+
+def _random_planes(
+    scan: Scan, center_z: float, settings: SamplingSettings, rng: np.random.Generator
+) -> NDArray[np.intp]:
+    """`slices_per_center` planes of the volume around `center_z`, in ascending order."""
+    every = np.arange(scan.hu.shape[0])
+    planes = every[np.abs(every - center_z) * scan.spacing_mm[0] <= settings.field_of_view_mm / 2]
+    n = settings.slices_per_center
+    return np.sort(rng.choice(planes, n, replace=len(planes) < n))
+
+
+def _images(
+    scan: Scan, planes: NDArray[np.intp], center: NDArray[np.float64], settings: SamplingSettings
+) -> NDArray[np.int16]:
+    """HU of the squares around `center` in the given planes, (len(planes), P, P); outside the scan is air."""
+    values = _squares(scan.hu, planes, center, scan.spacing_mm, settings, _linear_weights, outside=AIR_HU)
+    return np.rint(values).astype(np.int16)
+
+
+def _squares(
+    volume: NDArray[np.generic],
+    planes: NDArray[np.intp],
+    center: NDArray[np.float64],
+    spacing_mm: tuple[float, float, float],
+    settings: SamplingSettings,
+    weights: Weights,
+    outside: float,
+) -> NDArray[np.float64]:
+    """The square around `center` (z, y, x) in each plane, resampled along rows and columns: (len(planes), P, P)."""
+    from_rows, rows = weights(center[1], settings.pixel_mm / spacing_mm[1], settings.pixels)
+    from_columns, columns = weights(center[2], settings.pixel_mm / spacing_mm[2], settings.pixels)
+    cut = np.full((len(planes), len(rows), len(columns)), outside, dtype=np.float64)
+    row_inside = (rows >= 0) & (rows < volume.shape[1])
+    column_inside = (columns >= 0) & (columns < volume.shape[2])
+    cut[np.ix_(np.arange(len(planes)), row_inside, column_inside)] = volume[
+        np.ix_(planes, rows[row_inside], columns[column_inside])
+    ]
+    return from_rows @ cut @ from_columns.T  # (N, P, P)
+
+
+def _pixel_centers(center: float, step: float, pixels: int) -> NDArray[np.float64]:
+    """Positions of the pixels' centres in voxels, `step` voxels apart, symmetric about `center`."""
+    return center + (np.arange(pixels) - (pixels - 1) / 2) * step
+
+
+def _linear_weights(center: float, step: float, pixels: int) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """Weights (pixels, voxels) of linear interpolation along one axis, and the voxels' indices.
+
+    Where a pixel is larger than a voxel (step > 1) the interpolated line is averaged over a window, so that details
+    smaller than a pixel do not alias: hat * window has the variance of the hat of one pixel, 1/6 + window^2/12 =
+    step^2/6. A ramp stays the same ramp at any step.
+    """
+    positions = _pixel_centers(center, step, pixels)
+    window = np.sqrt(2 * max(step**2 - 1, 0))
+    voxels = np.arange(np.floor(positions[0] - window / 2) - 1, np.ceil(positions[-1] + window / 2) + 2)
+    to_voxel = positions[:, None] - voxels
+    if window < 1e-6:
+        return np.clip(1 - np.abs(to_voxel), 0, None), voxels.astype(np.intp)
+    weights = (_hat_integral(to_voxel + window / 2) - _hat_integral(to_voxel - window / 2)) / window
+    return weights, voxels.astype(np.intp)
+
+
+def _hat_integral(t: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Integral of max(0, 1 - |u|) from minus infinity to t."""
+    u: NDArray[np.float64] = np.clip(t, -1, 1)
+    return 0.5 + u - u * np.abs(u) / 2
+
+
+def _area_weights(center: float, step: float, pixels: int) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """Share of each pixel that each voxel covers along one axis, (pixels, voxels), and the voxels' indices."""
+    positions = _pixel_centers(center, step, pixels)
+    voxels = np.arange(np.floor(positions[0] - step / 2) - 1, np.ceil(positions[-1] + step / 2) + 2)
+    right = np.minimum(positions[:, None] + step / 2, voxels + 0.5)
+    left = np.maximum(positions[:, None] - step / 2, voxels - 0.5)
+    return np.clip(right - left, 0, None) / step, voxels.astype(np.intp)
