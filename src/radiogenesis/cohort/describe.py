@@ -1,0 +1,119 @@
+"""What `cohort describe` prints: plain text, complete sentences where a number needs one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from radiogenesis.cohort.elements import expression_values
+
+if TYPE_CHECKING:
+    from radiogenesis.cohort.store import Cohort
+
+_SHOWN = 6  # patients named per reason
+
+
+def describe(cohort: Cohort) -> str:
+    """The whole description."""
+    sections = [_heading(cohort), _images(cohort), _expression(cohort), _tables(cohort), _audit(cohort), _made(cohort)]
+    return "\n\n".join("\n".join(section) for section in sections if section)
+
+
+def _heading(cohort: Cohort) -> list[str]:
+    patients = cohort.patients
+    trainable = int(((patients["n_slices"] > 0) & patients["has_expression"]).sum())
+    return [
+        f"Cohort {cohort.path}",
+        f"  digest       {cohort.digest}",
+        f"  patients     {len(patients)} with images; {trainable} have nodule slices and expression",
+    ]
+
+
+def _images(cohort: Cohort) -> list[str]:
+    patients = cohort.patients
+    nodules, backgrounds = patients[patients["n_slices"] > 0], patients[patients["n_backgrounds"] > 0]
+    lines = [
+        f"Images of {cohort.pixels} x {cohort.pixels} pixels, {cohort.field_of_view_mm:g} mm"
+        f" ({cohort.pixel_mm:.3g} mm per pixel)",
+        f"  slices       {nodules['n_slices'].sum()} from {len(nodules)} patients{_spread(nodules['n_slices'])}",
+        f"  backgrounds  {backgrounds['n_backgrounds'].sum()} from {len(backgrounds)} patients",
+    ]
+    volumes = patients["tumour_volume_ml"].dropna()
+    if len(volumes):
+        lines.append(f"  tumours      median {volumes.median():.3g} ml ({volumes.min():.3g} to {volumes.max():.3g})")
+    for label, column, unit in (
+        ("scanners", "manufacturer", ""),
+        ("kernels", "kernel", ""),
+        ("thickness", "slice_thickness_mm", " mm"),
+    ):
+        lines.append(f"  {label:<12} {_counts(patients[column], unit)}")
+    return lines
+
+
+def _expression(cohort: Cohort) -> list[str]:
+    expression = cohort.expression
+    if expression.n_obs == 0:
+        return ["Expression: none"]
+    values = expression_values(expression)
+    missing = np.isnan(values)
+    return [
+        f"Expression of {expression.n_vars} genes in {expression.n_obs} patients, raw values",
+        f"  missing      {missing.sum()} values; {(~missing.any(axis=0)).sum()} genes have none missing",
+        f"  range        {np.nanmin(values):.4g} to {np.nanmax(values):.4g}",
+    ]
+
+
+def _tables(cohort: Cohort) -> list[str]:
+    lines = []
+    for name, frame in (("annotations", cohort.annotations), ("clinical", cohort.clinical)):
+        if frame is not None:
+            lines.append(f"  {name:<12} {len(frame)} patients x {frame.shape[1]} columns")
+    if cohort.truth is not None:
+        truth = cohort.truth
+        lines.append(f"  truth        planted: {', '.join(truth.factors.columns)}; {len(truth.gene_effects)} effects")
+    return ["Tables", *lines] if lines else []
+
+
+def _audit(cohort: Cohort) -> list[str]:
+    lines = ["Everybody who was found"]
+    for status in ("in", "background only", "out"):
+        rows = cohort.audit[cohort.audit["status"] == status]
+        if rows.empty:
+            continue
+        lines.append(f"  {status}: {len(rows)}")
+        groups = rows.groupby("reason")["patient"].apply(list)
+        for reason, patients in sorted(groups.items(), key=lambda item: (-len(item[1]), str(item[0]))):
+            lines.append(f"    {len(patients):>4}  {reason or 'images and expression'}: {_names(patients)}")
+    return lines
+
+
+def _made(cohort: Cohort) -> list[str]:
+    made = cohort.provenance
+    by = f"radiogenesis {made.get('radiogenesis')} on Python {made.get('python')}, {made.get('created')}"
+    settings = [f"  {name:<12} {_settings(values)}" for name, values in cohort.settings.items()]
+    return [f"Made by {by}", *settings]
+
+
+def _settings(values: object) -> str:
+    if not isinstance(values, dict):
+        return str(values)
+    return ", ".join(f"{name} {value}" for name, value in values.items())
+
+
+def _spread(counts: pd.Series[int]) -> str:
+    return f", {counts.median():g} each ({counts.min()} to {counts.max()})" if len(counts) else ""
+
+
+def _counts(column: pd.Series[Any], unit: str) -> str:
+    counts = column.where(column.notna() & (column != ""), "unknown").value_counts()
+    shown = [f"{value}{unit if value != 'unknown' else ''} ({count})" for value, count in counts.items()]
+    return ", ".join(shown[:_SHOWN]) + (f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else "")
+
+
+def _names(patients: Iterable[str]) -> str:
+    names = sorted(patients)
+    rest = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")

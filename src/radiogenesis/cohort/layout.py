@@ -1,0 +1,115 @@
+"""How a cohort lies on disk: its arrays, how they grow, and what is said when they cannot be read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.codecs import BloscCodec
+
+from radiogenesis import __version__
+from radiogenesis.cohort import digest as content
+from radiogenesis.errors import CohortError
+
+SCHEMA_VERSION = 1
+FORMAT = "radiogenesis cohort"
+DAMAGED = "the cohort is damaged: copy it again from where it came, or build it again"
+
+_CHUNK = 32  # images per chunk: 256 KiB of int16 at 64 x 64
+
+
+def arrays(pixels: int) -> dict[str, tuple[Any, tuple[int, ...]]]:
+    """The arrays of a store: dtype and the shape behind the first axis."""
+    square = (pixels, pixels)
+    return {
+        "slices/image": (np.int16, square),
+        "slices/mask": (np.bool_, square),
+        "slices/patient": (np.int32, ()),
+        "slices/offset_mm": (np.float32, ()),
+        "backgrounds/image": (np.int16, square),
+        "backgrounds/patient": (np.int32, ()),
+        "backgrounds/center_mm": (np.float64, (3,)),
+        "backgrounds/boundary_mm": (np.float32, ()),
+    }
+
+
+def blocks(array: zarr.Array[Any], rows: int = 256) -> Iterator[NDArray[Any]]:
+    for start in range(0, array.shape[0], rows):
+        yield np.asarray(array[start : start + rows])
+
+
+def facts(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """What the digest covers beside the parts: without the field of view the pixels have no size."""
+    return {name: attributes[name] for name in ("schema_version", "pixels", "field_of_view_mm")}
+
+
+def open_group(path: Path) -> tuple[zarr.Group, dict[str, Any]]:
+    """The store's group and attributes, or a CohortError that says why there are none."""
+    if not path.is_dir():
+        what = "is a file, not a cohort" if path.exists() else "does not exist"
+        raise CohortError(what, path=path, remedy="give the folder that `cohort build` or `cohort phantom` wrote")
+    foreign = "give the folder that `cohort build` or `cohort phantom` wrote"
+    if not (path / "zarr.json").is_file():
+        raise CohortError("is not a cohort (it has no zarr.json)", path=path, remedy=foreign)
+    with Reading(path, "zarr.json"):
+        group = zarr.open_group(path, mode="r", zarr_format=3)
+        attributes = dict(group.attrs)
+    if attributes.get("format") != FORMAT:
+        raise CohortError("is a Zarr store of something else, not a cohort", path=path, remedy=foreign)
+    version = attributes.get("schema_version")
+    if version != SCHEMA_VERSION:
+        newer = isinstance(version, int) and version > SCHEMA_VERSION
+        remedy = "upgrade radiogenesis" if newer else "build the cohort again"
+        raise CohortError(
+            f"has schema version {version}, and this radiogenesis {__version__} reads {SCHEMA_VERSION}",
+            path=path,
+            remedy=remedy,
+        )
+    absent = {"settings", "provenance", "pixels", "field_of_view_mm", "parts", "digest"} - set(attributes)
+    if absent:
+        raise CohortError(f"its attributes lack {', '.join(sorted(absent))}", path=path, remedy=DAMAGED)
+    return group, attributes
+
+
+class Reading:
+    """Turns whatever goes wrong while a part is read (zarr, codecs, JSON, the disk) into one CohortError."""
+
+    def __init__(self, path: Path, part: str) -> None:
+        self.path, self.part = path, part
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, Exception) and not isinstance(error, CohortError):
+            what = " ".join(str(error).split()) or type(error).__name__
+            raise CohortError(f"part {self.part!r} cannot be read ({what})", path=self.path, remedy=DAMAGED) from error
+
+
+class GrowingArray:
+    """A Zarr array that grows along its first axis and hashes what goes in."""
+
+    def __init__(self, group: zarr.Group, name: str, dtype: Any, tail: tuple[int, ...]) -> None:
+        self.name, self.dtype, self.tail = name, np.dtype(dtype), tail
+        self.hash = content.start_array(self.dtype, tail)
+        chunk = _CHUNK if tail and len(tail) == 2 else 4096
+        self._array = group.create_array(
+            name,
+            shape=(0, *tail),
+            chunks=(chunk, *tail),
+            dtype=self.dtype,
+            compressors=BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle", typesize=self.dtype.itemsize),
+        )
+
+    def append(self, block: NDArray[Any]) -> None:
+        if block.shape[1:] != self.tail:
+            raise ValueError(f"{self.name}: block of shape {block.shape}, expected (n, {self.tail})")
+        plain = block.astype(self.dtype, casting="same_kind", copy=False)
+        self._array.append(plain)
+        self.hash.update(content.array_bytes(plain))

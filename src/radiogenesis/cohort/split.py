@@ -1,0 +1,80 @@
+"""The noun `Split`: lists of PATIENT ids. Slices are never split."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from radiogenesis.errors import CohortError, RunError, SettingError
+
+if TYPE_CHECKING:
+    from radiogenesis.cohort.store import Cohort
+
+
+@dataclass(frozen=True)
+class Split:
+    """Who is trained on, who chooses among settings, and who is held out until the end. Each sorted, all disjoint."""
+
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+    test: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        everybody = [*self.train, *self.validation, *self.test]
+        twice = sorted({patient for patient in everybody if everybody.count(patient) > 1})
+        if twice:
+            raise ValueError(f"patients in more than one part of the split: {', '.join(twice)}")
+
+    def save(self, path: str | Path) -> None:
+        """Write as JSON, whole or not at all."""
+        path = Path(path)
+        partial = path.with_name(path.name + ".partial")
+        partial.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+        partial.replace(path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Split:
+        """Read what `save` wrote. Raises RunError where it is missing or damaged."""
+        path = Path(path)
+        try:
+            parts = json.loads(path.read_text(encoding="utf-8"))
+            return cls(**{name: tuple(map(str, parts[name])) for name in ("train", "validation", "test")})
+        except FileNotFoundError as error:
+            raise RunError("there is no split here", path=path, remedy="give a finished run") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise RunError(f"is not a split ({error})", path=path, remedy="train the run again") from error
+
+
+def split_patients(
+    cohort: Cohort, *, seed: int = 0, fractions: tuple[float, float, float] = (0.70, 0.05, 0.25)
+) -> Split:
+    """Divide the patients who have slices and expression.
+
+    Args:
+        cohort: patients with either missing take no part.
+        seed: of the permutation; the order of patients in the cohort does not matter.
+        fractions: of training, validation and test; the test part is rounded first, then validation, and any part
+            that is asked for gets at least one patient.
+
+    Raises:
+        SettingError: fractions that are negative or do not add up to 1.
+        CohortError: too few patients for the parts that are asked for.
+    """
+    if min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6 or fractions[0] == 0:
+        raise SettingError(f"split fractions {fractions} must be at least 0, add up to 1, and train on somebody")
+    usable = cohort.patients[(cohort.patients["n_slices"] > 0) & cohort.patients["has_expression"]]
+    patients = np.array(sorted(map(str, usable.index)), dtype=object)
+    test, validation = (max(round(share * len(patients)), 1) if share > 0 else 0 for share in fractions[:0:-1])
+    if len(patients) < test + validation + 1:
+        raise CohortError(
+            f"only {len(patients)} patients have both slices and expression: too few to split {fractions}",
+            path=cohort.path,
+            remedy="see `radiogenesis cohort describe` for who is missing what",
+        )
+    drawn = patients[np.random.default_rng([seed, 0x5B117]).permutation(len(patients))]
+    parts = drawn[test + validation :], drawn[test : test + validation], drawn[:test]
+    return Split(*(tuple(sorted(part)) for part in parts))

@@ -1,0 +1,448 @@
+"""The noun `Cohort`: one Zarr 3 store on disk, written whole or not at all, and checked whenever it is read.
+
+    COHORT/                      a Zarr 3 group; its attributes: schema version, settings, provenance, digests
+      slices/                    image (N, P, P) int16 HU, mask (N, P, P) bool, patient (N,) code, offset_mm (N,)
+      backgrounds/               image (M, P, P) int16 HU, patient (M,) code, center_mm (M, 3), boundary_mm (M,)
+      patients, audit            tables, and where there are any: annotations, annotation_codes, clinical
+      expression                 AnnData, patients x genes, raw values
+      truth/                     factors, gene_effects, modules: planted cohorts only
+
+The tables and the expression are in anndata's format: `anndata.io.read_elem(zarr.open(COHORT)["expression"])` works
+without this package. Every part has a digest among the attributes, and no part is handed out that does not match it.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import pandas as pd
+import zarr
+from anndata import AnnData
+from numpy.typing import NDArray
+
+from radiogenesis import __version__
+from radiogenesis.cohort import digest as content
+from radiogenesis.cohort import elements, layout
+from radiogenesis.cohort.layout import SCHEMA_VERSION
+from radiogenesis.cohort.scan import Acquisition
+from radiogenesis.errors import CohortError
+
+__all__ = ["SCHEMA_VERSION", "Cohort", "CohortWriter", "PatientData", "Truth"]
+
+if TYPE_CHECKING:
+    from radiogenesis.cohort.sampling import Backgrounds, NoduleSlices
+
+_LIBRARIES = ("anndata", "numpy", "pandas", "zarr", "scipy", "scikit-image", "pydicom", "highdicom", "nibabel")
+_BY_PATIENT = ("patients", "annotations", "clinical", "truth/factors")  # tables whose index is the patient
+
+
+@dataclass(frozen=True)
+class PatientData:
+    """What one patient contributes to a cohort."""
+
+    patient: str
+    slices: NoduleSlices | None
+    backgrounds: Backgrounds | None
+    acquisition: Acquisition
+    spacing_mm: tuple[float, float, float]
+    """Of the scan, along (z, y, x)."""
+    tumour_volume_ml: float
+    """Of the outline on the scan's own grid; nan where nothing is outlined."""
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What was planted: phantom and planted cohorts only."""
+
+    factors: pd.DataFrame
+    """Patients x factor names: the patient-level values, in physical units."""
+    gene_effects: pd.DataFrame
+    """Tidy: gene, factor, weight; only those that are not zero."""
+    modules: pd.DataFrame
+    """gene, module; -1 for a gene outside the modules."""
+    settings: dict[str, Any]
+    """Settings of the planting, JSON-able."""
+
+
+class CohortWriter:
+    """Writes a cohort patient by patient beside its final place, and renames it there when it is whole.
+
+    Peak memory does not depend on the number of patients. Leaving the `with` block without `finish` removes what was
+    written. The same patients must come in the same order for the same digest.
+
+        with CohortWriter(path, settings={"sampling": asdict(sampling)}, provenance={"verb": "cohort build"}) as writer:
+            for data in patients:
+                writer.add(data)
+            cohort = writer.finish(expression=expression, audit=audit)
+
+    Args:
+        path: the cohort's folder; must not exist yet.
+        settings: JSON-able; `settings["sampling"]` holds the SamplingSettings (pixels, field_of_view_mm).
+        provenance: JSON-able; versions and the time are added here.
+
+    Raises:
+        CohortError: something is already at `path`.
+    """
+
+    def __init__(
+        self, path: str | Path, *, settings: Mapping[str, Any], provenance: Mapping[str, Any] | None = None
+    ) -> None:
+        self.path = Path(path)
+        refuse_existing(self.path)
+        sampling = settings.get("sampling", {})
+        if not {"pixels", "field_of_view_mm"} <= set(sampling):
+            raise ValueError('settings["sampling"] must hold pixels and field_of_view_mm')
+        self._pixels = int(sampling["pixels"])
+        self._attributes: dict[str, Any] = {
+            "format": layout.FORMAT,
+            "schema_version": SCHEMA_VERSION,
+            "pixels": self._pixels,
+            "field_of_view_mm": float(sampling["field_of_view_mm"]),
+            "settings": json.loads(json.dumps(dict(settings))),
+            "provenance": {**json.loads(json.dumps(dict(provenance or {}))), **versions()},
+        }
+        self._patients: list[dict[str, Any]] = []
+        self._partial = self.path.with_name(self.path.name + ".partial")
+        shutil.rmtree(self._partial, ignore_errors=True)  # left over from a run that was killed
+        self._partial.parent.mkdir(parents=True, exist_ok=True)
+        self._group = zarr.open_group(self._partial, mode="w", zarr_format=3)
+        self._digests: dict[str, str] = {}
+        self._arrays = {
+            name: layout.GrowingArray(self._group, name, *kind) for name, kind in layout.arrays(self._pixels).items()
+        }
+
+    def __enter__(self) -> CohortWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        shutil.rmtree(self._partial, ignore_errors=True)  # renamed by now if all went well
+
+    def add(self, data: PatientData) -> None:
+        """Append one patient. Raises ValueError for a patient who is already in, or images of another size."""
+        if any(row["patient"] == data.patient for row in self._patients):
+            raise ValueError(f"patient {data.patient} was already added")
+        code = len(self._patients)
+        if data.slices is not None:
+            values = {"image": data.slices.image, "mask": data.slices.mask, "offset_mm": data.slices.offset_mm}
+            self._append("slices", values, code)
+        if data.backgrounds is not None:
+            background = data.backgrounds
+            values = {
+                "image": background.image,
+                "center_mm": background.center_mm,
+                "boundary_mm": background.boundary_mm,
+            }
+            self._append("backgrounds", values, code)
+        self._patients.append(_patient_row(data))
+
+    def _append(self, kind: str, values: Mapping[str, NDArray[Any]], code: int) -> None:
+        rows = {len(block) for block in values.values()}
+        if len(rows) > 1:
+            raise ValueError(f"{kind}: { ({name: block.shape for name, block in values.items()}) } differ in length")
+        for name, block in values.items():
+            self._arrays[f"{kind}/{name}"].append(block)
+        self._arrays[f"{kind}/patient"].append(np.full(rows.pop(), code, np.int32))
+
+    def finish(
+        self,
+        *,
+        expression: AnnData,
+        audit: pd.DataFrame,
+        annotations: pd.DataFrame | None = None,
+        annotation_codes: pd.DataFrame | None = None,
+        clinical: pd.DataFrame | None = None,
+        truth: Truth | None = None,
+    ) -> Cohort:
+        """Write the tables and the digest, rename the store to its place, and open it.
+
+        Args:
+            expression: patients x genes, raw values, NaN allowed; patients without images may be in it.
+            audit: columns patient, status ("in", "background only", "out"), reason.
+            annotations: patients x semantic features, index patient.
+            annotation_codes: tidy: feature, label, code, scheme: what the labels in `annotations` stand for.
+            clinical: patients x clinical columns, index patient.
+            truth: what was planted.
+        """
+        with_expression = set(map(str, expression.obs_names))
+        columns = list(_patient_row(_NOBODY))
+        patients = pd.DataFrame(self._patients, columns=columns).set_index("patient")
+        patients.insert(2, "has_expression", [patient in with_expression for patient in patients.index])
+        frames = {
+            "patients": patients,
+            "audit": audit[["patient", "status", "reason"]],
+            "annotations": annotations,
+            "annotation_codes": annotation_codes,
+            "clinical": clinical,
+        }
+        if truth is not None:
+            frames |= {"truth/factors": truth.factors, "truth/gene_effects": truth.gene_effects}
+            frames |= {"truth/modules": truth.modules}
+        for name, frame in frames.items():
+            if frame is not None:
+                self._write_frame(name, frame)
+        if truth is not None:
+            self._group["truth"].attrs["settings"] = truth.settings
+            self._digests["truth/settings"] = content.json_digest(truth.settings)
+        self._write_expression(expression)
+        self._digests |= {name: array.hash.hexdigest() for name, array in self._arrays.items()}
+        self._attributes["parts"] = self._digests
+        self._attributes["digest"] = content.cohort_digest(layout.facts(self._attributes), self._digests)
+        self._group.attrs.update(self._attributes)
+        self._partial.rename(self.path)
+        return Cohort.open(self.path)
+
+    def _write_frame(self, name: str, frame: pd.DataFrame) -> None:
+        plain = elements.storable(frame if name in _BY_PATIENT else frame.reset_index(drop=True))
+        elements.write_frame(self._group, name, plain)
+        self._digests[name] = content.frame_digest(plain)
+
+    def _write_expression(self, expression: AnnData) -> None:
+        plain = elements.storable_expression(expression)
+        elements.write_expression(self._group, "expression", plain)
+        self._digests["expression"] = elements.expression_digest(plain)
+
+
+@dataclass(frozen=True, eq=False)
+class Cohort:
+    """Patients with slices, masks, backgrounds, expression, annotations and clinical data, on disk.
+
+    Small things are read when they are asked for, and kept; images too, so that training reads the disk once.
+    """
+
+    path: Path
+    _group: zarr.Group
+    _attributes: dict[str, Any]
+
+    @classmethod
+    def open(cls, path: str | Path, *, verify: bool = False) -> Cohort:
+        """Open a cohort.
+
+        Args:
+            path: the folder.
+            verify: read everything and compare it with the digests now, rather than part by part when it is used.
+
+        Raises:
+            CohortError: nothing there, not a cohort, of another schema version, or damaged.
+        """
+        path = Path(path)
+        group, attributes = layout.open_group(path)
+        if content.cohort_digest(layout.facts(attributes), attributes["parts"]) != attributes["digest"]:
+            raise CohortError("its attributes are not those it was written with", path=path, remedy=layout.DAMAGED)
+        cohort = cls(path, group, attributes)
+        if verify:
+            cohort.verify()
+        return cohort
+
+    @property
+    def digest(self) -> str:
+        """sha256 over the content, independent of chunks and compression, of settings and provenance."""
+        return str(self._attributes["digest"])
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings it was made with."""
+        return dict(self._attributes["settings"])
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Versions, time, sources."""
+        return dict(self._attributes["provenance"])
+
+    @property
+    def pixels(self) -> int:
+        """Pixels per side of every image."""
+        return int(self._attributes["pixels"])
+
+    @property
+    def field_of_view_mm(self) -> float:
+        """Side of every image in mm."""
+        return float(self._attributes["field_of_view_mm"])
+
+    @property
+    def pixel_mm(self) -> float:
+        """Side of one pixel in mm."""
+        return self.field_of_view_mm / self.pixels
+
+    @cached_property
+    def patients(self) -> pd.DataFrame:
+        """Index patient; counts of slices and backgrounds, has_expression, tumour volume, acquisition, spacing."""
+        return self._frame("patients")
+
+    @cached_property
+    def audit(self) -> pd.DataFrame:
+        """patient, status ("in", "background only", "out"), reason."""
+        return self._frame("audit")
+
+    @cached_property
+    def annotations(self) -> pd.DataFrame | None:
+        """Patients x semantic features, or None."""
+        return self._optional("annotations")
+
+    @cached_property
+    def annotation_codes(self) -> pd.DataFrame | None:
+        """Tidy: the codes (RadLex) behind the labels of `annotations`, or None."""
+        return self._optional("annotation_codes")
+
+    @cached_property
+    def clinical(self) -> pd.DataFrame | None:
+        """Patients x clinical columns, or None."""
+        return self._optional("clinical")
+
+    @cached_property
+    def expression(self) -> AnnData:
+        """Patients x genes, raw values, float32, NaN allowed; may hold patients without images."""
+        with self._reading("expression"):
+            expression = elements.read_expression_element(self._group, "expression")
+            found = elements.expression_digest(expression)
+        self._check("expression", found)
+        return expression
+
+    @cached_property
+    def truth(self) -> Truth | None:
+        """What was planted, or None."""
+        if "truth/settings" not in self._attributes["parts"]:
+            return None
+        with self._reading("truth/settings"):
+            settings = cast(dict[str, Any], self._group["truth"].attrs["settings"])
+        self._check("truth/settings", content.json_digest(settings))
+        factors, effects, modules = (self._frame(f"truth/{name}") for name in ("factors", "gene_effects", "modules"))
+        return Truth(factors, effects, modules, settings)
+
+    @cached_property
+    def slice_image(self) -> NDArray[np.int16]:
+        """(N, P, P) HU."""
+        return self._array("slices/image")
+
+    @cached_property
+    def slice_mask(self) -> NDArray[np.bool_]:
+        """(N, P, P), the tumour."""
+        return self._array("slices/mask")
+
+    @cached_property
+    def slice_offset_mm(self) -> NDArray[np.float32]:
+        """(N,) distance of the slice from the tumour's centre along the normal."""
+        return self._array("slices/offset_mm")
+
+    @cached_property
+    def slice_patient(self) -> NDArray[np.str_]:
+        """(N,) whose slice it is."""
+        return self._patient_of("slices")
+
+    @cached_property
+    def background_image(self) -> NDArray[np.int16]:
+        """(M, P, P) HU, lung without tumour."""
+        return self._array("backgrounds/image")
+
+    @cached_property
+    def background_center_mm(self) -> NDArray[np.float64]:
+        """(M, 3) centre in the patient's LPS coordinates."""
+        return self._array("backgrounds/center_mm")
+
+    @cached_property
+    def background_boundary_mm(self) -> NDArray[np.float32]:
+        """(M,) distance of the drawn centre from the boundary of lung minus tumour."""
+        return self._array("backgrounds/boundary_mm")
+
+    @cached_property
+    def background_patient(self) -> NDArray[np.str_]:
+        """(M,) whose lung it is."""
+        return self._patient_of("backgrounds")
+
+    def describe(self) -> str:
+        """Plain text: who is in it, who is not and why, and what it was made with."""
+        from radiogenesis.cohort.describe import describe
+
+        return describe(self)
+
+    def verify(self) -> None:
+        """Read every part, block by block, and compare it with its digest. Raises CohortError where one differs."""
+        for name in layout.arrays(self.pixels):
+            with self._reading(name):
+                array = cast(zarr.Array[Any], self._group[name])
+                found = content.start_array(array.dtype, array.shape[1:])
+                for block in layout.blocks(array):
+                    found.update(content.array_bytes(block))
+            self._check(name, found.hexdigest())
+        tables = set(self._attributes["parts"]) - set(layout.arrays(self.pixels)) - {"expression", "truth/settings"}
+        for name in sorted(tables):
+            self._frame(name)
+        _ = self.expression, self.truth
+
+    def _array(self, name: str) -> NDArray[Any]:
+        with self._reading(name):
+            values = np.asarray(cast(zarr.Array[Any], self._group[name])[:])
+        self._check(name, content.array_digest(values))
+        values.flags.writeable = False  # it is shared by everybody who asks
+        return values
+
+    def _patient_of(self, kind: str) -> NDArray[np.str_]:
+        return self.patients.index.to_numpy(str)[self._array(f"{kind}/patient")]
+
+    def _frame(self, name: str) -> pd.DataFrame:
+        with self._reading(name):
+            frame = elements.read_frame(self._group, name)
+        self._check(name, content.frame_digest(frame))
+        return frame if name in _BY_PATIENT else frame.reset_index(drop=True)
+
+    def _optional(self, name: str) -> pd.DataFrame | None:
+        return self._frame(name) if name in self._attributes["parts"] else None
+
+    def _check(self, name: str, found: str) -> None:
+        if found != self._attributes["parts"].get(name):
+            raise CohortError(f"part {name!r} is not what was written", path=self.path, remedy=layout.DAMAGED)
+
+    def _reading(self, name: str) -> layout.Reading:
+        return layout.Reading(self.path, name)
+
+
+def refuse_existing(path: Path) -> None:
+    """Raises CohortError where something is already at `path`."""
+    if path.exists() or path.is_symlink():
+        raise CohortError("already exists", path=path, remedy="choose another name, or delete it first")
+
+
+def versions() -> dict[str, str]:
+    """Provenance that every cohort carries: who wrote it, with what, when (UTC)."""
+    made = {"radiogenesis": __version__, "python": platform.python_version()}
+    made |= {name: importlib.metadata.version(name) for name in _LIBRARIES}
+    return made | {"created": datetime.now(UTC).isoformat(timespec="seconds")}
+
+
+def _patient_row(data: PatientData) -> dict[str, Any]:
+    """One row of the table `patients`."""
+    center = np.full(3, np.nan) if data.slices is None else data.slices.center_mm
+    made = data.acquisition
+    return {
+        "patient": data.patient,
+        "n_slices": 0 if data.slices is None else len(data.slices.image),
+        "n_backgrounds": 0 if data.backgrounds is None else len(data.backgrounds.image),
+        "tumour_volume_ml": float(data.tumour_volume_ml),
+        **{f"tumour_{axis}_mm": float(value) for axis, value in zip("xyz", center, strict=True)},
+        "manufacturer": made.manufacturer,
+        "model": made.model,
+        "kernel": made.kernel,
+        "slice_thickness_mm": float(made.slice_thickness_mm),
+        "kvp": float(made.kvp),
+        "study_date": made.study_date,
+        "series_uid": made.series_uid,
+        "frame_of_reference_uid": made.frame_of_reference_uid,
+        "spacing_z_mm": float(data.spacing_mm[0]),
+        "spacing_xy_mm": float(data.spacing_mm[1]),
+        "chosen_because": made.chosen_because,
+    }
+
+
+_NOBODY = PatientData("", None, None, Acquisition(), (0.0, 0.0, 0.0), float("nan"))
