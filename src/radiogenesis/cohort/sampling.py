@@ -288,7 +288,7 @@ def _squares(
 
 def _pixel_centers(center: float, step: float, pixels: int) -> NDArray[np.float64]:
     """Positions of the pixels' centres in voxels, `step` voxels apart, symmetric about `center`."""
-    return center + (np.arange(pixels) - (pixels - 1) / 2) * step
+    return np.linspace(-0.5, 0.5, pixels, dtype=np.float64) * (step * (pixels - 1)) + center
 
 
 def _linear_weights(center: float, step: float, pixels: int) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
@@ -311,7 +311,8 @@ def _linear_weights(center: float, step: float, pixels: int) -> tuple[NDArray[np
 def _hat_integral(t: NDArray[np.float64]) -> NDArray[np.float64]:
     """Integral of max(0, 1 - |u|) from minus infinity to t."""
     u: NDArray[np.float64] = np.clip(t, -1, 1)
-    return 0.5 + u - u * np.abs(u) / 2
+    integral: NDArray[np.float64] = 0.5 + u - u * np.abs(u) / 2
+    return integral
 
 
 def _area_weights(center: float, step: float, pixels: int) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
