@@ -1,0 +1,262 @@
+"""A folder of DICOM, deep or flat, with everything mixed -> one scan per patient.
+
+Nothing is taken from folder or file names. CT series are grouped by series UID, patients by PatientID of the CT, and
+outlines find their CT by the UIDs they hold. The rules, in their order, each recorded in `Source.chosen_because`:
+
+Which outline of a patient:
+    1. one in which the tumour can be told by the settings, before one in which it cannot;
+    2. RTSTRUCT, before SEG in which a person had a hand, before SEG made by an algorithm alone;
+    3. the latest by content date and time; then SOP instance UID order.
+Which CT series an outline belongs to:
+    1. the series whose UID it names; 2. the series that holds the images it names;
+    3. a series in its frame of reference.
+Which CT series, where this leaves several or nothing is outlined:
+    axial before reformatted, original before derived, most slices, thinnest slices, series UID order.
+Localisers are never candidates; a byte-identical copy of a file counts once.
+"""
+
+from __future__ import annotations
+
+import filecmp
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from radiogenesis.cohort.ct import read_series
+from radiogenesis.cohort.headers import (
+    CT_IMAGE,
+    DAMAGE,
+    ENHANCED_CT,
+    RTSTRUCT,
+    SEGMENTATIONS,
+    Header,
+    lenient,
+    read_dataset,
+    read_headers,
+)
+from radiogenesis.cohort.outlines import Outline, listed
+from radiogenesis.cohort.rtstruct import describe_rtstruct, read_rtstruct
+from radiogenesis.cohort.scan import Scan
+from radiogenesis.cohort.seg import describe_seg, read_seg
+from radiogenesis.cohort.sources import Findings, ReadSettings, Source
+from radiogenesis.errors import ScanError
+
+__all__ = ["Findings", "ReadSettings", "Source", "find_dicom", "read_dicom"]
+
+CtSeries = tuple[Header, ...]
+"""The slices of one CT series."""
+
+
+def find_dicom(folder: Path, settings: ReadSettings) -> Findings:
+    """Find the patients under `folder`, one CT series each, and the outline drawn on it.
+
+    Only headers are read. A patient without any outline is a source without `outline_files`.
+
+    Raises:
+        ScanError: there is no such folder. All else is reported in the findings.
+    """
+    if not folder.is_dir():
+        raise ScanError("there is no such folder", path=folder)
+    headers, skipped = read_headers(folder)
+    headers, copies = _without_copies(headers)
+    series = _ct_series(headers)
+    outlines, damaged = _outlines(headers, settings)
+    sources, refused = [], []
+    by_patient = _assign(outlines, series)
+    for patient in sorted({header.patient for header in headers}):
+        own = [one for one in series if one[0].patient == patient]
+        try:
+            source = _source(patient, own, by_patient.get(patient, []), headers, settings)
+        except ScanError as error:
+            refused.append((patient, str(error)))
+        else:
+            if source is not None:
+                sources.append(source)
+    return Findings(
+        sources=sources,
+        refused=refused,
+        skipped=sorted([*skipped, *copies, *damaged]),
+        modalities=Counter(header.modality for header in headers),
+    )
+
+
+def read_dicom(source: Source, settings: ReadSettings) -> Scan:
+    """Read the CT series and the outline of one source.
+
+    Raises:
+        ScanError: one line that says what is wrong with the series (see `ct.read_series`) or with the outline (see
+            `rtstruct.read_rtstruct`, `seg.read_seg`).
+    """
+    series = read_series(source.image_files, settings)
+    acquisition = replace(series.acquisition, chosen_because=source.chosen_because)
+    scan = Scan(patient=source.patient, hu=series.hu, affine=series.affine, acquisition=acquisition)
+    for path in source.outline_files:
+        try:
+            with lenient():
+                data = read_dataset(path)
+        except DAMAGE as error:
+            raise ScanError(f"the outline cannot be read: {error}", path=path, remedy="copy it again") from error
+        if data.get("SOPClassUID") == RTSTRUCT:
+            name, mask = read_rtstruct(data, path, series, settings)
+        else:
+            name, mask, remark = read_seg(data, path, series, settings)
+            because = "; ".join(filter(None, [scan.acquisition.chosen_because, remark]))
+            scan = replace(scan, acquisition=replace(scan.acquisition, chosen_because=because))
+        scan = scan.with_mask(name, mask, tumour=True)
+    return scan
+
+
+def _without_copies(headers: Iterable[Header]) -> tuple[list[Header], list[tuple[Path, str]]]:
+    """Drop byte-identical copies of one instance. Files that share a UID but differ all stay: stacking refuses them."""
+    kept: dict[str, list[Header]] = defaultdict(list)
+    copies = []
+    for header in headers:
+        twin = next((one for one in kept[header.sop_uid] if filecmp.cmp(one.path, header.path, shallow=False)), None)
+        if twin is None:
+            kept[header.sop_uid].append(header)
+        else:
+            copies.append((header.path, f"a copy of {twin.path}"))
+    return [header for group in kept.values() for header in group], copies
+
+
+def _ct_series(headers: Iterable[Header]) -> list[CtSeries]:
+    """The CT series, without localisers."""
+    series: dict[str, list[Header]] = defaultdict(list)
+    for header in headers:
+        if header.sop_class in (CT_IMAGE, *ENHANCED_CT) and "LOCALIZER" not in header.image_type:
+            series[header.series_uid].append(header)
+    return [tuple(slices) for slices in series.values()]
+
+
+def _outlines(headers: Iterable[Header], settings: ReadSettings) -> tuple[list[Outline], list[tuple[Path, str]]]:
+    found, damaged = [], []
+    for header in headers:
+        if header.sop_class not in (RTSTRUCT, *SEGMENTATIONS):
+            continue
+        describe = describe_rtstruct if header.sop_class == RTSTRUCT else describe_seg
+        try:
+            with lenient():
+                outline = describe(read_dataset(header.path, pixels=False), header.path, settings)
+        except DAMAGE as error:
+            damaged.append((header.path, f"damaged {header.modality}: {error}"))
+            continue
+        if settings.automatic_outlines or not outline.automatic:
+            found.append(outline)
+    return found, damaged
+
+
+def _assign(
+    outlines: Iterable[Outline], series: Sequence[CtSeries]
+) -> Mapping[str, list[tuple[Outline, list[CtSeries]]]]:
+    """Outlines with the CT series they may lie on, by the patient of that CT: an outline's own PatientID may differ."""
+    by_patient: dict[str, list[tuple[Outline, list[CtSeries]]]] = defaultdict(list)
+    for outline in outlines:
+        linked = _linked(outline, series)
+        patient = linked[0][0].patient if linked else outline.patient
+        by_patient[patient].append((outline, linked))
+    return by_patient
+
+
+def _linked(outline: Outline, series: Sequence[CtSeries]) -> list[CtSeries]:
+    """The CT series an outline belongs to, by the strongest reference that leads to one."""
+    by_series = [one for one in series if one[0].series_uid in outline.series_uids]
+    by_image = [one for one in series if any(slice.sop_uid in outline.image_uids for slice in one)]
+    by_frame = [one for one in series if one[0].frame_of_reference in outline.frames_of_reference]
+    return by_series or by_image or by_frame
+
+
+def _source(
+    patient: str,
+    series: list[CtSeries],
+    outlines: list[tuple[Outline, list[CtSeries]]],
+    headers: Iterable[Header],
+    settings: ReadSettings,
+) -> Source | None:
+    """One patient's source, or a ScanError that says why there is none; None where only outlines of others lie here."""
+    if not patient:
+        raise ScanError("files without PatientID and PatientName", remedy="set PatientID")
+    if not series:
+        counts = Counter(header.modality for header in headers if header.patient == patient)
+        raise ScanError("no CT series, only " + ", ".join(f"{n} {kind}" for kind, n in sorted(counts.items())))
+    linked = [(outline, candidates) for outline, candidates in outlines if candidates]
+    if outlines and not linked:
+        outline = outlines[0][0]
+        raise ScanError(
+            f"the outline refers to another frame of reference ({listed(sorted(outline.frames_of_reference))}) and to "
+            f"series that are not here ({listed(sorted(outline.series_uids))})",
+            path=outline.path,
+            remedy="give the CT it was drawn on",
+        )
+    if not linked:
+        chosen = min(series, key=_preference)
+        return _made(patient, chosen, (), [_choice(chosen, series)])
+    outline, candidates = min(linked, key=lambda pair: _outline_preference(pair[0]))
+    chosen = min(candidates, key=_preference)
+    why = [_link(outline, chosen, series), _choice(chosen, candidates), _outline_choice(outline, linked)]
+    return _made(patient, chosen, (outline.path,), why)
+
+
+def _made(patient: str, series: CtSeries, outlines: tuple[Path, ...], why: Iterable[str]) -> Source:
+    return Source(
+        patient=patient,
+        kind="dicom",
+        image_files=tuple(slice.path for slice in series),
+        outline_files=outlines,
+        chosen_because="; ".join(filter(None, why)),
+    )
+
+
+def _preference(series: CtSeries) -> tuple[bool, bool, int, float, str]:
+    """Sorts the best series first."""
+    first = series[0]
+    thickness = first.thickness_mm if math.isfinite(first.thickness_mm) else math.inf
+    return not _is_axial(first), "DERIVED" in first.image_type, -len(series), thickness, first.series_uid
+
+
+def _is_axial(header: Header) -> bool:
+    """Whether the slice normal lies within 45 degrees of the body's long axis; False where it is unknown."""
+    if len(header.orientation) != 6:
+        return False
+    x1, y1, _, x2, y2, _ = header.orientation
+    return abs(x1 * y2 - y1 * x2) > math.cos(math.radians(45))
+
+
+def _outline_preference(outline: Outline) -> tuple[bool, int, str, str]:
+    """Sorts the best outline first."""
+    rank = 0 if outline.kind == "RTSTRUCT" else 2 if outline.automatic else 1
+    latest_first = "".join(chr(0x10FFFF - ord(letter)) for letter in outline.made) + chr(0x10FFFF)
+    return not outline.chosen, rank, latest_first, outline.uid
+
+
+def _link(outline: Outline, chosen: CtSeries, series: Sequence[CtSeries]) -> str:
+    if chosen[0].series_uid in outline.series_uids:
+        how = "refers to"
+    elif any(slice.sop_uid in outline.image_uids for slice in chosen):
+        how = "refers to by its images"
+    else:
+        return f"series in the frame of reference of {outline.path.name}; the series it refers to is not here"
+    return (
+        f"series that {outline.kind} {outline.path.name} {how}, of {len(series)} CT series" if len(series) > 1 else ""
+    )
+
+
+def _choice(chosen: CtSeries, candidates: Sequence[CtSeries]) -> str:
+    if len(candidates) < 2:
+        return ""
+    return (
+        f"best of {len(candidates)} CT series by axial, original, most slices ({len(chosen)}), thinnest "
+        f"({chosen[0].thickness_mm:g} mm), UID"
+    )
+
+
+def _outline_choice(outline: Outline, linked: Sequence[tuple[Outline, list[CtSeries]]]) -> str:
+    why = []
+    if len(linked) > 1:
+        why.append(f"{outline.kind} {outline.path.name} of {len(linked)} outlines by RTSTRUCT, person, latest, UID")
+    if len(outline.chosen) > 1:
+        why.append(f"united {listed(outline.chosen)}")
+    if outline.automatic:
+        why.append("outlined by an algorithm alone")
+    return "; ".join(why)

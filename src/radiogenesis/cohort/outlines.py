@@ -1,0 +1,89 @@
+"""What RTSTRUCT and SEG have in common: what is outlined, on which images, and which of it is the tumour."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+
+from radiogenesis.cohort.ct import Series
+from radiogenesis.errors import ScanError
+
+
+@dataclass(frozen=True)
+class Outline:
+    """One RTSTRUCT or SEG file, described by its header.
+
+    Attributes:
+        patient: patient identifier in its header.
+        series_uids, image_uids, frames_of_reference: what it says it was drawn on.
+        names: everything outlined in it, in its order.
+        chosen: those of `names` that are the tumour by the settings; empty where none is.
+        automatic: whether an algorithm alone made it.
+        made: date and time of its content, sortable text.
+        uid: its SOP instance UID.
+    """
+
+    path: Path
+    kind: Literal["RTSTRUCT", "SEG"]
+    patient: str
+    series_uids: frozenset[str]
+    image_uids: frozenset[str]
+    frames_of_reference: frozenset[str]
+    names: tuple[str, ...]
+    chosen: tuple[str, ...]
+    automatic: bool
+    made: str
+    uid: str
+
+
+def matches(names: Sequence[str], pattern: str) -> tuple[str, ...]:
+    """Names that equal the pattern or match it (`*`, `?`, `[...]`), case-insensitive.
+
+    A name that equals the pattern wins over those it would match, so that names with brackets can be given.
+    """
+    wanted = pattern.strip().casefold()
+    exact = tuple(name for name in names if name.strip().casefold() == wanted)
+    return exact or tuple(name for name in names if fnmatchcase(name.strip().casefold(), wanted))
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names for an error message."""
+    return ", ".join(repr(name) for name in dict.fromkeys(names)) or "none"
+
+
+def items(data: Dataset, keyword: str) -> Iterator[Dataset]:
+    """The items of a sequence; none where it is absent or empty."""
+    yield from data.get(keyword) or ()
+
+
+def check_frame_of_reference(found: Iterable[str], series: Series, path: Path) -> None:
+    """Refuse an outline that lies in another coordinate system than the CT. Unstated ones cannot be compared."""
+    own = series.acquisition.frame_of_reference_uid
+    others = [uid for uid in found if uid and uid != own]
+    if own and others:
+        raise ScanError(
+            f"the outline refers to another frame of reference ({others[0]}) than the CT series ({own})",
+            path=path,
+            remedy="give the CT it was drawn on",
+        )
+
+
+def check_planes(mask: NDArray[np.bool_], path: Path) -> None:
+    """Refuse a mask (Z, Y, X) that is empty, or that was drawn on every n-th plane of the CT only."""
+    planes = np.flatnonzero(mask.any(axis=(1, 2)))
+    if not len(planes):
+        raise ScanError("the outline is empty: no voxel centre lies inside it", path=path)
+    steps = np.diff(planes)
+    if len(steps) and steps.min() > 1:
+        raise ScanError(
+            f"the outline lies on every {steps.min()}th plane of the CT only",
+            path=path,
+            remedy="interpolate it to all planes, or give the CT it was drawn on",
+        )

@@ -1,0 +1,82 @@
+"""What was found in a folder of scans, and the settings by which it is read. Shared by DICOM and NIfTI."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadSettings:
+    """How scans and the outlines on them are read."""
+
+    roi: str = "GTV-1"
+    """Name of the tumour's ROI in an RTSTRUCT, or a pattern (`GTV*`), case-insensitive; several matches are united.
+    `GTV-1` is the primary tumour in NSCLC-Radiomics (Aerts et al. 2014)."""
+    segment: str = "*"
+    """Label of the tumour's segment in a DICOM SEG, or a pattern, case-insensitive. Where it matches several segments,
+    those whose property category is a morphologically abnormal structure (SCT 49755003) are united; without such a
+    code the SEG is refused."""
+    automatic_outlines: bool = True
+    """Use a SEG whose segments were all made by an algorithm (SegmentAlgorithmType AUTOMATIC) where no person outlined
+    the tumour; it is recorded. With false, such a scan serves for backgrounds only."""
+    contour_edge: Literal["centre", "touched"] = "centre"
+    """Which voxels a contour holds: `centre`, those whose centre lies inside, so that the mask has the contour's own
+    volume; `touched`, also those it passes through, as OpenCV, PIL and the tools built on them paint it (5 % more
+    volume for a large tumour, a quarter more for a nodule of 10 mm)."""
+    fraction: float = 0.5
+    """A voxel of a FRACTIONAL SEG is inside from this probability or occupancy on, 0 to 1."""
+    spacing_tolerance_mm: float = 0.1
+    """How far a slice may lie off the evenly spaced grid, in mm; headers often round positions to 0.1 mm."""
+    tilt_tolerance_mm: float = 0.5
+    """How far a slice's corner may lie off the straight line along the slice normal, in mm: gantry tilt."""
+    plane_tolerance: float = 0.1
+    """How far a contour or a SEG pixel may lie off the CT's grid, as a share of the voxel spacing."""
+
+    def __post_init__(self) -> None:
+        if not self.roi or not self.segment:
+            raise ValueError("roi and segment: give a name or a pattern, not an empty text")
+        if not 0 < self.fraction <= 1:
+            raise ValueError(f"fraction {self.fraction}: must be above 0 and at most 1")
+        if self.spacing_tolerance_mm <= 0 or self.tilt_tolerance_mm <= 0:
+            raise ValueError("spacing_tolerance_mm and tilt_tolerance_mm must be above 0 mm")
+        if not 0 < self.plane_tolerance < 0.5:
+            raise ValueError(f"plane_tolerance {self.plane_tolerance}: must lie between 0 and 0.5 of the spacing")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where one patient's scan lies: file names only, cheap to send between processes.
+
+    Attributes:
+        patient: patient identifier.
+        kind: which reader takes it.
+        image_files: the slices of the CT series (DICOM) or the one image (NIfTI).
+        outline_files: the RTSTRUCT, SEG or mask that outlines the tumour; empty where nothing is outlined.
+        chosen_because: the rule that chose this series and outline among several; "" where there was no choice.
+    """
+
+    patient: str
+    kind: Literal["dicom", "nifti"]
+    image_files: tuple[Path, ...]
+    outline_files: tuple[Path, ...] = ()
+    chosen_because: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Findings:
+    """All that a folder held.
+
+    Attributes:
+        sources: one per patient, ordered by patient.
+        refused: (patient, reason) for patients that were found and cannot be read.
+        skipped: (file, reason) for files that are no scan, or are damaged.
+        modalities: number of readable files per modality.
+    """
+
+    sources: list[Source] = field(default_factory=list)
+    refused: list[tuple[str, str]] = field(default_factory=list)
+    skipped: list[tuple[Path, str]] = field(default_factory=list)
+    modalities: Counter[str] = field(default_factory=Counter)
