@@ -193,9 +193,10 @@ class ExpressionScaler:
 def _read_text(path: Path, patients: Collection[str] | None, settings: TableSettings) -> AnnData:
     table = tables.read_text(path, ExpressionError)
     orientation, ids = _orient(table, path, patients, settings)
-    left = table.drop(columns=[name for name in settings.not_genes if name in table.columns])
-    if ids not in left.columns:
-        raise ExpressionError(f"column {ids!r} holds the ids and cannot be left out", path=path)
+    absent = [name for name in settings.not_genes if name not in table.columns or name == ids]
+    if absent:
+        raise ExpressionError(f"has no column {absent[0]!r} to leave out (not_genes)", path=path)
+    left = table.drop(columns=list(settings.not_genes))
     names = left.pop(ids).astype(str).str.strip()
     values = tables.numbers(left, list(names), path, ExpressionError)
     columns = [name.strip() for name in left.columns]
@@ -209,7 +210,7 @@ def _orient(
 ) -> tuple[Orientation, str]:
     """Which way the table lies, and the column that holds the ids of its rows."""
     first = str(table.columns[0])
-    known = set(map(str, patients or ()))
+    known = set(map(str, () if patients is None else patients))
     across = sum(str(name).strip() in known for name in table.columns)
     down = {str(name): int(table[name].str.strip().isin(known).sum()) for name in table.columns[:_ID_COLUMNS]}
     best = max(down, key=lambda name: down[name])
@@ -255,7 +256,7 @@ def _read_series(path: Path, patients: Collection[str] | None, settings: TableSe
 
 def _series_patients(samples: pd.DataFrame, patients: Collection[str] | None) -> list[str]:
     """The titles, unless known patients are found among accessions or a characteristic instead."""
-    known = set(map(str, patients or ()))
+    known = set(map(str, () if patients is None else patients))
     candidates = [samples["title"], samples.index.to_series(), *(samples[name] for name in samples.columns[1:])]
     best = max(candidates, key=lambda ids: int(ids.isin(known).sum()))  # the first of equals: the titles
     return list(best.astype(str))
@@ -266,7 +267,7 @@ def _read_h5ad(path: Path, patients: Collection[str] | None, settings: TableSett
         found = anndata.read_h5ad(path)
     except (OSError, KeyError, ValueError) as error:
         raise ExpressionError(f"is not readable as h5ad ({error})", path=path) from error
-    known = set(map(str, patients or ()))
+    known = set(map(str, () if patients is None else patients))
     in_rows, in_columns = (sum(map(known.__contains__, names)) for names in (found.obs_names, found.var_names))
     turned = in_columns > 0 and in_rows == 0 if settings.orientation == "auto" else settings.orientation[0] == "g"
     found = found.T if turned else found
