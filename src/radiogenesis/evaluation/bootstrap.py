@@ -1,0 +1,125 @@
+"""Spread over PATIENTS: resampling, rank correlation, permutation nulls. Pure functions on arrays, all seeded.
+
+A patient is the unit throughout: slices and drawn images of one patient are averaged before anything is resampled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+Floats = NDArray[np.float64]
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its percentile interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def interval(samples: NDArray[Any], confidence: float = 0.95) -> tuple[float, float]:
+    """Percentile interval of samples, nan left out; (nan, nan) where nothing is left."""
+    kept = np.asarray(samples, float)
+    kept = kept[np.isfinite(kept)]
+    if not len(kept):
+        return float("nan"), float("nan")
+    low, high = np.quantile(kept, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(low), float(high)
+
+
+def resamples(n: int, draws: int, seed: Sequence[int]) -> Indices:
+    """(draws, n) indices of patients drawn with replacement."""
+    return np.random.default_rng(list(seed)).integers(0, n, size=(draws, n))
+
+
+def derangements(n: int, draws: int, seed: Sequence[int]) -> Indices:
+    """(draws, n) uniform permutations in which nobody keeps the own place: everybody gets another patient's.
+
+    By rejection: one permutation in e is a derangement, whatever n. Raises ValueError for n < 2.
+    """
+    if n < 2:
+        raise ValueError(f"{n} patients cannot swap anything")
+    rng = np.random.default_rng(list(seed))
+    found = np.empty((0, n), np.int64)
+    while len(found) < draws:
+        drawn = rng.permuted(np.tile(np.arange(n), (max(64, 3 * draws), 1)), axis=1)
+        found = np.concatenate([found, drawn[(drawn != np.arange(n)).all(axis=1)]])
+    return found[:draws]
+
+
+def patient_means(values: NDArray[Any], patient: NDArray[Any], patients: Sequence[str]) -> Floats:
+    """Mean of each patient's values (N,), nan left out, in the order of `patients`; nan for who has none."""
+    values = np.asarray(values, float)
+    code = {name: index for index, name in enumerate(patients)}
+    index = np.array([code.get(str(name), -1) for name in patient], dtype=np.int64)
+    usable = (index >= 0) & np.isfinite(values)
+    count = np.bincount(index[usable], minlength=len(patients))
+    total = np.bincount(index[usable], weights=values[usable], minlength=len(patients))
+    with np.errstate(invalid="ignore"):
+        return np.asarray(total / np.where(count > 0, count, np.nan))
+
+
+def nanmean(values: NDArray[Any], axis: int) -> Floats:
+    """Mean without nan; nan, and no warning, where nothing else is there."""
+    known = np.isfinite(values)
+    count = known.sum(axis)
+    return np.asarray(np.where(count > 0, np.where(known, values, 0.0).sum(axis) / np.maximum(count, 1), np.nan))
+
+
+def spearman(x: NDArray[Any], y: NDArray[Any]) -> NDArray[np.float64]:
+    """Spearman's rank correlation along the last axis, ties averaged, pairs with nan left out.
+
+    A constant ranks nobody: its correlation is 0. Fewer than 3 pairs: nan. Shapes broadcast.
+    """
+    x, y = np.broadcast_arrays(np.asarray(x, float), np.asarray(y, float))
+    valid = np.isfinite(x) & np.isfinite(y)
+    count = valid.sum(-1)
+    # What is left out goes to the end of the ranking, where it does not move the ranks of the others.
+    rx, ry = (rankdata(np.where(valid, v, np.inf), axis=-1) * valid for v in (x, y))
+    safe = np.maximum(count, 1)[..., None]
+    dx, dy = ((r - r.sum(-1, keepdims=True) / safe) * valid for r in (rx, ry))
+    scale = np.sqrt((dx**2).sum(-1) * (dy**2).sum(-1))
+    rho = (dx * dy).sum(-1) / np.where(scale > 0, scale, 1.0)
+    return np.asarray(np.where(count >= 3, np.clip(rho, -1.0, 1.0), np.nan))
+
+
+def bootstrap(
+    statistic: Callable[[Indices], NDArray[Any]], n: int, *, draws: int, seed: Sequence[int], confidence: float = 0.95
+) -> Estimate:
+    """A statistic of patients with its percentile bootstrap interval.
+
+    Args:
+        statistic: (D, n) indices of patients -> (D,) values.
+        n: number of patients.
+    """
+    value = float(statistic(np.arange(n)[None])[0])
+    low, high = interval(statistic(resamples(n, draws, seed)), confidence)
+    return Estimate(value, low, high)
+
+
+def permutation_p(value: float, null: NDArray[Any], *, greater: bool = True) -> float:
+    """One-sided p value (1 + number of null values at least as extreme) / (1 + their number); nan for a nan value."""
+    if not np.isfinite(value):
+        return float("nan")
+    extreme = null >= value - 1e-12 if greater else null <= value + 1e-12
+    return float((1 + extreme.sum()) / (1 + len(null)))
+
+
+def benjamini_hochberg(p: NDArray[Any]) -> Floats:
+    """q values: the smallest false discovery rate at which each test would be called; nan stays nan."""
+    p = np.asarray(p, float)
+    q = np.full(p.shape, np.nan)
+    kept = np.flatnonzero(np.isfinite(p))
+    order = kept[np.argsort(p[kept])]
+    ranked = p[order] * len(order) / np.arange(1, len(order) + 1)
+    q[order] = np.minimum(np.minimum.accumulate(ranked[::-1])[::-1], 1.0)
+    return q

@@ -1,0 +1,151 @@
+"""Drawing for held-out patients and measuring what was drawn, patient by patient, so that memory stays small."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from radiogenesis.cohort.expression import ExpressionScaler
+from radiogenesis.cohort.split import Split
+from radiogenesis.cohort.store import Cohort
+from radiogenesis.errors import RunError
+from radiogenesis.evaluation.bootstrap import Floats, nanmean, patient_means
+from radiogenesis.evaluation.control import Measured, ridge_prediction, shared_backgrounds
+from radiogenesis.evaluation.fidelity import MEASURES, fidelity_values
+from radiogenesis.evaluation.settings import EvaluationSettings
+from radiogenesis.methods.protocols import Synthesis, Synthesizer
+from radiogenesis.phenotypes.lesion import FEATURES, lesion_features
+
+Progress = Callable[[int, int], None]
+"""Called with how many held-out patients are done, and of how many."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What was measured on everything that was drawn, and a few of the drawings.
+
+    Attributes:
+        features: (n, K, F) of K images for each of n held-out patients.
+        fidelity: region -> measure -> (n * K,).
+        examples: the first drawings of the patients to show.
+        background_index: (K,) backgrounds in the cohort, the same for everybody.
+        backgrounds_of: whose they are, in words.
+    """
+
+    features: Floats
+    fidelity: dict[str, dict[str, Floats]]
+    examples: dict[str, Synthesis]
+    background_index: NDArray[np.int64]
+    backgrounds_of: str
+
+
+def measure(image: NDArray[Any], mask: NDArray[Any], pixel_mm: float) -> Floats:
+    """Images (B, P, P) in HU and masks (lesion where at least 0.5) -> (B, F) lesion features."""
+    if not len(image):
+        return np.zeros((0, len(FEATURES)))
+    lesion = torch.from_numpy(np.asarray(mask, np.float32) >= 0.5).float()[:, None]
+    found = lesion_features(torch.from_numpy(np.asarray(image, np.float32))[:, None], lesion, pixel_mm)
+    return np.stack([found[name].double().numpy() for name in FEATURES], axis=1)
+
+
+def own_features(cohort: Cohort, patients: Sequence[str]) -> Floats:
+    """(n, F) means over each patient's own slices."""
+    theirs = np.isin(cohort.slice_patient, list(patients))
+    values = measure(cohort.slice_image[theirs], cohort.slice_mask[theirs], cohort.pixel_mm)
+    owner = cohort.slice_patient[theirs]
+    return np.stack([patient_means(values[:, f], owner, patients) for f in range(len(FEATURES))], axis=1)
+
+
+def draw(
+    synthesizer: Synthesizer,
+    cohort: Cohort,
+    split: Split,
+    genes: NDArray[Any],
+    settings: EvaluationSettings,
+    show: Collection[str] = (),
+    progress: Progress = lambda done, total: None,
+) -> Drawn:
+    """Draw every held-out patient on the same backgrounds with the same noise, and measure.
+
+    Args:
+        genes: (n, G) scaled genes of `split.test`, in its order.
+        show: patients whose first drawings are kept for the pictures.
+    """
+    if not len(cohort.background_image):
+        raise RunError("its cohort has no backgrounds to draw on", path=cohort.path, remedy="build it with backgrounds")
+    index, whose = shared_backgrounds(
+        cohort.background_patient, split.test, split.train, settings.backgrounds_per_patient, settings.seed
+    )
+    backgrounds = cohort.background_image[index].astype(np.float32)
+    features: list[Floats] = []
+    fidelity: dict[str, dict[str, list[Floats]]] = {}
+    examples: dict[str, Synthesis] = {}
+    for number, (patient, g) in enumerate(zip(split.test, genes, strict=True)):
+        drawn = _draw_patient(synthesizer, backgrounds, g, settings)
+        features.append(measure(drawn.image, drawn.mask, cohort.pixel_mm))
+        values = fidelity_values(
+            drawn.image, drawn.mask, backgrounds, pixel_mm=cohort.pixel_mm, outside_mm=settings.outside_mm
+        )
+        for region, measures in values.items():
+            for name in MEASURES:
+                fidelity.setdefault(region, {}).setdefault(name, []).append(measures[name])
+        if patient in show:
+            examples[patient] = _first(drawn, 8)
+        progress(number + 1, len(split.test))
+    joined = {region: {name: np.concatenate(v) for name, v in m.items()} for region, m in fidelity.items()}
+    return Drawn(np.stack(features), joined, examples, index, whose)
+
+
+def _draw_patient(
+    synthesizer: Synthesizer, backgrounds: NDArray[Any], genes: NDArray[Any], settings: EvaluationSettings
+) -> Synthesis:
+    """One patient on all backgrounds; the seed depends on the background's place, never on the patient."""
+    parts = []
+    for start in range(0, len(backgrounds), settings.batch):
+        chunk = backgrounds[start : start + settings.batch]
+        repeated = np.repeat(np.asarray(genes, np.float32)[None], len(chunk), axis=0)
+        parts.append(synthesizer.synthesize(chunk, repeated, seed=settings.seed + start))
+    image, mask, weight, background = (
+        np.concatenate([getattr(part, name) for part in parts]) for name in ("image", "mask", "weight", "background")
+    )
+    return Synthesis(image, mask, weight, background, settings.seed)
+
+
+def _first(drawn: Synthesis, count: int) -> Synthesis:
+    """The first drawings, copied, so that the others can be forgotten."""
+    image, mask, weight, background = (
+        array[:count].copy() for array in (drawn.image, drawn.mask, drawn.weight, drawn.background)
+    )
+    return Synthesis(image, mask, weight, background, drawn.seed)
+
+
+def measured(drawn: Drawn, cohort: Cohort, split: Split, scaler: ExpressionScaler, genes: NDArray[Any]) -> Measured:
+    """The drawings beside the patients' own slices, the planted truth and the ceiling, patient by patient."""
+    n, k = drawn.features.shape[:2]
+    ceiling = ridge_prediction(
+        scaler.transform(cohort.expression, split.train), own_features(cohort, split.train), genes
+    )
+    return Measured(
+        patients=split.test,
+        features=FEATURES,
+        drawn=nanmean(drawn.features, axis=1),
+        own=own_features(cohort, split.test),
+        predicted=ceiling,
+        truth=planted(cohort, split.test),
+        images=n * k,
+        unmeasured=float(np.isnan(drawn.features[:, :, 0]).mean()),
+    )
+
+
+def planted(cohort: Cohort, patients: Sequence[str]) -> Floats | None:
+    """(n, F) planted factors, nan for a factor that was not planted; None where nothing was."""
+    if cohort.truth is None:
+        return None
+    factors: pd.DataFrame = cohort.truth.factors.reindex(index=list(patients), columns=list(FEATURES))
+    return factors.to_numpy(float)

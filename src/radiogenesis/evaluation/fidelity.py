@@ -1,0 +1,125 @@
+"""Fidelity: how much of the background survives. Table 1 of Xu et al. (2020).
+
+MSE, SSIM and PSNR of each synthetic image against the background it was drawn on, intensities scaled to [0, 1] over
+the window [-1000, 500] HU; over the whole image, and outside the lesion. Averaged by patient, then over patients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
+from skimage.metrics import structural_similarity
+
+from radiogenesis.evaluation.bootstrap import interval, nanmean, patient_means, resamples
+from radiogenesis.evaluation.settings import EvaluationSettings
+
+WINDOW_HU = (-1000.0, 500.0)
+PSNR_CAP_DB = 100.0  # an image that is its background has no finite PSNR
+MEASURES = ("mse", "ssim", "psnr")
+WHOLE, OUTSIDE, OTHER = "whole image", "outside the lesion", "null: another background"
+
+PUBLISHED = pd.DataFrame(
+    [
+        ("in-painting (Jin et al. 2018)", 0.0121, 0.76, 20.94),
+        ("baseline: MC-GAN (Park et al. 2018)", 0.0065, 0.74, 22.05),
+        ("fusion GAN (Xu et al. 2020)", 0.0044, 0.88, 24.52),
+    ],
+    columns=["method", *MEASURES],
+)
+"""Table 1 of Xu et al. (2020): other data (NSCLC Radiogenomics), so a landmark, not a comparison."""
+
+
+def scaled(hu: NDArray[Any]) -> NDArray[np.float64]:
+    """HU -> [0, 1] over the window, clipped."""
+    low, high = WINDOW_HU
+    return np.clip((np.asarray(hu, float) - low) / (high - low), 0.0, 1.0)
+
+
+def psnr(mse: NDArray[Any]) -> NDArray[np.float64]:
+    """Peak signal-to-noise ratio in dB for a peak of 1: -10 log10 MSE, at most 100 dB."""
+    return np.asarray(-10 * np.log10(np.maximum(mse, 10 ** (-PSNR_CAP_DB / 10))))
+
+
+def ssim_map(image: NDArray[Any], background: NDArray[Any]) -> NDArray[np.float64]:
+    """(P, P) structural similarity in Wang et al.'s (2004) form: Gaussian window of sigma 1.5, K 0.01 and 0.03."""
+    _, local = structural_similarity(
+        image, background, data_range=1.0, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, full=True
+    )
+    return np.asarray(local)
+
+
+def outside(mask: NDArray[Any], pixel_mm: float, reach_mm: float) -> NDArray[np.bool_]:
+    """(B, P, P) bool: farther than `reach_mm` from the lesion (mask at least 0.5)."""
+    lesion = np.asarray(mask) >= 0.5
+    distance = np.stack([distance_transform_edt(~one) if one.any() else np.full(one.shape, np.inf) for one in lesion])
+    return np.asarray(distance * pixel_mm > reach_mm)
+
+
+def image_fidelity(
+    image: NDArray[Any], background: NDArray[Any], region: NDArray[np.bool_] | None = None
+) -> dict[str, NDArray[np.float64]]:
+    """MSE, SSIM and PSNR of every image.
+
+    Args:
+        image, background: (B, P, P) HU.
+        region: (B, P, P) bool, where to look; everywhere if None. An empty region gives nan.
+
+    Returns:
+        three arrays (B,). SSIM leaves out 5 pixels along the border, where its window does not fit.
+    """
+    x, b = scaled(image), scaled(background)
+    where = np.ones(x.shape, bool) if region is None else region
+    inner = np.zeros(x.shape, bool)
+    inner[:, 5:-5, 5:-5] = True
+    mse = np.array([_mean((xi - bi) ** 2, w) for xi, bi, w in zip(x, b, where, strict=True)])
+    ssim = np.array([_mean(ssim_map(xi, bi), w) for xi, bi, w in zip(x, b, where & inner, strict=True)])
+    return {"mse": mse, "ssim": ssim, "psnr": psnr(mse)}
+
+
+def _mean(values: NDArray[Any], where: NDArray[np.bool_]) -> float:
+    return float(values[where].mean()) if where.any() else float("nan")
+
+
+def fidelity_values(
+    image: NDArray[Any], mask: NDArray[Any], background: NDArray[Any], *, pixel_mm: float, outside_mm: float
+) -> dict[str, dict[str, NDArray[np.float64]]]:
+    """Fidelity of images by region, and its null: the same images against the next one's background.
+
+    Args:
+        image, mask, background: (B, P, P), at least two, on different backgrounds.
+    """
+    return {
+        WHOLE: image_fidelity(image, background),
+        OUTSIDE: image_fidelity(image, background, outside(mask, pixel_mm, outside_mm)),
+        OTHER: image_fidelity(image, np.roll(background, 1, axis=0)),
+    }
+
+
+def fidelity_table(
+    values: Mapping[str, Mapping[str, NDArray[Any]]], patient: NDArray[Any], settings: EvaluationSettings
+) -> pd.DataFrame:
+    """Means over patients of `fidelity_values`, with intervals over patients.
+
+    Args:
+        values: region -> measure -> (B,) values of all images.
+        patient: (B,) whose genes made each.
+
+    Returns:
+        one row per region; for every measure its value, `_low` and `_high`; `patients` and `images`.
+    """
+    patients = sorted(set(map(str, patient)))
+    draws = resamples(len(patients), settings.bootstrap, [settings.seed, 1])
+    rows = []
+    for region, measures in values.items():
+        row: dict[str, Any] = {"region": region}
+        for name in MEASURES:
+            means = patient_means(measures[name], patient, patients)
+            low, high = interval(nanmean(means[draws], axis=1), settings.confidence)
+            row |= {name: float(nanmean(means, axis=0)), f"{name}_low": low, f"{name}_high": high}
+        rows.append({**row, "patients": len(patients), "images": len(patient)})
+    return pd.DataFrame(rows)

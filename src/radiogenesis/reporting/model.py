@@ -1,0 +1,131 @@
+"""What a page is made of: sections of text, pictures and tables. Whoever evaluates fills it; the page knows no method.
+
+OUT/page.json        this, as JSON
+OUT/tables/*.csv     the numbers, unrounded
+OUT/pictures/*.png   the pictures
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from radiogenesis.errors import RunError
+
+PAGE_FILE = "page.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One column of a shown table.
+
+    Attributes:
+        label: its heading.
+        value: the column of the CSV file.
+        low, high: columns of the CSV file with the interval's ends, shown in brackets; "" for none.
+        format: "" for text, "p" for p values, "%" for shares, else a format specification such as ".2f".
+        help: what it is, shown on hovering.
+    """
+
+    label: str
+    value: str
+    low: str = ""
+    high: str = ""
+    format: str = ""
+    help: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A CSV file under tables/, with the columns to show; rows where `strong` is true for are set off."""
+
+    file: str
+    caption: str
+    columns: tuple[Column, ...]
+    strong: tuple[str, str] = ("", "")
+    kind: str = "table"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """A PNG file under pictures/, and its version for dark pages if there is one."""
+
+    file: str
+    caption: str
+    alt: str
+    dark: str = ""
+    width: int = 0
+    kind: str = "picture"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """A heading, a text in plain words, pictures and tables."""
+
+    title: str
+    text: str = ""
+    blocks: tuple[Table | Picture, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fact:
+    """A number that matters, with what it must be read beside."""
+
+    label: str
+    value: str
+    beside: str
+    share: float = float("nan")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """The whole page."""
+
+    title: str
+    subtitle: str
+    facts: tuple[Fact, ...] = ()
+    conclusions: tuple[str, ...] = ()
+    sections: tuple[Section, ...] = ()
+    provenance: tuple[tuple[str, str], ...] = field(default=())
+
+    def save(self, folder: Path) -> None:
+        """Write page.json into the folder."""
+        (folder / PAGE_FILE).write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> Page:
+        """Read page.json. Raises RunError where it is missing or damaged."""
+        path = folder / PAGE_FILE
+        if not path.is_file():
+            raise RunError(
+                "there is no evaluation here", path=folder, remedy="give the folder that `radiogenesis evaluate` wrote"
+            )
+        try:
+            return _page(json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, KeyError, TypeError) as error:
+            raise RunError(f"cannot be read ({error})", path=path, remedy="evaluate again") from error
+
+
+def _page(found: dict[str, Any]) -> Page:
+    sections = tuple(
+        Section(**{**s, "blocks": tuple(_block(b) for b in s["blocks"]), "notes": tuple(s["notes"])})
+        for s in found["sections"]
+    )
+    return Page(
+        title=found["title"],
+        subtitle=found["subtitle"],
+        facts=tuple(Fact(**fact) for fact in found["facts"]),
+        conclusions=tuple(found["conclusions"]),
+        sections=sections,
+        provenance=tuple((str(name), str(value)) for name, value in found["provenance"]),
+    )
+
+
+def _block(found: dict[str, Any]) -> Table | Picture:
+    if found["kind"] == "picture":
+        return Picture(**found)
+    columns = tuple(Column(**column) for column in found["columns"])
+    return Table(**{**found, "columns": columns, "strong": tuple(found["strong"])})

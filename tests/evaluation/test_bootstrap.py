@@ -1,0 +1,67 @@
+"""Resampling and rank correlation against scipy, closed forms and their own definitions."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from radiogenesis.evaluation import bootstrap as b
+
+
+def test_spearman_is_scipys_with_ties_and_nan() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 8, (20, 30)).astype(float), rng.normal(size=(20, 30))
+    x[3, :5], y[7, 2] = np.nan, np.nan
+    for found, one, other in zip(b.spearman(x, y), x, y, strict=True):
+        kept = np.isfinite(one) & np.isfinite(other)
+        assert found == pytest.approx(stats.spearmanr(one[kept], other[kept]).statistic)
+
+
+def test_spearman_of_a_constant_is_zero_and_of_two_pairs_unknown() -> None:
+    assert b.spearman(np.ones(9), np.arange(9)) == 0
+    assert np.isnan(b.spearman(np.array([1, 2, np.nan]), np.arange(3)))
+
+
+def test_derangements_move_everybody_and_are_uniform() -> None:
+    found = b.derangements(4, 9000, [1])
+    assert (found != np.arange(4)).all()
+    assert (np.sort(found, axis=1) == np.arange(4)).all()
+    _, counts = np.unique(found, axis=0, return_counts=True)
+    assert len(counts) == 9  # !4 = 9
+    assert stats.chisquare(counts).pvalue > 1e-3
+    with pytest.raises(ValueError, match="cannot swap"):
+        b.derangements(1, 3, [0])
+
+
+def test_patient_means_leave_nan_out_and_keep_the_order_asked_for() -> None:
+    values = np.array([1.0, 3.0, np.nan, 10.0, 7.0])
+    patient = np.array(["b", "b", "b", "a", "elsewhere"])
+    assert b.patient_means(values, patient, ["a", "b"]).tolist() == [10.0, 2.0]
+    assert np.isnan(b.patient_means(values, patient, ["nobody"])).all()
+
+
+def test_the_interval_of_a_mean_covers_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(2)
+    hits = 0
+    for trial in range(200):
+        sample = rng.normal(size=60)
+
+        def mean(index: np.ndarray, sample: np.ndarray = sample) -> np.ndarray:
+            return sample[index].mean(1)
+
+        found = b.bootstrap(mean, 60, draws=400, seed=[trial])
+        hits += found.low <= 0 <= found.high
+    assert 0.88 <= hits / 200 <= 0.99
+
+
+def test_benjamini_hochberg_is_scipys() -> None:
+    p = np.array([0.01, 0.04, 0.03, 0.5, np.nan, 0.002])
+    kept = np.isfinite(p)
+    assert np.allclose(b.benjamini_hochberg(p)[kept], stats.false_discovery_control(p[kept]))
+    assert np.isnan(b.benjamini_hochberg(p)[4])
+
+
+def test_permutation_p_counts_itself() -> None:
+    null = np.arange(99.0)
+    assert b.permutation_p(1000.0, null) == pytest.approx(1 / 100)
+    assert b.permutation_p(-1.0, null) == 1.0
+    assert b.permutation_p(-1.0, null, greater=False) == pytest.approx(1 / 100)
