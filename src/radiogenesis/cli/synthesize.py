@@ -1,0 +1,48 @@
+"""`radiogenesis synthesize RUN OUT`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_DESCRIPTION = """Draw lesions from genes.
+
+By default for the run's held-out patients, on backgrounds of held-out patients. --patients chooses others of the
+cohort; --expression draws for any table with the same genes, in the same unit as the cohort's."""
+
+
+def main(arguments: list[str]) -> None:
+    from radiogenesis.cli.arguments import add_settings, parser, settings_from
+
+    verb = parser("synthesize", _DESCRIPTION)
+    verb.add_argument("run", type=str, help="A finished run of a method that draws.")
+    verb.add_argument("out", type=str, help="The folder to write.")
+    verb.add_argument("--cohort", type=str | None, default=None, help="The run's cohort, where it has moved.")
+    verb.add_argument("--patients", type=list[str] | None, default=None, help="Patients to draw for, as [A,B].")
+    verb.add_argument(
+        "--expression", type=str | None, default=None, help="Draw for the patients of this table instead."
+    )
+    verb.add_argument("--backgrounds", type=list[int] | None, default=None, help="Rows of the cohort's backgrounds.")
+
+    from radiogenesis.training.drawing import DrawSettings, draw, write
+
+    add_settings(verb, DrawSettings)
+    parsed = verb.parse_args(arguments)
+
+    from radiogenesis.cohort.expression import read_expression
+    from radiogenesis.errors import RunError
+    from radiogenesis.training.run import Run
+
+    out = Path(parsed.out)
+    if out.exists():
+        raise RunError("is already there", path=out, remedy="choose another name or delete it")
+    run = Run.open(parsed.run)
+    cohort = run.open_cohort(parsed.cohort)
+    settings = settings_from(parsed, DrawSettings)
+    if parsed.expression:
+        expression = read_expression(parsed.expression, patients=parsed.patients)
+        patients = parsed.patients or list(expression.obs_names)
+    else:
+        expression, patients = cohort.expression, parsed.patients or list(run.split.test)
+    drawn = draw(run, cohort, expression, patients, settings, backgrounds=parsed.backgrounds)
+    write(drawn, out, run, cohort, settings)
+    print(f"{out}: {len(drawn.image)} lesions drawn for {len(patients)} patients")

@@ -1,0 +1,66 @@
+"""`radiogenesis train METHOD COHORT RUN`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_DESCRIPTION = """Fit a method to a cohort and write a run folder.
+
+fusion-gan builds on a run of alignment (give it with --alignment) unless --preset paper, or --matching 0 with
+--gene_code mapping, says otherwise. Stopped at any moment, `--resume` with the same settings goes on to the same
+result."""
+
+
+def main(arguments: list[str]) -> None:
+    """Parse the method first, since its settings are the options of the rest."""
+    from radiogenesis.cli.arguments import add_settings, parser, settings_from
+    from radiogenesis.cohort.expression import ExpressionSettings
+    from radiogenesis.cohort.store import Cohort
+    from radiogenesis.errors import SettingError
+    from radiogenesis.training.fit import train
+    from radiogenesis.training.registry import METHODS, entry
+    from radiogenesis.training.run import Run
+    from radiogenesis.training.settings import TrainSettings
+
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print("usage: radiogenesis train METHOD COHORT RUN [settings]\n\n" + _DESCRIPTION + "\n\nmethods:")
+        print("\n".join(f"  {name:<12} {e.what}; presets: {', '.join(e.presets)}" for name, e in METHODS.items()))
+        print("\n`radiogenesis train METHOD --help` shows the method's settings.")
+        return
+    name, rest = arguments[0], arguments[1:]
+    method = entry(name)
+    verb = parser(f"train {name}", _DESCRIPTION)
+    verb.add_argument("cohort", type=str, help="The cohort to train on.")
+    verb.add_argument("run", type=str, help="The run folder to write.")
+    verb.add_argument("--preset", type=str, default="default", help=f"One of: {', '.join(method.presets)}.")
+    verb.add_argument("--alignment", type=str | None, default=None, help="A finished run of alignment to build on.")
+    verb.add_argument("--resume", action="store_true", help="Go on from the run's last checkpoint.")
+    for kind in (method.settings, TrainSettings, ExpressionSettings):
+        add_settings(verb, kind)
+    preset = preset_of(rest)
+    if preset not in method.presets:
+        raise SettingError(f"{name} has no preset {preset!r}", remedy=f"choose from: {', '.join(method.presets)}")
+    verb.set_defaults(dict(method.presets[preset]))
+    parsed = verb.parse_args(rest)
+    run = train(
+        name,
+        Cohort.open(parsed.cohort),
+        Path(parsed.run),
+        method_settings=settings_from(parsed, method.settings),
+        settings=settings_from(parsed, TrainSettings),
+        expression_settings=settings_from(parsed, ExpressionSettings),
+        alignment=Run.open(parsed.alignment) if parsed.alignment else None,
+        resume=parsed.resume,
+    )
+    last = run.metrics.iloc[-1]
+    print(f"{run.path}: {int(last['images_seen']):,} images seen, {last['images_per_second']:.0f} images per second")
+
+
+def preset_of(arguments: list[str]) -> str:
+    """The preset that is asked for: it decides the defaults that the parser shows and fills in."""
+    for i, word in enumerate(arguments):
+        if word == "--preset" and i + 1 < len(arguments):
+            return arguments[i + 1]
+        if word.startswith("--preset="):
+            return word.removeprefix("--preset=")
+    return "default"

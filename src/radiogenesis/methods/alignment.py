@@ -1,0 +1,121 @@
+"""Gene-lesion alignment: genes and lesions in one space, nearest where they belong to one patient.
+
+METHODS.md section 1b. On held-out patients it answers "which patient's genes belong to this lesion?"; trained, its
+lesion encoder is the critic that the fusion GAN's generator must satisfy.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from radiogenesis.methods.images import images_from_hu, soften
+from radiogenesis.methods.losses import loss_contrastive
+from radiogenesis.methods.protocols import Batch, LossRecord, Player
+from radiogenesis.networks.lesion_encoder import LesionEncoder
+from radiogenesis.networks.mapping import GeneEncoder
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlignmentSettings:
+    """Settings of the alignment."""
+
+    steps: int = 1200
+    """Training steps."""
+    batch: int = 64
+    """Slices per step (METHODS.md section 1)."""
+    learning_rate: float = 1e-3
+    """Of Adam, decayed to zero along a cosine (METHODS.md section 1; the decay is ours)."""
+    weight_decay: float = 1e-4
+    """Decoupled weight decay (METHODS.md section 1)."""
+    widths: tuple[int, int, int, int] = (16, 32, 64, 64)
+    """Channels of the lesion encoder at 1/1, 1/2, 1/4 and 1/8 of the resolution (METHODS.md section 1)."""
+    hidden: int = 512
+    """Units of the gene encoder's hidden layer (METHODS.md section 1b)."""
+    embedding: int = 64
+    """Length of the shared embedding (METHODS.md section 1b)."""
+    gene_dropout: float = 0.5
+    """Share of genes set to zero while training, 0 to 1 (METHODS.md section 1b)."""
+    temperature: float = 0.1
+    """Where the learned temperature starts (open)."""
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.batch < 2:
+            raise ValueError(f"steps must be at least 1 and batch at least 2, not {self.steps} and {self.batch}")
+        if not 0 <= self.gene_dropout < 1:
+            raise ValueError(f"gene_dropout must be in [0, 1), not {self.gene_dropout}")
+        if self.temperature <= 0:
+            raise ValueError(f"temperature must be positive, not {self.temperature}")
+
+
+class Alignment(nn.Module):
+    """A lesion encoder and a gene encoder with a shared embedding (METHODS.md section 1b).
+
+    Implements Trainable, GeneEncoder and LesionEncoder.
+
+    Args:
+        settings: see AlignmentSettings.
+        genes: number of genes.
+    """
+
+    def __init__(self, settings: AlignmentSettings, *, genes: int) -> None:
+        super().__init__()
+        self.settings = settings
+        self.lesions = LesionEncoder(widths=settings.widths, embedding=settings.embedding)
+        self.genes = GeneEncoder(
+            genes, hidden=settings.hidden, embedding=settings.embedding, dropout=settings.gene_dropout
+        )
+        self.log_scale = nn.Parameter(torch.tensor(-math.log(settings.temperature)))
+
+    @property
+    def temperature(self) -> Tensor:
+        """The learned temperature, not below 0.01."""
+        return (-self.log_scale.clamp(max=math.log(100.0))).exp()
+
+    def players(self) -> Sequence[Player]:
+        s = self.settings
+        parameters = list(self.parameters())
+        return (
+            Player("alignment", parameters, self.loss, s.learning_rate, weight_decay=s.weight_decay, schedule="cosine"),
+        )
+
+    def prepare(self, batch: Batch) -> Batch:
+        return batch
+
+    def averaged(self) -> nn.Module | None:
+        return None
+
+    def loss(self, batch: Batch) -> LossRecord:
+        """The symmetric contrastive loss on real lesions and their patients' genes."""
+        lesions = self.lesions(batch.x, batch.m)
+        genes = self.genes(batch.g)
+        total = loss_contrastive(lesions, genes, batch.patient, self.temperature)
+        with torch.no_grad():
+            found = (lesions @ genes.T).argmax(1)
+            hit = (batch.patient[found] == batch.patient).float().mean()
+        return LossRecord(total, {"contrastive": total.detach(), "found_own_genes": hit})
+
+    @torch.no_grad()
+    def encode(self, expression: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+        """Scaled genes (B, G) -> unit vectors (B, D)."""
+        self.eval()
+        g = torch.from_numpy(np.asarray(expression, np.float32)).to(self.log_scale.device)
+        return self.genes(g).float().cpu().numpy()
+
+    @torch.no_grad()
+    def encode_lesions(self, images: NDArray[np.floating[Any]], masks: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """Slices (B, P, P) in HU with masks (B, P, P) -> unit vectors (B, D)."""
+        self.eval()
+        device, parts = self.log_scale.device, []
+        for start in range(0, len(images), 256):
+            x = images_from_hu(images[start : start + 256]).to(device)
+            m = soften(torch.from_numpy(np.asarray(masks[start : start + 256], np.float32)).unsqueeze(1).to(device))
+            parts.append(self.lesions(x, m).float().cpu().numpy())
+        return np.concatenate(parts) if parts else np.zeros((0, self.settings.embedding), np.float32)

@@ -1,0 +1,331 @@
+"""The fusion GAN: a patient's genes draw the patient's nodule into a background (Xu et al. 2020).
+
+METHODS.md section 1. The preset `paper` trains what the paper describes; the preset `default` adds, each as a
+setting, composing through the softened mask, gene dropout, spatial noise, a guided weight map and the contrastive
+matching of drawn lesions with genes (section 1b).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from radiogenesis.methods import losses
+from radiogenesis.methods.alignment import Alignment
+from radiogenesis.methods.images import background_region, compose, composition_mask, images_from_hu, to_hu
+from radiogenesis.methods.protocols import Batch, LossRecord, Player, Synthesis
+from radiogenesis.networks.discriminator import ThreeHeadDiscriminator
+from radiogenesis.networks.fusion import Drawing, FusionGenerator
+from radiogenesis.networks.mapping import GeneMapping
+
+
+@dataclass(frozen=True, kw_only=True)
+class FusionGANSettings:
+    """Settings of the fusion GAN; the defaults are the preset `default`."""
+
+    steps: int = 1000
+    """Training steps; the paper preset counts epochs instead (500, see `epochs`)."""
+    epochs: int = 0
+    """If not 0, train this many passes over the training slices instead of `steps` (500 in METHODS.md section 1)."""
+    batch: int = 32
+    """Slices per step (16 in the paper preset, METHODS.md section 1)."""
+    width: int = 16
+    """Generator's channels at full resolution (32 in the paper preset)."""
+    discriminator_width: int = 32
+    """Discriminator's channels after its first convolution (open in the paper)."""
+    code: int = 128
+    """Length of the gene code phi(g) (paper, figure 4)."""
+    hidden: int = 512
+    """Units of the gene mapping's hidden layer (METHODS.md section 1)."""
+    noise: int = 16
+    """Length of the noise vector n (10 in the paper preset)."""
+    outer_weight: bool = True
+    """Apply the weight map after AdaIN too; the paper's figure 1b applies it before AdaIN only."""
+    own_mapping: bool = True
+    """The discriminator reads a gene mapping of its own; else the generator's phi(g), detached (the authors' code)."""
+    gene_dropout: float = 0.5
+    """Share of genes set to zero while training, 0 to 1 (beyond the paper; 0 in the paper preset)."""
+    spatial_noise: bool = True
+    """One noise map in each fusion block, its strength learned from 0 (beyond the paper)."""
+    compose: bool = True
+    """Lay the drawn image over the background through the softened mask (the authors' code does; open in the paper)."""
+    composition_dilation: int = 7
+    """Pixels by which the mask is dilated before composing, odd (METHODS.md section 1)."""
+    composition_smoothing: int = 5
+    """Pixels over which the dilated mask is smoothed before composing, odd (METHODS.md section 1)."""
+    matching: float = 2.0
+    """Weight of the contrastive matching of drawn lesions with genes; needs a trained alignment (beyond the paper)."""
+    train_critic: bool = False
+    """Train the alignment on with the GAN, on real pairs; else it stays as it was trained."""
+    gene_code: Literal["mapping", "aligned", "both"] = "both"
+    """What styles the lesion: the paper's mapping phi(g), the alignment's gene embedding, or both side by side."""
+    lambda_background: float = 10.0
+    """lambda: weight of the background's L1 (METHODS.md section 1; the authors' code: 100)."""
+    lambda_weight_map: float = 1.0
+    """Weight of the L1 between the weight map and the softened mask: keeps it interpretable when composing."""
+    weight_i: float = 1.0
+    """Weight of the terms of D_I (1 in METHODS.md; the authors' code: 8)."""
+    weight_is: float = 1.0
+    """Weight of the terms of D_IS (1 in METHODS.md and in the authors' code)."""
+    weight_isg: float = 1.0
+    """Weight of the terms of D_ISG (1 in METHODS.md; the authors' code: 10)."""
+    erosion: int = 7
+    """Pixels by which the inverse of the mask is eroded to the region B, odd (open in the paper)."""
+    learning_rate: float = 2e-4
+    """Of Adam, generator and discriminator (METHODS.md section 1; the authors' code: 1e-4)."""
+    beta1: float = 0.5
+    """First beta of Adam (METHODS.md section 1); the second is 0.999."""
+    average: float = 0.998
+    """Decay of the generator's moving average per step, whose images are the ones drawn (METHODS.md section 1)."""
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.batch < 2 or self.epochs < 0:
+            raise ValueError(f"steps {self.steps}, epochs {self.epochs}, batch {self.batch}: at least 1, 0 and 2")
+        for name in ("composition_dilation", "composition_smoothing", "erosion"):
+            if getattr(self, name) % 2 == 0:
+                raise ValueError(f"{name} must be odd, not {getattr(self, name)}")
+        if not 0 <= self.gene_dropout < 1 or not 0 <= self.average < 1:
+            raise ValueError(f"gene_dropout {self.gene_dropout} and average {self.average} must be in [0, 1)")
+        if self.noise < 1:
+            raise ValueError(f"noise must be at least 1, not {self.noise}")
+
+    @property
+    def needs_alignment(self) -> bool:
+        """Whether a trained alignment must be given."""
+        return self.matching > 0 or self.gene_code != "mapping"
+
+
+PAPER: dict[str, Any] = {
+    "epochs": 500, "batch": 16, "width": 32, "noise": 10, "outer_weight": False, "own_mapping": False,
+    "gene_dropout": 0.0, "spatial_noise": False, "compose": False, "matching": 0.0, "gene_code": "mapping",
+    "lambda_weight_map": 0.0,
+}  # fmt: skip
+"""The preset `paper`: METHODS.md section 1 as it is written, for cohorts of 128 x 128 pixels."""
+
+PRESETS: dict[str, dict[str, Any]] = {"default": {}, "paper": PAPER}
+
+
+class GeneratorPart(nn.Module):
+    """Gene mapping and generator: what is averaged over the steps, and all that drawing needs.
+
+    Args:
+        settings: see FusionGANSettings.
+        genes: number of genes.
+        pixels: side of the images.
+        embedding: length of the alignment's gene embedding, 0 where it is not part of the style.
+    """
+
+    def __init__(self, settings: FusionGANSettings, *, genes: int, pixels: int, embedding: int) -> None:
+        super().__init__()
+        self.settings = settings
+        code = 0
+        self.phi: GeneMapping | None = None
+        if settings.gene_code != "aligned":
+            self.phi = GeneMapping(genes, hidden=settings.hidden, code=settings.code, dropout=settings.gene_dropout)
+            code += settings.code
+        self.embedding = embedding
+        self.generator = FusionGenerator(
+            pixels=pixels,
+            style=code + embedding + settings.noise,
+            width=settings.width,
+            outer_weight=settings.outer_weight,
+            spatial_noise=settings.spatial_noise,
+        )
+
+    def code(self, g: Tensor, aligned: Tensor | None) -> Tensor:
+        """The gene code that styles the lesion: phi(g), the aligned embedding, or both, (B, K)."""
+        parts = []
+        if self.phi is not None:
+            parts.append(self.phi(g))
+        if aligned is not None and self.embedding:
+            # Unit vectors scaled to unit variance per number, the scale of the noise beside them.
+            parts.append(aligned * self.embedding**0.5)
+        return torch.cat([p.float() for p in parts], dim=1)
+
+    def forward(self, background: Tensor, code: Tensor, noise: Noise) -> Drawing:
+        """Background (B, 1, P, P), gene code (B, K), noise -> the drawing, composed where the settings say so."""
+        s = self.settings
+        drawn: Drawing = self.generator(background, torch.cat([code, noise.vector], dim=1), noise.maps)
+        if not s.compose:
+            return drawn
+        through = composition_mask(drawn.mask, dilation=s.composition_dilation, smoothing=s.composition_smoothing)
+        return Drawing(compose(drawn.image, background, through), drawn.mask, drawn.weight)
+
+
+@dataclass(frozen=True)
+class Noise:
+    """The vector n (B, N) and one map (B, 1, H, W) per fusion block, coarse to fine."""
+
+    vector: Tensor
+    maps: list[Tensor]
+
+
+@dataclass(frozen=True)
+class Step:
+    """What discriminator and generator share in one training step."""
+
+    batch: Batch
+    code: Tensor
+    drawn: Drawing
+
+
+class FusionGAN(nn.Module):
+    """The fusion GAN with its losses (Xu et al. 2020). Implements Trainable, Synthesizer and GeneEncoder.
+
+    Args:
+        settings: see FusionGANSettings.
+        genes: number of genes.
+        pixels: side of the images, a power of two of at least 16.
+        alignment: a trained alignment, where `settings.needs_alignment`.
+    """
+
+    def __init__(
+        self, settings: FusionGANSettings, *, genes: int, pixels: int, alignment: Alignment | None = None
+    ) -> None:
+        super().__init__()
+        if settings.needs_alignment and alignment is None:
+            raise ValueError("matching and gene_code need a trained alignment; give one, or use the preset paper")
+        self.settings, self.pixels = settings, pixels
+        self.alignment = alignment if settings.needs_alignment else None
+        embedding = alignment.settings.embedding if alignment is not None and settings.gene_code != "mapping" else 0
+        self.part = GeneratorPart(settings, genes=genes, pixels=pixels, embedding=embedding)
+        self.phi_d: GeneMapping | None = None
+        if settings.own_mapping or settings.gene_code != "mapping":
+            self.phi_d = GeneMapping(genes, hidden=settings.hidden, code=settings.code, dropout=settings.gene_dropout)
+        self.discriminator = ThreeHeadDiscriminator(
+            pixels=pixels, code=settings.code, width=settings.discriminator_width
+        )
+
+    # Training
+
+    def averaged(self) -> nn.Module:
+        return self.part
+
+    def players(self) -> Sequence[Player]:
+        s = self.settings
+        betas = (s.beta1, 0.999)
+        d_parameters = [*self.discriminator.parameters(), *(self.phi_d.parameters() if self.phi_d else ())]
+        players = [
+            Player("discriminator", d_parameters, self.discriminator_loss, s.learning_rate, betas),
+            Player("generator", list(self.part.parameters()), self.generator_loss, s.learning_rate, betas),
+        ]
+        if self.alignment is not None and s.train_critic:
+            a = self.alignment.settings
+            players.append(
+                Player("critic", list(self.alignment.parameters()), self.critic_loss, a.learning_rate / 10,
+                       weight_decay=a.weight_decay)
+            )  # fmt: skip
+        return players
+
+    def train(self, mode: bool = True) -> FusionGAN:
+        """Training mode for all but a critic that stays as it was trained."""
+        super().train(mode)
+        if self.alignment is not None and not self.settings.train_critic:
+            self.alignment.eval()
+        return self
+
+    def prepare(self, batch: Batch) -> Step:
+        """Draw once for both players."""
+        code = self.part.code(batch.g, self.aligned(batch.g))
+        return Step(batch, code, self.part(batch.background, code, self.draw_noise(len(batch.g), batch.x.device)))
+
+    def aligned(self, g: Tensor) -> Tensor | None:
+        """The alignment's gene embedding, held still; None where it is not part of the style."""
+        if self.alignment is None or not self.part.embedding:
+            return None
+        with torch.no_grad():
+            return self.alignment.genes(g).float()
+
+    def d_code(self, g: Tensor) -> Tensor:
+        """phi(g) as the discriminator reads it: its own, or the generator's, detached."""
+        if self.phi_d is not None:
+            return self.phi_d(g)
+        return self.part.code(g, None).detach()
+
+    def discriminator_loss(self, step: Step) -> LossRecord:
+        """L_DI + L_DIS + L_DISG, each head's terms weighted alike."""
+        s, b, d = self.settings, step.batch, self.discriminator
+        drawn_x, drawn_m = step.drawn.image.detach(), step.drawn.mask.detach()
+        phi, wrong_phi = self.d_code(b.g), self.d_code(b.wrong_g)
+        real, wrong_m, drawn = d.pair(b.x, b.m), d.pair(b.x, b.wrong_m), d.pair(drawn_x, drawn_m)
+        l_di = losses.loss_d_i(d.d_i(b.x), d.d_i(drawn_x))
+        l_dis = losses.loss_d_is(d.d_is(real), d.d_is(wrong_m), d.d_is(drawn))
+        l_disg = losses.loss_d_isg(
+            d.d_isg(real, phi), d.d_isg(wrong_m, phi), d.d_isg(real, wrong_phi), d.d_isg(drawn, phi)
+        )
+        total = s.weight_i * l_di + s.weight_is * l_dis + s.weight_isg * l_disg
+        return LossRecord(total, {"L_DI": l_di.detach(), "L_DIS": l_dis.detach(), "L_DISG": l_disg.detach()})
+
+    def generator_loss(self, step: Step) -> LossRecord:
+        """L_G (Xu et al. 2020, section 2.3), and the terms beyond the paper that the settings ask for."""
+        s, b, d, drawn = self.settings, step.batch, self.discriminator, step.drawn
+        pair = d.pair(drawn.image, drawn.mask)
+        terms = {
+            "D_I": losses.to_one(d.d_i(drawn.image)) * s.weight_i,
+            "D_IS": losses.to_one(d.d_is(pair)) * s.weight_is,
+            "D_ISG": losses.to_one(d.d_isg(pair, self.d_code(b.g).detach())) * s.weight_isg,
+        }
+        region = background_region(drawn.mask, s.erosion)
+        terms["background"] = losses.loss_background(drawn.image, b.background, region) * s.lambda_background
+        if s.matching and self.alignment is not None:
+            with torch.no_grad():
+                everyone = self.alignment.genes(b.all_genes)
+            lesions = self.alignment.lesions(drawn.image, drawn.mask)
+            t = self.alignment.temperature.detach()
+            terms["match"] = losses.loss_match(lesions, everyone, b.patient, t) * s.matching
+        if s.lambda_weight_map:
+            target = composition_mask(drawn.mask.detach())
+            terms["weight_map"] = (drawn.weight - target).abs().mean() * s.lambda_weight_map
+        return LossRecord(
+            torch.stack(list(terms.values())).sum(), {name: term.detach() for name, term in terms.items()}
+        )
+
+    def critic_loss(self, step: Step) -> LossRecord:
+        """The alignment's own loss on the real pairs."""
+        assert self.alignment is not None
+        return self.alignment.loss(step.batch)
+
+    def draw_noise(self, count: int, device: torch.device, generator: torch.Generator | None = None) -> Noise:
+        """Noise for `count` drawings; with a generator it is drawn on the CPU, the same on every device."""
+        source = torch.device("cpu") if generator is not None else device
+        vector = torch.randn(count, self.settings.noise, generator=generator, device=source)
+        shapes = self.part.generator.noise_shapes(count) if self.settings.spatial_noise else []
+        maps = [torch.randn(shape, generator=generator, device=source).to(device) for shape in shapes]
+        return Noise(vector.to(device), maps)
+
+    # Use
+
+    @torch.no_grad()
+    def synthesize(
+        self, backgrounds: NDArray[np.floating[Any]], expression: NDArray[np.floating[Any]], *, seed: int
+    ) -> Synthesis:
+        """Backgrounds (B, P, P) in HU and scaled genes (B, G) -> B drawn lesions. The same seed draws the same."""
+        if len(backgrounds) != len(expression) or not len(backgrounds):
+            raise ValueError(
+                f"{len(backgrounds)} backgrounds for {len(expression)} gene vectors: as many, at least one"
+            )
+        self.eval()
+        device = next(self.parameters()).device
+        generator = torch.Generator().manual_seed(seed)
+        parts: list[tuple[Tensor, Tensor, Tensor]] = []
+        for start in range(0, len(backgrounds), 128):
+            x_b = images_from_hu(backgrounds[start : start + 128]).to(device)
+            g = torch.from_numpy(np.asarray(expression[start : start + 128], np.float32)).to(device)
+            noise = self.draw_noise(len(g), device, generator)
+            drawn = self.part(x_b, self.part.code(g, self.aligned(g)), noise)
+            parts.append((to_hu(drawn.image), drawn.mask, drawn.weight))
+        image, mask, weight = (torch.cat([part[i] for part in parts]).squeeze(1).cpu().numpy() for i in range(3))
+        return Synthesis(image, mask, weight, np.asarray(backgrounds, np.float32), seed)
+
+    @torch.no_grad()
+    def encode(self, expression: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+        """Scaled genes (B, G) -> the gene code that styles the lesion (B, K)."""
+        self.eval()
+        g = torch.from_numpy(np.asarray(expression, np.float32)).to(next(self.parameters()).device)
+        return self.part.code(g, self.aligned(g)).cpu().numpy()

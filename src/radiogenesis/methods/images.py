@@ -1,0 +1,58 @@
+"""The few image operations that every method shares: the HU window, soft masks, composition."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from radiogenesis.networks.lesion_encoder import dilate
+
+WINDOW_HU = (-1000.0, 500.0)
+"""Mapped linearly to [-1, 1] and clipped (the authors' own window, METHODS.md section 1)."""
+
+
+def to_unit(hu: Tensor) -> Tensor:
+    """HU -> [-1, 1] through the window."""
+    low, high = WINDOW_HU
+    return ((hu.float() - low) * (2 / (high - low)) - 1).clamp_(-1, 1)
+
+
+def to_hu(unit: Tensor) -> Tensor:
+    """[-1, 1] -> HU, the inverse of `to_unit` inside the window."""
+    low, high = WINDOW_HU
+    return (unit.float() + 1) * ((high - low) / 2) + low
+
+
+def images_from_hu(images: NDArray[np.number]) -> Tensor:
+    """(B, P, P) HU -> (B, 1, P, P) float32 in [-1, 1]."""
+    return to_unit(torch.from_numpy(np.asarray(images, np.float32)).unsqueeze(1))
+
+
+def soften(mask: Tensor) -> Tensor:
+    """A hard mask as soft as a drawn one, so that no critic tells them apart by their edge: 3 x 3 binomial filter.
+
+    (B, 1, P, P) in [0, 1] -> the same. A straight edge keeps its place: the half level stays on it.
+    """
+    line = torch.tensor([0.25, 0.5, 0.25], dtype=mask.dtype, device=mask.device)
+    kernel = torch.outer(line, line)[None, None]
+    return F.conv2d(F.pad(mask, (1, 1, 1, 1), mode="replicate"), kernel)
+
+
+def background_region(mask: Tensor, pixels: int = 7) -> Tensor:
+    """B, the inverse of the mask, eroded (Xu et al. 2020, section 2.3): the same as the dilated mask, inverted."""
+    return 1 - dilate(mask, pixels)
+
+
+def composition_mask(mask: Tensor, *, dilation: int = 7, smoothing: int = 5) -> Tensor:
+    """The softened mask through which the drawn image is laid over the background: dilated, then smoothed."""
+    grown = dilate(mask, dilation)
+    pad = smoothing // 2
+    return F.avg_pool2d(F.pad(grown, (pad, pad, pad, pad), mode="replicate"), smoothing, 1)
+
+
+def compose(image: Tensor, background: Tensor, through: Tensor) -> Tensor:
+    """`image` where `through` is 1, `background` where it is 0, blended between."""
+    return torch.lerp(background, image, through)

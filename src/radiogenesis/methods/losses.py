@@ -1,0 +1,74 @@
+"""The loss terms of the papers, one small function each, with the papers' symbols.
+
+Least squares (Mao et al. 2017): what the discriminator should call real is pushed to 1, all else to 0.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def to_one(d: Tensor) -> Tensor:
+    """E (D - 1)^2."""
+    return (d - 1).square().mean()
+
+
+def to_zero(d: Tensor) -> Tensor:
+    """E D^2."""
+    return d.square().mean()
+
+
+def loss_d_i(real: Tensor, drawn: Tensor) -> Tensor:
+    """L_DI = E (D_I(x) - 1)^2 + E D_I(G_x)^2   (Xu et al. 2020, section 2.3)."""
+    return to_one(real) + to_zero(drawn)
+
+
+def loss_d_is(real: Tensor, wrong_m: Tensor, drawn: Tensor) -> Tensor:
+    """L_DIS = E (D_IS(x, m) - 1)^2 + E D_IS(x, m')^2 + E D_IS(G_x, G_m)^2   (Xu et al. 2020, section 2.3)."""
+    return to_one(real) + to_zero(wrong_m) + to_zero(drawn)
+
+
+def loss_d_isg(real: Tensor, wrong_m: Tensor, wrong_g: Tensor, drawn: Tensor) -> Tensor:
+    """L_DISG = E (D_ISG(x, m, g) - 1)^2 + E D_ISG(x, m', g)^2 + E D_ISG(x, m, g')^2 + E D_ISG(G_x, G_m, g)^2.
+
+    Xu et al. 2020, section 2.3. m' and g' belong to another patient.
+    """
+    return to_one(real) + to_zero(wrong_m) + to_zero(wrong_g) + to_zero(drawn)
+
+
+def loss_background(image: Tensor, background: Tensor, region: Tensor) -> Tensor:
+    """E || G_x * B - x_b * B ||_1, the mean absolute difference over all pixels (Xu et al. 2020, section 2.3)."""
+    return ((image - background) * region).abs().mean()
+
+
+def loss_match(lesions: Tensor, genes: Tensor, patient: Tensor, temperature: Tensor | float) -> Tensor:
+    """Cross-entropy of finding each lesion's own patient among all patients' genes.
+
+    L_match = -E log( exp(e_x . e_g(own) / t) / sum_j exp(e_x . e_g(j) / t) )
+
+    Args:
+        lesions: (B, D) unit vectors.
+        genes: (N, D) unit vectors, one per patient.
+        patient: (B,) long, which of the N is the lesion's own.
+        temperature: t.
+    """
+    return F.cross_entropy(lesions @ genes.T / temperature, patient)
+
+
+def loss_contrastive(lesions: Tensor, genes: Tensor, patient: Tensor, temperature: Tensor | float) -> Tensor:
+    """Symmetric cross-entropy over the batch, pairs of the same patient masked (METHODS.md section 1b).
+
+    Lesion i should find genes i among the batch's genes and genes i its lesion among the batch's lesions; other
+    slices of the same patient are neither right nor wrong and are left out of the sums.
+
+    Args:
+        lesions, genes: (B, D) unit vectors; row i of both belongs to `patient[i]`.
+    """
+    logits = lesions @ genes.T / temperature  # (B, B)
+    same = patient[:, None] == patient[None, :]
+    same = same & ~torch.eye(len(patient), dtype=torch.bool, device=same.device)
+    logits = logits.masked_fill(same, float("-inf"))
+    own = torch.arange(len(patient), device=logits.device)
+    return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2

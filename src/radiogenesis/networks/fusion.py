@@ -1,0 +1,151 @@
+"""The generator of the fusion GAN (Xu et al. 2020, figure 1a and 1b)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+CHANNEL_FACTORS = (1, 2, 4, 4, 4)  # times the base width, at 1/1, 1/2, 1/4, 1/8, 1/16 of the resolution
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What the generator returns.
+
+    Attributes:
+        image: G_x (B, 1, P, P) in [-1, 1].
+        mask: G_m (B, 1, P, P) in [0, 1].
+        weight: (B, 1, P, P) in [0, 1], the last block's weight map averaged over channels (figure 2c, 2g).
+    """
+
+    image: Tensor
+    mask: Tensor
+    weight: Tensor
+
+
+class AdaIN(nn.Module):
+    """Adaptive instance normalisation: each channel of o gets the mean and scale that the style asks for.
+
+    AdaIN(o, s) = (1 + gamma(s)) * (o - mean(o)) / std(o) + beta(s)   (Karras et al. 2018)
+    """
+
+    def __init__(self, channels: int, style: int) -> None:
+        super().__init__()
+        self.normalise = nn.InstanceNorm2d(channels)
+        self.affine = nn.Linear(style, 2 * channels)
+
+    def forward(self, o: Tensor, style: Tensor) -> Tensor:
+        gamma, beta = self.affine(style)[:, :, None, None].chunk(2, dim=1)  # (B, C, 1, 1) each
+        return torch.addcmul(beta, 1 + gamma, self.normalise(o).to(beta.dtype))
+
+
+class FusionBlock(nn.Module):
+    """Fuses background features b, the previous block's features h and the style (figure 1b).
+
+        logits, o = conv(conv(h));   w = sigmoid(logits)
+        out = w * AdaIN(w * o, style) + (1 - w) * b
+
+    Args:
+        incoming: channels of h.
+        channels: channels C of b and of the output.
+        style: length of the style.
+        outer_weight: apply w after AdaIN too; the paper's figure applies it before AdaIN only (False).
+        spatial_noise: add one noise map per block with a learned strength that starts at 0 (beyond the paper).
+    """
+
+    def __init__(self, incoming: int, channels: int, style: int, *, outer_weight: bool, spatial_noise: bool) -> None:
+        super().__init__()
+        self.encode = nn.Sequential(
+            nn.Conv2d(incoming, channels, 3, padding=1, bias=False),
+            nn.BatchNorm2d(channels),
+            nn.LeakyReLU(0.2, inplace=True),
+            nn.Conv2d(channels, 2 * channels, 3, padding=1, bias=False),
+            nn.BatchNorm2d(2 * channels),
+        )
+        self.adain = AdaIN(channels, style)
+        self.outer_weight = outer_weight
+        self.noise_strength = nn.Parameter(torch.zeros(1, channels, 1, 1)) if spatial_noise else None
+
+    def forward(self, h: Tensor, b: Tensor, style: Tensor, noise: Tensor | None) -> tuple[Tensor, Tensor]:
+        """h (B, I, H, W), b (B, C, H, W), style (B, S), noise (B, 1, H, W) -> out (B, C, H, W), w (B, C, H, W)."""
+        logits, o = self.encode(h).chunk(2, dim=1)  # (B, C, H, W) each
+        w = torch.sigmoid(logits)
+        if self.noise_strength is not None and noise is not None:
+            o = torch.addcmul(o, self.noise_strength.to(o.dtype), noise.to(o.dtype))
+        styled = self.adain(w * o, style).to(b.dtype)
+        if self.outer_weight:
+            return torch.lerp(b, styled, w), w  # w * styled + (1 - w) * b
+        return styled + (1 - w) * b, w
+
+
+class BackgroundEncoder(nn.Module):
+    """Convolutional encoder of the background; returns its features at every resolution, finest first."""
+
+    def __init__(self, channels: Sequence[int]) -> None:
+        super().__init__()
+        stages = [nn.Sequential(nn.Conv2d(1, channels[0], 3, padding=1), nn.LeakyReLU(0.2, inplace=True))]
+        for fine, coarse in pairwise(channels):
+            stages.append(
+                nn.Sequential(
+                    nn.Conv2d(fine, coarse, 4, stride=2, padding=1, bias=False),
+                    nn.BatchNorm2d(coarse),
+                    nn.LeakyReLU(0.2, inplace=True),
+                )
+            )
+        self.stages = nn.ModuleList(stages)
+
+    def forward(self, background: Tensor) -> list[Tensor]:
+        features = [self.stages[0](background)]
+        for stage in self.stages[1:]:
+            features.append(stage(features[-1]))
+        return features
+
+
+class FusionGenerator(nn.Module):
+    """Background (B, 1, P, P) and style (B, S) -> image, mask and weight map (figure 1a).
+
+    Args:
+        pixels: P, a multiple of 16.
+        style: length of the style, the gene code and the noise n together.
+        width: channels at full resolution.
+        outer_weight, spatial_noise: see FusionBlock.
+    """
+
+    def __init__(
+        self, *, pixels: int, style: int, width: int = 16, outer_weight: bool = True, spatial_noise: bool = True
+    ) -> None:
+        super().__init__()
+        if pixels % 16:
+            raise ValueError(f"pixels must be a multiple of 16, not {pixels}")
+        channels = [width * factor for factor in CHANNEL_FACTORS]
+        self.base = pixels // 16
+        self.start = nn.Linear(style, channels[-1] * self.base**2)
+        self.background = BackgroundEncoder(channels)
+        coarse_to_fine = channels[::-1]
+        self.blocks = nn.ModuleList(
+            FusionBlock(incoming, c, style, outer_weight=outer_weight, spatial_noise=spatial_noise)
+            for incoming, c in zip([coarse_to_fine[0], *coarse_to_fine[:-1]], coarse_to_fine, strict=True)
+        )
+        self.head = nn.Conv2d(width, 2, 3, padding=1)
+
+    def forward(self, background: Tensor, style: Tensor, noise: Sequence[Tensor] | None = None) -> Drawing:
+        """`noise`: one (B, 1, H, W) map per block, coarse to fine; None or empty for none."""
+        features = self.background(background)[::-1]  # coarse to fine
+        h = self.start(style).view(len(style), -1, self.base, self.base)
+        w = h
+        for level, (block, b) in enumerate(zip(self.blocks, features, strict=True)):
+            if level:
+                h = F.interpolate(h, scale_factor=2, mode="nearest")
+            h, w = block(h, b, style, noise[level] if noise else None)
+        image, mask = self.head(h).float().chunk(2, dim=1)  # heads in float32: 8 bits of bfloat16 would band the image
+        return Drawing(torch.tanh(image), torch.sigmoid(mask), w.float().mean(1, keepdim=True))
+
+    def noise_shapes(self, batch: int) -> list[tuple[int, int, int, int]]:
+        """The shapes of the spatial noise maps for a batch, coarse to fine."""
+        sides = [self.base * 2**level for level in range(len(self.blocks))]
+        return [(batch, 1, side, side) for side in sides]

@@ -1,0 +1,153 @@
+"""Training data in memory: slices, masks, genes and backgrounds of the training patients, and batches of them.
+
+A batch is a function of (seed, step, rank) alone. So a resumed run sees what an uninterrupted run would have seen,
+and nothing about the loader has to be stored in a checkpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from radiogenesis.cohort.store import Cohort
+from radiogenesis.errors import CohortError
+from radiogenesis.methods.images import soften, to_unit
+from radiogenesis.methods.protocols import Batch
+
+_MAX_SEED = 2**63 - 1
+
+
+def seed_of(*numbers: int) -> int:
+    """One seed from several numbers, well mixed."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]) & _MAX_SEED
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """The training patients' data.
+
+    Attributes:
+        image: (N, 1, P, P) int16 HU.
+        mask: (N, 1, P, P) bool.
+        patient: (N,) long, index into the patients.
+        genes: (patients, G) float32, scaled.
+        background: (M, 1, P, P) int16 HU.
+        slices_of: the slices of each patient.
+        patients: their identifiers.
+    """
+
+    image: Tensor
+    mask: Tensor
+    patient: Tensor
+    genes: Tensor
+    background: Tensor
+    slices_of: tuple[Tensor, ...]
+    patients: tuple[str, ...]
+
+    @classmethod
+    def from_cohort(
+        cls, cohort: Cohort, patients: Sequence[str], genes: NDArray[np.float32], *, shuffle_seed: int | None = None
+    ) -> TrainingData:
+        """Take the slices of `patients`, and the backgrounds of every patient that is not held out.
+
+        Args:
+            patients: the training patients, in the order of `genes`' rows.
+            genes: (patients, G) scaled.
+            shuffle_seed: if given, every patient gets another patient's genes (the null).
+
+        Raises:
+            CohortError: the cohort has no slices of these patients, fewer than two patients, or no backgrounds.
+        """
+        if len(patients) < 2:
+            raise CohortError(
+                f"{len(patients)} training patient(s): at least 2 with slices and expression are needed",
+                path=cohort.path,
+            )
+        index = {name: i for i, name in enumerate(patients)}
+        rows = np.flatnonzero(np.isin(cohort.slice_patient, list(index)))
+        patient = torch.tensor([index[name] for name in cohort.slice_patient[rows]])
+        backgrounds = training_backgrounds(cohort, patients)
+        if not len(backgrounds):
+            raise CohortError(
+                "no background slices of training patients or of patients without genes", path=cohort.path
+            )
+        if shuffle_seed is not None:
+            genes = genes[derangement(len(genes), shuffle_seed)]
+        return cls(
+            image=torch.from_numpy(cohort.slice_image[rows]).unsqueeze(1),
+            mask=torch.from_numpy(cohort.slice_mask[rows]).unsqueeze(1),
+            patient=patient,
+            genes=torch.from_numpy(np.ascontiguousarray(genes, np.float32)),
+            background=torch.from_numpy(cohort.background_image[backgrounds]).unsqueeze(1),
+            slices_of=tuple(torch.nonzero(patient == i).flatten() for i in range(len(patients))),
+            patients=tuple(patients),
+        )
+
+    def to(self, device: torch.device) -> TrainingData:
+        """The same data on another device."""
+        moved = {name: getattr(self, name).to(device) for name in ("image", "mask", "genes", "background", "patient")}
+        return TrainingData(**moved, slices_of=self.slices_of, patients=self.patients)
+
+    def batch(self, size: int, generator: torch.Generator, *, by_patient: bool, augment: bool) -> Batch:
+        """Draw one batch. Everything random comes from `generator` (on the CPU)."""
+        rows = self._rows(size, generator, by_patient=by_patient)
+        patient = self.patient[rows.to(self.patient.device)].cpu()
+        n = len(self.patients)
+        # Another PATIENT, never merely another slice: an offset of 1 to n - 1 around the circle of patients.
+        wrong_patient = (patient + torch.randint(1, n, (size,), generator=generator)) % n
+        wrong_rows = torch.stack([self._one_slice(int(p), generator) for p in wrong_patient])
+        backgrounds = torch.randint(len(self.background), (size,), generator=generator)
+        turn = torch.randint(8, (1,), generator=generator).item() if augment else 0
+        device = self.image.device
+
+        def slices(source: Tensor, at: Tensor) -> Tensor:
+            return turned(source[at.to(device)], int(turn)).contiguous(memory_format=torch.channels_last)
+
+        return Batch(
+            x=to_unit(slices(self.image, rows)),
+            m=soften(slices(self.mask, rows).float()),
+            g=self.genes[patient.to(device)],
+            wrong_m=soften(slices(self.mask, wrong_rows).float()),
+            wrong_g=self.genes[wrong_patient.to(device)],
+            background=to_unit(slices(self.background, backgrounds)),
+            patient=patient.to(device),
+            all_genes=self.genes,
+        )
+
+    def _rows(self, size: int, generator: torch.Generator, *, by_patient: bool) -> Tensor:
+        if not by_patient:
+            return torch.randint(len(self.image), (size,), generator=generator)
+        n = len(self.patients)
+        rounds = [torch.randperm(n, generator=generator) for _ in range(-(-size // n))]
+        return torch.stack([self._one_slice(int(p), generator) for p in torch.cat(rounds)[:size]])
+
+    def _one_slice(self, patient: int, generator: torch.Generator) -> Tensor:
+        slices = self.slices_of[patient]
+        return slices[torch.randint(len(slices), (), generator=generator)]
+
+
+def training_backgrounds(cohort: Cohort, training: Sequence[str]) -> NDArray[np.intp]:
+    """Rows of the backgrounds that may be trained on: of training patients, and of patients who can never be tested
+    because they have no lesion slices (whole scans given for their lungs)."""
+    no_lesion = cohort.patients.index[cohort.patients["n_slices"] == 0]
+    return np.flatnonzero(np.isin(cohort.background_patient, [*training, *no_lesion]))
+
+
+def turned(images: Tensor, turn: int) -> Tensor:
+    """One of the eight symmetries of the square: quarter turns, and a mirror for 4 to 7."""
+    images = torch.rot90(images, turn % 4, (2, 3)) if turn % 4 else images
+    return images.flip(3) if turn >= 4 else images
+
+
+def derangement(n: int, seed: int) -> NDArray[np.intp]:
+    """A random permutation of n >= 2 that leaves nobody in place."""
+    rng = np.random.default_rng(seed)
+    while True:
+        order = rng.permutation(n)
+        if not (order == np.arange(n)).any():
+            return order

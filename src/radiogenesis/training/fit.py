@@ -1,0 +1,254 @@
+"""Fits any method to any cohort and writes the run."""
+
+from __future__ import annotations
+
+import json
+import logging
+import platform
+import shutil
+import warnings
+from collections.abc import Iterator
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from radiogenesis.cohort.expression import ExpressionScaler, ExpressionSettings
+from radiogenesis.cohort.split import Split, split_patients
+from radiogenesis.cohort.store import Cohort
+from radiogenesis.errors import RunError, SettingError
+from radiogenesis.methods.alignment import Alignment
+from radiogenesis.training.callbacks import MetricsLog, ProgressLine, SampleGrid
+from radiogenesis.training.data import TrainingData, seed_of, training_backgrounds
+from radiogenesis.training.module import MethodModule
+from radiogenesis.training.run import Run, make_method, read_config, save_scaler, save_weights, write_config, write_text
+from radiogenesis.training.samples import save_drawing_grid
+from radiogenesis.training.settings import TrainSettings
+
+_LIBRARIES = ("radiogenesis", "torch", "lightning", "numpy", "anndata", "zarr")
+
+
+def train(
+    method: str,
+    cohort: Cohort,
+    path: str | Path,
+    *,
+    method_settings: Any,
+    settings: TrainSettings,
+    expression_settings: ExpressionSettings,
+    alignment: Run | None = None,
+    resume: bool = False,
+) -> Run:
+    """Fit a method to a cohort; the run is written to `path`.
+
+    Args:
+        method: a name from the registry.
+        cohort: patients are split, the scaler is fitted on the training patients, slices are taken from it.
+        path: the run folder; must not exist unless `resume`.
+        method_settings: the method's own settings object.
+        settings: what all methods share.
+        expression_settings: how expression is scaled.
+        alignment: a finished run of the alignment, for methods that build on one. Its split is taken over, so that
+            nobody is held out here whom the alignment was trained on.
+        resume: go on from the last checkpoint; the result is that of an uninterrupted run.
+
+    Raises:
+        RunError: the folder exists (or, with `resume`, holds no checkpoint or other settings); the alignment is of
+            another cohort.
+        SettingError: settings that do not fit together.
+    """
+    path = Path(path)
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    config: dict[str, Any] = {
+        "method": method,
+        "settings": asdict(method_settings),
+        "training": asdict(settings),
+        "expression": asdict(expression_settings),
+        "alignment": None if alignment is None else alignment.config["settings"],
+        "alignment_run": None if alignment is None else str(alignment.path),
+        "cohort": str(cohort.path.resolve()),
+        "pixels": cohort.pixels,
+        "pixel_mm": cohort.pixel_mm,
+    }
+    split = choose_split(cohort, settings, alignment)
+    scaler = ExpressionScaler.fit(cohort.expression, list(split.train), expression_settings)
+    config["genes"] = len(scaler.genes)
+    L.seed_everything(seed_of(settings.seed, 0xA11) % 2**32, workers=False, verbose=False)
+    made = make_method(config, alignment=check_alignment(alignment, cohort, scaler))
+    data = TrainingData.from_cohort(
+        cohort,
+        split.train,
+        scaler.transform(cohort.expression, list(split.train)),
+        shuffle_seed=seed_of(settings.seed, 0x5F) if settings.shuffle_genes else None,
+    )
+    steps = count_steps(method_settings, len(data.image))
+    config["steps"] = steps
+    prepare_folder(path, config, split, scaler, cohort, settings, resume=resume)
+    module = MethodModule(
+        made.to(memory_format=torch.channels_last),  # type: ignore[call-overload]
+        data,
+        settings,
+        batch=method_settings.batch,
+        steps=steps,
+        average=getattr(method_settings, "average", 0.0),
+    )
+    grid = SampleGrid(path, *sample_inputs(cohort, split, scaler), save_drawing_grid)
+    title = f"train {method}"
+    run_trainer(module, path, settings, [ProgressLine(title), MetricsLog(path), grid], resume=resume)
+    if int(module.done) < steps:  # Lightning returns quietly from Ctrl-C
+        raise RunError(
+            f"stopped at step {int(module.done)} of {steps}",
+            path=path,
+            remedy="go on with --resume and the same settings",
+        )
+    save_weights(path, module.finished_method())
+    return Run.open(path)
+
+
+def run_trainer(
+    module: MethodModule, path: Path, settings: TrainSettings, callbacks: list[L.Callback], *, resume: bool
+) -> None:
+    """Let Lightning train: an epoch is the stretch between two checkpoints."""
+    every = min(settings.checkpoint_every, module.steps)
+    checkpoints = path / "checkpoints"
+    last = checkpoints / "last.ckpt"
+    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # not which devices are not there
+    with warnings.catch_warnings():
+        # One number per batch is "loaded": the data is in memory, so Lightning's advice on workers does not apply,
+        # nor its remark that the checkpoint folder is not empty when a run is resumed.
+        warnings.filterwarnings("ignore", ".*does not have many workers.*")
+        warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
+        # A critic that stays as it was trained is in evaluation mode on purpose.
+        warnings.filterwarnings("ignore", r"Found \d+ module\(s\) in eval mode")
+        # Lightning 2.6 using a name that torch 2.13 has deprecated.
+        warnings.filterwarnings("ignore", ".*treespec, LeafSpec.*", FutureWarning)
+        trainer = L.Trainer(
+            accelerator=settings.accelerator,
+            devices=settings.devices,
+            num_nodes=settings.nodes,
+            strategy="auto" if settings.devices * settings.nodes == 1 else "ddp_find_unused_parameters_true",
+            precision="bf16-mixed" if bfloat16(settings) else "32-true",
+            max_epochs=-(-module.steps // every),
+            callbacks=[
+                *callbacks,
+                ModelCheckpoint(
+                    dirpath=checkpoints, filename="last", save_top_k=1, enable_version_counter=False, every_n_epochs=1,
+                    save_on_train_epoch_end=True,
+                ),
+            ],
+            logger=TensorBoardLogger(path, name="tensorboard", version=""),
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+            num_sanity_val_steps=0,
+        )  # fmt: skip
+        trainer.fit(
+            module, Stretches(module, every), ckpt_path=last if resume else None, weights_only=True if resume else None
+        )
+
+
+class Stretches:
+    """Counts out the steps up to the next checkpoint; the last stretch may be shorter, so it has no length."""
+
+    def __init__(self, module: MethodModule, every: int) -> None:
+        self.module, self.every = module, every
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(min(self.every, self.module.steps - int(self.module.done))))
+
+
+def bfloat16(settings: TrainSettings) -> bool:
+    """Whether to compute in bfloat16: as the setting says, or where the processor does so natively."""
+    if settings.precision != "auto":
+        return settings.precision == "bfloat16"
+    if settings.accelerator != "cpu" and torch.cuda.is_available():
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return bool(torch.cpu._is_avx512_bf16_supported())
+
+
+def choose_split(cohort: Cohort, settings: TrainSettings, alignment: Run | None) -> Split:
+    """The alignment's split where there is one, else a new one from the seed."""
+    if alignment is not None:
+        return alignment.split
+    fractions = (1 - settings.validation - settings.test, settings.validation, settings.test)
+    return split_patients(cohort, seed=settings.seed, fractions=fractions)
+
+
+def check_alignment(alignment: Run | None, cohort: Cohort, scaler: ExpressionScaler) -> Alignment | None:
+    """The trained alignment of the same cohort and genes, or None where none was given."""
+    if alignment is None:
+        return None
+    if not isinstance(alignment.method, Alignment):
+        raise RunError(f"is a run of {alignment.method_name}, not of alignment", path=alignment.path)
+    if alignment.provenance["cohort_digest"] != cohort.digest:
+        raise RunError(
+            "was trained on another cohort", path=alignment.path, remedy=f"train alignment on {cohort.path} first"
+        )
+    if tuple(alignment.scaler.genes) != tuple(scaler.genes):
+        raise SettingError("the alignment was trained with other expression settings", remedy="give both the same")
+    return alignment.method
+
+
+def count_steps(method_settings: Any, slices: int) -> int:
+    """`epochs` passes over the slices where the method counts in epochs, else `steps`."""
+    epochs = getattr(method_settings, "epochs", 0)
+    return int(epochs * -(-slices // method_settings.batch) if epochs else method_settings.steps)
+
+
+def prepare_folder(
+    path: Path, config: dict[str, Any], split: Split, scaler: ExpressionScaler, cohort: Cohort, settings: TrainSettings,
+    *, resume: bool,
+) -> None:  # fmt: skip
+    """Write what is known before training, or check that a run to be resumed is this one."""
+    if resume:
+        if not (path / "checkpoints" / "last.ckpt").is_file():
+            raise RunError("there is no checkpoint to resume from", path=path, remedy="train without --resume")
+        before = read_config(path)
+        now = json.loads(json.dumps(config))
+        changed = [key for key in now if key != "cohort" and now[key] != before.get(key)]
+        if changed:
+            raise RunError(
+                f"was started with other {', '.join(changed)}", path=path, remedy="resume with the same settings"
+            )
+        return
+    if path.exists():
+        raise RunError("is already there", path=path, remedy="choose another name, delete it, or go on with --resume")
+    partial = path.with_name(path.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    write_config(partial, config)
+    split.save(partial / "split.json")
+    save_scaler(partial, scaler)
+    provenance = {
+        "cohort_digest": cohort.digest,
+        "seed": settings.seed,
+        "versions": {name: version(name) for name in _LIBRARIES} | {"python": platform.python_version()},
+        "device": device_name(settings),
+        "precision": "bfloat16" if bfloat16(settings) else "float32",
+        "threads": torch.get_num_threads(),
+    }
+    write_text(partial / "provenance.json", json.dumps(provenance, indent=1))
+    partial.rename(path)
+
+
+def device_name(settings: TrainSettings) -> str:
+    """The GPU's name, or the processor's."""
+    if settings.accelerator != "cpu" and torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return platform.processor() or platform.machine()
+
+
+def sample_inputs(cohort: Cohort, split: Split, scaler: ExpressionScaler, count: int = 6) -> tuple[Any, Any]:
+    """Backgrounds and genes for the sample grids: of validation patients where there are any, else of training."""
+    patients = list(split.validation or split.train)
+    chosen = [patients[i % len(patients)] for i in range(count)]
+    rows = training_backgrounds(cohort, split.train)
+    backgrounds = cohort.background_image[rows[:: max(1, len(rows) // count)][:count]]
+    return backgrounds, scaler.transform(cohort.expression, chosen[: len(backgrounds)])

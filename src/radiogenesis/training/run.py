@@ -1,0 +1,237 @@
+"""The noun run: the folder that training writes, and what can be had from it.
+
+RUN/
+  config.yaml            method, its settings, the training settings, the cohort
+  split.json             who was trained on, who chose, who is held out
+  scaler.safetensors     how expression is scaled, fitted on the training patients; genes.json names the genes
+  weights.safetensors    the trained method; there only once training has finished
+  metrics.csv            one line per checkpoint: losses, images per second, share of time spent loading
+  provenance.json        cohort digest, versions, seed, device
+  samples/               a grid of drawings at each checkpoint
+  tensorboard/           the same numbers for TensorBoard
+  checkpoints/           for --resume only
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+import pandas as pd
+import torch
+import yaml
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from radiogenesis.cohort.expression import ExpressionScaler
+from radiogenesis.cohort.split import Split
+from radiogenesis.cohort.store import Cohort
+from radiogenesis.errors import RunError, SettingError
+from radiogenesis.methods.alignment import Alignment
+from radiogenesis.methods.protocols import GeneEncoder, LesionEncoder, Synthesizer
+from radiogenesis.training.registry import entry
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished training run.
+
+    Attributes:
+        path: the folder.
+        config: what config.yaml holds: method, settings, training, expression, cohort, genes, pixels, pixel_mm.
+        provenance: cohort digest, versions, seed, device.
+    """
+
+    path: Path
+    config: dict[str, Any]
+    provenance: dict[str, Any] = field(repr=False)
+
+    @classmethod
+    def open(cls, path: str | Path) -> Run:
+        """Open a finished run.
+
+        Raises:
+            RunError: nothing there, not a run, training not finished, or damaged.
+        """
+        path = Path(path)
+        if not (path / "config.yaml").is_file():
+            raise RunError("there is no run here", path=path, remedy="give a folder that `radiogenesis train` wrote")
+        if not (path / "weights.safetensors").is_file():
+            raise RunError(
+                "its training has not finished", path=path, remedy="go on with `radiogenesis train ... --resume`"
+            )
+        return cls(path, read_config(path), read_provenance(path))
+
+    @property
+    def method_name(self) -> str:
+        """`fusion-gan`, `alignment`, ..."""
+        return str(self.config["method"])
+
+    @cached_property
+    def split(self) -> Split:
+        """Training, validation and test patients."""
+        return Split.load(self.path / "split.json")
+
+    @cached_property
+    def scaler(self) -> ExpressionScaler:
+        """How expression is scaled, fitted on the training patients."""
+        return load_scaler(self.path)
+
+    @cached_property
+    def metrics(self) -> pd.DataFrame:
+        """metrics.csv: a line per checkpoint."""
+        return pd.read_csv(self.path / "metrics.csv")
+
+    @property
+    def samples(self) -> list[Path]:
+        """The grids of drawings made while training, in order."""
+        return sorted((self.path / "samples").glob("*.png"))
+
+    def open_cohort(self, path: str | Path | None = None) -> Cohort:
+        """The cohort it was trained on, from where it was or from `path`.
+
+        Raises:
+            RunError: the cohort there is not the one of this run.
+            CohortError: there is no readable cohort.
+        """
+        cohort = Cohort.open(path or self.config["cohort"])
+        if cohort.digest != self.provenance["cohort_digest"]:
+            raise RunError(
+                f"was trained on another cohort than {cohort.path} (digest {cohort.digest[:12]})",
+                path=self.path,
+                remedy="give the cohort it was trained on",
+            )
+        return cohort
+
+    @cached_property
+    def method(self) -> nn.Module:
+        """The trained method, ready for use."""
+        try:
+            weights = load_file(self.path / "weights.safetensors")
+            made = make_method(self.config, alignment=blank_alignment(self.config))
+            made.load_state_dict(weights)
+        except (SafetensorError, RuntimeError, ValueError, TypeError, KeyError) as error:
+            first = str(error).strip().splitlines()[0]
+            raise RunError(
+                f"its weights do not fit its settings ({first})", path=self.path, remedy="train it again"
+            ) from error
+        return made.eval()
+
+    def synthesizer(self) -> Synthesizer:
+        """The method as something that draws. Raises RunError for a method that does not draw."""
+        if not isinstance(self.method, Synthesizer):
+            raise RunError(
+                f"the method {self.method_name} does not draw", path=self.path, remedy="give a run of fusion-gan"
+            )
+        return self.method
+
+    def gene_encoder(self) -> GeneEncoder:
+        """The method as something that encodes genes. Raises RunError for a method that does not."""
+        if not isinstance(self.method, GeneEncoder):
+            raise RunError(f"the method {self.method_name} does not encode genes", path=self.path)
+        return self.method
+
+    def lesion_encoder(self) -> LesionEncoder:
+        """The method as something that encodes lesions beside genes. Raises RunError for a method that does not."""
+        if not isinstance(self.method, LesionEncoder):
+            raise RunError(
+                f"the method {self.method_name} does not encode lesions",
+                path=self.path,
+                remedy="give a run of alignment",
+            )
+        return self.method
+
+
+def make_method(config: dict[str, Any], *, alignment: Alignment | None) -> nn.Module:
+    """The untrained torch module that a config describes.
+
+    Raises:
+        SettingError: settings that do not fit together, or not with the cohort.
+    """
+    method = entry(config["method"])
+    try:
+        settings = method.settings(**_tuples(config["settings"]))
+        return method.make(settings, int(config["genes"]), int(config["pixels"]), alignment)
+    except ValueError as error:
+        raise SettingError(str(error)) from error
+
+
+def blank_alignment(config: dict[str, Any]) -> Alignment | None:
+    """An untrained alignment of the shape that the run's own was; its weights lie among the run's."""
+    if config.get("alignment") is None:
+        return None
+    made = make_method({**config, "method": "alignment", "settings": config["alignment"]}, alignment=None)
+    return cast(Alignment, made)
+
+
+def _tuples(settings: dict[str, Any]) -> dict[str, Any]:
+    """YAML knows lists only; the settings' dataclasses hold tuples."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+
+
+def write_config(run: Path, config: dict[str, Any]) -> None:
+    """config.yaml."""
+    plain = json.loads(json.dumps(config))  # tuples become lists
+    write_text(run / "config.yaml", yaml.safe_dump(plain, sort_keys=False))
+
+
+def read_config(run: Path) -> dict[str, Any]:
+    """config.yaml. Raises RunError where it is damaged."""
+    try:
+        config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
+        if not isinstance(config, dict) or not {"method", "settings", "training", "cohort"} <= set(config):
+            raise ValueError("it lacks the method, its settings or the cohort")
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        first = str(error).splitlines()[0]
+        raise RunError(f"config.yaml cannot be read ({first})", path=run, remedy="train it again") from error
+    return config
+
+
+def read_provenance(run: Path) -> dict[str, Any]:
+    """provenance.json. Raises RunError where it is damaged."""
+    try:
+        provenance: dict[str, Any] = json.loads((run / "provenance.json").read_text(encoding="utf-8"))
+        provenance["cohort_digest"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"provenance.json cannot be read ({error})", path=run, remedy="train it again") from error
+    return provenance
+
+
+def save_weights(run: Path, method: nn.Module) -> None:
+    """weights.safetensors, whole or not at all."""
+    partial = run / "weights.safetensors.partial"
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in method.state_dict().items()}
+    save_file(tensors, partial)
+    partial.replace(run / "weights.safetensors")
+
+
+def save_scaler(run: Path, scaler: ExpressionScaler) -> None:
+    """scaler.safetensors and genes.json."""
+    arrays = scaler.to_arrays()
+    numbers = {name: torch.from_numpy(a.copy()) for name, a in arrays.items() if a.dtype.kind in "fiub"}
+    texts = {name: a.astype(str).tolist() for name, a in arrays.items() if a.dtype.kind not in "fiub"}
+    save_file(numbers, run / "scaler.safetensors")
+    write_text(run / "genes.json", json.dumps(texts))
+
+
+def load_scaler(run: Path) -> ExpressionScaler:
+    """Raises RunError where it is missing or damaged."""
+    import numpy as np
+
+    try:
+        arrays = {name: t.numpy() for name, t in load_file(run / "scaler.safetensors").items()}
+        texts = json.loads((run / "genes.json").read_text(encoding="utf-8"))
+        return ExpressionScaler.from_arrays({**arrays, **{name: np.array(t, dtype=str) for name, t in texts.items()}})
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise RunError(f"its scaler cannot be read ({error})", path=run, remedy="train it again") from error

@@ -1,0 +1,42 @@
+"""How a method is trained, whatever the method."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings:
+    """Settings of the training that every method shares."""
+
+    seed: int = 0
+    """Of everything drawn at random: split, weights, batches, noise."""
+    validation: float = 0.05
+    """Share of the patients kept for validation."""
+    test: float = 0.25
+    """Share of the patients held out: nothing is fitted on them."""
+    sampling: Literal["patients", "slices"] = "patients"
+    """Draw each batch evenly over patients, or evenly over slices (as the paper's epochs do)."""
+    augment: bool = True
+    """Quarter turns and mirror images of image and mask together (METHODS.md section 1)."""
+    shuffle_genes: bool = False
+    """Null: train with the genes shuffled between patients (EVIDENCE.md rule 2)."""
+    precision: Literal["auto", "bfloat16", "float32"] = "auto"
+    """auto: bfloat16 where the processor computes it natively, else float32."""
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    """Where to train."""
+    devices: int = 1
+    """Processes or GPUs per machine; more than one trains data-parallel."""
+    nodes: int = 1
+    """Machines; Lightning reads the rest from SLURM's environment."""
+    threads: int = 0
+    """Threads of a CPU process; 0 leaves torch's choice (one per core)."""
+    checkpoint_every: int = 200
+    """Steps between checkpoints, sample grids and lines of metrics."""
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.validation < 1 and 0 < self.test < 1 and self.validation + self.test < 1):
+            raise ValueError(f"validation {self.validation} and test {self.test} must leave patients to train on")
+        if self.checkpoint_every < 1 or self.devices < 1 or self.nodes < 1 or self.threads < 0:
+            raise ValueError("checkpoint_every, devices and nodes must be at least 1, threads at least 0")

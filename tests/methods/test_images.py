@@ -1,0 +1,40 @@
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+
+from radiogenesis.methods import images
+
+
+def test_window_is_linear_and_clips() -> None:
+    hu = torch.tensor([-2000.0, -1000.0, -250.0, 500.0, 3000.0])
+    assert images.to_unit(hu).tolist() == [-1.0, -1.0, 0.0, 1.0, 1.0]
+    assert images.to_hu(torch.tensor([-1.0, 0.0, 1.0])).tolist() == [-1000.0, -250.0, 500.0]
+
+
+def test_background_region_is_the_eroded_inverse() -> None:
+    mask = np.zeros((20, 20), bool)
+    mask[8:12, 7:13] = True
+    expected = ndimage.binary_erosion(~mask, np.ones((7, 7)), border_value=1)
+    got = images.background_region(torch.from_numpy(mask[None, None].astype(np.float32)), 7)
+    np.testing.assert_array_equal(got[0, 0].numpy() > 0.5, expected)
+
+
+def test_soften_keeps_a_straight_edge_in_place_and_the_area() -> None:
+    mask = torch.zeros(1, 1, 16, 16)
+    mask[..., 5:11, 4:12] = 1
+    soft = images.soften(mask)
+    assert soft.sum().item() == pytest.approx(mask.sum().item(), rel=1e-6)
+    inner = (soft >= 0.5) == (mask >= 0.5)
+    assert inner[..., 6:10, :].all()  # only corners may differ
+    assert soft.unique().numel() > 2
+
+
+def test_composition_keeps_the_background_exactly_away_from_the_mask() -> None:
+    mask = torch.zeros(1, 1, 32, 32)
+    mask[..., 14:18, 14:18] = 1
+    through = images.composition_mask(mask, dilation=7, smoothing=5)
+    drawn, background = torch.ones(1, 1, 32, 32), torch.rand(1, 1, 32, 32, generator=torch.Generator().manual_seed(1))
+    image = images.compose(drawn, background, through)
+    assert torch.equal(image[..., :8, :], background[..., :8, :])
+    assert torch.equal(image[..., 14:18, 14:18], torch.ones(1, 1, 4, 4))

@@ -1,0 +1,74 @@
+"""The papers' equations, computed by hand on tiny tensors."""
+
+import math
+
+import pytest
+import torch
+
+from radiogenesis.methods import losses
+
+
+def t(*values: float) -> torch.Tensor:
+    return torch.tensor(values)
+
+
+def test_l_di() -> None:
+    # ((0.5 - 1)^2 + (1 - 1)^2) / 2 + (0.2^2 + 0^2) / 2 = 0.125 + 0.02
+    assert losses.loss_d_i(t(0.5, 1.0), t(0.2, 0.0)).item() == pytest.approx(0.145)
+
+
+def test_l_dis() -> None:
+    # (0 - 1)^2 + 0.5^2 + 1^2
+    assert losses.loss_d_is(t(0.0), t(0.5), t(1.0)).item() == pytest.approx(2.25)
+
+
+def test_l_disg() -> None:
+    # (0.9 - 1)^2 + 0.1^2 + 0.2^2 + 0.3^2
+    assert losses.loss_d_isg(t(0.9), t(0.1), t(0.2), t(0.3)).item() == pytest.approx(0.01 + 0.01 + 0.04 + 0.09)
+
+
+def test_generator_terms() -> None:
+    assert losses.to_one(t(0.0, 2.0, 1.0)).item() == pytest.approx(2 / 3)
+    assert losses.to_zero(t(1.0, 2.0)).item() == pytest.approx(2.5)
+
+
+def test_background_term_counts_the_region_only() -> None:
+    image = torch.tensor([[[[1.0, 0.0], [0.5, -1.0]]]])
+    background = torch.zeros(1, 1, 2, 2)
+    region = torch.tensor([[[[1.0, 1.0], [0.0, 0.5]]]])
+    # (1 + 0 + 0 + 0.5) / 4 pixels
+    assert losses.loss_background(image, background, region).item() == pytest.approx(0.375)
+
+
+def test_match_is_the_cross_entropy_over_all_patients() -> None:
+    lesions = torch.tensor([[1.0, 0.0]])
+    genes = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
+    expected = -math.log(math.exp(2) / (math.exp(2) + 1 + math.exp(-2)))
+    assert losses.loss_match(lesions, genes, torch.tensor([0]), 0.5).item() == pytest.approx(expected)
+
+
+def test_contrastive_without_repeated_patients() -> None:
+    a, b = math.cos(0.3), math.sin(0.3)
+    lesions = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    genes = torch.tensor([[a, b], [b, a]])
+    # Both directions and both rows see own = a and other = b.
+    expected = -math.log(math.exp(a) / (math.exp(a) + math.exp(b)))
+    assert losses.loss_contrastive(lesions, genes, torch.tensor([0, 1]), 1.0).item() == pytest.approx(expected)
+
+
+def test_contrastive_leaves_other_slices_of_the_same_patient_out() -> None:
+    generator = torch.Generator().manual_seed(0)
+    lesions = torch.nn.functional.normalize(torch.randn(3, 4, generator=generator), dim=1)
+    genes = torch.nn.functional.normalize(torch.randn(3, 4, generator=generator), dim=1)
+    patient = torch.tensor([0, 0, 1])
+    logits = (lesions @ genes.T).tolist()
+
+    def cross_entropy(own: float, others: list[float]) -> float:
+        return -math.log(math.exp(own) / (math.exp(own) + sum(map(math.exp, others))))
+
+    rows = [cross_entropy(logits[0][0], [logits[0][2]]), cross_entropy(logits[1][1], [logits[1][2]]),
+            cross_entropy(logits[2][2], [logits[2][0], logits[2][1]])]  # fmt: skip
+    columns = [cross_entropy(logits[0][0], [logits[2][0]]), cross_entropy(logits[1][1], [logits[2][1]]),
+               cross_entropy(logits[2][2], [logits[0][2], logits[1][2]])]  # fmt: skip
+    expected = (sum(rows) / 3 + sum(columns) / 3) / 2
+    assert losses.loss_contrastive(lesions, genes, patient, 1.0).item() == pytest.approx(expected, rel=1e-5)

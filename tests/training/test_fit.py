@@ -1,0 +1,174 @@
+"""Training end to end on a tiny cohort: the run folder, resuming, the split, refusals."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from safetensors.torch import load_file
+
+from radiogenesis.cohort.expression import ExpressionSettings
+from radiogenesis.cohort.store import Cohort
+from radiogenesis.errors import RunError, SettingError
+from radiogenesis.methods.alignment import AlignmentSettings
+from radiogenesis.methods.fusion_gan import FusionGANSettings
+from radiogenesis.training import fit
+from radiogenesis.training.run import Run
+from radiogenesis.training.settings import TrainSettings
+
+ALIGNMENT = AlignmentSettings(steps=6, batch=4, widths=(4, 4, 4, 4), hidden=8, embedding=8)
+GAN = FusionGANSettings(steps=6, batch=4, width=4, discriminator_width=4, code=8, hidden=8)
+SHARED = TrainSettings(checkpoint_every=2, accelerator="cpu", precision="float32")
+
+
+def train(cohort: Cohort, path: Path, method: str = "alignment", **changes: object) -> Run:
+    given: dict[str, object] = {
+        "method_settings": ALIGNMENT if method == "alignment" else GAN,
+        "settings": SHARED,
+        "expression_settings": ExpressionSettings(),
+    }
+    return fit.train(method, cohort, path, **(given | changes))  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def alignment(discs: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return train(discs, tmp_path_factory.mktemp("runs") / "alignment")
+
+
+@pytest.fixture(scope="module")
+def gan(discs: Cohort, alignment: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return train(discs, tmp_path_factory.mktemp("runs") / "gan", "fusion-gan", alignment=alignment)
+
+
+def test_run_folder_is_complete(gan: Run, discs: Cohort) -> None:
+    names = {p.name for p in gan.path.iterdir()}
+    assert {
+        "config.yaml",
+        "weights.safetensors",
+        "split.json",
+        "metrics.csv",
+        "provenance.json",
+        "checkpoints",
+    } <= names
+    assert gan.provenance["cohort_digest"] == discs.digest
+    assert gan.config["settings"]["width"] == 4
+    assert not [name for name in names if name.endswith(".partial")]
+    assert list(gan.metrics["step"]) == [2, 4, 6]
+    assert list(gan.metrics["images_seen"]) == [8, 16, 24]
+    assert {"generator/match", "discriminator/L_DISG", "loading_share"} <= set(gan.metrics.columns)
+    assert len(gan.samples) == 3
+    assert any((gan.path / "tensorboard").iterdir())
+
+
+def test_opened_run_draws_the_same_twice_and_obeys_the_seed(gan: Run, discs: Cohort) -> None:
+    genes = gan.scaler.transform(discs.expression, list(gan.split.test))
+    backgrounds = discs.background_image[: len(genes)]
+    first = gan.synthesizer().synthesize(backgrounds, genes, seed=3)
+    again = Run.open(gan.path).synthesizer().synthesize(backgrounds, genes, seed=3)
+    other = gan.synthesizer().synthesize(backgrounds, genes, seed=4)
+    np.testing.assert_array_equal(first.image, again.image)
+    assert not np.array_equal(first.image, other.image)
+    assert first.mask.shape == (len(genes), 32, 32)
+
+
+def test_the_alignment_and_its_gan_hold_out_the_same_patients(alignment: Run, gan: Run, discs: Cohort) -> None:
+    assert gan.split == alignment.split
+    held_out = set(gan.split.test)
+    assert held_out
+    assert not held_out & set(gan.split.train)
+    assert set(gan.split.train) | set(gan.split.validation) | held_out == set(discs.patients.index)
+
+
+@pytest.mark.parametrize("method", ["alignment", "fusion-gan"])
+def test_resumed_run_is_the_uninterrupted_run(
+    method: str, discs: Cohort, alignment: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extra = {"alignment": alignment} if method == "fusion-gan" else {}
+    whole = train(discs, tmp_path / "whole", method, **extra)
+
+    steps_before = fit.MethodModule.training_step
+    calls = 0
+
+    def killed(self: object, batch: object, index: int) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 4:  # between the checkpoints of steps 2 and 4
+            raise MemoryError("killed")
+        steps_before(self, batch, index)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(fit.MethodModule, "training_step", killed)
+    with pytest.raises(MemoryError, match="killed"):
+        train(discs, tmp_path / "cut", method, **extra)
+    monkeypatch.undo()
+    with pytest.raises(RunError, match="not finished"):
+        Run.open(tmp_path / "cut")
+    resumed = train(discs, tmp_path / "cut", method, resume=True, **extra)
+
+    expected, got = (load_file(run.path / "weights.safetensors") for run in (whole, resumed))
+    assert expected.keys() == got.keys()
+    for name in expected:
+        np.testing.assert_array_equal(got[name].numpy(), expected[name].numpy(), err_msg=name)
+    timing = ["images_per_second", "loading_share"]
+    pd.testing.assert_frame_equal(whole.metrics.drop(columns=timing), resumed.metrics.drop(columns=timing))
+
+
+def test_resume_refuses_other_settings(discs: Cohort, alignment: Run) -> None:
+    with pytest.raises(RunError, match="other settings"):
+        train(discs, alignment.path, method_settings=replace(ALIGNMENT, hidden=9), resume=True)
+
+
+def test_existing_run_is_not_overwritten(discs: Cohort, alignment: Run) -> None:
+    before = (alignment.path / "weights.safetensors").read_bytes()
+    with pytest.raises(RunError, match="already there"):
+        train(discs, alignment.path)
+    assert (alignment.path / "weights.safetensors").read_bytes() == before
+
+
+def test_matching_needs_an_alignment(discs: Cohort, tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="need a trained alignment"):
+        train(discs, tmp_path / "run", "fusion-gan")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_gan_is_not_an_alignment(discs: Cohort, gan: Run, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="is a run of fusion-gan"):
+        train(discs, tmp_path / "run", "fusion-gan", alignment=gan)
+
+
+def test_paper_preset_needs_no_alignment_and_counts_epochs(discs: Cohort, tmp_path: Path) -> None:
+    from radiogenesis.methods.fusion_gan import PAPER
+
+    settings = FusionGANSettings(**(PAPER | {"epochs": 1, "batch": 8, "width": 2, "code": 4, "hidden": 4}))
+    run = train(discs, tmp_path / "paper", "fusion-gan", method_settings=settings)
+    slices = int(np.isin(discs.slice_patient, run.split.train).sum())
+    assert run.config["steps"] == -(-slices // 8)
+
+
+def test_another_cohort_is_refused(alignment: Run, other_discs: Cohort) -> None:
+    with pytest.raises(RunError, match="another cohort"):
+        alignment.open_cohort(other_discs.path)
+
+
+def test_damaged_runs_say_what_is_wrong(alignment: Run, tmp_path: Path) -> None:
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(alignment.path, copy)
+    (copy / "weights.safetensors").write_bytes(b"not weights")
+    with pytest.raises(RunError, match="weights do not fit"):
+        _ = Run.open(copy).method
+    (copy / "provenance.json").write_text(json.dumps([]))
+    with pytest.raises(RunError, match=r"provenance\.json"):
+        Run.open(copy)
+    with pytest.raises(RunError, match="no run here"):
+        Run.open(tmp_path)
+
+
+def test_shuffled_genes_change_the_training(discs: Cohort, alignment: Run, tmp_path: Path) -> None:
+    null = train(discs, tmp_path / "null", settings=replace(SHARED, shuffle_genes=True))
+    a, b = (load_file(run.path / "weights.safetensors")["genes.layers.1.weight"] for run in (alignment, null))
+    assert not np.array_equal(a.numpy(), b.numpy())
