@@ -37,7 +37,7 @@ class Annotations:
     Attributes:
         features: index patient; one column per question of the template with the label of the answer (several answers
             joined by "; " in alphabetical order, the parts of a compound answer by " + "; NaN where the question was
-            not asked), then `mark_length_px`, `mark_length_mm` and `mark_length_from` (see MARK; mm from the pixel spacing
+            not asked), then `mark_length_px`, `mark_length_mm` and `mark_length_from` (see MARK; mm from the spacing
             where it is known, or from the length that the file itself states, NaN otherwise and the reason beside it),
             then `series_uid`, `image_uid`, `annotated` (date and time) and `file`.
         codes: tidy: feature, label, code, scheme; every code that was used.

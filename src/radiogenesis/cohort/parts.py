@@ -1,0 +1,172 @@
+"""What one patient contributes, computed on any machine and kept as one file until the cohort is written.
+
+A part is an npz without pickles. Its name carries a key over everything it was made from (settings, files with their
+sizes and times), so that an interrupted build goes on where it was and nothing stale is ever used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import zipfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import quote
+
+import numpy as np
+
+from radiogenesis import __version__
+from radiogenesis.cohort.dicom import read_dicom
+from radiogenesis.cohort.digest import json_digest
+from radiogenesis.cohort.lungs import lung_mask
+from radiogenesis.cohort.nifti import read_nifti
+from radiogenesis.cohort.previews import write_preview
+from radiogenesis.cohort.sampling import Backgrounds, NoduleSlices, SamplingSettings, background_slices, nodule_slices
+from radiogenesis.cohort.scan import Acquisition, Scan
+from radiogenesis.cohort.sources import ReadSettings, Source
+from radiogenesis.cohort.store import PatientData
+from radiogenesis.errors import ScanError
+
+Status = Literal["in", "background only", "out"]
+
+NOT_OUTLINED = "nothing is outlined on the scan"
+_PART_VERSION = 1  # raise it when the same scan and settings give another part
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one patient: cheap to send between processes, the images stay in the part's file."""
+
+    patient: str
+    status: Status
+    reason: str
+    """Why not more; "" where slices and backgrounds were both cut."""
+    series_uid: str = ""
+    spacing_xy_mm: float = float("nan")
+
+
+def patient_rng(seed: int, patient: str) -> np.random.Generator:
+    """The patient's own stream: the same whatever the order of patients or the number of workers."""
+    name = hashlib.sha256(patient.encode()).digest()[:8]
+    return np.random.default_rng([seed, int.from_bytes(name, "little")])
+
+
+def part_path(folder: Path, source: Source, read: ReadSettings, sampling: SamplingSettings) -> Path:
+    """Where a source's part lies in `folder`, keyed by all that goes into it."""
+    files = [(str(file), *_state(file)) for file in (*source.image_files, *source.outline_files)]
+    made_from = {
+        "version": [__version__, _PART_VERSION],
+        "read": asdict(read),
+        "sampling": asdict(sampling),
+        "source": [source.patient, source.kind, source.chosen_because],
+        "files": files,
+    }
+    return folder / f"{file_name(source.patient)}-{json_digest(made_from)[:16]}.npz"
+
+
+def preview_path(folder: Path, patient: str) -> Path:
+    """Where a patient's preview lies in the folder of parts."""
+    return folder / "previews" / f"{file_name(patient)}.png"
+
+
+def file_name(patient: str) -> str:
+    """The patient's id as a file name."""
+    return quote(patient, safe=" ")
+
+
+def make_part(source: Source, read: ReadSettings, sampling: SamplingSettings, path: Path) -> Outcome:
+    """Read the scan, cut slices and backgrounds, and write part and preview. Errors of the scan become the outcome."""
+    try:
+        scan = read_dicom(source, read) if source.kind == "dicom" else read_nifti(source, read)
+        data, notes, lungs = _cut(scan, sampling)
+    except ScanError as error:
+        return _write(path, None, Outcome(source.patient, "out", str(error)))
+    if data.slices is None and data.backgrounds is None:
+        return _write(path, None, Outcome(source.patient, "out", "; ".join(notes)))
+    status: Status = "background only" if data.slices is None else "in"
+    acquisition = data.acquisition
+    outcome = Outcome(source.patient, status, "; ".join(notes), acquisition.series_uid, scan.spacing_mm[1])
+    write_preview(preview_path(path.parent, source.patient), scan, lungs, data, outcome.reason)
+    return _write(path, data, outcome)
+
+
+def read_outcome(path: Path) -> Outcome | None:
+    """The outcome of a part that is there and whole, or None."""
+    try:
+        with np.load(path, allow_pickle=False) as part:
+            return Outcome(**json.loads(str(part["outcome"])))
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+def read_part(path: Path) -> PatientData:
+    """The images of a part whose outcome is not "out"."""
+    with np.load(path, allow_pickle=False) as part:
+        about = json.loads(str(part["about"]))
+        slices = backgrounds = None
+        if "slices.image" in part:
+            slices = NoduleSlices(**{name: part[f"slices.{name}"] for name in _fields(NoduleSlices)})
+        if "backgrounds.image" in part:
+            backgrounds = Backgrounds(**{name: part[f"backgrounds.{name}"] for name in _fields(Backgrounds)})
+    return PatientData(
+        patient=about["patient"],
+        slices=slices,
+        backgrounds=backgrounds,
+        acquisition=Acquisition(**about["acquisition"]),
+        spacing_mm=tuple(about["spacing_mm"]),
+        tumour_volume_ml=about["tumour_volume_ml"],
+    )
+
+
+def _cut(scan: Scan, sampling: SamplingSettings) -> tuple[PatientData, list[str], Any]:
+    """Slices and backgrounds; either may fail, with a note. Then the notes, and the lung mask or None."""
+    notes: list[str] = []
+    slices = backgrounds = lungs = None
+    if scan.tumour is None:
+        notes.append(NOT_OUTLINED)
+    else:
+        try:
+            slices = nodule_slices(scan, sampling)
+        except ScanError as error:
+            notes.append(str(error))
+    if sampling.background_centers:
+        try:
+            lungs = lung_mask(scan)
+            backgrounds = background_slices(scan, lungs, sampling, patient_rng(sampling.seed, scan.patient))
+        except ScanError as error:
+            notes.append(f"no backgrounds: {error}")
+    volume = float("nan") if scan.tumour is None else scan.volume_ml(scan.tumour)
+    data = PatientData(scan.patient, slices, backgrounds, scan.acquisition, scan.spacing_mm, volume)
+    return data, notes, lungs
+
+
+def _write(path: Path, data: PatientData | None, outcome: Outcome) -> Outcome:
+    """Write the part beside, then rename: what is there is whole."""
+    arrays: dict[str, Any] = {"outcome": json.dumps(asdict(outcome))}
+    if data is not None:
+        about = {
+            "patient": data.patient,
+            "acquisition": asdict(data.acquisition),
+            "spacing_mm": list(data.spacing_mm),
+            "tumour_volume_ml": data.tumour_volume_ml,
+        }
+        arrays["about"] = json.dumps(about)
+        for kind, record in (("slices", data.slices), ("backgrounds", data.backgrounds)):
+            if record is not None:
+                arrays |= {f"{kind}.{name}": getattr(record, name) for name in _fields(type(record))}
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    with partial.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+    partial.replace(path)
+    return outcome
+
+
+def _fields(record: type[NoduleSlices] | type[Backgrounds]) -> list[str]:
+    return list(record.__dataclass_fields__)
+
+
+def _state(file: Path) -> tuple[int, int]:
+    found = file.stat()
+    return found.st_size, found.st_mtime_ns

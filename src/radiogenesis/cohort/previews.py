@@ -1,0 +1,108 @@
+"""One picture per patient, so that a person can look at what was outlined, taken for lung, and cut out."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from radiogenesis.cohort.scan import Scan
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from radiogenesis.cohort.store import PatientData
+
+_WINDOW = {"vmin": -1000, "vmax": 500, "cmap": "gray"}  # HU, the window that the networks see
+_TUMOUR, _LUNGS, _CENTER = "#ff4d4d", "#4dd2ff", "#ffe14d"
+_STRIP = 8  # samples shown of each kind
+
+
+def write_preview(path: Path, scan: Scan, lungs: NDArray[np.bool_] | None, data: PatientData, note: str) -> None:
+    """Axial and coronal cut with the tumour's outline (red), the lungs' (blue) and the backgrounds' centres projected
+    onto the cut (yellow); below, the first slices and backgrounds as the cohort has them."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 11), layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    grid = figure.add_gridspec(3, _STRIP, height_ratios=(4, 1, 1))
+    half = _STRIP // 2
+    z, y, _ = _center(scan, lungs)
+    dz, dy, dx = scan.spacing_mm
+    centers = _centers(scan, data)
+    axial, coronal = figure.add_subplot(grid[0, :half]), figure.add_subplot(grid[0, half:])
+    _cut(axial, scan.hu[z], _at(lungs, np.s_[z]), scan.tumour_mask[z], dy / dx, centers[:, [2, 1]])
+    _cut(coronal, scan.hu[:, y], _at(lungs, np.s_[:, y]), scan.tumour_mask[:, y], dz / dx, centers[:, [2, 0]])
+    coronal.invert_yaxis()  # z ascends towards the head
+    axial.set_title(f"axial, slice {z} of {len(scan.hu)}", fontsize=9)
+    coronal.set_title(f"coronal, row {y}", fontsize=9)
+    _strips(figure, grid, data)
+    volume = "" if np.isnan(data.tumour_volume_ml) else f"   tumour {data.tumour_volume_ml:.1f} ml"
+    air = "" if lungs is None else f"   lungs {lungs.sum() * dz * dy * dx / 1e6:.2f} l"
+    title = f"{scan.patient}{volume}{air}   {dz:g} x {dy:.3g} x {dx:.3g} mm"
+    figure.suptitle("\n".join([title, *textwrap.wrap(note, 120)]), fontsize=10)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    figure.savefig(partial, dpi=80, format="png")
+    partial.replace(path)
+
+
+def _center(scan: Scan, lungs: NDArray[np.bool_] | None) -> tuple[int, int, int]:
+    """(z, y, x) of the tumour's slice with the largest area, else of the lungs' middle, else of the scan's."""
+    mask = scan.tumour_mask if scan.tumour is not None and scan.tumour_mask.any() else lungs
+    if mask is None or not mask.any():
+        z, y, x = (size // 2 for size in scan.hu.shape)
+        return z, y, x
+    z = int(mask.sum(axis=(1, 2)).argmax())
+    rows, columns = np.nonzero(mask[z])
+    return z, int(np.median(rows)), int(np.median(columns))
+
+
+def _centers(scan: Scan, data: PatientData) -> NDArray[np.float64]:
+    """(n, 3) array indices (z, y, x) of the backgrounds' centres."""
+    if data.backgrounds is None or not len(data.backgrounds.center_mm):
+        return np.empty((0, 3))
+    centers = np.unique(data.backgrounds.center_mm, axis=0)
+    return (centers - scan.affine[:3, 3]) @ np.linalg.inv(scan.affine[:3, :3]).T
+
+
+def _cut(
+    axes: Axes,
+    hu: NDArray[np.int16],
+    lungs: NDArray[np.bool_] | None,
+    tumour: NDArray[np.bool_],
+    aspect: float,
+    centers_xy: NDArray[np.float64],
+) -> None:
+    axes.imshow(hu, aspect=aspect, interpolation="nearest", **_WINDOW)  # type: ignore[arg-type]
+    for mask, colour in ((lungs, _LUNGS), (tumour, _TUMOUR)):
+        _outline(axes, mask, colour)
+    axes.plot(*centers_xy.T, "x", color=_CENTER, markersize=8, markeredgewidth=1.5)
+    axes.set_axis_off()
+
+
+def _outline(axes: Axes, mask: NDArray[np.bool_] | None, colour: str) -> None:
+    if mask is not None and mask.any() and not mask.all():
+        axes.contour(mask, levels=[0.5], colors=colour, linewidths=0.8)
+
+
+def _strips(figure: Any, grid: Any, data: PatientData) -> None:
+    """Evenly chosen slices with their masks, and evenly chosen backgrounds."""
+    slices, backgrounds = data.slices, data.backgrounds
+    for row, record in ((1, slices), (2, backgrounds)):
+        count = 0 if record is None else len(record.image)
+        for column, at in enumerate(np.linspace(0, count - 1, min(_STRIP, count)).round().astype(int)):
+            axes = figure.add_subplot(grid[row, column])
+            axes.set_axis_off()
+            axes.imshow(record.image[at], interpolation="nearest", **_WINDOW)  # type: ignore[union-attr]
+            if row == 1 and slices is not None:
+                _outline(axes, slices.mask[at], _TUMOUR)
+                axes.set_title(f"{slices.offset_mm[at]:+.1f} mm", fontsize=7)
+
+
+def _at(mask: NDArray[np.bool_] | None, where: Any) -> NDArray[np.bool_] | None:
+    return None if mask is None else mask[where]
