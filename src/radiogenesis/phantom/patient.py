@@ -1,0 +1,81 @@
+"""One phantom patient: a chest, a lesion in it, a scanner, and the slices that sampling cuts out of the scan."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from radiogenesis.cohort.lungs import lung_mask
+from radiogenesis.cohort.sampling import Backgrounds, NoduleSlices, SamplingSettings, background_slices, nodule_slices
+from radiogenesis.cohort.scan import Scan
+from radiogenesis.phantom.factors import LesionFactors
+from radiogenesis.phantom.lesion import plant_lesion
+from radiogenesis.phantom.scanner import acquire, average_slices, draw_scanner
+from radiogenesis.phantom.thorax import Thorax, draw_thorax
+
+TUMOUR = "tumour"
+
+
+@dataclass(frozen=True)
+class PatientPlan:
+    """All that a process needs to know to make one patient."""
+
+    patient: str
+    factors: LesionFactors
+    kernel: str
+    seed: int
+
+
+def patient_rng(seed: int, patient: str) -> np.random.Generator:
+    """A stream of the patient's own, whatever the order in which patients are made."""
+    return np.random.default_rng([seed, zlib.crc32(patient.encode())])
+
+
+def make_scans(plan: PatientPlan) -> tuple[Scan, Scan]:
+    """The patient's scan, with the lesion outlined, and the same lung scanned before the lesion was there."""
+    rng = patient_rng(plan.seed, plan.patient)
+    scanner = draw_scanner(plan.kernel, rng)
+    thorax = draw_thorax(scanner.fine_spacing_mm, rng)
+    center = _lesion_center(thorax, plan.factors.size_mm / 2, rng)
+    ill, body = plant_lesion(thorax.hu, thorax.spacing_mm, center, plan.factors, rng, lungs=thorax.inside_mm > 0)
+    affine = np.eye(4)[:, [2, 1, 0, 3]] * [*scanner.spacing_mm, 1.0]  # (z, y, x) -> (x, y, z) mm
+    mask = average_slices(body.astype(np.float32), scanner) > 0.5
+    healthy = Scan(
+        patient=plan.patient, hu=acquire(thorax.hu, scanner, rng), affine=affine, acquisition=scanner.acquisition
+    )
+    scan = Scan(
+        patient=plan.patient, hu=acquire(ill, scanner, rng), affine=affine, acquisition=scanner.acquisition
+    ).with_mask(TUMOUR, mask, tumour=True)
+    return scan, healthy
+
+
+def sample_patient(plan: PatientPlan, settings: SamplingSettings) -> tuple[Scan, NoduleSlices, Backgrounds]:
+    """The scan and its slices, by the same sampling code as for real scans.
+
+    Backgrounds come from the lung before the lesion was there: no background shows a part of one.
+    """
+    scan, healthy = make_scans(plan)
+    rng = patient_rng(settings.seed + 1, plan.patient)
+    return scan, nodule_slices(scan, settings), background_slices(healthy, lung_mask(healthy), settings, rng)
+
+
+def _lesion_center(thorax: Thorax, radius_mm: float, rng: np.random.Generator) -> NDArray[np.float64]:
+    """An array index (z, y, x): deep enough in the lung for the lesion, away from the hilum, near the middle plane."""
+    step = np.array(thorax.spacing_mm)
+    middle = (len(thorax.hu) - 1) / 2
+    reach = int(6.0 / step[0])
+    first = int(middle) - reach
+    slab = thorax.inside_mm[first : first + 2 * reach + 1]
+    z, y, x = (np.arange(n, dtype=np.float32) * np.float32(s) for n, s in zip(slab.shape, step, strict=True))
+    origin = thorax.hilum_mm - [first * step[0], 0, 0]
+    hilum = np.sqrt(
+        (z[:, None, None] - origin[0]) ** 2 + (y[:, None] - origin[1]) ** 2 + (x - origin[2]) ** 2, dtype=np.float32
+    )
+    # How much room is left beyond what the lesion needs; where there is none, the roomiest places.
+    room = np.minimum(slab - radius_mm - 1.0, hilum - radius_mm - 10.0)
+    places = np.argwhere(room >= min(0.0, float(np.quantile(room, 0.999))))
+    chosen = places[rng.integers(len(places))] + [first, 0, 0]
+    return chosen.astype(np.float64)

@@ -1,0 +1,136 @@
+"""A cohort whose gene-image map is known: genes drive six appearance factors, and these draw lesions in lungs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from numpy.typing import NDArray
+
+from radiogenesis.cohort.store import Cohort, CohortWriter, PatientData, Truth
+from radiogenesis.phantom import expression as genes
+from radiogenesis.phantom.factors import factor_table, factors_from_scores, scores_from_expression
+from radiogenesis.phantom.patient import TUMOUR, PatientPlan, sample_patient
+from radiogenesis.phantom.scanner import KERNELS
+from radiogenesis.phantom.settings import PhantomSettings
+
+WORKERS = 2
+# Where a kernel stands between smooth (-1) and sharp (+1): what the batch effect follows.
+SHARPNESS = {"smooth": -1.0, "standard": 0.0, "sharp": 1.0}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The whole cohort before any image is made."""
+
+    patients: tuple[PatientPlan, ...]
+    expression: AnnData
+    truth: Truth
+
+
+def plan_cohort(settings: PhantomSettings) -> Plan:
+    """Draw genes, factors and scanners: all that patients have to do with each other."""
+    streams = [np.random.default_rng([settings.seed, part]) for part in range(5)]
+    names = [f"PH{i:04d}" for i in range(1, settings.patients + 1)]
+    model = genes.gene_model(settings.genes, settings.modules, streams[0])
+    activity = genes.draw_activity(model, settings.patients, streams[1])
+    scores = scores_from_expression(_zscore(activity), model.weights, settings.strength, streams[2])
+    factors = factors_from_scores(scores.set_index(pd.Index(names)))
+
+    kernels = np.resize(list(KERNELS), settings.patients)
+    streams[3].shuffle(kernels)
+    followers = genes.batch_genes(model, settings.batch_share if settings.batch_effect else 0.0, streams[3])
+    sharpness = np.array([SHARPNESS[kernel] for kernel in kernels])
+    activity[:, followers] += settings.batch_effect / 2 * sharpness[:, None]
+    activity[genes.missing_values(model, settings.patients, settings.missing_fraction, streams[4])] = np.nan
+
+    facts = {**_plain(settings), "batch_genes": [model.genes[i] for i in followers]}
+    return Plan(
+        patients=tuple(
+            PatientPlan(name, factors[name], str(kernel), settings.seed)
+            for name, kernel in zip(names, kernels, strict=True)
+        ),
+        expression=genes.to_anndata(activity, model, names),
+        truth=Truth(factor_table(factors), model.gene_effects, model.modules, facts),
+    )
+
+
+def make_phantom(
+    path: str | Path, settings: PhantomSettings, *, workers: int = WORKERS, progress: bool = False
+) -> Cohort:
+    """Make a phantom cohort and write it; the result does not depend on `workers`.
+
+    Args:
+        path: the new cohort.
+        settings: sizes, strength, traps, sampling, seed.
+        workers: processes that make patients side by side.
+        progress: show a progress bar on stderr.
+
+    Raises:
+        CohortError: something is already at `path`.
+    """
+    plan = plan_cohort(settings)
+    with CohortWriter(path, settings={"sampling": _plain(settings)}, provenance={"source": "phantom"}) as writer:
+        for data in _track(_make_patients(plan.patients, settings, workers), len(plan.patients), progress):
+            writer.add(data)
+        audit = pd.DataFrame({"patient": [p.patient for p in plan.patients], "status": "in", "reason": "planted"})
+        return writer.finish(expression=plan.expression, audit=audit, truth=plan.truth)
+
+
+def make_patient(plan: PatientPlan, settings: PhantomSettings) -> PatientData:
+    """What one phantom patient contributes to the cohort."""
+    scan, nodules, backgrounds = sample_patient(plan, settings)
+    return PatientData(
+        patient=plan.patient,
+        slices=nodules,
+        backgrounds=backgrounds,
+        acquisition=scan.acquisition,
+        spacing_mm=scan.spacing_mm,
+        tumour_volume_ml=scan.volume_ml(TUMOUR),
+    )
+
+
+def _make_patients(plans: Sequence[PatientPlan], settings: PhantomSettings, workers: int) -> Iterator[PatientData]:
+    """The patients in their order, made in `workers` processes."""
+    make = partial(make_patient, settings=settings)
+    if workers <= 1:
+        yield from map(make, plans)
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
+        yield from pool.map(make, plans)
+
+
+def _one_thread() -> None:
+    """Processes share the cores; threads inside them would fight over them."""
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    threadpool_limits(1)
+
+
+def _track(patients: Iterator[PatientData], total: int, show: bool) -> Iterator[PatientData]:
+    if not show:
+        yield from patients
+        return
+    from rich.console import Console
+    from rich.progress import track
+
+    yield from track(patients, "phantom patients", total, console=Console(stderr=True))
+
+
+def _zscore(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    scaled: NDArray[np.float64] = (values - values.mean(axis=0)) / values.std(axis=0)
+    return scaled
+
+
+def _plain(settings: PhantomSettings) -> dict[str, Any]:
+    """Settings as JSON knows them."""
+    return {name: list(v) if isinstance(v, tuple) else v for name, v in dataclasses.asdict(settings).items()}

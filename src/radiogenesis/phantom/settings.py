@@ -1,0 +1,44 @@
+"""Settings of `radiogenesis cohort phantom`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from radiogenesis.cohort.sampling import SamplingSettings
+from radiogenesis.phantom.factors import FACTORS
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhantomSettings(SamplingSettings):
+    """How large a phantom cohort is, how strongly its genes act, and what traps it holds."""
+
+    patients: int = 130
+    """Number of patients (Xu et al. 2020: 130 with RNA-seq)."""
+    genes: int = 5172
+    """Number of genes (Xu et al. 2020: 5,172 without missing values)."""
+    modules: int = 40
+    """Number of co-expression modules; the first six drive one appearance factor each."""
+    strength: float = 0.9
+    """Share of each factor's variance that genes explain, 0 to 1; the rest is chance. 0 is a null cohort."""
+    batch_effect: float = 0.0
+    """Shift of a group of genes between smooth and sharp scanner kernels, in standard deviations of a gene. These genes
+    drive nothing: an association of theirs with noise or sharpness is the trap. 0 is off."""
+    batch_share: float = 0.03
+    """Share of the genes that follow the scanner where batch_effect is not 0."""
+    missing_fraction: float = 0.0
+    """Share of expression values that are missing, 0 to 0.2; weakly expressed genes lose them."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.patients < 2:
+            raise ValueError(f"patients {self.patients}: at least 2")
+        if self.modules < len(FACTORS):
+            raise ValueError(f"modules {self.modules}: at least {len(FACTORS)}, one for each factor")
+        if self.genes < 5 * self.modules:
+            raise ValueError(f"genes {self.genes}: at least five for each of the {self.modules} modules")
+        if not 0 <= self.strength <= 1:
+            raise ValueError(f"strength {self.strength}: a share of variance, 0 to 1")
+        if not 0 < self.batch_share <= 0.5:
+            raise ValueError(f"batch_share {self.batch_share}: above 0, at most 0.5")
+        if not 0 <= self.missing_fraction <= 0.2:
+            raise ValueError(f"missing_fraction {self.missing_fraction}: 0 to 0.2")
