@@ -58,8 +58,10 @@ def storable_expression(expression: AnnData) -> AnnData:
 
 
 def expression_values(expression: AnnData) -> NDArray[np.float32]:
-    """(patients, genes) float32, dense, whatever the AnnData holds."""
+    """(patients, genes) float32, dense, whatever the AnnData holds; NaN throughout where it holds no values."""
     values: Any = expression.X
+    if values is None:
+        return np.full(expression.shape, np.nan, np.float32)
     return np.ascontiguousarray(values.toarray() if hasattr(values, "toarray") else values, dtype=np.float32)
 
 

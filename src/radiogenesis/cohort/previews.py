@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from radiogenesis.cohort.sampling import Backgrounds, NoduleSlices
 from radiogenesis.cohort.scan import Scan
 
 if TYPE_CHECKING:
@@ -27,9 +28,10 @@ def write_preview(path: Path, scan: Scan, lungs: NDArray[np.bool_] | None, data:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(12, 11), layout="constrained", facecolor="white")
+    strips = [record for record in (data.slices, data.backgrounds) if record is not None]
+    figure = Figure(figsize=(12, 7 + 1.7 * len(strips)), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
-    grid = figure.add_gridspec(3, _STRIP, height_ratios=(4, 1, 1))
+    grid = figure.add_gridspec(1 + len(strips), _STRIP, height_ratios=(4, *(1 for _ in strips)))
     half = _STRIP // 2
     z, y, _ = _center(scan, lungs)
     dz, dy, dx = scan.spacing_mm
@@ -40,11 +42,13 @@ def write_preview(path: Path, scan: Scan, lungs: NDArray[np.bool_] | None, data:
     coronal.invert_yaxis()  # z ascends towards the head
     axial.set_title(f"axial, slice {z} of {len(scan.hu)}", fontsize=9)
     coronal.set_title(f"coronal, row {y}", fontsize=9)
-    _strips(figure, grid, data)
+    for row, record in enumerate(strips, start=1):
+        _strip(figure, grid[row, :].subgridspec(1, _STRIP), record)
     volume = "" if np.isnan(data.tumour_volume_ml) else f"   tumour {data.tumour_volume_ml:.1f} ml"
     air = "" if lungs is None else f"   lungs {lungs.sum() * dz * dy * dx / 1e6:.2f} l"
     title = f"{scan.patient}{volume}{air}   {dz:g} x {dy:.3g} x {dx:.3g} mm"
-    figure.suptitle("\n".join([title, *textwrap.wrap(note, 120)]), fontsize=10)
+    legend = "red: tumour   blue: lungs   yellow: centres of the backgrounds, projected onto the cut"
+    figure.suptitle("\n".join([title, *textwrap.wrap(note, 120), legend]), fontsize=10)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     figure.savefig(partial, dpi=80, format="png")
@@ -90,18 +94,16 @@ def _outline(axes: Axes, mask: NDArray[np.bool_] | None, colour: str) -> None:
         axes.contour(mask, levels=[0.5], colors=colour, linewidths=0.8)
 
 
-def _strips(figure: Any, grid: Any, data: PatientData) -> None:
-    """Evenly chosen slices with their masks, and evenly chosen backgrounds."""
-    slices, backgrounds = data.slices, data.backgrounds
-    for row, record in ((1, slices), (2, backgrounds)):
-        count = 0 if record is None else len(record.image)
-        for column, at in enumerate(np.linspace(0, count - 1, min(_STRIP, count)).round().astype(int)):
-            axes = figure.add_subplot(grid[row, column])
-            axes.set_axis_off()
-            axes.imshow(record.image[at], interpolation="nearest", **_WINDOW)  # type: ignore[union-attr]
-            if row == 1 and slices is not None:
-                _outline(axes, slices.mask[at], _TUMOUR)
-                axes.set_title(f"{slices.offset_mm[at]:+.1f} mm", fontsize=7)
+def _strip(figure: Any, grid: Any, record: NoduleSlices | Backgrounds) -> None:
+    """Evenly chosen slices with their masks, or evenly chosen backgrounds."""
+    count = len(record.image)
+    for column, at in enumerate(np.linspace(0, count - 1, min(_STRIP, count)).round().astype(int)):
+        axes = figure.add_subplot(grid[0, column])
+        axes.set_axis_off()
+        axes.imshow(record.image[at], interpolation="nearest", **_WINDOW)
+        if isinstance(record, NoduleSlices):
+            _outline(axes, record.mask[at], _TUMOUR)
+            axes.set_title(f"{record.offset_mm[at]:+.1f} mm", fontsize=7)
 
 
 def _at(mask: NDArray[np.bool_] | None, where: Any) -> NDArray[np.bool_] | None:

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_cohorts import SETTINGS, audit, expression, patient_data, write_cohort
+
+from radiogenesis.cohort.split import Split, split_patients
+from radiogenesis.cohort.store import CohortWriter
+from radiogenesis.errors import CohortError, RunError, SettingError
+
+PATIENTS = [f"P{number:02d}" for number in range(20)]
+
+
+def test_fractions_of_patients_disjoint_and_complete(tmp_path: Path) -> None:
+    split = split_patients(write_cohort(tmp_path / "c", PATIENTS), seed=3)
+    assert [len(part) for part in (split.train, split.validation, split.test)] == [14, 1, 5]
+    assert sorted([*split.train, *split.validation, *split.test]) == PATIENTS
+
+
+def test_the_order_of_patients_does_not_matter_but_the_seed_does(tmp_path: Path) -> None:
+    shuffled = list(np.random.default_rng(0).permutation(PATIENTS))
+    first, second = write_cohort(tmp_path / "a", PATIENTS), write_cohort(tmp_path / "b", shuffled)
+    assert split_patients(first, seed=1) == split_patients(second, seed=1)
+    assert split_patients(first, seed=1) != split_patients(first, seed=2)
+
+
+def test_only_patients_with_slices_and_expression(tmp_path: Path) -> None:
+    with CohortWriter(tmp_path / "c", settings=SETTINGS) as writer:
+        for number, patient in enumerate(PATIENTS):
+            writer.add(patient_data(patient, slices=number % 2))
+        cohort = writer.finish(expression=expression(PATIENTS[:12]), audit=audit(PATIENTS))
+    split = split_patients(cohort, fractions=(0.5, 0.0, 0.5))
+    assert sorted([*split.train, *split.test]) == PATIENTS[1:12:2]
+    assert split.validation == ()
+
+
+def test_too_few_patients_and_wrong_fractions(tmp_path: Path) -> None:
+    cohort = write_cohort(tmp_path / "c", PATIENTS[:2])
+    with pytest.raises(CohortError, match="only 2 patients have both"):
+        split_patients(cohort)
+    with pytest.raises(SettingError, match="add up to 1"):
+        split_patients(cohort, fractions=(0.7, 0.7, 0.1))
+
+
+def test_saved_and_loaded(tmp_path: Path) -> None:
+    split = Split(("a", "b"), (), ("c",))
+    split.save(tmp_path / "split.json")
+    assert Split.load(tmp_path / "split.json") == split
+    assert [path.name for path in tmp_path.iterdir()] == ["split.json"]
+    with pytest.raises(RunError, match="no split here"):
+        Split.load(tmp_path / "other.json")
+    (tmp_path / "split.json").write_text('{"train": []}')
+    with pytest.raises(RunError, match="is not a split"):
+        Split.load(tmp_path / "split.json")
+
+
+def test_a_patient_in_two_parts_is_refused() -> None:
+    with pytest.raises(ValueError, match="more than one part.*: b"):
+        Split(("a", "b"), ("b",), ())
