@@ -82,8 +82,9 @@ def check_planes(mask: NDArray[np.bool_], path: Path) -> None:
         raise ScanError("the outline is empty: no voxel centre lies inside it", path=path)
     steps = np.diff(planes)
     if len(steps) and steps.min() > 1:
+        which = {2: "second", 3: "third"}.get(int(steps.min()), f"{steps.min()}th")
         raise ScanError(
-            f"the outline lies on every {steps.min()}th plane of the CT only",
+            f"the outline lies on every {which} plane of the CT only",
             path=path,
             remedy="interpolate it to all planes, or give the CT it was drawn on",
         )

@@ -88,7 +88,7 @@ def _draw(roi: Dataset, name: str, mask: NDArray[np.bool_], series: Series, path
     for contour in items(roi, "ContourSequence"):
         if text(contour, "ContourGeometricType") not in CLOSED:
             continue
-        points = np.asarray(contour.ContourData, float).reshape(-1, 3)  # (n, 3) LPS mm
+        points = _points(contour)  # (n, 3) LPS mm
         zyx = points @ to_index[:3, :3].T + to_index[:3, 3]  # (n, 3) index
         plane = _plane(zyx, name, series, path, settings)
         # The same contour written twice is one contour; with the even-odd rule it would erase itself.
@@ -98,6 +98,14 @@ def _draw(roi: Dataset, name: str, mask: NDArray[np.bool_], series: Series, path
         if settings.contour_edge == "touched":
             for polygon in polygons.values():
                 mask[plane][tuple(touched_pixels(polygon).T)] = True
+
+
+def _points(contour: Dataset) -> NDArray[np.float64]:
+    """(n, 3) LPS mm. Above 64 kB, contour data is bytes: explicit VR can only hold it as UN."""
+    values = contour.ContourData
+    if isinstance(values, bytes):
+        values = values.decode("ascii").rstrip(" \0").split("\\")
+    return np.asarray(values, float).reshape(-1, 3)
 
 
 def _plane(zyx: NDArray[np.float64], name: str, series: Series, path: Path, settings: ReadSettings) -> int:
