@@ -10,11 +10,14 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 from dicom_files import Ct, circle, example_ct, rtstruct, save, seg, segment, set_stored
 from pydicom import dcmread
+from pydicom.config import IGNORE, WARN
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
+    EnhancedCTImageStorage,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
@@ -25,6 +28,7 @@ from pydicom.uid import (
 )
 
 from radiogenesis.cohort.dicom import Findings, ReadSettings, Source, find_dicom, read_dicom
+from radiogenesis.cohort.headers import lenient
 from radiogenesis.cohort.scan import AIR_HU, Scan
 from radiogenesis.errors import ScanError
 
@@ -131,6 +135,20 @@ def test_padding_becomes_air(tmp_path: Path, tags: dict[str, int], stored: int, 
     assert (read(tmp_path).hu[2, :3, :3] == hu).all()
 
 
+def test_padding_with_the_other_sign(tmp_path: Path) -> None:
+    """Unsigned pixels, and a padding value of -1 that means 65535."""
+    ct = example_ct()
+    one = ct.slices[2]
+    values = ct.hu[2].astype(int) + 1000
+    values[:3, :3] = 65535
+    one.PixelRepresentation, one.PixelData = 0, values.astype("<u2").tobytes()
+    one.add_new("PixelPaddingValue", "SS", -1)
+    ct.write(tmp_path)
+    hu = read(tmp_path).hu[2]
+    assert (hu[:3, :3] == AIR_HU).all()
+    np.testing.assert_array_equal(hu[3:], ct.hu[2, 3:])
+
+
 @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, RLELossless, JPEGLSLossless, JPEG2000Lossless])
 def test_transfer_syntaxes(tmp_path: Path, syntax: str) -> None:
     ct = example_ct(rows=48)
@@ -233,7 +251,7 @@ def test_an_outline_finds_its_series_whatever_its_patient_id(tmp_path: Path) -> 
     findings = find(tmp_path)
     assert [source.patient for source in findings.sources] == ["P1"]
     assert len(findings.sources[0].image_files) == 6
-    assert [patient for patient, _ in findings.refused] == ["pseudonym of somebody careless"]
+    assert not findings.refused
 
 
 def test_rule_for_several_series_without_an_outline(tmp_path: Path) -> None:
@@ -273,6 +291,8 @@ def test_rule_for_several_outlines(tmp_path: Path) -> None:
         if expected == "ai":
             (source,) = find(tmp_path, ReadSettings(automatic_outlines=False)).sources
             assert [path.stem for path in source.outline_files] == ["heart"]
+            ((path, reason),) = find(tmp_path, ReadSettings(automatic_outlines=False)).skipped
+            assert (path.stem, "by an algorithm alone" in reason) == ("ai", True)
         (tmp_path / f"{expected}.dcm").unlink()
     assert refusal(tmp_path).endswith("no ROI 'GTV-1' in the RTSTRUCT; it has 'Heart'; set --roi")
 
@@ -356,6 +376,10 @@ def test_gantry_tilt(tmp_path: Path) -> None:
         ({"RescaleSlope": None}, "HU are not defined"),
         ({"ImagePositionPatient": None}, "no ImagePositionPatient"),
         ({"PixelSpacing": None}, "no PixelSpacing"),
+        ({"PixelSpacing": [0, 0]}, "geometry is impossible"),
+        ({"ImageOrientationPatient": [1, 0, 0, 1, 0, 0]}, "geometry is impossible"),
+        ({"ImagePositionPatient": [1, 2]}, "geometry is not in numbers"),
+        ({"SOPClassUID": EnhancedCTImageStorage}, "enhanced multi-frame CT is not read"),
         ({"NumberOfFrames": 2}, "enhanced multi-frame CT is not read"),
     ],
 )
@@ -405,6 +429,45 @@ def test_weaker_links(tmp_path: Path, link: str) -> None:
     (source,) = find(tmp_path).sources
     assert {path.parent.name for path in source.image_files} == {"ct"}
     assert ("by its images" if link == "images" else "in the frame of reference") in source.chosen_because
+
+
+def test_outline_without_its_points(tmp_path: Path) -> None:
+    ct = example_ct()
+    ct.write(tmp_path)
+    outline = rtstruct(ct, {"GTV-1": [circle(ct, 2, (10, 9), 4)]})
+    del outline.ROIContourSequence[0].ContourSequence[0].ContourData
+    save(outline, tmp_path / "rt.dcm")
+    assert "rt.dcm: the outline cannot be read" in refusal(tmp_path)
+
+
+def test_sloppy_headers_are_read_without_complaint(tmp_path: Path) -> None:
+    """Values that break their VR, as archives hold them; pydicom would warn, and warnings are errors here."""
+    ct = example_ct()
+    for one in ct.slices:
+        one.StudyDate = "20200102"
+        one.KVP = "120"
+        one.SliceThickness = "2.0"
+        one.PatientID = "P1"
+    paths = ct.write(tmp_path)
+    for path in paths:
+        data = path.read_bytes()
+        path.write_bytes(data.replace(b"20200102", b"2020/1/2").replace(b"B30f", b"b~\xf0\x01"))
+    assert read(tmp_path).acquisition.study_date == "2020/1/2"
+    assert settings_of_pydicom() == WARN
+
+
+def settings_of_pydicom() -> int:
+    return pydicom.config.settings.reading_validation_mode
+
+
+def test_lenient_reading_in_several_threads_ends_with_the_last() -> None:
+    outer, inner = lenient(), lenient()
+    outer.__enter__()
+    inner.__enter__()
+    outer.__exit__(None, None, None)
+    assert settings_of_pydicom() == IGNORE
+    inner.__exit__(None, None, None)
+    assert settings_of_pydicom() == WARN
 
 
 def test_damaged_outline(tmp_path: Path) -> None:

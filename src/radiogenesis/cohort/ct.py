@@ -99,14 +99,23 @@ def _read_slice(path: Path) -> _Slice:
     for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns"):
         if data.get(keyword) is None:
             raise ScanError(f"the slice has no {keyword}", path=path, remedy="export the original CT series")
-    across = np.array(data.ImageOrientationPatient, float).reshape(2, 3)
-    across /= np.linalg.norm(across, axis=1, keepdims=True)
-    dy, dx = (float(value) for value in data.PixelSpacing)
+    try:
+        position = np.array(data.ImagePositionPatient, float).reshape(3)
+        across = np.array(data.ImageOrientationPatient, float).reshape(2, 3)
+        dy, dx = (float(value) for value in data.PixelSpacing)
+    except (ValueError, TypeError) as error:
+        raise ScanError(f"the slice's geometry is not in numbers: {_one_line(error)}", path=path) from error
+    if np.abs(across @ across.T - np.eye(2)).max() > 1e-2 or not (dy > 0 and dx > 0):
+        raise ScanError(
+            f"the slice's geometry is impossible: orientation {across.ravel().tolist()}, spacing {dy} x {dx} mm",
+            path=path,
+            remedy="export the original CT series",
+        )
     return _Slice(
         path=path,
         hu=_hounsfield(data, path),
-        position=np.array(data.ImagePositionPatient, float),
-        orientation=across,
+        position=position,
+        orientation=across / np.linalg.norm(across, axis=1, keepdims=True),
         spacing_mm=(dy, dx),
         data=_without_pixels(data),
     )
@@ -140,7 +149,8 @@ def _padding(stored: NDArray[np.integer[Any]], data: Dataset) -> NDArray[np.bool
     if not isinstance(value, int):
         return np.zeros(stored.shape, bool)
     limit = data.get("PixelPaddingRangeLimit")
-    low, high = sorted((value, limit if isinstance(limit, int) else value))
+    ends = np.array([value, limit if isinstance(limit, int) else value])
+    low, high = np.sort(ends.astype(stored.dtype))  # some writers give the sign that the pixels do not have
     return np.asarray((stored >= low) & (stored <= high))
 
 

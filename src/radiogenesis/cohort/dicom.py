@@ -24,7 +24,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from radiogenesis.cohort.ct import read_series
+import numpy as np
+from numpy.typing import NDArray
+
+from radiogenesis.cohort.ct import Series, read_series
 from radiogenesis.cohort.headers import (
     CT_IMAGE,
     DAMAGE,
@@ -62,22 +65,21 @@ def find_dicom(folder: Path, settings: ReadSettings) -> Findings:
     headers, skipped = read_headers(folder)
     headers, copies = _without_copies(headers)
     series = _ct_series(headers)
-    outlines, damaged = _outlines(headers, settings)
+    outlines, left_out = _outlines(headers, settings)
     sources, refused = [], []
     by_patient = _assign(outlines, series)
-    for patient in sorted({header.patient for header in headers}):
+    lent = {one.path for group in by_patient.values() for one, linked in group if linked}
+    # Outlines that lie on a CT belong to that CT's patient, whatever patient their own header names.
+    for patient in sorted({header.patient for header in headers if header.path not in lent}):
         own = [one for one in series if one[0].patient == patient]
         try:
-            source = _source(patient, own, by_patient.get(patient, []), headers, settings)
+            sources.append(_source(patient, own, by_patient.get(patient, []), headers))
         except ScanError as error:
             refused.append((patient, str(error)))
-        else:
-            if source is not None:
-                sources.append(source)
     return Findings(
         sources=sources,
         refused=refused,
-        skipped=sorted([*skipped, *copies, *damaged]),
+        skipped=sorted([*skipped, *copies, *left_out]),
         modalities=Counter(header.modality for header in headers),
     )
 
@@ -95,17 +97,22 @@ def read_dicom(source: Source, settings: ReadSettings) -> Scan:
     for path in source.outline_files:
         try:
             with lenient():
-                data = read_dataset(path)
+                name, mask, remark = _read_outline(path, series, settings)
         except DAMAGE as error:
-            raise ScanError(f"the outline cannot be read: {error}", path=path, remedy="copy it again") from error
-        if data.get("SOPClassUID") == RTSTRUCT:
-            name, mask = read_rtstruct(data, path, series, settings)
-        else:
-            name, mask, remark = read_seg(data, path, series, settings)
-            because = "; ".join(filter(None, [scan.acquisition.chosen_because, remark]))
-            scan = replace(scan, acquisition=replace(scan.acquisition, chosen_because=because))
+            line = " ".join(str(error).split())
+            raise ScanError(f"the outline cannot be read: {line}", path=path, remedy="copy it again") from error
+        because = "; ".join(filter(None, [scan.acquisition.chosen_because, remark]))
+        scan = replace(scan, acquisition=replace(scan.acquisition, chosen_because=because))
         scan = scan.with_mask(name, mask, tumour=True)
     return scan
+
+
+def _read_outline(path: Path, series: Series, settings: ReadSettings) -> tuple[str, NDArray[np.bool_], str]:
+    """Name and mask (Z, Y, X) of the tumour, and a remark on how it was read."""
+    data = read_dataset(path)
+    if data.get("SOPClassUID") == RTSTRUCT:
+        return *read_rtstruct(data, path, series, settings), ""
+    return read_seg(data, path, series, settings)
 
 
 def _without_copies(headers: Iterable[Header]) -> tuple[list[Header], list[tuple[Path, str]]]:
@@ -131,7 +138,8 @@ def _ct_series(headers: Iterable[Header]) -> list[CtSeries]:
 
 
 def _outlines(headers: Iterable[Header], settings: ReadSettings) -> tuple[list[Outline], list[tuple[Path, str]]]:
-    found, damaged = [], []
+    """The outlines that may be used, and (file, reason) of those left out."""
+    found, left_out = [], []
     for header in headers:
         if header.sop_class not in (RTSTRUCT, *SEGMENTATIONS):
             continue
@@ -140,11 +148,13 @@ def _outlines(headers: Iterable[Header], settings: ReadSettings) -> tuple[list[O
             with lenient():
                 outline = describe(read_dataset(header.path, pixels=False), header.path, settings)
         except DAMAGE as error:
-            damaged.append((header.path, f"damaged {header.modality}: {error}"))
+            left_out.append((header.path, f"damaged {header.modality}: {error}"))
             continue
         if settings.automatic_outlines or not outline.automatic:
             found.append(outline)
-    return found, damaged
+        else:
+            left_out.append((header.path, "outlined by an algorithm alone; left out by automatic_outlines"))
+    return found, left_out
 
 
 def _assign(
@@ -172,9 +182,8 @@ def _source(
     series: list[CtSeries],
     outlines: list[tuple[Outline, list[CtSeries]]],
     headers: Iterable[Header],
-    settings: ReadSettings,
-) -> Source | None:
-    """One patient's source, or a ScanError that says why there is none; None where only outlines of others lie here."""
+) -> Source:
+    """One patient's source, or a ScanError that says why there is none."""
     if not patient:
         raise ScanError("files without PatientID and PatientName", remedy="set PatientID")
     if not series:

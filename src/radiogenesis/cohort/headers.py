@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -49,6 +50,10 @@ DAMAGE = (
     NotImplementedError,
 )
 
+_switches = threading.Lock()
+_restore = contextlib.ExitStack()
+_readers = 0
+
 
 @dataclass(frozen=True)
 class Header:
@@ -70,16 +75,24 @@ class Header:
 def lenient() -> Iterator[None]:
     """Read archives as they are: pydicom neither refuses nor complains about sloppy values; we check what we use.
 
-    Both switches are global, so threads started inside see them too.
+    Both switches are global: threads started inside see them too, and of several threads the first in throws them and
+    the last out puts them back.
     """
-    before = settings.reading_validation_mode
-    settings.reading_validation_mode = IGNORE
-    try:
-        with warnings.catch_warnings():
+    global _readers
+    with _switches:
+        if _readers == 0:
+            _restore.enter_context(warnings.catch_warnings())
             warnings.simplefilter("ignore")
-            yield
+            _restore.callback(setattr, settings, "reading_validation_mode", settings.reading_validation_mode)
+            settings.reading_validation_mode = IGNORE
+        _readers += 1
+    try:
+        yield
     finally:
-        settings.reading_validation_mode = before
+        with _switches:
+            _readers -= 1
+            if _readers == 0:
+                _restore.close()
 
 
 def read_dataset(path: Path, *, pixels: bool = True, tags: list[str] | None = None) -> Dataset:
