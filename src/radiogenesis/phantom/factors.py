@@ -54,7 +54,7 @@ def factors_from_scores(scores: pd.DataFrame) -> dict[str, LesionFactors]:
         "attenuation_hu": _between(rank["attenuation"], -600.0, 40.0),
         "spiculation": rank["spiculation"],
         "margin_mm": _between_log(rank["margin"], 1.5, 7.0),
-        "heterogeneity_hu": _between_log(rank["heterogeneity"], 12.0, 110.0),
+        "heterogeneity_hu": _between_log(rank["heterogeneity"], 14.0, 140.0),
         "cavitation": 0.6 * np.clip((rank["cavitation"] - 0.4) / 0.6, 0.0, None),
     }
     table = pd.DataFrame(values, index=scores.index)

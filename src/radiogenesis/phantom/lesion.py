@@ -23,6 +23,9 @@ Spacing = tuple[float, float, float]
 # From 10 to 90 % of the integral of a Gaussian, in its standard deviations.
 TEN_TO_NINETY = 2.5631
 CAVITY_HU = -960.0
+# Density of a strand outside the body, as a share of the body's.
+STRAND_SHARE = 0.45
+STRAND_MM = 10.0
 # Reach of the box around the lesion: beyond this many standard deviations of the edge nothing is changed.
 EDGE_REACH = 3.5
 
@@ -55,28 +58,53 @@ class Surface:
     @property
     def reach_mm(self) -> float:
         """No point of the surface is further from the centre."""
-        over = self.radius(self.axes).max()
-        return float(max(over, self.radius(_sphere(600)).max()) * 1.02)
+        return float(self.radius(np.concatenate([self.axes, _sphere(600)])).max() * 1.02)
 
 
 def draw_surface(diameter_mm: float, spiculation: float, rng: np.random.Generator) -> Surface:
     """A surface whose body has the volume of the sphere of `diameter_mm`, whatever its spicules."""
     radius = diameter_mm / 2
-    # Spicules are a millimetre and a half thick whatever the lesion, and as dense on every slice through it.
+    # Spicules are a millimetre or two thick whatever the lesion, and as dense on every slice through it.
     width = float(np.clip(1.5 / radius, 0.10, 0.24))
     spicules, lobes = round(7.0 / width), 14
-    axes = rng.standard_normal((spicules + lobes, 3))
-    axes /= np.linalg.norm(axes, axis=1, keepdims=True)
-    reach_mm = spiculation * np.clip(0.75 * radius, 4.0, 8.0) * rng.uniform(0.25, 1.0, spicules)
+    widths = width * rng.uniform(0.6, 1.5, spicules)
+    reach_mm = spiculation * np.clip(0.75 * radius, 4.0, 9.0) * rng.beta(1.2, 1.6, spicules) * 1.5
     lobe = (0.05 + 0.11 * spiculation) * rng.standard_normal(lobes)
-    surface = Surface(
-        1.0,
-        axes.astype(np.float32),
-        np.concatenate([reach_mm / radius, lobe]).astype(np.float32),
-        np.concatenate([np.full(spicules, width**-2), np.full(lobes, 5.0)]).astype(np.float32),
+    return _of_volume(
+        diameter_mm,
+        _directions(spicules + lobes, rng),
+        np.concatenate([reach_mm / radius, lobe]),
+        np.concatenate([widths**-2, np.full(lobes, 5.0)]),
     )
-    volume = float(np.mean(surface.radius(_sphere(4000)).astype(np.float64) ** 3))  # in unit spheres
-    return Surface(radius / volume ** (1 / 3), surface.axes, surface.height, surface.sharpness)
+
+
+def draw_strands(body: Surface, spiculation: float, rng: np.random.Generator) -> Surface:
+    """Fine strands that run on from the body into the lung: the corona radiata of spiculated lesions."""
+    count = round(60 * spiculation)
+    length_mm = np.minimum(rng.gamma(3.0, 2.2, count), STRAND_MM)
+    thin = np.clip(0.55 / (body.radius_mm + 0.5 * length_mm), 0.02, 0.09)
+    return Surface(
+        body.radius_mm * 0.9,
+        _directions(count, rng).astype(np.float32),
+        (length_mm / body.radius_mm).astype(np.float32),
+        (thin**-2).astype(np.float32),
+    )
+
+
+def _of_volume(
+    diameter_mm: float, axes: NDArray[np.float64], height: NDArray[np.float64], sharpness: NDArray[np.float64]
+) -> Surface:
+    """The surface with these bumps, scaled to the volume of the sphere of this diameter."""
+    single = [values.astype(np.float32) for values in (axes, height, sharpness)]
+    volume = np.mean(Surface(1.0, *single).radius(_sphere(4000)).astype(np.float64) ** 3)  # in unit spheres
+    return Surface(diameter_mm / 2 / float(volume) ** (1 / 3), *single)
+
+
+def _directions(count: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """(count, 3) random unit vectors."""
+    axes = rng.standard_normal((count, 3))
+    unit: NDArray[np.float64] = axes / np.linalg.norm(axes, axis=1, keepdims=True)
+    return unit
 
 
 def plant_lesion(
@@ -110,13 +138,17 @@ def plant_lesion(
         raise ValueError(f"centre {center.tolist()} is not inside a volume of shape {hu.shape}")
     surface = draw_surface(factors.size_mm, factors.spiculation, rng)
     sigma = factors.margin_mm / TEN_TO_NINETY
-    box = _box(center, surface.reach_mm + EDGE_REACH * sigma, spacing_mm, hu.shape)
+    box = _box(center, max(surface.reach_mm, surface.radius_mm + STRAND_MM) + EDGE_REACH * sigma, spacing_mm, hu.shape)
     offset = _offsets(box, center, spacing_mm)  # (Z, Y, X, 3) mm
     depth = _depth(offset, surface, EDGE_REACH * sigma)
     weight = ndtr(depth / np.float32(sigma))
     if lungs is not None:
         weight *= lungs[box]
     body = weight >= 0.5
+    if factors.spiculation > 0:
+        strands = _depth(offset, draw_strands(surface, factors.spiculation, rng), EDGE_REACH * sigma)
+        strand = STRAND_SHARE * ndtr(strands / np.float32(max(sigma, 0.8)))
+        weight = np.maximum(weight, strand if lungs is None else strand * lungs[box])
 
     before = hu[box].astype(np.float32)
     tissue = factors.attenuation_hu + factors.heterogeneity_hu * _texture(body, spacing_mm, rng)
@@ -160,8 +192,8 @@ def _depth(offset: NDArray[np.float32], surface: Surface, reach_mm: float) -> ND
 
 
 def _texture(body: NDArray[np.bool_], spacing_mm: Spacing, rng: np.random.Generator) -> NDArray[np.float32]:
-    """A random field of mean 0 and standard deviation 1 inside the body, correlated over 2 to 4 mm."""
-    sigma = rng.uniform(2.0, 4.0) / 2 / np.array(spacing_mm)
+    """A random field of mean 0 and standard deviation 1 inside the body, correlated over 3 to 4 mm."""
+    sigma = rng.uniform(2.6, 4.0) / 2 / np.array(spacing_mm)
     field = gaussian_filter(rng.standard_normal(body.shape, np.float32), sigma)
     inside = field[body] if body.sum() > 1 else field
     field -= inside.mean()
@@ -176,18 +208,14 @@ def _hollow(
     surface: Surface,
     rng: np.random.Generator,
 ) -> NDArray[np.float32]:
-    """The tissue with its cavity: an ellipsoid of air, off the middle but with a wall all around."""
-    aside = rng.standard_normal(3)
-    aside *= rng.uniform(0, 0.3) / np.linalg.norm(aside)
-    stretch = np.exp(rng.uniform(-0.15, 0.15, 3))
+    """The tissue with its cavity: lobulated air, off the middle but with a wall all around."""
+    diameter = factors.cavitation * factors.size_mm
+    cavity = _of_volume(diameter, _directions(9, rng), 0.16 * rng.standard_normal(9), np.full(9, 4.0))
+    aside = _directions(1, rng)[0] * rng.uniform(0, 0.45) * (surface.radius_mm - cavity.radius_mm)
     if factors.cavitation <= 0:
         return tissue
-    radius = factors.cavitation * factors.size_mm / 2
-    middle = aside * (surface.radius_mm - radius)
-    stretch /= np.prod(stretch) ** (1 / 3)
-    distance = np.linalg.norm((offset - middle.astype(np.float32)) / stretch.astype(np.float32), axis=-1)
-    share = ndtr((radius - distance) / np.float32(0.5))
-    hollow: NDArray[np.float32] = tissue + share * (CAVITY_HU - tissue)
+    depth = _depth(offset - aside.astype(np.float32), cavity, 3.0)
+    hollow: NDArray[np.float32] = tissue + ndtr(depth / np.float32(0.5)) * (CAVITY_HU - tissue)
     return hollow
 
 

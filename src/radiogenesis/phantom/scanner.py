@@ -33,7 +33,7 @@ KERNELS = {
     "sharp": Kernel(0.36, 0.55, 46.0),
 }
 # Slice spacing in mm, and how many planes are drawn and averaged for one slice.
-SLICES = {1.25: 1, 1.5: 1, 2.0: 1, 2.5: 2, 3.0: 2}
+SLICES = {1.0: 1, 1.25: 1, 1.5: 1, 2.0: 1, 2.5: 2, 3.0: 2}
 PIXEL_MM = (0.74, 0.94)
 MAKER, MODEL = "radiogenesis", "phantom"
 

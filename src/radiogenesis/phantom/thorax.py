@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, zoom
+from scipy.ndimage import gaussian_filter
 
 from radiogenesis.phantom import vessels
 
@@ -20,6 +20,7 @@ Spacing = tuple[float, float, float]
 HEIGHT_MM = 66.0
 DEPTH_MM = 170.0
 WIDTH_MM = 136.0
+_ASIDE = np.array([0.3, 0.75, 0.59])  # where an artery's airway lies, a unit vector
 BLOOD_HU, FAT_HU, MUSCLE_HU, AIR_HU = 45.0, -100.0, 50.0, -1000.0
 
 
@@ -70,7 +71,7 @@ def _wall_distance(z: Volume, y: Volume, x: Volume, rng: np.random.Generator) ->
     squared = v * v + u * u
     rho = np.sqrt(squared) + np.float32(1e-4)
     gradient = np.sqrt((v / (depth * grow)) ** 2 + (u / (width * grow)) ** 2) / rho + np.float32(1e-4)
-    return np.minimum((1 - rho) / gradient, 60).astype(np.float32)
+    return np.asarray(np.minimum((1 - rho) / gradient, 60), np.float32)
 
 
 def _medial_distance(z: Volume, y: Volume, x: Volume, rng: np.random.Generator) -> Volume:
@@ -104,7 +105,8 @@ def _mediastinum(
     z: Volume, y: Volume, x: Volume, medial: Volume, wobble: Volume, coarse: Volume, rng: np.random.Generator
 ) -> Volume:
     """Heart and vessels in fat, a vertebra behind."""
-    hu = np.where(wobble > 0.55, FAT_HU, rng.uniform(35, 70)).astype(np.float32) + 8 * coarse
+    tissue = np.float32(rng.uniform(35, 70)) + 8 * coarse
+    hu = _mix(tissue, FAT_HU + 10 * coarse, np.clip(1.2 * (wobble - rng.uniform(0.2, 0.8)) + 0.5, 0, 1))
     spine = np.sqrt(((y - 136) / 17) ** 2 + ((x - 128) / 21) ** 2 + 0 * z)
     bone = np.where(spine > 0.88, rng.uniform(400, 600), rng.uniform(120, 220) + 50 * coarse).astype(np.float32)
     return _mix(hu, bone, np.clip((1 - spine) * 8 + 0.5, 0, 1))
@@ -145,17 +147,18 @@ def _trees(
     density = rng.uniform(0.8, 1.25)
     for kind in ("artery", "vein"):
         root = hilum + rng.normal(0, 6, 3)
-        tree = vessels.grow_tree(root, _targets(inside, spacing_mm, round(430 * density), rng), rng)
+        tree = vessels.grow_tree(root, _targets(inside, spacing_mm, round(600 * density), rng), rng)
         vessels.splat_thin(thin, spacing_mm, vessels.sample_tubes(tree, 0.6, (0.0, border)))
         position, radius, _ = vessels.sample_tubes(tree, 0.9, (border, np.inf))
         vessels.stamp_balls(thick, spacing_mm, position, np.minimum(radius, 6.5))
         if kind == "artery":
-            position, radius, _ = vessels.sample_tubes(tree, 0.8, (1.1, np.inf))
-            beside = position + np.array([0.3, 0.75, 0.6]) * (2.0 * radius + 0.6)[:, None]
-            vessels.stamp_balls(wall, spacing_mm, beside, 0.9 * np.minimum(radius, 4.5) + 0.9)
-            vessels.stamp_balls(lumen, spacing_mm, beside, 0.9 * np.minimum(radius, 4.5))
-    hu = _mix(hu, np.float32(-120), wall)
-    hu = _mix(hu, np.float32(AIR_HU + 20), lumen)
+            position, radius, _ = vessels.sample_tubes(tree, 0.8, (1.4, np.inf))
+            bronchus = 0.8 * np.minimum(radius, 4.0)
+            beside = position + _ASIDE * (np.minimum(radius, 6.5) + bronchus + 0.3)[:, None]
+            vessels.stamp_balls(wall, spacing_mm, beside, bronchus + 0.5 + 0.1 * bronchus)
+            vessels.stamp_balls(lumen, spacing_mm, beside, bronchus)
+    hu = _mix(hu, np.float32(-350), wall)
+    hu = _mix(hu, np.float32(AIR_HU + 30), lumen)
     return _mix(hu, np.float32(blood), np.maximum(np.clip(thin, 0, 1), thick))
 
 
@@ -172,12 +175,21 @@ def _targets(inside: Volume, spacing_mm: Spacing, count: int, rng: np.random.Gen
 def _field(shape: tuple[int, ...], spacing_mm: Spacing, sigma_mm: float, rng: np.random.Generator) -> Volume:
     """A random field of mean 0 and standard deviation 1, smooth over `sigma_mm`: drawn coarsely and interpolated."""
     step = np.maximum(np.floor(0.9 * sigma_mm / np.array(spacing_mm)), 1)
-    small = tuple(int(np.ceil(n / s)) + 1 for n, s in zip(shape, step, strict=True))
+    small = tuple(int(np.ceil(n / s)) + 2 for n, s in zip(shape, step, strict=True))
     sigma = sigma_mm / (step * np.array(spacing_mm))
     field = gaussian_filter(rng.standard_normal(small, np.float32), sigma, truncate=3)
     field /= field.std()
-    fine = zoom(field, step, order=1, grid_mode=True, mode="nearest") if (step > 1).any() else field
-    return np.ascontiguousarray(fine[: shape[0], : shape[1], : shape[2]])
+    for axis, (count, every) in enumerate(zip(shape, step, strict=True)):
+        field = _interpolate(field, axis, np.arange(count, dtype=np.float32) / np.float32(every))
+    return field
+
+
+def _interpolate(field: Volume, axis: int, at: Volume) -> Volume:
+    """Linear interpolation along one axis at the given positions."""
+    low = np.minimum(at.astype(np.intp), field.shape[axis] - 2)
+    share = (at - low).astype(np.float32).reshape([-1 if i == axis else 1 for i in range(3)])
+    below = field.take(low, axis)
+    return below + share * (field.take(low + 1, axis) - below)
 
 
 def _band(depth: Volume, low: float, high: float) -> Volume:

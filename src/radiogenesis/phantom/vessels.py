@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-TERMINAL_MM = (0.30, 0.55)  # radius of the last branches
+TERMINAL_MM = (0.22, 0.5)  # radius of the last branches
 PIECE_MM = 3.0  # a branch is cut into pieces of this length, onto which others may join
 MURRAY = 3.0
 
@@ -44,7 +44,7 @@ def grow_tree(root: NDArray[np.float64], targets: NDArray[np.float64], rng: np.r
         start = int(np.argmin(away + 0.35 * path[:n]))
         steps = max(1, round(away[start] / PIECE_MM))
         share = np.arange(1, steps + 1)[:, None] / steps
-        bow = rng.normal(0, 0.07 * away[start], 3) * np.sin(np.pi * share)
+        bow = rng.normal(0, 0.10 * away[start], 3) * np.sin(np.pi * share)
         new = position[start] + share * (target - position[start]) + bow
         position[n : n + steps] = new
         parent[n : n + steps] = np.r_[start, np.arange(n, n + steps - 1)]
