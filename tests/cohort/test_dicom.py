@@ -15,6 +15,7 @@ import pytest
 from dicom_files import Ct, circle, example_ct, rtstruct, save, seg, segment, set_stored
 from pydicom import dcmread
 from pydicom.config import IGNORE, WARN
+from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
     EnhancedCTImageStorage,
@@ -428,7 +429,26 @@ def test_weaker_links(tmp_path: Path, link: str) -> None:
     save(outline, tmp_path / "rt.dcm")
     (source,) = find(tmp_path).sources
     assert {path.parent.name for path in source.image_files} == {"ct"}
-    assert ("by its images" if link == "images" else "in the frame of reference") in source.chosen_because
+    expected = "rt.dcm refers to, of 2 CT" if link == "images" else "in the frame of reference of rt.dcm"
+    assert expected in source.chosen_because
+
+
+def test_images_name_the_series_where_the_header_names_two(tmp_path: Path) -> None:
+    """As in the SEG of R01-003: the same images under a second series, which is here and has more slices."""
+    ct, more = example_ct(6), example_ct(9)
+    ct.write(tmp_path / "ct")
+    more.write(tmp_path / "more")
+    mask = np.zeros(ct.hu.shape, bool)
+    mask[2, 5:9, 5:9] = True
+    data = seg(ct, mask)
+    again = Dataset()
+    again.SeriesInstanceUID = more.series_uid
+    again.ReferencedInstanceSequence = data.ReferencedSeriesSequence[0].ReferencedInstanceSequence
+    data.ReferencedSeriesSequence.append(again)
+    save(data, tmp_path / "seg.dcm")
+    (source,) = find(tmp_path).sources
+    assert {path.parent.name for path in source.image_files} == {"ct"}
+    np.testing.assert_array_equal(read_dicom(source, SETTINGS).tumour_mask, mask)
 
 
 def test_outline_without_its_points(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ Which outline of a patient:
     2. RTSTRUCT, before SEG in which a person had a hand, before SEG made by an algorithm alone;
     3. the latest by content date and time; then SOP instance UID order.
 Which CT series an outline belongs to:
-    1. the series whose UID it names; 2. the series that holds the images it names;
-    3. a series in its frame of reference.
+    1. the series that holds most of the images it names; 2. a series whose UID it names; 3. a series in its frame of
+    reference. Images come first because early SEG writers name them under wrong series, too.
 Which CT series, where this leaves several or nothing is outlined:
     axial before reformatted, original before derived, most slices, thinnest slices, series UID order.
 Localisers are never candidates; a byte-identical copy of a file counts once.
@@ -171,10 +171,11 @@ def _assign(
 
 def _linked(outline: Outline, series: Sequence[CtSeries]) -> list[CtSeries]:
     """The CT series an outline belongs to, by the strongest reference that leads to one."""
+    held = [sum(slice.sop_uid in outline.image_uids for slice in one) for one in series]
+    by_image = [one for one, count in zip(series, held, strict=True) if count == max(held) > 0]
     by_series = [one for one in series if one[0].series_uid in outline.series_uids]
-    by_image = [one for one in series if any(slice.sop_uid in outline.image_uids for slice in one)]
     by_frame = [one for one in series if one[0].frame_of_reference in outline.frames_of_reference]
-    return by_series or by_image or by_frame
+    return by_image or by_series or by_frame
 
 
 def _source(
@@ -240,14 +241,14 @@ def _outline_preference(outline: Outline) -> tuple[bool, int, str, str]:
 
 
 def _link(outline: Outline, chosen: CtSeries, series: Sequence[CtSeries]) -> str:
-    if chosen[0].series_uid in outline.series_uids:
-        how = "refers to"
-    elif any(slice.sop_uid in outline.image_uids for slice in chosen):
-        how = "refers to by its images"
-    else:
+    if not any(slice.sop_uid in outline.image_uids for slice in chosen) and (
+        chosen[0].series_uid not in outline.series_uids
+    ):
         return f"series in the frame of reference of {outline.path.name}; the series it refers to is not here"
     return (
-        f"series that {outline.kind} {outline.path.name} {how}, of {len(series)} CT series" if len(series) > 1 else ""
+        f"series that {outline.kind} {outline.path.name} refers to, of {len(series)} CT series"
+        if len(series) > 1
+        else ""
     )
 
 

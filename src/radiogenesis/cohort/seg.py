@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from radiogenesis.cohort.ct import Series
-from radiogenesis.cohort.headers import DAMAGE, lenient, number, text
+from radiogenesis.cohort.headers import DAMAGE, number, text
 from radiogenesis.cohort.outlines import Outline, check_frame_of_reference, check_planes, items, listed, matches
 from radiogenesis.cohort.sources import ReadSettings
 from radiogenesis.errors import ScanError
@@ -78,13 +78,12 @@ def read_seg(data: Dataset, path: Path, series: Series, settings: ReadSettings) 
             f"{problem} {settings.segment!r}; the SEG has {listed(labels)}", path=path, remedy="set --segment"
         )
     remark = ""
-    with lenient():
-        try:
-            frames = list(_frames_by_highdicom(data, list(segments), settings))
-        except _REFUSALS as error:
-            remark = f"read with pydicom, because highdicom refused it ({type(error).__name__}: {error})"
-            log.warning("%s: %s", path, remark)
-            frames = list(_frames_by_pydicom(data, list(segments), series, path, settings))
+    try:
+        frames = list(_frames_by_highdicom(data, list(segments), settings))
+    except _REFUSALS as error:
+        remark = f"read with pydicom, because highdicom refused it ({type(error).__name__}: {error})"
+        log.warning("%s: %s", path, remark)
+        frames = list(_frames_by_pydicom(data, list(segments), series, path, settings))
     mask = np.zeros(series.hu.shape, bool)
     for frame in frames:
         _place(frame, mask, series, path, settings)
@@ -140,13 +139,11 @@ def _frames_by_pydicom(
     data: Dataset, segments: list[int], series: Series, path: Path, settings: ReadSettings
 ) -> Iterator[_Frame]:
     try:
-        pixels = np.atleast_3d(data.pixel_array)
+        pixels = data.pixel_array.reshape(-1, int(data.Rows), int(data.Columns))
     except (*DAMAGE, RuntimeError) as error:
         raise ScanError(
             f"the SEG's pixel data cannot be decoded: {error}", path=path, remedy="copy it again"
         ) from error
-    if data.pixel_array.ndim == 2:
-        pixels = data.pixel_array[None]
     fractional = text(data, "SegmentationType") == "FRACTIONAL"
     threshold = settings.fraction * (number(data, "MaximumFractionalValue") if fractional else 1)
     shared = next(items(data, "SharedFunctionalGroupsSequence"), Dataset())
