@@ -57,5 +57,5 @@ def test_saved_and_loaded(tmp_path: Path) -> None:
 
 
 def test_a_patient_in_two_parts_is_refused() -> None:
-    with pytest.raises(ValueError, match="more than one part.*: b"):
+    with pytest.raises(ValueError, match=r"more than one part.*: b"):
         Split(("a", "b"), ("b",), ())

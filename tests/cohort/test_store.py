@@ -101,9 +101,9 @@ def test_nothing_is_left_after_a_failure_and_nothing_is_overwritten(tmp_path: Pa
 def test_a_writer_refuses_what_does_not_fit(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="pixels"):
         CohortWriter(tmp_path / "c", settings={})
-    with CohortWriter(tmp_path / "c", settings={"sampling": {"pixels": 8, "field_of_view_mm": 60.0}}) as writer:
-        with pytest.raises(ValueError, match="slices/image"):
-            writer.add(patient_data("a"))
+    other_size = {"sampling": {"pixels": 8, "field_of_view_mm": 60.0}}
+    with CohortWriter(tmp_path / "c", settings=other_size) as writer, pytest.raises(ValueError, match="slices/image"):
+        writer.add(patient_data("a"))
     with CohortWriter(tmp_path / "c", settings=SETTINGS) as writer:
         writer.add(patient_data("a"))
         with pytest.raises(ValueError, match="already added"):
@@ -156,7 +156,7 @@ def test_a_damaged_image_chunk_is_never_handed_out(tmp_path: Path, harm: str) ->
     else:
         shutil.copy(tmp_path / "c" / "backgrounds" / "image" / "c" / "0" / "0" / "0", chunk)
     cohort = Cohort.open(tmp_path / "c")
-    with pytest.raises(CohortError, match="slices/image.*damaged"):
+    with pytest.raises(CohortError, match=r"slices/image.*damaged"):
         _ = cohort.slice_image
     assert len(cohort.background_image) == 6
     with pytest.raises(CohortError, match="slices/image"):

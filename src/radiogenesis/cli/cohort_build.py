@@ -77,13 +77,13 @@ class _Bars:
         self._done = 0
 
     def __enter__(self) -> _Bars:
-        self._bars.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bars.stop()
+        if self._bars.live.is_started:
+            self._bars.stop()
 
     def say(self, text: str) -> None:
         self._console.print(text, style="dim", highlight=False, markup=False)
@@ -91,6 +91,7 @@ class _Bars:
     def start(self, total: int, done: int) -> None:
         if done:
             self.say(f"{done} of {total} patients are there from an earlier run")
+        self._bars.start()
         self._bars.reset(self._task, total=total - done, visible=total > done, rate="")
 
     def advance(self, outcome: object) -> None:

@@ -6,6 +6,7 @@ user does. `ExpressionScaler` is fitted on TRAINING patients only: missing value
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,9 +70,6 @@ def read_expression(
         expression = _read_series(path, patients, settings)
     else:
         expression = _read_text(path, patients, settings)
-    twice = expression.obs_names[expression.obs_names.duplicated()]
-    if len(twice):
-        raise ExpressionError(f"patient {twice[0]!r} appears twice", path=path, remedy="keep one sample per patient")
     if 0 in expression.shape:
         raise ExpressionError(f"holds {expression.n_obs} patients x {expression.n_vars} genes", path=path)
     expression.uns["source"], expression.uns["log"] = path.name, settings.log
@@ -264,7 +262,9 @@ def _series_patients(samples: pd.DataFrame, patients: Collection[str] | None) ->
 
 def _read_h5ad(path: Path, patients: Collection[str] | None, settings: TableSettings) -> AnnData:
     try:
-        found = anndata.read_h5ad(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # about names that are not unique, which _merged handles
+            found = anndata.read_h5ad(path)
     except (OSError, KeyError, ValueError) as error:
         raise ExpressionError(f"is not readable as h5ad ({error})", path=path) from error
     known = set(map(str, () if patients is None else patients))
@@ -280,7 +280,10 @@ def _merged(
     values: NDArray[np.float32], patients: list[str], genes: list[str], path: Path, settings: TableSettings
 ) -> AnnData:
     """AnnData with each gene once; genes keep the order in which they first appear."""
-    names = pd.Index(genes)
+    names, ids = pd.Index(genes), pd.Index(patients)
+    if ids.has_duplicates:
+        twice = ids[ids.duplicated()][0]
+        raise ExpressionError(f"patient {twice!r} appears twice", path=path, remedy="keep one sample per patient")
     if (names == "").any():
         raise ExpressionError(f"gene number {int(np.argmax(names == '')) + 1} has no name", path=path)
     repeated = names[names.duplicated()].unique()

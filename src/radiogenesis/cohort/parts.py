@@ -95,7 +95,7 @@ def make_part(source: Source, read: ReadSettings, sampling: SamplingSettings, pa
 def read_outcome(path: Path) -> Outcome | None:
     """The outcome of a part that is there and whole, or None."""
     try:
-        with np.load(path, allow_pickle=False) as part:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as part:
             return Outcome(**json.loads(str(part["outcome"])))
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
         return None
