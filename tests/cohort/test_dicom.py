@@ -542,3 +542,8 @@ def test_lung1_and_amc(real_data: Path) -> None:
         assert np.median(inside) > 0  # soft tissue: the mask is neither shifted nor flipped
         painted = read_dicom(source, ReadSettings(contour_edge="touched"))
         assert painted.volume_ml("GTV-1") == pytest.approx(painted_ml, rel=0.02)
+
+    # Contours that the planning system wrote twice: each plane of the left lung is filled, and the uptake is not empty.
+    lung = read_dicom(second, ReadSettings(roi="Lung L")).tumour_mask
+    assert (lung[29:31].sum(axis=(1, 2)) == [9443, 9191]).all()
+    assert read_dicom(first, ReadSettings(roi="1,SUV_primair")).tumour_mask.any(axis=(1, 2)).sum() == 46

@@ -78,10 +78,37 @@ def test_keyhole_is_a_ring(tmp_path: Path) -> None:
     assert scan.tumour_mask.sum() == pytest.approx(np.pi * (30**2 - 15**2), rel=0.01)
 
 
-def test_a_contour_written_twice_does_not_erase_itself(tmp_path: Path) -> None:
+@pytest.mark.parametrize("again", ["same", "reversed", "other start", "point twice", "a little off"])
+def test_a_contour_written_twice_does_not_erase_itself(tmp_path: Path, again: str) -> None:
+    """LUNG1-001 holds ROIs with every contour twice, LUNG1-002 contours with one point more than their twin."""
     ct = big_ct()
     once = circle(ct, 2, (40, 35), 20)
-    assert read(tmp_path, ct, {"GTV-1": [once, once]}).tumour_mask.sum() == pytest.approx(np.pi * 400, rel=0.01)
+    twin = {
+        "same": once,
+        "reversed": once[::-1],
+        "other start": np.roll(once, 7, axis=0),
+        "point twice": np.concatenate([once[:1], once]),
+        "a little off": circle(ct, 2, (40.1, 35.1), 20),
+    }[again]
+    scan = read(tmp_path, ct, {"GTV-1": [once, circle(ct, 2, (40, 35), 8), twin]})
+    assert scan.tumour_mask.sum() == pytest.approx(np.pi * (20**2 - 8**2), rel=0.02)
+
+
+def test_crossing_contours_are_united_unless_they_say_xor(tmp_path: Path) -> None:
+    ct = big_ct()
+    left, right = circle(ct, 2, (40.3, 25.4), 12), circle(ct, 2, (40.3, 37.4), 12)
+    lens = 12**2 * (2 * np.pi / 3 - np.sqrt(3) / 2)  # two circles, each through the other's centre
+    united = read(tmp_path / "closed", ct, {"GTV-1": [left, right]}).tumour_mask
+    assert united.sum() == pytest.approx(2 * np.pi * 12**2 - lens, rel=0.01)
+
+    data = rtstruct(ct, {"GTV-1": [left, right]})
+    for contour in data.ROIContourSequence[0].ContourSequence:
+        contour.ContourGeometricType = "CLOSEDPLANAR_XOR"
+    ct.write(tmp_path / "xor")
+    save(data, tmp_path / "xor" / "rt.dcm")
+    (source,) = find_dicom(tmp_path / "xor", ReadSettings()).sources
+    exclusive = read_dicom(source, ReadSettings()).tumour_mask
+    assert exclusive.sum() == pytest.approx(2 * (np.pi * 12**2 - lens), rel=0.01)
 
 
 def test_pattern_unites_rois_and_is_recorded(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from radiogenesis.cohort.outlines import Outline, check_frame_of_reference, chec
 from radiogenesis.cohort.sources import ReadSettings
 from radiogenesis.errors import ScanError
 
-CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
+CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")  # of the second, DICOM says that contours are combined by XOR
+SAME = 0.95  # intersection over union from which two contours are one, redrawn
 
 
 def describe_rtstruct(data: Dataset, path: Path, settings: ReadSettings) -> Outline:
@@ -53,8 +54,8 @@ def describe_rtstruct(data: Dataset, path: Path, settings: ReadSettings) -> Outl
 def read_rtstruct(data: Dataset, path: Path, series: Series, settings: ReadSettings) -> tuple[str, NDArray[np.bool_]]:
     """The tumour's name and its mask (Z, Y, X) on the grid of the CT.
 
-    A voxel is inside if its centre is. Several contours on one plane follow the even-odd rule, so that an inner
-    contour is a hole; several ROIs that match `settings.roi` are united.
+    A voxel is inside if its centre is. On one plane an inner contour is a hole (see `nested`); several ROIs that match
+    `settings.roi` are united.
 
     Raises:
         ScanError: no such ROI, no closed contour in it, another frame of reference, a contour that lies on no plane of
@@ -84,20 +85,24 @@ def read_rtstruct(data: Dataset, path: Path, series: Series, settings: ReadSetti
 def _draw(roi: Dataset, name: str, mask: NDArray[np.bool_], series: Series, path: Path, settings: ReadSettings) -> None:
     """Unite one ROI's contours with `mask`."""
     to_index = np.linalg.inv(series.affine)
-    planes: dict[int, dict[bytes, NDArray[np.float64]]] = defaultdict(dict)
+    closed: dict[int, list[NDArray[np.float64]]] = defaultdict(list)
+    exclusive: dict[int, list[NDArray[np.float64]]] = defaultdict(list)
     for contour in items(roi, "ContourSequence"):
-        if text(contour, "ContourGeometricType") not in CLOSED:
+        kind = text(contour, "ContourGeometricType")
+        if kind not in CLOSED:
             continue
         points = _points(contour)  # (n, 3) LPS mm
         zyx = points @ to_index[:3, :3].T + to_index[:3, 3]  # (n, 3) index
         plane = _plane(zyx, name, series, path, settings)
-        # The same contour written twice is one contour; with the even-odd rule it would erase itself.
-        planes[plane][np.round(zyx, 6).tobytes()] = zyx[:, 1:]
-    for plane, polygons in planes.items():
-        mask[plane] |= fill_even_odd(list(polygons.values()), (mask.shape[1], mask.shape[2]))
-        if settings.contour_edge == "touched":
-            for polygon in polygons.values():
-                mask[plane][tuple(touched_pixels(polygon).T)] = True
+        (closed if kind == "CLOSED_PLANAR" else exclusive)[plane].append(zyx[:, 1:])
+    shape = (mask.shape[1], mask.shape[2])
+    for plane, polygons in closed.items():
+        mask[plane] |= nested([fill_even_odd([polygon], shape) for polygon in polygons], shape)
+    for plane, polygons in exclusive.items():
+        mask[plane] |= fill_even_odd(polygons, shape)
+    if settings.contour_edge == "touched":
+        for plane, polygon in [(z, one) for group in (closed, exclusive) for z in group for one in group[z]]:
+            mask[plane][tuple(touched_pixels(polygon).T)] = True
 
 
 def _points(contour: Dataset) -> NDArray[np.float64]:
@@ -128,6 +133,24 @@ def _plane(zyx: NDArray[np.float64], name: str, series: Series, path: Path, sett
             remedy="give the whole CT series it was drawn on",
         )
     return plane
+
+
+def nested(regions: list[NDArray[np.bool_]], shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """(Y, X) bool: several regions of one plane as one mask, by how they lie in each other.
+
+    A region within another is a hole, one within the hole is filled again (even-odd); regions side by side, or that
+    cross, are united. A region that repeats another (they share `SAME` of their union) counts once: planning systems
+    write contours twice, and by the even-odd rule alone those would erase each other.
+    """
+    kept: list[NDArray[np.bool_]] = []
+    for region in sorted(filter(np.any, regions), key=np.count_nonzero, reverse=True):
+        if not any((region & other).sum() >= SAME * (region | other).sum() for other in kept):
+            kept.append(region)
+    mask = np.zeros(shape, bool)
+    for index, region in enumerate(kept):
+        depth = sum(not (region & ~larger).any() for larger in kept[:index])
+        mask[region] = depth % 2 == 0
+    return mask
 
 
 def touched_pixels(polygon: NDArray[np.float64]) -> NDArray[np.intp]:
