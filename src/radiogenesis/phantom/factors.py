@@ -50,11 +50,11 @@ def factors_from_scores(scores: pd.DataFrame) -> dict[str, LesionFactors]:
     """
     rank = pd.DataFrame(ndtr(scores[list(FACTORS)].to_numpy(np.float64)), scores.index, list(FACTORS))
     values = {
-        "size_mm": _between_log(rank["size"], 11.0, 34.0),
+        "size_mm": _between_log(rank["size"], 13.0, 36.0),
         "attenuation_hu": _between(rank["attenuation"], -600.0, 40.0),
         "spiculation": rank["spiculation"],
         "margin_mm": _between_log(rank["margin"], 1.5, 7.0),
-        "heterogeneity_hu": _between_log(rank["heterogeneity"], 14.0, 140.0),
+        "heterogeneity_hu": _between_log(rank["heterogeneity"], 15.0, 150.0),
         "cavitation": 0.6 * np.clip((rank["cavitation"] - 0.4) / 0.6, 0.0, None),
     }
     table = pd.DataFrame(values, index=scores.index)

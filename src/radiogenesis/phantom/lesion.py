@@ -68,7 +68,7 @@ def draw_surface(diameter_mm: float, spiculation: float, rng: np.random.Generato
     width = float(np.clip(1.5 / radius, 0.10, 0.24))
     spicules, lobes = round(7.0 / width), 14
     widths = width * rng.uniform(0.6, 1.5, spicules)
-    reach_mm = spiculation * np.clip(0.75 * radius, 4.0, 9.0) * rng.beta(1.2, 1.6, spicules) * 1.5
+    reach_mm = spiculation * np.clip(0.75 * radius, 4.0, 9.0) * 1.7 * rng.beta(0.7, 1.5, spicules)
     lobe = (0.05 + 0.11 * spiculation) * rng.standard_normal(lobes)
     return _of_volume(
         diameter_mm,
@@ -193,7 +193,7 @@ def _depth(offset: NDArray[np.float32], surface: Surface, reach_mm: float) -> ND
 
 def _texture(body: NDArray[np.bool_], spacing_mm: Spacing, rng: np.random.Generator) -> NDArray[np.float32]:
     """A random field of mean 0 and standard deviation 1 inside the body, correlated over 3 to 4 mm."""
-    sigma = rng.uniform(2.6, 4.0) / 2 / np.array(spacing_mm)
+    sigma = rng.uniform(3.0, 4.4) / 2 / np.array(spacing_mm)
     field = gaussian_filter(rng.standard_normal(body.shape, np.float32), sigma)
     inside = field[body] if body.sum() > 1 else field
     field -= inside.mean()

@@ -28,7 +28,7 @@ class Kernel:
 
 
 KERNELS = {
-    "smooth": Kernel(0.80, 0.0, 13.0),
+    "smooth": Kernel(0.70, 0.0, 14.0),
     "standard": Kernel(0.55, 0.10, 24.0),
     "sharp": Kernel(0.36, 0.55, 46.0),
 }

@@ -19,7 +19,7 @@ Spacing = tuple[float, float, float]
 
 HEIGHT_MM = 66.0
 DEPTH_MM = 170.0
-WIDTH_MM = 136.0
+WIDTH_MM = 148.0
 _ASIDE = np.array([0.3, 0.75, 0.59])  # where an artery's airway lies, a unit vector
 BLOOD_HU, FAT_HU, MUSCLE_HU, AIR_HU = 45.0, -100.0, 50.0, -1000.0
 
@@ -46,7 +46,7 @@ def draw_thorax(spacing_mm: Spacing, rng: np.random.Generator) -> Thorax:
     shape = tuple(round(size / step) for size, step in zip((HEIGHT_MM, DEPTH_MM, WIDTH_MM), spacing_mm, strict=True))
     axes = [np.arange(n, dtype=np.float32) * np.float32(step) for n, step in zip(shape, spacing_mm, strict=True)]
     z, y, x = np.meshgrid(*axes, indexing="ij", sparse=True)
-    hilum = np.array([HEIGHT_MM / 2 + rng.uniform(-12, 12), 88 + rng.uniform(-8, 8), 100 + rng.uniform(-4, 4)])
+    hilum = np.array([HEIGHT_MM / 2 + rng.uniform(-12, 12), 88 + rng.uniform(-8, 8), 113 + rng.uniform(-5, 3)])
 
     wall, medial = _wall_distance(z, y, x, rng), _medial_distance(z, y, x, rng)
     wobble = _field(shape, spacing_mm, 9.0, rng)
@@ -65,20 +65,22 @@ def draw_thorax(spacing_mm: Spacing, rng: np.random.Generator) -> Thorax:
 def _wall_distance(z: Volume, y: Volume, x: Volume, rng: np.random.Generator) -> Volume:
     """Distance inside the rib cage, mm: an ellipse that widens downwards."""
     grow = 1 + np.float32(rng.uniform(0, 0.0015)) * (HEIGHT_MM / 2 - z)
-    depth, width = 60 * rng.uniform(0.93, 1.05), 84 * rng.uniform(0.92, 1.05)
+    depth, width = 60 * rng.uniform(0.93, 1.05), 94 * rng.uniform(0.92, 1.05)
     v = (y - 85) / (np.float32(depth) * grow)
-    u = (x - 112) / (np.float32(width) * grow)
+    u = (x - 122) / (np.float32(width) * grow)
     squared = v * v + u * u
     rho = np.sqrt(squared) + np.float32(1e-4)
     gradient = np.sqrt((v / (depth * grow)) ** 2 + (u / (width * grow)) ** 2) / rho + np.float32(1e-4)
-    return np.asarray(np.minimum((1 - rho) / gradient, 60), np.float32)
+    distance: Volume = np.minimum((1 - rho) / gradient, 60).astype(np.float32)
+    return distance
 
 
 def _medial_distance(z: Volume, y: Volume, x: Volume, rng: np.random.Generator) -> Volume:
     """Distance outside the mediastinum, mm: heart in front, spine and aorta behind, hilum between."""
     heart = rng.uniform(4, 22) * np.exp(-(((y - rng.uniform(52, 66)) / 22) ** 2)) * (1 - z / (1.6 * HEIGHT_MM))
     spine = rng.uniform(8, 16) * np.exp(-(((y - rng.uniform(128, 138)) / 16) ** 2))
-    return (rng.uniform(104, 112) - heart - spine) - x
+    distance: Volume = (rng.uniform(116, 124) - heart - spine - x).astype(np.float32)
+    return distance
 
 
 def _chest_wall(z: Volume, y: Volume, wall: Volume, coarse: Volume, rng: np.random.Generator) -> Volume:
@@ -107,7 +109,7 @@ def _mediastinum(
     """Heart and vessels in fat, a vertebra behind."""
     tissue = np.float32(rng.uniform(35, 70)) + 8 * coarse
     hu = _mix(tissue, FAT_HU + 10 * coarse, np.clip(1.2 * (wobble - rng.uniform(0.2, 0.8)) + 0.5, 0, 1))
-    spine = np.sqrt(((y - 136) / 17) ** 2 + ((x - 128) / 21) ** 2 + 0 * z)
+    spine = np.sqrt(((y - 136) / 17) ** 2 + ((x - 140) / 21) ** 2 + 0 * z)
     bone = np.where(spine > 0.88, rng.uniform(400, 600), rng.uniform(120, 220) + 50 * coarse).astype(np.float32)
     return _mix(hu, bone, np.clip((1 - spine) * 8 + 0.5, 0, 1))
 
@@ -147,7 +149,7 @@ def _trees(
     density = rng.uniform(0.8, 1.25)
     for kind in ("artery", "vein"):
         root = hilum + rng.normal(0, 6, 3)
-        tree = vessels.grow_tree(root, _targets(inside, spacing_mm, round(600 * density), rng), rng)
+        tree = vessels.grow_tree(root, _targets(inside, spacing_mm, round(900 * density), rng), rng)
         vessels.splat_thin(thin, spacing_mm, vessels.sample_tubes(tree, 0.6, (0.0, border)))
         position, radius, _ = vessels.sample_tubes(tree, 0.9, (border, np.inf))
         vessels.stamp_balls(thick, spacing_mm, position, np.minimum(radius, 6.5))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-TERMINAL_MM = (0.22, 0.5)  # radius of the last branches
+TERMINAL_MM = (0.25, 0.55)  # radius of the last branches
 PIECE_MM = 3.0  # a branch is cut into pieces of this length, onto which others may join
 MURRAY = 3.0
 
@@ -39,7 +39,7 @@ def grow_tree(root: NDArray[np.float64], targets: NDArray[np.float64], rng: np.r
     position[0], n = root, 1
     terminals = []
     for target in targets[order]:
-        away = np.linalg.norm(position[:n] - target, axis=1)
+        away = _distance(position[:n], target)
         # A detour along the tree costs something too, so branches leave forwards rather than sideways.
         start = int(np.argmin(away + 0.35 * path[:n]))
         steps = max(1, round(away[start] / PIECE_MM))
@@ -56,6 +56,12 @@ def grow_tree(root: NDArray[np.float64], targets: NDArray[np.float64], rng: np.r
     for i in range(n - 1, 0, -1):  # children come after their parents
         flow[parent[i]] += flow[i]
     return Tree(position[:n], parent[:n], flow ** (1 / MURRAY))
+
+
+def _distance(points: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n,) from each of the points (n, 3) to the target, mm."""
+    offset = points - target
+    return np.sqrt(np.einsum("ij,ij->i", offset, offset))
 
 
 def sample_tubes(

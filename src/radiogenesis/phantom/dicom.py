@@ -1,0 +1,36 @@
+"""Phantom patients as DICOM with SEG and a table of expression, so that the whole reading path can be tried."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from radiogenesis.cohort.dicom_writer import write_scan
+from radiogenesis.phantom.patient import make_scans
+from radiogenesis.phantom.phantom import Plan
+
+EXPRESSION = "expression.csv"
+
+
+def write_dicom(folder: Path, plan: Plan, count: int) -> None:
+    """Write `folder`/PATIENT/ct-0001.dcm ..., seg.dcm for the first patients, and `folder`/expression.csv for all.
+
+    `radiogenesis cohort build FOLDER COHORT --expression FOLDER/expression.csv` reads it back.
+
+    Args:
+        folder: must not exist; whole or not at all.
+        plan: the cohort.
+        count: patients to write.
+    """
+    partial = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)  # left by a run that was killed
+    partial.mkdir(parents=True)
+    try:
+        for patient in plan.patients[:count]:
+            scan, _ = make_scans(patient)
+            where = partial / patient.patient
+            write_scan(scan, where, synthetic=True, description="phantom", uid_seed=f"phantom {patient.seed}")
+        plan.expression.to_df().to_csv(partial / EXPRESSION, index_label="patient")
+        partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)  # renamed by now if all went well
