@@ -151,7 +151,7 @@ def test_agrees_with_the_outlines_of_nsclc_radiomics(real_data: Path, patient: s
 
 @pytest.mark.real_data
 def test_a_part_of_a_chest_with_a_consolidation(real_data: Path) -> None:
-    """AMC-001: no outline to compare with; the right lung lacks its consolidated lobe, the left (greater x) is whole."""
+    """AMC-001: no outline to compare with; the right lung lacks its consolidated lobe, the left one is whole."""
     settings = ReadSettings()
     scan = read_dicom(find_dicom(real_data / "ct" / "AMC-001", settings).sources[0], settings)
     found = lung_mask(scan)

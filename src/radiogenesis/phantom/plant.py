@@ -47,6 +47,7 @@ Tell = Callable[[str, int, int], None]
 
 BOX_MM = 48.0  # half a side of the box that a lesion is planted in: beyond any lesion, and beyond the 60 mm image
 SEEDS = 400  # so many genes are tried as the seed of a module
+ALONE = 2.0  # how much a module's independence of the others counts beside its coherence
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,23 +111,26 @@ def plant_cohort(
     """
     settings, sampling = settings or PlantSettings(), sampling or SamplingSettings()
     tables, read, tell = tables or TableSettings(), read or ReadSettings(), tell or (lambda what, done, total: None)
-    sources = find_scans(Path(ct_folder), read).sources
-    if not sources:
+    findings = find_scans(Path(ct_folder), read)
+    if not findings.sources:
         raise ScanError("holds no scan that can be used", path=ct_folder, remedy="give a folder of chest CT")
     expression = read_expression(table, settings=tables)
     factors, truth = appearance(expression, settings, sampling.seed)
 
     about = {"sampling": asdict(sampling), "plant": asdict(settings), "expression": asdict(tables)}
     provenance = {"verb": "cohort plant", "ct_folder": Path(ct_folder).resolve().name, "table": Path(table).name}
+    refused = list(findings.refused)
     with CohortWriter(out, settings=about, provenance=provenance) as writer:
         audit = []
-        for done, (patient, outcome) in enumerate(_planted(sources, factors, settings, sampling, read, tell), start=1):
+        planted = _planted(findings.sources, refused, factors, settings, sampling, read, tell)
+        for done, (patient, outcome) in enumerate(planted, start=1):
             if isinstance(outcome, PatientData):
                 writer.add(outcome)
                 audit.append((patient, "in", outcome.acquisition.chosen_because))
             else:
                 audit.append((patient, "out", outcome))
             tell(f"patient {patient}", done, len(factors))
+        audit += [(host, "out", f"lends no lungs: {why}") for host, why in refused if host not in factors]
         rows = pd.DataFrame(audit, columns=["patient", "status", "reason"]).sort_values("patient", ignore_index=True)
         return writer.finish(expression=expression, audit=rows, truth=truth)
 
@@ -160,7 +164,7 @@ def choose_modules(values: pd.DataFrame, settings: PlantSettings, rng: np.random
     """For each factor the genes that drive it: a seed gene and those most correlated with it, of either sign.
 
     Seeds are tried at random; taken is the one whose module hangs together best and goes least with the modules already
-    taken: mean |r| within, minus the greatest |r| of its mean with theirs. No gene drives two factors.
+    taken: mean |r| within, minus twice the greatest |r| of its mean with theirs. No gene drives two factors.
 
     Args:
         values: patients x genes, z-scores.
@@ -189,7 +193,7 @@ def choose_modules(values: pd.DataFrame, settings: PlantSettings, rng: np.random
         signed = np.take_along_axis(r, genes, axis=1)
         mean = np.stack([z[:, chosen] @ np.sign(row) for chosen, row in zip(genes, signed, strict=True)], axis=1)
         with_others = np.max([np.abs(_correlation(mean, other)) for other in means] or [np.zeros(len(seeds))], axis=0)
-        best = int(np.argmax(np.abs(signed).mean(axis=1) - with_others))
+        best = int(np.argmax(np.abs(signed).mean(axis=1) - ALONE * with_others))
         drawn = np.sign(signed[best]) * rng.uniform(0.5, 1.5, size)
         weights.loc[values.columns[genes[best]], factor] = drawn / np.linalg.norm(drawn)
         free[genes[best]] = False
@@ -206,13 +210,14 @@ def _correlation(columns: NDArray[np.float64], with_one: NDArray[np.float64]) ->
 
 def _planted(
     sources: list[Source],
+    refused: list[tuple[str, str]],
     factors: dict[str, LesionFactors],
     settings: PlantSettings,
     sampling: SamplingSettings,
     read: ReadSettings,
     tell: Tell,
 ) -> Iterator[tuple[str, PatientData | str]]:
-    """Every patient with what was planted, or why nothing was; scan after scan."""
+    """Every patient with what was planted, or why nothing was, scan after scan; scans of no use go to `refused`."""
     shuffled = np.random.default_rng([sampling.seed, len(factors)]).permutation(np.array(list(factors)))
     waiting = [str(patient) for patient in shuffled]
     while waiting:
@@ -224,7 +229,7 @@ def _planted(
                     read_dicom(source, read) if source.kind == "dicom" else read_nifti(source, read), settings
                 )
             except ScanError as error:
-                problem = error
+                refused.append((source.patient, str(error)))
                 continue
             usable.append(source)
             share = math.ceil(len(waiting) / left)
@@ -236,7 +241,7 @@ def _planted(
                     yield patient, str(error)
             waiting = waiting[share:]
         if not usable:
-            raise problem
+            raise ScanError("no scan lends its lungs", remedy="; ".join(why for _, why in refused[:3]))
         sources = usable
 
 
@@ -317,9 +322,11 @@ def _place(
     radius = factors.size_mm / 2
     low = max(settings.depth_mm[0], radius)
     places, _ = draw_centers(host.healthy, host.scan.spacing_mm, (low, max(settings.depth_mm[1], low + 5)), 30, rng)
+    dz, last = host.scan.spacing_mm[0], len(host.lungs) - 1
     for place in places:
         box = _grown(tuple(slice(int(i), int(i) + 1) for i in place), radius, host.scan)
-        if np.mean(host.scan.hu[box] < -500) >= settings.aerated:
+        whole = min(place[0], last - place[0]) * dz >= low  # the end of the stack cuts no lesion
+        if whole and np.mean(host.scan.hu[box] < -500) >= settings.aerated:
             return place
     raise ScanError(
         f"patient {patient}: the scan of {host.scan.patient} has no place for a lesion of {factors.size_mm:.0f} mm",
