@@ -1,10 +1,8 @@
-"""Finding and stacking CT series: what is read, what is chosen, and what is refused with which line."""
+"""Stacking CT series: HU, geometry, transfer syntaxes, and what is refused with which line."""
 
 from __future__ import annotations
 
-import pickle
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from dicom_files import Ct, circle, example_ct, rtstruct, save, seg, segment, set_stored
+from dicom_files import example_ct, set_stored
+from dicom_reading import SETTINGS, find, read, refusal
 from pydicom import dcmread
 from pydicom.config import IGNORE, WARN
-from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
     EnhancedCTImageStorage,
@@ -25,40 +23,12 @@ from pydicom.uid import (
     JPEGLosslessSV1,
     JPEGLSLossless,
     RLELossless,
-    generate_uid,
 )
 
-from radiogenesis.cohort.dicom import Findings, ReadSettings, Source, find_dicom, read_dicom
+from radiogenesis.cohort.dicom import ReadSettings, read_dicom
 from radiogenesis.cohort.headers import lenient
-from radiogenesis.cohort.scan import AIR_HU, Scan
+from radiogenesis.cohort.scan import AIR_HU
 from radiogenesis.errors import ScanError
-
-SETTINGS = ReadSettings()
-
-
-def find(folder: Path, settings: ReadSettings = SETTINGS) -> Findings:
-    return find_dicom(folder, settings)
-
-
-def read(folder: Path, settings: ReadSettings = SETTINGS) -> Scan:
-    findings = find(folder, settings)
-    assert not findings.refused
-    (source,) = findings.sources
-    return read_dicom(source, settings)
-
-
-def refusal(folder: Path, settings: ReadSettings = SETTINGS) -> str:
-    """The one line with which the only patient is refused, by finding or by reading."""
-    findings = find(folder, settings)
-    if findings.refused:
-        ((_, line),) = findings.refused
-    else:
-        (source,) = findings.sources
-        with pytest.raises(ScanError) as caught:
-            read_dicom(source, settings)
-        line = str(caught.value)
-    assert "\n" not in line
-    return line
 
 
 def test_hu_affine_and_acquisition(tmp_path: Path) -> None:
@@ -198,116 +168,6 @@ def test_without_preamble_and_meta_header(tmp_path: Path, syntax: str) -> None:
     np.testing.assert_array_equal(read(tmp_path).hu, ct.hu)
 
 
-def test_a_flat_folder_with_everything_mixed(tmp_path: Path) -> None:
-    """Two patients, several series and modalities, and rubbish, in one folder with meaningless names."""
-    names = iter(np.random.default_rng(1).permutation(1000))
-    folder = tmp_path / "flat"
-
-    def scatter(ct: Ct) -> None:
-        ct.write(folder, lambda _: f"{next(names)}.dcm")
-
-    outlined, thick, other = example_ct(6), example_ct(5), example_ct(7, patient="P2")
-    thick.slices[0].SliceThickness = 5
-    scatter(outlined)
-    scatter(thick)
-    scatter(other)
-    pet = example_ct(4)
-    for one in pet.slices:
-        one.SOPClassUID, one.Modality = "1.2.840.10008.5.1.4.1.1.128", "PT"
-    scatter(pet)
-    localiser = example_ct(2)
-    for one in localiser.slices:
-        one.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
-    scatter(localiser)
-    tumour = [circle(outlined, z, (10, 9), 4) for z in (2, 3)]
-    save(rtstruct(outlined, {"Lung": tumour, "gtv-1": tumour}), folder / f"{next(names)}.dcm")
-    (folder / "notes.txt").write_text("left lung")
-    (folder / "empty.dcm").touch()
-    (folder / "cut.dcm").write_bytes(min(folder.glob("[0-9]*.dcm")).read_bytes()[:200])
-
-    findings = find(folder)
-    assert findings.modalities == {"CT": 6 + 5 + 7 + 2, "PT": 4, "RTSTRUCT": 1}
-    assert {path.name for path, _ in findings.skipped} == {"notes.txt", "empty.dcm", "cut.dcm"}
-    assert not findings.refused
-    first, second = findings.sources
-    assert (first.patient, second.patient) == ("P1", "P2")
-    assert re.fullmatch(r"series that RTSTRUCT \d+.dcm refers to, of 2 CT series", first.chosen_because)
-    assert second.outline_files == ()
-    assert second.chosen_because == ""
-    assert pickle.loads(pickle.dumps(findings.sources)) == findings.sources
-    scan = read_dicom(first, SETTINGS)
-    np.testing.assert_array_equal(scan.hu, outlined.hu)
-    assert scan.tumour == "gtv-1"
-    assert scan.tumour_mask[2:4].sum() == scan.tumour_mask.sum() > 0
-    assert scan.acquisition.chosen_because == first.chosen_because
-
-
-def test_an_outline_finds_its_series_whatever_its_patient_id(tmp_path: Path) -> None:
-    ct, more = example_ct(6), example_ct(9)
-    ct.write(tmp_path / "a" / "b")
-    more.write(tmp_path / "c")
-    outline = rtstruct(ct, {"GTV-1": [circle(ct, 1, (10, 9), 4)]})
-    outline.PatientID = "pseudonym of somebody careless"
-    save(outline, tmp_path / "d" / "e" / "f" / "rt.dcm")
-    findings = find(tmp_path)
-    assert [source.patient for source in findings.sources] == ["P1"]
-    assert len(findings.sources[0].image_files) == 6
-    assert not findings.refused
-
-
-def test_rule_for_several_series_without_an_outline(tmp_path: Path) -> None:
-    """Axial before reformatted, original before derived, most slices, thinnest, UID."""
-    series = {name: example_ct(count) for name, count in (("best", 6), ("few", 5), ("thick", 6), ("derived", 8))}
-    series["coronal"] = example_ct(9, orientation=(1, 0, 0, 0, 0, -1))
-    for one in series["derived"].slices:
-        one.ImageType = ["DERIVED", "SECONDARY", "AXIAL"]
-    for one in series["thick"].slices:
-        one.SliceThickness = 3
-    for name, ct in series.items():
-        ct.write(tmp_path / name)
-    for expected in ("best", "thick", "few", "derived", "coronal"):
-        (source,) = find(tmp_path).sources
-        assert {path.parent.name for path in source.image_files} == {expected}
-        assert ("best of" in source.chosen_because) == (expected != "coronal")
-        shutil.rmtree(tmp_path / expected)
-
-
-def test_rule_for_several_outlines(tmp_path: Path) -> None:
-    """Tumour named, RTSTRUCT, person before algorithm, latest; and automatic ones can be left out."""
-    ct = example_ct(6)
-    ct.write(tmp_path / "ct")
-    mask = np.zeros(ct.hu.shape, bool)
-    mask[2:4, 5:9, 5:9] = True
-    tumour = [circle(ct, z, (10, 9), 4) for z in (2, 3)]
-    save(rtstruct(ct, {"GTV-1": tumour}), tmp_path / "rt.dcm")
-    save(seg(ct, mask), tmp_path / "old.dcm")
-    save(seg(ct, mask, date="20210101"), tmp_path / "new.dcm")
-    save(seg(ct, mask, [segment(by="AUTOMATIC")], date="20220101"), tmp_path / "ai.dcm")
-    save(rtstruct(ct, {"Heart": tumour}), tmp_path / "heart.dcm")
-    for expected in ("rt", "new", "old", "ai"):
-        (source,) = find(tmp_path).sources
-        assert [path.stem for path in source.outline_files] == [expected]
-        assert f"{expected}.dcm of" in source.chosen_because
-        assert ("algorithm" in source.chosen_because) == (expected == "ai")
-        if expected == "ai":
-            (source,) = find(tmp_path, ReadSettings(automatic_outlines=False)).sources
-            assert [path.stem for path in source.outline_files] == ["heart"]
-            ((path, reason),) = find(tmp_path, ReadSettings(automatic_outlines=False)).skipped
-            assert (path.stem, "by an algorithm alone" in reason) == ("ai", True)
-        (tmp_path / f"{expected}.dcm").unlink()
-    assert refusal(tmp_path).endswith("no ROI 'GTV-1' in the RTSTRUCT; it has 'Heart'; set --roi")
-
-
-def test_identical_copies_count_once(tmp_path: Path) -> None:
-    ct = example_ct()
-    ct.write(tmp_path / "a")
-    ct.write(tmp_path / "b")
-    findings = find(tmp_path)
-    assert len(findings.skipped) == 6
-    assert all("a copy of" in reason for _, reason in findings.skipped)
-    np.testing.assert_array_equal(read_dicom(findings.sources[0], SETTINGS).hu, ct.hu)
-
-
 def test_missing_slice(tmp_path: Path) -> None:
     ct = example_ct(8)
     ct.write(tmp_path)[3].unlink()
@@ -392,74 +252,6 @@ def test_refused_slices(tmp_path: Path, edit: dict[str, object], line: str) -> N
     assert line in refusal(tmp_path)
 
 
-def test_one_slice_and_no_slice(tmp_path: Path) -> None:
-    example_ct(1).write(tmp_path / "one")
-    assert "one slice" in refusal(tmp_path / "one")
-    pet = example_ct(3)
-    for one in pet.slices:
-        one.SOPClassUID, one.Modality = "1.2.840.10008.5.1.4.1.1.128", "PT"
-    pet.write(tmp_path / "pet")
-    assert refusal(tmp_path / "pet") == "no CT series, only 3 PT"
-    with pytest.raises(ScanError, match=r"there is no such folder"):
-        find(tmp_path / "none")
-
-
-def test_outline_in_another_frame_of_reference(tmp_path: Path) -> None:
-    ct, elsewhere = example_ct(), example_ct()
-    ct.write(tmp_path)
-    save(rtstruct(elsewhere, {"GTV-1": [circle(ct, 2, (10, 9), 4)]}), tmp_path / "rt.dcm")
-    assert "rt.dcm: the outline refers to another frame of reference" in refusal(tmp_path)
-    # The same, where the header names the right series and the ROI lies in another frame.
-    outline = rtstruct(ct, {"GTV-1": [circle(ct, 2, (10, 9), 4)]})
-    outline.StructureSetROISequence[0].ReferencedFrameOfReferenceUID = generate_uid()
-    save(outline, tmp_path / "rt.dcm")
-    assert "rt.dcm: the outline refers to another frame of reference" in refusal(tmp_path)
-
-
-@pytest.mark.parametrize("link", ["images", "frame"])
-def test_weaker_links(tmp_path: Path, link: str) -> None:
-    """An outline that names no series that is here is linked by its images, then by its frame of reference."""
-    ct, twin = example_ct(6), example_ct(9)
-    ct.write(tmp_path / "ct")
-    twin.write(tmp_path / "twin")
-    outline = rtstruct(ct, {"GTV-1": [circle(ct, 2, (10, 9), 4)]}, images=link == "images")
-    if link == "images":
-        frame = outline.ReferencedFrameOfReferenceSequence[0]
-        frame.RTReferencedStudySequence[0].RTReferencedSeriesSequence[0].SeriesInstanceUID = generate_uid()
-    save(outline, tmp_path / "rt.dcm")
-    (source,) = find(tmp_path).sources
-    assert {path.parent.name for path in source.image_files} == {"ct"}
-    expected = "rt.dcm refers to, of 2 CT" if link == "images" else "in the frame of reference of rt.dcm"
-    assert expected in source.chosen_because
-
-
-def test_images_name_the_series_where_the_header_names_two(tmp_path: Path) -> None:
-    """As in the SEG of R01-003: the same images under a second series, which is here and has more slices."""
-    ct, more = example_ct(6), example_ct(9)
-    ct.write(tmp_path / "ct")
-    more.write(tmp_path / "more")
-    mask = np.zeros(ct.hu.shape, bool)
-    mask[2, 5:9, 5:9] = True
-    data = seg(ct, mask)
-    again = Dataset()
-    again.SeriesInstanceUID = more.series_uid
-    again.ReferencedInstanceSequence = data.ReferencedSeriesSequence[0].ReferencedInstanceSequence
-    data.ReferencedSeriesSequence.append(again)
-    save(data, tmp_path / "seg.dcm")
-    (source,) = find(tmp_path).sources
-    assert {path.parent.name for path in source.image_files} == {"ct"}
-    np.testing.assert_array_equal(read_dicom(source, SETTINGS).tumour_mask, mask)
-
-
-def test_outline_without_its_points(tmp_path: Path) -> None:
-    ct = example_ct()
-    ct.write(tmp_path)
-    outline = rtstruct(ct, {"GTV-1": [circle(ct, 2, (10, 9), 4)]})
-    del outline.ROIContourSequence[0].ContourSequence[0].ContourData
-    save(outline, tmp_path / "rt.dcm")
-    assert "rt.dcm: the outline cannot be read" in refusal(tmp_path)
-
-
 def test_sloppy_headers_are_read_without_complaint(tmp_path: Path) -> None:
     """Values that break their VR, as archives hold them; pydicom would warn, and warnings are errors here."""
     ct = example_ct()
@@ -488,33 +280,6 @@ def test_lenient_reading_in_several_threads_ends_with_the_last() -> None:
     assert settings_of_pydicom() == IGNORE
     inner.__exit__(None, None, None)
     assert settings_of_pydicom() == WARN
-
-
-def test_damaged_outline(tmp_path: Path) -> None:
-    ct = example_ct()
-    ct.write(tmp_path)
-    path = save(rtstruct(ct, {"GTV-1": [circle(ct, 2, (10, 9), 4)]}), tmp_path / "rt.dcm")
-    source = Source(
-        patient="P1", kind="dicom", image_files=(tmp_path / "000.dcm", tmp_path / "001.dcm"), outline_files=(path,)
-    )
-    path.write_text("gone")
-    with pytest.raises(ScanError, match=r"rt.dcm: the outline cannot be read"):
-        read_dicom(source, SETTINGS)
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"roi": ""},
-        {"fraction": 0.0},
-        {"spacing_tolerance_mm": -1.0},
-        {"tilt_tolerance_mm": 0.0},
-        {"plane_tolerance": 0.5},
-    ],
-)
-def test_settings_are_checked(wrong: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match=next(iter(wrong))):
-        ReadSettings(**wrong)  # type: ignore[arg-type]
 
 
 @pytest.mark.real_data

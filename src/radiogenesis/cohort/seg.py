@@ -81,7 +81,8 @@ def read_seg(data: Dataset, path: Path, series: Series, settings: ReadSettings) 
     try:
         frames = list(_frames_by_highdicom(data, list(segments), settings))
     except _REFUSALS as error:
-        remark = f"read with pydicom, because highdicom refused it ({type(error).__name__}: {error})"
+        why = " ".join(f"{type(error).__name__}: {error}".split())
+        remark = f"read with pydicom, because highdicom refused it ({why})"
         log.warning("%s: %s", path, remark)
         frames = list(_frames_by_pydicom(data, list(segments), series, path, settings))
     mask = np.zeros(series.hu.shape, bool)
