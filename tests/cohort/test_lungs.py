@@ -131,13 +131,9 @@ def test_a_scan_without_lung_is_refused() -> None:
 
 
 @pytest.mark.real_data
-@pytest.mark.parametrize(("patient", "least"), [("LUNG1-001", 0.96), ("LUNG1-002", 0.935)])
-def test_agrees_with_the_outlines_of_nsclc_radiomics(real_data: Path, patient: str, least: float) -> None:
-    """Tumour left out on both sides: the outlines follow no rule there, they hold 10 and 16 % of it.
-
-    On a few planes of LUNG1-002 one contour is written twice from different starting points and the even-odd rule
-    takes that lung away; with the contours united the agreement is 0.959.
-    """
+@pytest.mark.parametrize("patient", ["LUNG1-001", "LUNG1-002"])
+def test_agrees_with_the_outlines_of_nsclc_radiomics(real_data: Path, patient: str) -> None:
+    """Measured: 0.966, 0.959. The tumour is left out on both sides: the outlines hold 10 and 16 % of it by no rule."""
     folder = real_data / "ct" / patient
     outlined, gtv = (
         read_dicom(find_dicom(folder, settings).sources[0], settings)
@@ -145,7 +141,7 @@ def test_agrees_with_the_outlines_of_nsclc_radiomics(real_data: Path, patient: s
     )
     found = lung_mask(gtv)
     healthy = ~gtv.tumour_mask
-    assert dice(found & healthy, outlined.tumour_mask & healthy) > least
+    assert dice(found & healthy, outlined.tumour_mask & healthy) > 0.955
     assert found[gtv.tumour_mask].all()
 
 

@@ -115,8 +115,10 @@ def test_lesions_have_the_volume_and_the_density_of_the_truth(cohort: Cohort) ->
         for own in (cohort.slice_patient == patient for patient in solid)
     ]
     assert len(solid) > 5
-    assert spearmanr(measured, factors.loc[solid, "attenuation"]).statistic > 0.95
-    np.testing.assert_allclose(measured, factors.loc[solid, "attenuation"], atol=120)
+    assert spearmanr(measured, factors.loc[solid, "attenuation"]).statistic > 0.9
+    sharp = factors.loc[solid, "margin"] < 3
+    assert sharp.any()
+    np.testing.assert_allclose(np.array(measured)[sharp], factors.loc[solid, "attenuation"][sharp], atol=70)
 
 
 def test_driving_genes_are_complete_and_from_one_cluster_each(cohort: Cohort) -> None:
