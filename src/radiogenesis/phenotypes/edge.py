@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from radiogenesis.phenotypes.morphology import blur, quantile, signed_distance
+
 SIGMAS_MM = torch.logspace(-0.6, 0.9, 31)  # 0.25 to 7.9 mm
 OFFSETS_MM = torch.linspace(-2.0, 2.0, 17)
 
@@ -27,6 +29,41 @@ class EdgeFit:
     offset_mm: Tensor
     outside_hu: Tensor
     contrast_hu: Tensor
+
+    def at(self, depth: Tensor) -> Tensor:
+        """The fitted rise over the outside at signed distances (B, P, P), HU."""
+        sigma, offset, contrast = (v[:, None, None] for v in (self.sigma_mm, self.offset_mm, self.contrast_hu))
+        return contrast * torch.special.ndtr(-(depth - offset) / sigma)
+
+
+def first_fit(hu: Tensor, depth: Tensor, usable: Tensor, pixel_mm: float) -> EdgeFit:
+    """The fit over 6 mm to either side of the outline, whatever lies there."""
+    return _fit(hu, depth, usable, 6.0, pixel_mm)
+
+
+def fit_margin(
+    hu: Tensor, lesion: Tensor, depth: Tensor, solid: Tensor, usable: Tensor, first: EdgeFit, pixel_mm: float
+) -> EdgeFit:
+    """The fit over 4 mm to either side, kept clean of what is not the margin.
+
+    Vessels and pleura that touch the lesion are left out (outside, and brighter than half-way to the lesion). Distance
+    is taken to the outline smoothed over 2 mm: across the flanks of a spicule every edge is near, and would look sharp.
+
+    Args:
+        hu, depth: (B, P, P); depth is the signed distance to the outline in mm.
+        lesion, solid, usable: (B, P, P) bool; solid is what the lesion's level is taken from.
+    """
+    inside, outside = quantile(hu, solid, 0.5), quantile(hu, (depth > 3) & (depth < 8), 0.3)
+    height = (hu - outside[:, None, None]) / (inside - outside)[:, None, None].clamp_min(50.0)
+    beyond = depth > first.offset_mm.nan_to_num(0.0)[:, None, None] + 2.0
+    foreign = beyond & (blur(height.nan_to_num(0.0), 0.65 / pixel_mm) > 0.5)
+    smooth = signed_distance(blur(lesion, 2.0 / pixel_mm) > 0.5, round(8.0 / pixel_mm)) * pixel_mm
+    return _fit(hu, smooth, usable & ~foreign & ((smooth - depth).abs() < 2.0), 4.0, pixel_mm)
+
+
+def _fit(hu: Tensor, depth: Tensor, usable: Tensor, reach_mm: float, step_mm: float) -> EdgeFit:
+    edges = torch.arange(-reach_mm, reach_mm + 0.01, step_mm)
+    return fit_edge(*radial_profile(hu, depth, usable.float(), edges), (edges[1:] + edges[:-1]) / 2)
 
 
 def radial_profile(image: Tensor, depth: Tensor, weight: Tensor, edges: Tensor) -> tuple[Tensor, Tensor]:

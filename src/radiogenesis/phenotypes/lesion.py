@@ -1,29 +1,48 @@
 """Six measures of a lesion on a CT slice, for thousands of slices at once.
 
 They are measured alike on real and on drawn slices, so that "do the genes control it?" has a number. Each is built to
-move with one property only: attenuation leaves the rim and a cavity out, margin is a width whatever the contrast,
-heterogeneity is freed of noise, spiculation of size.
+move with one property only: attenuation leaves rim and cavity out, the margin is a width whatever the contrast,
+heterogeneity is freed of noise and vessels, spiculation of size.
 """
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from radiogenesis.phenotypes.edge import EdgeFit, fit_edge, radial_profile
-from radiogenesis.phenotypes.morphology import closed, fill_holes, main_component, perimeter, signed_distance
+from radiogenesis.phenotypes.edge import first_fit, fit_margin
+from radiogenesis.phenotypes.morphology import (
+    blur_within,
+    closed,
+    count,
+    fill_holes,
+    grown,
+    main_component,
+    mean,
+    quantile,
+    signed_distance,
+)
+from radiogenesis.phenotypes.shape import spiculation
+from radiogenesis.phenotypes.texture import heterogeneity
 
-FEATURES = ("size", "attenuation", "spiculation", "margin", "heterogeneity", "cavitation")
 UNITS = {"size": "mm", "attenuation": "HU", "spiculation": "", "margin": "mm", "heterogeneity": "HU", "cavitation": ""}
+FEATURES = tuple(UNITS)
 
-SMALLEST_PIXELS = 9
+FEWEST_PIXELS = 9
+TEN_TO_NINETY = 2.5631  # of the integral of a Gaussian, in its standard deviations
 AIR_HU = -1000.0
-BATCH = 512
+BATCH = 512  # images at a time: bounds memory
 
 
 def lesion_features(image: Tensor, mask: Tensor, pixel_mm: float) -> dict[str, Tensor]:
     """Measure lesions.
+
+    - size: diameter in mm of the circle of equal area, holes filled.
+    - attenuation: mean HU inside, without the rim (up to 2 mm) and without a cavity.
+    - spiculation: variation of the radius over directions as a share of its mean (`shape.spiculation`).
+    - margin: distance in mm over which the edge rises from 10 to 90 % of its height (`edge`); small is sharp.
+    - heterogeneity: standard deviation in HU of the texture inside (`texture.heterogeneity`).
+    - cavitation: share of the area that is air, which means below half-way between air and the lesion's wall.
 
     Args:
         image: (B, 1, P, P) in HU.
@@ -31,76 +50,59 @@ def lesion_features(image: Tensor, mask: Tensor, pixel_mm: float) -> dict[str, T
         pixel_mm: side of a pixel in mm.
 
     Returns:
-        six tensors (B,), named as in `FEATURES`, units in `UNITS`; nan where the lesion is empty or too small.
+        six tensors (B,) float32, named as in `FEATURES`, units in `UNITS`; nan where there is no lesion, or one too
+        small for the measure.
+
+    Raises:
+        ValueError: image and mask are not both (B, 1, P, P).
     """
-    parts = [_features(image[i : i + BATCH], mask[i : i + BATCH], pixel_mm) for i in range(0, len(image), BATCH)]
-    return {name: torch.cat([part[name] for part in parts]) for name in FEATURES}
+    if image.ndim != 4 or image.shape[1] != 1 or image.shape != mask.shape:
+        raise ValueError(f"image {tuple(image.shape)} and mask {tuple(mask.shape)} must both be (B, 1, P, P)")
+    parts = [
+        _measure(image[start : start + BATCH, 0].float(), mask[start : start + BATCH, 0] > 0.5, pixel_mm)
+        for start in range(0, len(image), BATCH)
+    ]
+    return {name: torch.cat([part[name] for part in parts]) if parts else torch.zeros(0) for name in FEATURES}
 
 
-def _features(image: Tensor, mask: Tensor, pixel_mm: float) -> dict[str, Tensor]:
-    hu = image[:, 0].float()
-    raw = mask[:, 0] > 0.5
-    lesion = fill_holes(main_component(closed(raw, 1.0)))
-    area = lesion.flatten(1).sum(1).float()
-    reach = max(4, round(8.0 / pixel_mm))
-    depth = signed_distance(lesion, reach) * pixel_mm
-    core = _core(depth, area, pixel_mm)
+def _measure(hu: Tensor, mask: Tensor, pixel_mm: float) -> dict[str, Tensor]:
+    lesion = fill_holes(main_component(closed(mask, 1.0)))
+    area = count(lesion)
+    depth = signed_distance(lesion, max(4, round(8.0 / pixel_mm))) * pixel_mm
+    core = _core(depth, area)
     air = _air(hu, core, lesion)
-    solid = core & ~_grow(air)
-    solid = torch.where(solid.flatten(1).sum(1)[:, None, None] >= 5, solid, core & ~air)
-    edges = torch.arange(-6.0, 6.01, pixel_mm)
-    centers = (edges[1:] + edges[:-1]) / 2
-    profile, count = radial_profile(hu, depth, (~_grow(air)).float(), edges)
-    fit = fit_edge(profile, count, centers)
-    out = {
+    solid = _solid(core, air)
+    first = first_fit(hu, depth, ~grown(air), pixel_mm)
+    margin = fit_margin(hu, lesion, depth, solid, ~grown(air), first, pixel_mm)
+    interior = (depth < -1.0) & ~grown(grown(air))
+    found = {
         "size": 2 * (area / torch.pi).sqrt() * pixel_mm,
-        "attenuation": _mean(hu, solid),
-        "spiculation": perimeter(lesion) / (4 * torch.pi * area).sqrt() - 1,
-        "margin": 2.563 * fit.sigma_mm,
-        "heterogeneity": _texture(hu, depth, solid, fit, pixel_mm),
-        "cavitation": (air & lesion).flatten(1).sum(1) / area,
+        "attenuation": mean(hu, solid),
+        "spiculation": spiculation(lesion),
+        "margin": TEN_TO_NINETY * margin.sigma_mm,
+        "heterogeneity": heterogeneity(hu, first.at(depth), interior, depth, pixel_mm),
+        "cavitation": count(air) / area,
     }
-    too_small = area < SMALLEST_PIXELS
-    return {k: torch.where(too_small, torch.nan, v) for k, v in out.items()}
+    return {name: torch.where(area < FEWEST_PIXELS, torch.nan, value) for name, value in found.items()}
 
 
-def _core(depth: Tensor, area: Tensor, pixel_mm: float) -> Tensor:
-    """Lesion without its rim: 2 mm, less where that would leave under a quarter of the area."""
+def _core(depth: Tensor, area: Tensor) -> Tensor:
+    """The lesion without its rim: 2 mm, or less where less than a quarter of the area would be left."""
     core = depth < 0
-    for rim in (0.5, 1.0, 1.5, 2.0):
-        eroded = depth < -rim * 1.0
-        enough = eroded.flatten(1).sum(1) >= (0.25 * area).clamp_min(5)
+    for rim_mm in (0.5, 1.0, 1.5, 2.0):
+        eroded = depth < -rim_mm
+        enough = count(eroded) >= (0.25 * area).clamp_min(5.0)
         core = torch.where(enough[:, None, None], eroded, core)
     return core
 
 
-def _grow(mask: Tensor) -> Tensor:
-    return F.max_pool2d(mask.float()[:, None], 3, 1, 1)[:, 0] > 0.5
-
-
-def _mean(image: Tensor, where: Tensor) -> Tensor:
-    w = where.float()
-    return (image * w).flatten(1).sum(1) / w.flatten(1).sum(1)
-
-
 def _air(hu: Tensor, core: Tensor, lesion: Tensor) -> Tensor:
-    """Below the half-way level between air and the wall (its 75th percentile), where smoothed HU says so."""
-    w = lesion.float()[:, None]
-    smooth = F.avg_pool2d(hu[:, None] * w, 3, 1, 1) / F.avg_pool2d(w, 3, 1, 1).clamp_min(1e-6)
-    wall = torch.where(core, hu, torch.nan).flatten(1).nanquantile(0.75, dim=1)
-    return core & (smooth[:, 0] < (wall[:, None, None] + AIR_HU) / 2)
+    """What is nearer to air than to the wall (the 75th percentile of the core), noise smoothed away."""
+    half = (quantile(hu, core, 0.75) + AIR_HU) / 2
+    return core & (blur_within(hu, lesion, 0.7) < half[:, None, None])
 
 
-def _texture(hu: Tensor, depth: Tensor, solid: Tensor, fit: EdgeFit, pixel_mm: float) -> Tensor:
-    """Square root of the covariance of neighbours 2 mm apart, after the edge's own fall is taken away."""
-    edge = fit.contrast_hu[:, None, None] * torch.special.ndtr(
-        -(depth - fit.offset_mm[:, None, None]) / fit.sigma_mm[:, None, None]
-    )
-    rest = torch.where(solid, hu - edge, 0.0)
-    w = solid.float()
-    rest = (rest - _mean(rest, solid)[:, None, None]) * w
-    lag = max(1, round(2.0 / pixel_mm))
-    num = (rest[:, lag:] * rest[:, :-lag]).flatten(1).sum(1) + (rest[:, :, lag:] * rest[:, :, :-lag]).flatten(1).sum(1)
-    den = (w[:, lag:] * w[:, :-lag]).flatten(1).sum(1) + (w[:, :, lag:] * w[:, :, :-lag]).flatten(1).sum(1)
-    cov = num / den
-    return cov.sign() * cov.abs().sqrt()
+def _solid(core: Tensor, air: Tensor) -> Tensor:
+    """The core without the cavity and its blurred wall; where that leaves too little, without the cavity alone."""
+    solid = core & ~grown(air)
+    return torch.where((count(solid) >= 5)[:, None, None], solid, core & ~air)

@@ -76,13 +76,6 @@ def signed_distance(mask: Tensor, reach: int) -> Tensor:
     return torch.where(mask, 0.5 - inside, outside - 0.5)
 
 
-def opened(mask: Tensor, radius: float) -> Tensor:
-    """Morphological opening with a disc: what is thinner than twice `radius` is removed."""
-    reach = math.ceil(radius) + 2
-    eroded = distance(~mask, reach) > radius
-    return distance(eroded, reach) <= radius
-
-
 def closed(mask: Tensor, radius: float) -> Tensor:
     """Morphological closing with a disc: gaps narrower than twice `radius` are bridged."""
     reach = math.ceil(radius) + 2
@@ -101,14 +94,36 @@ def main_component(mask: Tensor) -> Tensor:
     return flood(seed.view_as(mask), mask, diagonal=True)
 
 
-def perimeter(mask: Tensor) -> Tensor:
-    """Crofton perimeter from intersections with lines in 4 directions, in pixels: (B,) float32.
+def grown(mask: Tensor) -> Tensor:
+    """Dilation by one pixel in all 8 directions."""
+    return _spread(mask, diagonal=True)
 
-    P = pi / 8 * (N_0 + N_90 + (N_45 + N_135) / sqrt 2); values between 0 and 1 give the mean over all level sets
-    (coarea formula), so a soft mask may be given.
-    """
-    soft = F.pad(mask.float(), (1, 1, 1, 1))
-    straight = soft.diff(dim=1).abs().sum((1, 2)) + soft.diff(dim=2).abs().sum((1, 2))
-    falling = (soft[:, 1:, 1:] - soft[:, :-1, :-1]).abs().sum((1, 2))
-    rising = (soft[:, 1:, :-1] - soft[:, :-1, 1:]).abs().sum((1, 2))
-    return math.pi / 8 * (straight + (falling + rising) / math.sqrt(2))
+
+def blur(x: Tensor, sigma: float) -> Tensor:
+    """(B, H, W) -> the same through a Gaussian of `sigma` pixels, zeros beyond the border."""
+    reach = math.ceil(3 * sigma)
+    kernel = torch.exp(-torch.arange(-reach, reach + 1.0, device=x.device).square() / (2 * sigma**2))
+    kernel /= kernel.sum()
+    rows = F.conv2d(x.float()[:, None], kernel.view(1, 1, -1, 1), padding=(reach, 0))
+    return F.conv2d(rows, kernel.view(1, 1, 1, -1), padding=(0, reach))[:, 0]
+
+
+def blur_within(x: Tensor, mask: Tensor, sigma: float) -> Tensor:
+    """Gaussian mean of the pixels of `mask` only (normalised convolution)."""
+    weight = mask.float()
+    return blur(x * weight, sigma) / blur(weight, sigma).clamp_min(1e-3)
+
+
+def count(mask: Tensor) -> Tensor:
+    """(B,) float32, pixels in each mask."""
+    return mask.flatten(1).sum(1).float()
+
+
+def mean(x: Tensor, mask: Tensor) -> Tensor:
+    """(B,) mean of x over each mask; nan where it is empty."""
+    return torch.where(mask, x, 0.0).flatten(1).sum(1) / count(mask)
+
+
+def quantile(x: Tensor, mask: Tensor, q: float) -> Tensor:
+    """(B,) quantile of x over each mask; nan where it is empty."""
+    return torch.where(mask, x, torch.nan).flatten(1).nanquantile(q, dim=1)
