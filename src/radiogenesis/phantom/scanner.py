@@ -88,6 +88,7 @@ def acquire(fine: NDArray[np.float32], scanner: Scanner, rng: np.random.Generato
     frequency = _frequencies(slices.shape[1:], scanner.pixel_mm)  # cycles per mm
     transfer = np.exp(-2 * (np.pi * kernel.blur_mm * frequency) ** 2)
     transfer *= 1 + kernel.enhancement * np.exp(-(((frequency - 0.45) / 0.22) ** 2))
+    transfer /= transfer[0, 0]  # HU of uniform tissue are kept
     shape = np.sqrt(frequency) * transfer
     spectrum = fft.rfft2(slices, overwrite_x=True)
     spectrum *= transfer.astype(np.float32)

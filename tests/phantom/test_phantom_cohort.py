@@ -1,0 +1,146 @@
+"""Whole phantom cohorts: what was planted is what is seen, and nothing depends on who made it when."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy.stats import spearmanr
+
+from radiogenesis.cohort.sampling import SamplingSettings
+from radiogenesis.cohort.store import Cohort
+from radiogenesis.errors import CohortError
+from radiogenesis.phantom.factors import FACTORS, LesionFactors
+from radiogenesis.phantom.patient import TUMOUR, PatientPlan, make_scans, sample_patient
+from radiogenesis.phantom.phantom import make_phantom, plan_cohort
+from radiogenesis.phantom.settings import PhantomSettings
+from radiogenesis.phenotypes.lesion import lesion_features
+
+SMALL = PhantomSettings(patients=4, genes=200, modules=8, pixels=32, slices_per_center=4, seed=7)
+MIDDLE = LesionFactors(
+    size_mm=24.0, attenuation_hu=-150.0, spiculation=0.2, margin_mm=2.5, heterogeneity_hu=25.0, cavitation=0.0
+)
+LADDERS = {
+    "size": ("size_mm", np.linspace(13, 36, 5)),
+    "attenuation": ("attenuation_hu", np.linspace(-600, 40, 5)),
+    "spiculation": ("spiculation", np.linspace(0.0, 1.0, 5)),
+    "margin": ("margin_mm", np.linspace(1.5, 7.0, 5)),
+    "heterogeneity": ("heterogeneity_hu", np.linspace(15, 150, 5)),
+    "cavitation": ("cavitation", np.linspace(0.15, 0.6, 5)),
+}
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
+    return make_phantom(tmp_path_factory.mktemp("phantom") / "cohort", SMALL, workers=1)
+
+
+@pytest.mark.parametrize("name", FACTORS)
+def test_what_is_planted_is_what_is_measured(name: str) -> None:
+    field, ladder = LADDERS[name]
+    measured = []
+    for value in ladder:
+        factors = replace(MIDDLE, **{field: float(value)})
+        _, slices, _ = sample_patient(PatientPlan("p", factors, "standard", 3), SamplingSettings())
+        area = slices.mask.sum(axis=(1, 2))
+        large = area > 0.6 * area.max()
+        image, mask = (torch.from_numpy(x[large].astype(np.float32))[:, None] for x in (slices.image, slices.mask))
+        measured.append(float(lesion_features(image, mask, 60 / 64)[name].nanmean()))
+    assert spearmanr(ladder, measured)[0] >= 0.9, measured
+
+
+@pytest.mark.parametrize("size", [14.0, 20.0, 34.0])
+def test_the_outlined_volume_is_that_of_the_sphere(size: float) -> None:
+    for seed in (1, 2):
+        scan, healthy = make_scans(PatientPlan("p", replace(MIDDLE, size_mm=size), "smooth", seed))
+        assert scan.volume_ml(TUMOUR) == pytest.approx(np.pi / 6 * size**3 / 1000, rel=0.08)
+        assert healthy.tumour is None
+        assert np.abs(scan.hu[scan.tumour_mask].mean() - healthy.hu[scan.tumour_mask].mean()) > 300
+
+
+def test_the_cohort_holds_everything(cohort: Cohort) -> None:
+    cohort.verify()
+    assert list(cohort.patients.index) == ["PH0001", "PH0002", "PH0003", "PH0004"]
+    assert cohort.expression.shape == (4, 200)
+    assert (cohort.patients["n_backgrounds"] == 4).all()
+    assert (cohort.patients["n_slices"] > 2).all()
+    assert cohort.pixels == 32
+    assert cohort.truth is not None
+    assert list(cohort.truth.factors.columns) == list(FACTORS)
+    assert set(cohort.truth.gene_effects["factor"]) == set(FACTORS)
+    assert cohort.truth.settings["seed"] == 7
+    assert set(cohort.patients["kernel"]) <= {"smooth", "standard", "sharp"}
+    sphere_ml = np.pi / 6 * cohort.truth.factors["size"] ** 3 / 1000
+    np.testing.assert_allclose(cohort.patients["tumour_volume_ml"], sphere_ml, rtol=0.15)
+
+
+def test_the_same_seed_gives_the_same_cohort_with_any_number_of_workers(cohort: Cohort, tmp_path: Path) -> None:
+    assert make_phantom(tmp_path / "again", SMALL, workers=2).digest == cohort.digest
+    assert make_phantom(tmp_path / "other", replace(SMALL, seed=8), workers=1).digest != cohort.digest
+
+
+def test_an_existing_cohort_is_not_overwritten(cohort: Cohort) -> None:
+    with pytest.raises(CohortError, match="already exists"):
+        make_phantom(cohort.path, SMALL, workers=1)
+
+
+def genes_and_factors(settings: PhantomSettings) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    plan = plan_cohort(settings)
+    return plan.expression.to_df(), plan.truth.factors, plan.truth.gene_effects
+
+
+@pytest.mark.parametrize(("strength", "low", "high"), [(0.0, -0.1, 0.1), (0.9, 0.87, 1.0)])
+def test_genes_tell_as_much_as_the_strength_says(strength: float, low: float, high: float) -> None:
+    expression, factors, effects = genes_and_factors(
+        PhantomSettings(patients=300, genes=400, modules=8, strength=strength, seed=1)
+    )
+    z = (expression - expression.mean()) / expression.std()
+    for name in FACTORS:
+        mine = effects[effects["factor"] == name].set_index("gene")["weight"]
+        assert low < spearmanr(z[mine.index] @ mine, factors[name])[0] < high
+
+
+def test_the_batch_effect_is_there_only_when_asked() -> None:
+    settings = PhantomSettings(patients=150, genes=400, modules=8, batch_share=0.1)
+    for wanted in (0.0, 2.0):
+        plan = plan_cohort(replace(settings, batch_effect=wanted))
+        kernel = np.array([patient.kernel for patient in plan.patients])
+        x = plan.expression.to_df()
+        shift = (x[kernel == "sharp"].mean() - x[kernel == "smooth"].mean()) / x[kernel == "smooth"].std()
+        followers = plan.truth.settings["batch_genes"]
+        assert len(followers) == (40 if wanted else 0)
+        if wanted:
+            assert shift[followers].mean() == pytest.approx(wanted, abs=0.25)
+            assert not set(followers) & set(plan.truth.gene_effects["gene"])
+        assert abs(shift.drop(index=followers).mean()) < 0.15
+    assert kernel.tolist() == [p.kernel for p in plan_cohort(settings).patients], "the effect changes no scanner"
+
+
+def test_missing_values_are_in_the_expression_and_not_in_the_factors() -> None:
+    settings = PhantomSettings(patients=40, genes=400, modules=8)
+    complete, factors, _ = genes_and_factors(settings)
+    holes, same_factors, _ = genes_and_factors(replace(settings, missing_fraction=0.05))
+    assert holes.isna().to_numpy().mean() == pytest.approx(0.05)
+    pd.testing.assert_frame_equal(holes.fillna(complete), complete)
+    pd.testing.assert_frame_equal(factors, same_factors)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"patients": 1},
+        {"genes": 100},
+        {"modules": 5},
+        {"strength": 1.5},
+        {"missing_fraction": 0.5},
+        {"batch_share": 0.0},
+        {"pixels": 2},
+    ],
+)
+def test_impossible_settings_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        PhantomSettings(**wrong)
