@@ -54,7 +54,7 @@ ALONE = 2.0  # how much a module's independence of the others counts beside its 
 class PlantSettings:
     """How genes drive the lesions, and where these are planted."""
 
-    strength: float = 0.8
+    strength: float = 0.9
     """Share of each factor's variance over patients that the genes explain, 0 to 1; the rest is chance."""
     module_genes: int = 20
     """Genes that drive each factor: a seed gene and those most correlated with it."""
