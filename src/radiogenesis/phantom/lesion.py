@@ -68,8 +68,10 @@ def draw_surface(diameter_mm: float, spiculation: float, rng: np.random.Generato
     width = float(np.clip(1.5 / radius, 0.10, 0.24))
     spicules, lobes = round(7.0 / width), 14
     widths = width * rng.uniform(0.6, 1.5, spicules)
-    reach_mm = spiculation * np.clip(0.75 * radius, 4.0, 9.0) * 1.7 * rng.beta(0.7, 1.5, spicules)
-    lobe = (0.05 + 0.11 * spiculation) * rng.standard_normal(lobes)
+    # A few long ones among many short ones; their mean and the lobes' height follow spiculation without chance.
+    reach, lobe = rng.beta(0.7, 1.5, spicules), rng.standard_normal(lobes)
+    reach_mm = spiculation * np.clip(0.4 * radius, 2.2, 5.0) * reach / reach.mean()
+    lobe *= (0.05 + 0.11 * spiculation) / np.sqrt(np.mean(lobe**2))
     return _of_volume(
         diameter_mm,
         _directions(spicules + lobes, rng),

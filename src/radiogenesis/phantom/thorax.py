@@ -149,7 +149,7 @@ def _trees(
     density = rng.uniform(0.8, 1.25)
     for kind in ("artery", "vein"):
         root = hilum + rng.normal(0, 6, 3)
-        tree = vessels.grow_tree(root, _targets(inside, spacing_mm, round(900 * density), rng), rng)
+        tree = vessels.grow_tree(root, _targets(inside, spacing_mm, round(1050 * density), rng), rng)
         vessels.splat_thin(thin, spacing_mm, vessels.sample_tubes(tree, 0.6, (0.0, border)))
         position, radius, _ = vessels.sample_tubes(tree, 0.9, (border, np.inf))
         vessels.stamp_balls(thick, spacing_mm, position, np.minimum(radius, 6.5))

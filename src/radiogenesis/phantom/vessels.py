@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-TERMINAL_MM = (0.25, 0.55)  # radius of the last branches
+TERMINAL_MM = (0.18, 0.50)  # radius of the last branches
 PIECE_MM = 3.0  # a branch is cut into pieces of this length, onto which others may join
 MURRAY = 3.0
 
