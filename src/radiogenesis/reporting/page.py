@@ -1,0 +1,107 @@
+"""The page: one HTML file that opens offline, rendered from what an evaluation wrote."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+from markupsafe import Markup
+
+from radiogenesis import __version__
+from radiogenesis.errors import RunError
+from radiogenesis.reporting.model import Column, Page, Picture, Table
+
+REPORT_FILE = "report.html"
+
+
+def write_report(folder: str | Path) -> Path:
+    """Render OUT/report.html from OUT/page.json, OUT/tables and OUT/pictures; an earlier report is replaced.
+
+    Raises:
+        RunError: there is no evaluation in the folder, or something that the page shows is missing.
+    """
+    folder = Path(folder)
+    html = render(Page.load(folder), folder)
+    target = folder / REPORT_FILE
+    partial = target.with_name(target.name + ".partial")
+    partial.write_text(html, encoding="utf-8")
+    partial.replace(target)
+    return target
+
+
+def render(page: Page, folder: Path) -> str:
+    """The page as HTML, pictures and styles inlined."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("radiogenesis.reporting"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(
+        picture=lambda picture: _picture(picture, folder),
+        rows=lambda table: _rows(table, folder),
+        finite=math.isfinite,
+        version=__version__,
+    )
+    return environment.get_template("report.html.j2").render(page=page)
+
+
+def cell(column: Column, row: Mapping[Hashable, Any]) -> str:
+    """What stands in a table's cell: rounded, with its interval; a dash where there is no number."""
+    text = shown(row[column.value], column.format)
+    if column.low and text != "–":
+        ends = (shown(row[name], column.format) for name in (column.low, column.high))
+        text += " [{}, {}]".format(*ends)
+    return text
+
+
+def shown(value: Any, form: str) -> str:
+    """A value as the page writes it."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "–"
+    if form == "":
+        return str(value)
+    number = float(value)
+    if form == "p":
+        return "< 0.001" if number < 0.001 else f"{number:.3f}"
+    if form == "%":
+        return f"{100 * number:.0f} %"
+    if form == "d":
+        return f"{round(number):,}"
+    return format(number, form).replace("-", "−")
+
+
+def _rows(table: Table, folder: Path) -> list[dict[str, Any]]:
+    """The rows of a table: cells in the order of its columns, and whether the row is set off."""
+    path = folder / "tables" / table.file
+    if not path.is_file():
+        raise RunError("a table of the page is missing", path=path, remedy="evaluate again")
+    frame = pd.read_csv(path, keep_default_na=True)
+    name, wanted = table.strong
+    return [
+        {"cells": [cell(column, row) for column in table.columns], "strong": bool(name) and str(row[name]) == wanted}
+        for row in frame.to_dict("records")
+    ]
+
+
+def _picture(picture: Picture, folder: Path) -> Markup:
+    """The picture inlined, its dark version too."""
+    light = _inline(folder / "pictures" / picture.file)
+    alt = jinja2.filters.do_forceescape(picture.alt)
+    image = f'<img src="{light}" alt="{alt}" loading="lazy" decoding="async">'
+    if picture.dark:
+        dark = _inline(folder / "pictures" / picture.dark)
+        image = f'<picture><source srcset="{dark}" media="(prefers-color-scheme: dark)">{image}</picture>'
+    return Markup(image)  # made of base64 and escaped text only
+
+
+def _inline(path: Path) -> str:
+    if not path.is_file():
+        raise RunError("a picture of the page is missing", path=path, remedy="evaluate again")
+    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode("ascii")
