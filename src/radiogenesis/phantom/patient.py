@@ -17,6 +17,7 @@ from radiogenesis.phantom.scanner import acquire, average_slices, draw_scanner
 from radiogenesis.phantom.thorax import Thorax, draw_thorax
 
 TUMOUR = "tumour"
+CHEST, SAMPLING = 0, 1  # what a patient's random streams are for
 
 
 @dataclass(frozen=True)
@@ -29,14 +30,14 @@ class PatientPlan:
     seed: int
 
 
-def patient_rng(seed: int, patient: str) -> np.random.Generator:
-    """A stream of the patient's own, whatever the order in which patients are made."""
-    return np.random.default_rng([seed, zlib.crc32(patient.encode())])
+def patient_rng(seed: int, patient: str, purpose: int) -> np.random.Generator:
+    """A stream of the patient's own for each purpose, whatever the order in which patients are made."""
+    return np.random.default_rng([seed, zlib.crc32(patient.encode()), purpose])
 
 
 def make_scans(plan: PatientPlan) -> tuple[Scan, Scan]:
     """The patient's scan, with the lesion outlined, and the same lung scanned before the lesion was there."""
-    rng = patient_rng(plan.seed, plan.patient)
+    rng = patient_rng(plan.seed, plan.patient, CHEST)
     scanner = draw_scanner(plan.kernel, rng)
     thorax = draw_thorax(scanner.fine_spacing_mm, rng)
     center = _lesion_center(thorax, plan.factors.size_mm / 2, rng)
@@ -58,7 +59,7 @@ def sample_patient(plan: PatientPlan, settings: SamplingSettings) -> tuple[Scan,
     Backgrounds come from the lung before the lesion was there: no background shows a part of one.
     """
     scan, healthy = make_scans(plan)
-    rng = patient_rng(settings.seed + 1, plan.patient)
+    rng = patient_rng(settings.seed, plan.patient, SAMPLING)
     return scan, nodule_slices(scan, settings), background_slices(healthy, lung_mask(healthy), settings, rng)
 
 

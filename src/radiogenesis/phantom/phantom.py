@@ -16,6 +16,7 @@ import pandas as pd
 from anndata import AnnData
 from numpy.typing import NDArray
 
+from radiogenesis.cohort.sampling import SamplingSettings
 from radiogenesis.cohort.store import Cohort, CohortWriter, PatientData, Truth
 from radiogenesis.phantom import expression as genes
 from radiogenesis.phantom.factors import factor_table, factors_from_scores, scores_from_expression
@@ -79,7 +80,7 @@ def make_phantom(
         CohortError: something is already at `path`.
     """
     plan = plan_cohort(settings)
-    with CohortWriter(path, settings={"sampling": _plain(settings)}, provenance={"source": "phantom"}) as writer:
+    with CohortWriter(path, settings=_by_room(settings), provenance={"source": "phantom"}) as writer:
         for data in _track(_make_patients(plan.patients, settings, workers), len(plan.patients), progress):
             writer.add(data)
         audit = pd.DataFrame({"patient": [p.patient for p in plan.patients], "status": "in", "reason": "planted"})
@@ -129,6 +130,16 @@ def _track(patients: Iterator[PatientData], total: int, show: bool) -> Iterator[
 def _zscore(values: NDArray[np.float64]) -> NDArray[np.float64]:
     scaled: NDArray[np.float64] = (values - values.mean(axis=0)) / values.std(axis=0)
     return scaled
+
+
+def _by_room(settings: PhantomSettings) -> dict[str, Any]:
+    """The settings, those of sampling apart, as in every cohort."""
+    values = _plain(settings)
+    sampling = {field.name for field in dataclasses.fields(SamplingSettings)}
+    return {
+        "sampling": {name: value for name, value in values.items() if name in sampling},
+        "phantom": {name: value for name, value in values.items() if name not in sampling},
+    }
 
 
 def _plain(settings: PhantomSettings) -> dict[str, Any]:
