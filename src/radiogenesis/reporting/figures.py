@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 WINDOW_HU = (-1000.0, 500.0)
-FONT = ["Inter", "Helvetica Neue", "Arial", "DejaVu Sans"]
+FONT = "DejaVu Sans"  # comes with matplotlib: the same picture everywhere
 
 
 @dataclass(frozen=True)

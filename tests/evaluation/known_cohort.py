@@ -1,0 +1,152 @@
+"""A cohort whose gene-image map fits in one line, and methods of which we know how good they are.
+
+Gene 0 drives the diameter, gene 1 the attenuation. The perfect controller paints exactly that; the deaf one paints
+what its noise says, whatever the genes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from numpy.typing import NDArray
+from scipy.special import ndtr
+
+from radiogenesis.cohort.expression import ExpressionScaler
+from radiogenesis.cohort.sampling import Backgrounds, NoduleSlices, SamplingSettings
+from radiogenesis.cohort.scan import Acquisition
+from radiogenesis.cohort.split import split_patients
+from radiogenesis.cohort.store import Cohort, CohortWriter, PatientData, Truth
+from radiogenesis.evaluation.subject import Subject
+from radiogenesis.methods.protocols import Synthesis
+from radiogenesis.phenotypes.lesion import FEATURES
+
+PIXELS = 64
+PIXEL_MM = 60 / PIXELS
+GENES = 30
+SHARES = (1.0, 0.95, 0.6)  # diameter on each slice of a lesion
+
+
+def diameter_mm(gene: NDArray[np.floating]) -> NDArray[np.float64]:
+    return 16.0 + 4.0 * np.clip(gene, -2, 2)
+
+
+def attenuation_hu(gene: NDArray[np.floating]) -> NDArray[np.float64]:
+    return -250.0 + 120.0 * np.clip(gene, -2, 2)
+
+
+def paint(background: NDArray[np.floating], diameter: float, hu: float) -> tuple[NDArray, NDArray]:
+    """A disc in the middle, and its mask."""
+    axis = (np.arange(PIXELS) - (PIXELS - 1) / 2) * PIXEL_MM
+    inside = ndtr((diameter / 2 - np.hypot(axis[:, None], axis[None])) / 0.8)
+    return background + inside * (hu - background), inside
+
+
+def lung(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
+    return rng.normal(-850, 25, (count, PIXELS, PIXELS))
+
+
+def write(path: Path, *, patients: int = 40, planted: bool = True) -> Cohort:
+    """The cohort; genes are standard normal."""
+    rng = np.random.default_rng(0)
+    names = [f"P{number:02d}" for number in range(patients)]
+    genes = rng.normal(size=(patients, GENES)).astype(np.float32)
+    size, hu = diameter_mm(genes[:, 0]), attenuation_hu(genes[:, 1])
+    factors = pd.DataFrame(dict.fromkeys(FEATURES, np.nan), index=pd.Index(names, name="patient"))
+    factors["size"], factors["attenuation"] = size, hu
+    gene_names = [f"G{gene}" for gene in range(GENES)]
+    truth = Truth(
+        factors.assign(margin=2.0),
+        pd.DataFrame({"gene": ["G0", "G1"], "factor": ["size", "attenuation"], "weight": [1.0, 1.0]}),
+        pd.DataFrame({"gene": gene_names, "module": -1}),
+        {},
+    )
+    with CohortWriter(path, settings={"sampling": asdict(SamplingSettings(pixels=PIXELS))}) as writer:
+        for number, name in enumerate(names):
+            painted = [
+                paint(b, size[number] * share, hu[number]) for b, share in zip(lung(rng, 3), SHARES, strict=True)
+            ]
+            image, inside = (np.stack(part) for part in zip(*painted, strict=True))
+            slices = NoduleSlices(
+                np.rint(image).astype(np.int16), inside >= 0.5, np.arange(3, dtype=np.float32), np.zeros(3)
+            )
+            healthy = Backgrounds(np.rint(lung(rng, 2)).astype(np.int16), np.zeros((2, 3)), np.full(2, 9, np.float32))
+            made = Acquisition(
+                kernel=("B30f", "B60f")[number % 2], manufacturer="Painted", slice_thickness_mm=1.0 + number % 2
+            )
+            writer.add(PatientData(name, slices, healthy, made, (1.0, 0.7, 0.7), 3.0))
+        return writer.finish(
+            expression=AnnData(
+                genes, obs=pd.DataFrame(index=pd.Index(names)), var=pd.DataFrame(index=pd.Index(gene_names))
+            ),
+            audit=pd.DataFrame(
+                {
+                    "patient": [*names, "X1"],
+                    "status": ["in"] * patients + ["out"],
+                    "reason": [""] * patients + ["no CT"],
+                }
+            ),
+            truth=truth if planted else None,
+        )
+
+
+class Perfect:
+    """Paints what the genes say, and aligns genes and lesions by what it knows of both."""
+
+    def __init__(self, scaler: ExpressionScaler) -> None:
+        self.mean, self.scale = scaler.mean, scaler.scale
+
+    def synthesize(self, backgrounds: NDArray, expression: NDArray, *, seed: int) -> Synthesis:
+        genes = expression * self.scale + self.mean
+        pairs = [
+            paint(b, float(diameter_mm(g[0])), float(attenuation_hu(g[1])))
+            for b, g in zip(backgrounds, genes, strict=True)
+        ]
+        image, mask = (np.stack(part).astype(np.float32) for part in zip(*pairs, strict=True))
+        return Synthesis(image, mask, mask, np.asarray(backgrounds, np.float32), seed)
+
+    def encode(self, expression: NDArray) -> NDArray[np.float32]:
+        genes = expression * self.scale + self.mean
+        return _on_circle(diameter_mm(genes[:, 0]) * np.mean(SHARES))
+
+    def encode_lesions(self, images: NDArray, masks: NDArray) -> NDArray[np.float32]:
+        return _on_circle(2 * np.sqrt(np.asarray(masks, float).sum((1, 2)) / np.pi) * PIXEL_MM)
+
+
+class Deaf:
+    """Paints what its noise says."""
+
+    def synthesize(self, backgrounds: NDArray, expression: NDArray, *, seed: int) -> Synthesis:
+        rng = np.random.default_rng(seed)
+        pairs = [paint(b, rng.uniform(10, 24), rng.uniform(-400, 0)) for b in backgrounds]
+        image, mask = (np.stack(part).astype(np.float32) for part in zip(*pairs, strict=True))
+        return Synthesis(image, mask, mask, np.asarray(backgrounds, np.float32), seed)
+
+
+class Restless(Deaf):
+    """Deaf, and its noise differs from patient to patient: nothing that it draws is constant."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def synthesize(self, backgrounds: NDArray, expression: NDArray, *, seed: int) -> Synthesis:
+        self.calls += 1
+        return super().synthesize(backgrounds, expression, seed=seed + 1000 * self.calls)
+
+
+def _on_circle(diameter: NDArray) -> NDArray[np.float32]:
+    angle = np.asarray(diameter, float) / 30
+    return np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
+
+
+def subject(cohort: Cohort, name: str, method: object | None = None, method_name: str = "painter") -> Subject:
+    """A run of the method; the perfect one if none is given."""
+    split = split_patients(cohort, seed=0, fractions=(0.6, 0.05, 0.35))
+    scaler = ExpressionScaler.fit(cohort.expression, split.train)
+    metrics = pd.DataFrame({"step": [1, 2, 3], "images_seen": [32, 640, 2000], "generator_total": [3.0, 2.0, 1.5]})
+    provenance = {"cohort_digest": cohort.digest, "seed": 0}
+    made = Perfect(scaler) if method is None else method
+    return Subject(name, method_name, made, split, scaler, metrics, provenance, {"settings": {"width": 3}})
