@@ -10,15 +10,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from tiny_cohorts import write_chest, write_table
+from distributed import LocalCluster
+from tiny_cohorts import dies_of_p2, write_chest, write_table
 
 from radiogenesis.cohort import build as building
 from radiogenesis.cohort.build import BuildSettings, Tables, audit_table, build_cohort
 from radiogenesis.cohort.parts import Outcome, patient_rng, read_outcome
 from radiogenesis.cohort.sampling import SamplingSettings
-from radiogenesis.cohort.sources import Findings
+from radiogenesis.cohort.sources import Findings, Source
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.errors import CohortError, ExpressionError, InputError
+from radiogenesis.errors import CohortError, ExpressionError, InputError, SettingError
 
 SAMPLING = SamplingSettings(pixels=16, slices_per_center=4)
 ONE = BuildSettings(workers=1)
@@ -176,6 +177,39 @@ def test_an_unexpected_error_costs_one_patient(
     audit = build_cohort(raw, tmp_path / "c", tables, sampling=SAMPLING, build=ONE).audit.set_index("patient")
     assert audit.loc["P2"].tolist() == ["out", "unexpected KeyError: 'surprise'"]
     assert audit.loc["P3", "status"] == "in"
+
+
+def test_a_worker_that_dies_costs_one_patient() -> None:
+    jobs = [(Source(patient=f"P{n}", kind="nifti", image_files=()), Path()) for n in range(5)]
+    outcomes = {outcome.patient: outcome for outcome in building._run(dies_of_p2, jobs, BuildSettings(workers=2))}
+    assert sorted(outcomes) == ["P0", "P1", "P2", "P3", "P4"]
+    assert [patient for patient, outcome in outcomes.items() if outcome.status == "out"] == ["P2"]
+    assert "end of two workers" in outcomes["P2"].reason
+
+
+def test_a_scheduler_that_runs_elsewhere(raw: Path, built: Cohort, tables: Tables, tmp_path: Path) -> None:
+    with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as cluster:
+        build = BuildSettings(scheduler=cluster.scheduler_address)
+        cohort = build_cohort(raw, tmp_path / "c", tables, sampling=SAMPLING, build=build)
+    assert cohort.digest == built.digest
+
+
+def test_a_scheduler_without_workers_or_with_others(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with LocalCluster(n_workers=0, processes=False, dashboard_address=None) as cluster:
+        build = BuildSettings(scheduler=cluster.scheduler_address)
+        with pytest.raises(SettingError, match="has no workers"):
+            build_cohort(raw, tmp_path / "c", build=build)
+        cluster.scale(1)
+        cluster.wait_for_workers(1)
+        monkeypatch.setattr(building, "__version__", "9.9")
+        with pytest.raises(SettingError, match=r"has radiogenesis .*; install radiogenesis 9\.9 there"):
+            build_cohort(raw, tmp_path / "c", build=build)
+
+
+def test_no_scheduler_there(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(building, "CONNECT_SECONDS", 1)
+    with pytest.raises(SettingError, match=r"no Dask scheduler answers at tcp:.*; check --scheduler"):
+        build_cohort(raw, tmp_path / "c", build=BuildSettings(scheduler="tcp://127.0.0.1:1"))
 
 
 def test_what_is_wrong_at_once_is_said_at_once(raw: Path, tables: Tables, tmp_path: Path) -> None:

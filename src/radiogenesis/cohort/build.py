@@ -11,6 +11,7 @@ Peak memory is that of one scan per worker: the parts are appended to the cohort
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import os
 import shutil
 from collections import Counter
@@ -18,12 +19,14 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
 import anndata
 import pandas as pd
 
+from radiogenesis import __version__
 from radiogenesis.cohort import parts
 from radiogenesis.cohort.annotations import Annotations, read_aim, read_clinical
 from radiogenesis.cohort.dicom import find_dicom
@@ -36,6 +39,7 @@ from radiogenesis.cohort.store import Cohort, CohortWriter, refuse_existing
 from radiogenesis.errors import InputError, SettingError
 
 SCAN_GIB = 3.0  # memory that one worker needs for a large chest CT, its masks and their distances
+CONNECT_SECONDS = 20  # how long a Dask scheduler may take to answer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,6 +243,8 @@ def _make(job: tuple[Source, Path], *, read: ReadSettings, sampling: SamplingSet
 
 def _unexpected(source: Source, error: BaseException) -> Outcome:
     what = " ".join(f"{type(error).__name__}: {error}".split())
+    if type(error).__name__ == "KilledWorker":  # by name, since importing Dask takes long
+        what = "end of two workers (out of memory, or a crash in a library); try fewer --workers"
     return Outcome(source.patient, "out", f"unexpected {what}")
 
 
@@ -253,11 +259,21 @@ def _run(
     from distributed import as_completed
 
     with _client(build.scheduler, workers) as client:
-        futures = {client.submit(make, job, pure=False): job[0] for job in jobs}
-        for future in as_completed(futures):
+        left, whose = iter(jobs), {}
+        running = as_completed()
+
+        def fill() -> None:
+            """One patient per thread and no more, so that a dying worker takes nobody with it."""
+            for job in islice(left, max(sum(client.nthreads().values()), 1) - running.count()):
+                future = client.submit(make, job, pure=False)
+                whose[future.key] = job[0]
+                running.add(future)
+
+        fill()
+        for future in running:
             error = future.exception()
-            yield future.result() if error is None else _unexpected(futures[future], error)
-            future.release()
+            yield future.result() if error is None else _unexpected(whose[future.key], error)
+            fill()
 
 
 @contextmanager
@@ -265,18 +281,22 @@ def _client(scheduler: str, workers: int) -> Iterator[Any]:
     """A Dask client of the given scheduler, or of so many single-threaded processes here."""
     import logging
 
+    import dask
     from distributed import Client, LocalCluster
 
     if scheduler:
         try:
-            client = Client(scheduler, timeout="20s")
+            client = Client(scheduler, timeout=CONNECT_SECONDS)
         except (OSError, ValueError) as error:
             raise SettingError(f"no Dask scheduler answers at {scheduler}", remedy="check --scheduler") from error
         with client:
+            _same_version(client, scheduler)
             yield client
         return
-    # Without a limit, since Dask would kill a worker where the system still has memory for it.
+    # A patient of whom a worker dies is tried once more. No memory limit, since Dask would kill a worker where the
+    # system still has memory for it.
     with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 1}),
         LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
@@ -287,6 +307,17 @@ def _client(scheduler: str, workers: int) -> Iterator[Any]:
         Client(cluster) as client,
     ):
         yield client
+
+
+def _same_version(client: Any, scheduler: str) -> None:
+    """Raises SettingError where the scheduler's workers could not do the work: Dask itself would wait for ever."""
+    found = client.run(importlib.metadata.version, "radiogenesis", on_error="return")
+    if not found:
+        raise SettingError(f"the Dask scheduler at {scheduler} has no workers", remedy="start some with `dask worker`")
+    for worker, version in found.items():
+        if version != __version__:
+            what = "lacks radiogenesis" if isinstance(version, Exception) else f"has radiogenesis {version}"
+            raise SettingError(f"the Dask worker {worker} {what}", remedy=f"install radiogenesis {__version__} there")
 
 
 def default_workers() -> int:

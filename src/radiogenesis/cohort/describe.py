@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from radiogenesis.cohort.elements import expression_values
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from radiogenesis.cohort.store import Cohort
 
 _SHOWN = 6  # patients named per reason
+_LINEAR_ABOVE = 50.0  # no value on a logarithmic scale is as large
 
 
 def describe(cohort: Cohort) -> str:
@@ -62,8 +64,16 @@ def _expression(cohort: Cohort) -> list[str]:
     return [
         f"Expression of {expression.n_vars} genes in {expression.n_obs} patients, raw values",
         f"  missing      {missing.sum()} values; {(~missing.any(axis=0)).sum()} genes have none missing",
-        f"  range        {np.nanmin(values):.4g} to {np.nanmax(values):.4g}",
+        f"  range        {np.nanmin(values):.4g} to {np.nanmax(values):.4g}; used {_scale(cohort, values)}",
     ]
+
+
+def _scale(cohort: Cohort, values: NDArray[np.float32]) -> str:
+    """How models take the values, and a warning where that cannot be what was meant."""
+    if cohort.expression.uns.get("log", False):
+        return "as log10(x + 1)"
+    raw = np.nanmin(values) >= 0 and np.nanmax(values) > _LINEAR_ABOVE
+    return "as they are" + (": they look like FPKM, TPM or counts, which want --log true" if raw else "")
 
 
 def _tables(cohort: Cohort) -> list[str]:
@@ -94,7 +104,8 @@ def _made(cohort: Cohort) -> list[str]:
     made = cohort.provenance
     by = f"radiogenesis {made.get('radiogenesis')} on Python {made.get('python')}, {made.get('created')}"
     settings = [f"  {name:<12} {_settings(values)}" for name, values in cohort.settings.items()]
-    return [f"Made by {by}", *settings]
+    skipped = [f"  skipped      {count} files: {reason}" for reason, count in made.get("skipped", {}).items()]
+    return [f"Made by {by}", *settings, *skipped]
 
 
 def _settings(values: object) -> str:
