@@ -33,7 +33,7 @@ class Tree:
 
 def grow_tree(root: NDArray[np.float64], targets: NDArray[np.float64], rng: np.random.Generator) -> Tree:
     """A tree from the root to every target (n, 3), in mm."""
-    order = np.argsort(-np.linalg.norm(targets - root, axis=1) + rng.normal(0, 12, len(targets)))
+    order = np.argsort(-np.linalg.norm(targets - root, axis=1) + rng.normal(0, 45, len(targets)))
     pieces = 2 + int(sum(np.ceil(np.linalg.norm(t - root) / PIECE_MM) for t in targets))
     position, parent, path = np.empty((pieces, 3)), np.zeros(pieces, np.intp), np.zeros(pieces)
     position[0], n = root, 1
@@ -45,6 +45,7 @@ def grow_tree(root: NDArray[np.float64], targets: NDArray[np.float64], rng: np.r
         steps = max(1, round(away[start] / PIECE_MM))
         share = np.arange(1, steps + 1)[:, None] / steps
         bow = rng.normal(0, 0.10 * away[start], 3) * np.sin(np.pi * share)
+        bow += rng.normal(0, 0.05 * away[start], 3) * np.sin(2 * np.pi * share)
         new = position[start] + share * (target - position[start]) + bow
         position[n : n + steps] = new
         parent[n : n + steps] = np.r_[start, np.arange(n, n + steps - 1)]
