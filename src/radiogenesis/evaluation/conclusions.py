@@ -42,10 +42,11 @@ def _share_text(mean: dict[Hashable, Any]) -> str:
     if pd.isna(mean["share"]):
         return ""
     text = (
-        f" Over all properties the drawings reach {mean['share']:.0%} of what a ridge regression reads from the genes"
+        f" Over all properties the drawings reach {percent(mean['share'])} of what a ridge regression reads from the "
+        "genes"
     )
     if pd.notna(mean["share_low"]):
-        text += f" (95 % interval {mean['share_low']:.0%} to {mean['share_high']:.0%})"
+        text += f" (95 % interval {percent(mean['share_low'])} to {percent(mean['share_high'])})"
     return text + "."
 
 
@@ -89,3 +90,8 @@ def join(words: Iterable[str]) -> str:
 def p_text(p: float) -> str:
     """p = 0.012, p < 0.001."""
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def percent(share: float) -> str:
+    """0.913 -> 91 %."""
+    return f"{100 * share:.0f} %"

@@ -10,6 +10,7 @@ import pandas as pd
 
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.evaluation import pictures
+from radiogenesis.evaluation.conclusions import join
 from radiogenesis.evaluation.control import MEAN, TRUTH
 from radiogenesis.evaluation.fidelity import PUBLISHED, WHOLE
 from radiogenesis.evaluation.subject import Found
@@ -140,14 +141,17 @@ def _training_sections(found: Sequence[Found]) -> list[Section]:
     blocks = [one.pictures["curves"] for one in found if "curves" in one.pictures]
     if not blocks:
         return []
-    lines = [
-        f"{one.subject.name} ({one.subject.method_name}): trained on {len(one.subject.split.train)} patients, "
-        f"{len(one.subject.split.validation)} for validation, {len(one.subject.split.test)} held out."
-        for one in found
-    ]
-    return [
-        Section(title="Training", text=" ".join(lines) + " Patients are split, never slices.", blocks=tuple(blocks))
-    ]
+    lines: dict[str, list[str]] = {}
+    for one in found:
+        split = one.subject.split
+        counts = f"{len(split.train)} patients, {len(split.validation)} for validation, {len(split.test)} held out"
+        lines.setdefault(counts, []).append(one.subject.name)
+    text = " ".join(f"{join(names)}: trained on {counts}." for counts, names in lines.items())
+    same = len({one.subject.split for one in found}) == 1
+    text += " Patients are split, never slices" + (", alike for all runs." if same and len(found) > 1 else ".")
+    if not same:
+        text += " The runs held out different patients, so their numbers are not of the same work."
+    return [Section(title="Training", text=text, blocks=tuple(blocks))]
 
 
 def _synthesis_sections(found: Sequence[Found], cohort: Cohort, tables: Path, summary: dict[str, Any]) -> list[Section]:
@@ -216,13 +220,13 @@ def _control_table(file: str, reference: str, rows: pd.DataFrame, several: bool)
                help="ridge regression from the genes to the measured property, fitted on training patients"),
         Column(label="Null, ρ", value="null_mean", low="null_low", high="null_high", format=".2f",
                help="genes of another patient: mean and 95 % range"),
-        Column(label="Share of ceiling", value="share", format="%", help="drawn over ceiling"),
+        Column(label="Share", value="share", format="%", help="drawn over ceiling"),
         Column(label="p", value="p", format="p", help="one-sided, genes exchanged between patients"),
         Column(label="q", value="q", format="p", help="false discovery rate"),
     ]  # fmt: skip
     if reference == TRUTH:
         columns.append(
-            Column(label="Measure, ρ", value="measure", format=".2f",
+            Column(label="Measure", value="measure", format=".2f",
                    help="the same measure on the patients' own slices against the truth: what it can see at all")
         )  # fmt: skip
     columns.append(Column(label="Patients", value="patients", format="d"))
@@ -232,7 +236,9 @@ def _control_table(file: str, reference: str, rows: pd.DataFrame, several: bool)
     return Table(
         file=file,
         caption=(
-            f"Drawn lesions against {what}. Brackets: 95 % intervals over patients. {tests} tests in this table"
+            f"Drawn lesions against {what}. Brackets: 95 % intervals over patients. Share: of the ceiling; above 100 "
+            f"% where drawings measure more cleanly than the slices that the regression learnt from. {tests} tests "
+            "in this table"
             + (
                 ". Measure: how well the measure itself recovers the planted values from real slices."
                 if reference == TRUTH
@@ -255,7 +261,7 @@ def _fidelity_section(found: Sequence[Found], tables: Path) -> Section:
         Column(label="Where", value="region"),
         *(
             Column(label=label, value=name, low=f"{name}_low", high=f"{name}_high", format=form)
-            for name, label, form in (("mse", "MSE", ".4f"), ("ssim", "SSIM", ".2f"), ("psnr", "PSNR, dB", ".1f"))
+            for name, label, form in (("mse", "MSE", "small"), ("ssim", "SSIM", ".2f"), ("psnr", "PSNR, dB", ".1f"))
         ),
         Column(label="Patients", value="patients", format="d"),
         Column(label="Images", value="images", format="d"),

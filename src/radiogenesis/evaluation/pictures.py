@@ -104,8 +104,8 @@ def curves(metrics: pd.DataFrame, folder: Path, name: str) -> Picture:
     return Picture(
         file=light,
         dark=dark,
-        alt="Training curves",
-        caption="Loss terms before weighting, and speed, against the number of images seen.",
+        alt=f"Training curves of {name}",
+        caption=f"{name}: loss terms before weighting, and speed, against the number of images seen.",
     )
 
 

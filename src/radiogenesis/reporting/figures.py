@@ -61,7 +61,6 @@ def _style(axes: Axes, theme: Theme, *, grid: str = "both") -> None:
     axes.tick_params(colors=theme.soft, labelsize=8, length=0)
     axes.xaxis.label.set_color(theme.soft)
     axes.yaxis.label.set_color(theme.soft)
-    axes.title.set_color(theme.ink)
     if grid in ("both", "x"):
         axes.grid(axis="x", color=theme.line, linewidth=0.7)
     if grid in ("both", "y"):
@@ -134,7 +133,7 @@ def training_curves(metrics: pd.DataFrame, theme: Theme, *, x: str = "images_see
             marker="o" if len(known) < 3 else None,
             markersize=3,
         )
-        axes.set_title(name.replace("_", " "), fontsize=8, loc="left", family=FONT)
+        axes.set_title(name.replace("_", " "), fontsize=8, loc="left", family=FONT, color=theme.ink)
         _style(axes, theme, grid="y")
         axes.tick_params(labelsize=6.5)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:g}k" if value >= 1000 else f"{value:g}")
@@ -170,7 +169,7 @@ def scatter_by_feature(
         mine = table[table["feature"] == feature]
         axes.scatter(mine[x], mine[y], s=22, color=theme.accent, alpha=0.75, linewidths=0)
         title = f"{feature} ({units[feature]})" if units[feature] else feature
-        axes.set_title(title, fontsize=9.5, loc="left", family=FONT)
+        axes.set_title(title, fontsize=9.5, loc="left", family=FONT, color=theme.ink)
         axes.text(
             0.98,
             0.03,

@@ -25,7 +25,8 @@ class Column:
         label: its heading.
         value: the column of the CSV file.
         low, high: columns of the CSV file with the interval's ends, shown in brackets; "" for none.
-        format: "" for text, "p" for p values, "%" for shares, else a format specification such as ".2f".
+        format: "" for text, "p" for p values, "%" for shares, "small" for four decimals, else a format specification
+            such as ".2f".
         help: what it is, shown on hovering.
     """
 

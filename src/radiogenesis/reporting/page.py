@@ -70,6 +70,8 @@ def shown(value: Any, form: str) -> str:
     number = float(value)
     if form == "p":
         return "< 0.001" if number < 0.001 else f"{number:.3f}"
+    if form == "small":
+        return "< 0.0001" if 0 < number < 0.00005 else f"{number:.4f}"
     if form == "%":
         return f"{100 * number:.0f} %"
     if form == "d":
@@ -94,7 +96,7 @@ def _picture(picture: Picture, folder: Path) -> Markup:
     """The picture inlined, its dark version too."""
     light = _inline(folder / "pictures" / picture.file)
     alt = jinja2.filters.do_forceescape(picture.alt)
-    image = f'<img src="{light}" alt="{alt}" loading="lazy" decoding="async">'
+    image = f'<img src="{light}" alt="{alt}">'
     if picture.dark:
         dark = _inline(folder / "pictures" / picture.dark)
         image = f'<picture><source srcset="{dark}" media="(prefers-color-scheme: dark)">{image}</picture>'
