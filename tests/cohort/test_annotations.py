@@ -109,7 +109,7 @@ def test_a_patient_twice_and_a_folder_without_any(tmp_path: Path) -> None:
 
 def test_clinical_tables(tmp_path: Path) -> None:
     path = tmp_path / "clinical.csv"
-    path.write_bytes("n;Patient;Größe;note\n1;R01-001;1,5;a\n2;R01-002;;\n".encode("latin-1"))
+    path.write_bytes("n;Patient;Größe;note\r\n1;R01-001;1,5;a\x85\r\n2;R01-002;;\r\n".encode("latin-1"))
     read = read_clinical(path, patients=["R01-002"])
     assert list(read.index) == ["R01-001", "R01-002"]
     assert read["n"].tolist() == [1, 2]

@@ -234,6 +234,22 @@ def test_images_alone_are_a_cohort(raw: Path, tmp_path: Path) -> None:
     assert cohort.audit["reason"][0] == "no expression"
 
 
+def test_annotations_join_in_with_their_spacing_and_their_damage(raw: Path, tmp_path: Path) -> None:
+    aim = "gme://caCORE.caCORE/4.4/edu.northwestern.radiology.AIM"
+    (tmp_path / "aim").mkdir()
+    (tmp_path / "aim" / "a.xml").write_text(
+        f'<ImageAnnotationCollection xmlns="{aim}"><person><id value="P7"/></person><ImageAnnotation/>'
+        "</ImageAnnotationCollection>"
+    )
+    (tmp_path / "aim" / "b.xml").write_text("<html/>")
+    cohort = build_cohort(raw, tmp_path / "c", Tables(annotations=tmp_path / "aim"), sampling=SAMPLING, build=ONE)
+    assert cohort.annotations is not None
+    assert list(cohort.annotations.index) == ["P7"]
+    assert cohort.audit.set_index("patient").loc["P7", "reason"] == "no scan (only annotations)"
+    assert cohort.provenance["skipped"] == {"is not an AIM v4 annotation": 1}
+    assert "skipped      1 files: is not an AIM v4 annotation" in cohort.describe()
+
+
 def test_audit_counts_each_patient_once() -> None:
     findings = Findings(refused=[("A", "first"), ("A", "second"), ("B", "tilted")])
     outcomes = {"B": Outcome("B", "in", "")}

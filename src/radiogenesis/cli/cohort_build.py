@@ -20,13 +20,11 @@ def main(arguments: list[str]) -> None:
         "Read every scan under RAW and the tables beside it, and write the cohort COHORT with COHORT.previews/. "
         "Stopped at any moment, the same command goes on where it was.",
     )
-    options.add_argument("raw", type=Path, help="Folder with DICOM (any depth, anything mixed) or NIfTI pairs.")
-    options.add_argument("cohort", type=Path, help="The cohort to write; must not exist yet.")
-    options.add_argument(
-        "--expression", type=Path | None, help="Expression: CSV, TSV, GEO text or series matrix, h5ad."
-    )
-    options.add_argument("--annotations", type=Path | None, help="Folder of AIM v4 XML files.")
-    options.add_argument("--clinical", type=Path | None, help="Clinical table, or a GEO series matrix.")
+    options.add_argument("raw", type=str, help="Folder with DICOM (any depth, anything mixed) or NIfTI pairs.")
+    options.add_argument("cohort", type=str, help="The cohort to write; must not exist yet.")
+    options.add_argument("--expression", type=str | None, help="Expression: CSV, TSV, GEO text or series matrix, h5ad.")
+    options.add_argument("--annotations", type=str | None, help="Folder of AIM v4 XML files.")
+    options.add_argument("--clinical", type=str | None, help="Clinical table, or a GEO series matrix.")
     options.add_argument(
         "--clinical_id", default="", help="Its column of patient ids; found by known ids where absent."
     )
@@ -37,9 +35,7 @@ def main(arguments: list[str]) -> None:
         add_settings(options, kind, skip={"not_genes"} if kind is TableSettings else None)
     given = options.parse_args(arguments)
     tables = Tables(
-        expression=given.expression,
-        annotations=given.annotations,
-        clinical=given.clinical,
+        **{name: Path(given[name]) for name in ("expression", "annotations", "clinical") if given[name]},
         clinical_id=given.clinical_id,
         settings=settings_from(given, TableSettings, not_genes=tuple(given.not_genes)),
     )
@@ -54,7 +50,7 @@ def main(arguments: list[str]) -> None:
             progress=bars,
         )
     print(cohort.describe())
-    print(f"\nLook at {beside(given.cohort, 'previews')}/ before you train: one picture per patient.")
+    print(f"\nLook at {beside(Path(given.cohort), 'previews')}/ before you train: one picture per patient.")
 
 
 class _Bars:
@@ -84,6 +80,8 @@ class _Bars:
     ) -> None:
         if self._bars.live.is_started:
             self._bars.stop()
+        if kind is KeyboardInterrupt:
+            self.say("What is done is kept: the same command goes on from here.")
 
     def say(self, text: str) -> None:
         self._console.print(text, style="dim", highlight=False, markup=False)

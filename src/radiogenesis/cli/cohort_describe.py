@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from radiogenesis.cli.arguments import parser
 
 
@@ -12,7 +10,7 @@ def main(arguments: list[str]) -> None:
     from radiogenesis.cohort.store import Cohort
 
     options = parser("cohort describe", "Print what a cohort holds, who is not in it and why, and how it was made.")
-    options.add_argument("cohort", type=Path, help="The cohort.")
+    options.add_argument("cohort", type=str, help="The cohort.")
     options.add_argument("--verify", action="store_true", help="Read everything and compare it with its digest.")
     given = options.parse_args(arguments)
     cohort = Cohort.open(given.cohort, verify=given.verify)

@@ -134,7 +134,7 @@ def build_cohort(
     outcomes = _process(findings.sources, work, read, sampling, build, progress)
     progress.say("writing the cohort")
     settings = {"sampling": asdict(sampling), "reading": asdict(read), "expression": asdict(tables.settings)}
-    with CohortWriter(out, settings=settings, provenance=_provenance(raw, tables, findings)) as writer:
+    with CohortWriter(out, settings=settings, provenance=_provenance(raw, tables, findings, loaded)) as writer:
         for source in findings.sources:
             if outcomes[source.patient].status != "out":
                 writer.add(parts.read_part(parts.part_path(work, source, read, sampling)))
@@ -364,16 +364,17 @@ def _with_spacing(tables: Tables, outcomes: Iterable[Outcome]) -> Annotations | 
     return read_aim(tables.annotations, pixel_mm=spacing)
 
 
-def _provenance(raw: Path, tables: Tables, findings: Findings) -> dict[str, Any]:
+def _provenance(raw: Path, tables: Tables, findings: Findings, loaded: _Loaded) -> dict[str, Any]:
     """What the cohort was made from; names only, since paths say more about a machine than about data."""
     given = {"expression": tables.expression, "annotations": tables.annotations, "clinical": tables.clinical}
     files = {name: {"name": path.name, "sha256": _sha256(path)} for name, path in given.items() if path is not None}
+    skipped = [*findings.skipped, *(loaded.annotations.skipped if loaded.annotations else [])]
     return {
         "verb": "cohort build",
         "raw": raw.resolve().name,
         "tables": files,
         "files": dict(findings.modalities),
-        "skipped": dict(Counter(reason for _, reason in findings.skipped).most_common(20)),
+        "skipped": dict(Counter(reason for _, reason in skipped).most_common(20)),
     }
 
 

@@ -54,7 +54,8 @@ def open_text(path: Path) -> Iterator[str]:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = content.decode("latin-1")
-    return iter(text.splitlines())
+    # Not splitlines: it also breaks at characters that stand in the middle of Latin-1 text, such as 0x85.
+    return iter(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"))
 
 
 def is_series_matrix(path: Path) -> bool:
