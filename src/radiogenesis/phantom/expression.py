@@ -139,5 +139,5 @@ def to_anndata(values: NDArray[np.float64], model: GeneModel, patients: list[str
         X=(model.mean + model.scale * values).astype(np.float32),
         obs=pd.DataFrame(index=pd.Index(patients, name="patient")),
         var=pd.DataFrame(index=pd.Index(model.genes, name="gene")),
-        uns={"unit": "log2 expression"},
+        uns={"source": "phantom, log2 expression", "log": False},
     )
