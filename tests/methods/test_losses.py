@@ -40,6 +40,13 @@ def test_background_term_counts_the_region_only() -> None:
     assert losses.loss_background(image, background, region).item() == pytest.approx(0.375)
 
 
+def test_weight_map_counts_inside_and_outside_alike() -> None:
+    weight = torch.tensor([[[[0.5, 0.2], [0.0, 0.0]]]])
+    lesion = torch.tensor([[[[1.0, 0.0], [0.0, 0.0]]]])
+    # inside |0.5 - 1| = 0.5 over one pixel; outside 0.2 over three pixels
+    assert losses.loss_weight_map(weight, lesion).item() == pytest.approx((0.5 + 0.2 / 3) / 2)
+
+
 def test_match_is_the_cross_entropy_over_all_patients() -> None:
     lesions = torch.tensor([[1.0, 0.0]])
     genes = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])

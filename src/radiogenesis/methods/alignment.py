@@ -43,14 +43,17 @@ class AlignmentSettings:
     """Length of the shared embedding (METHODS.md section 1b)."""
     gene_dropout: float = 0.5
     """Share of genes set to zero while training, 0 to 1 (METHODS.md section 1b)."""
+    lesion_dropout: float = 0.3
+    """Share of the lesion's pooled statistics set to zero while training, 0 to 1: else the encoder learns the training
+    patients by heart (open)."""
     temperature: float = 0.1
     """Where the learned temperature starts (open)."""
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.batch < 2:
             raise ValueError(f"steps must be at least 1 and batch at least 2, not {self.steps} and {self.batch}")
-        if not 0 <= self.gene_dropout < 1:
-            raise ValueError(f"gene_dropout must be in [0, 1), not {self.gene_dropout}")
+        if not (0 <= self.gene_dropout < 1 and 0 <= self.lesion_dropout < 1):
+            raise ValueError(f"gene_dropout {self.gene_dropout}, lesion_dropout {self.lesion_dropout}: both in [0, 1)")
         if self.temperature <= 0:
             raise ValueError(f"temperature must be positive, not {self.temperature}")
 
@@ -68,7 +71,9 @@ class Alignment(nn.Module):
     def __init__(self, settings: AlignmentSettings, *, genes: int) -> None:
         super().__init__()
         self.settings = settings
-        self.lesions = LesionEncoder(widths=settings.widths, embedding=settings.embedding)
+        self.lesions = LesionEncoder(
+            widths=settings.widths, embedding=settings.embedding, dropout=settings.lesion_dropout
+        )
         self.genes = GeneEncoder(
             genes, hidden=settings.hidden, embedding=settings.embedding, dropout=settings.gene_dropout
         )

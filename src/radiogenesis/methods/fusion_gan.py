@@ -52,7 +52,9 @@ class FusionGANSettings:
     gene_dropout: float = 0.5
     """Share of genes set to zero while training, 0 to 1 (beyond the paper; 0 in the paper preset)."""
     spatial_noise: bool = True
-    """One noise map in each fusion block, its strength learned from 0 (beyond the paper)."""
+    """One noise map in each fusion block, its strength learned (beyond the paper)."""
+    central_mask: bool = True
+    """Start from a mask in the middle of the image, where every volume has its tumour (beyond the paper)."""
     compose: bool = True
     """Lay the drawn image over the background through the softened mask (the authors' code does; open in the paper)."""
     composition_dilation: int = 7
@@ -67,8 +69,9 @@ class FusionGANSettings:
     """What styles the lesion: the paper's mapping phi(g), the alignment's gene embedding, or both side by side."""
     lambda_background: float = 10.0
     """lambda: weight of the background's L1 (METHODS.md section 1; the authors' code: 100)."""
-    lambda_weight_map: float = 1.0
-    """Weight of the L1 between the weight map and the softened mask: keeps it interpretable when composing."""
+    lambda_weight_map: float = 3.0
+    """Weight of the L1 between the weight map and the softened mask: composing would else leave the map without a
+    task, and figures 2c and 2g without a meaning (beyond the paper)."""
     weight_i: float = 1.0
     """Weight of the terms of D_I (1 in METHODS.md; the authors' code: 8)."""
     weight_is: float = 1.0
@@ -103,7 +106,7 @@ class FusionGANSettings:
 
 PAPER: dict[str, Any] = {
     "epochs": 500, "batch": 16, "width": 32, "noise": 10, "outer_weight": False, "own_mapping": False,
-    "gene_dropout": 0.0, "spatial_noise": False, "compose": False, "matching": 0.0, "gene_code": "mapping",
+    "gene_dropout": 0.0, "spatial_noise": False, "central_mask": False, "compose": False, "matching": 0.0, "gene_code": "mapping",
     "lambda_weight_map": 0.0,
 }  # fmt: skip
 """The preset `paper`: METHODS.md section 1 as it is written, for cohorts of 128 x 128 pixels."""
@@ -136,6 +139,7 @@ class GeneratorPart(nn.Module):
             width=settings.width,
             outer_weight=settings.outer_weight,
             spatial_noise=settings.spatial_noise,
+            central_mask=settings.central_mask,
         )
 
     def code(self, g: Tensor, aligned: Tensor | None) -> Tensor:
@@ -281,7 +285,7 @@ class FusionGAN(nn.Module):
             terms["match"] = losses.loss_match(lesions, everyone, b.patient, t) * s.matching
         if s.lambda_weight_map:
             target = composition_mask(drawn.mask.detach())
-            terms["weight_map"] = (drawn.weight - target).abs().mean() * s.lambda_weight_map
+            terms["weight_map"] = losses.loss_weight_map(drawn.weight, target) * s.lambda_weight_map
         return LossRecord(
             torch.stack(list(terms.values())).sum(), {name: term.detach() for name, term in terms.items()}
         )

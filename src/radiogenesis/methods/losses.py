@@ -43,6 +43,19 @@ def loss_background(image: Tensor, background: Tensor, region: Tensor) -> Tensor
     return ((image - background) * region).abs().mean()
 
 
+def loss_weight_map(weight: Tensor, lesion: Tensor) -> Tensor:
+    """L_w = (E_inside |w - M| + E_outside |w - M|) / 2: lesion and surroundings count alike, however small the lesion.
+
+    Args:
+        weight: w (B, 1, P, P), the weight map averaged over channels.
+        lesion: M (B, 1, P, P) in [0, 1], the softened mask; it also weighs inside (M) against outside (1 - M).
+    """
+    off = (weight - lesion).abs()
+    inside = (off * lesion).sum() / lesion.sum().clamp_min(1e-6)
+    outside = (off * (1 - lesion)).sum() / (1 - lesion).sum().clamp_min(1e-6)
+    return (inside + outside) / 2
+
+
 def loss_match(lesions: Tensor, genes: Tensor, patient: Tensor, temperature: Tensor | float) -> Tensor:
     """Cross-entropy of finding each lesion's own patient among all patients' genes.
 

@@ -55,7 +55,7 @@ class FusionBlock(nn.Module):
         channels: channels C of b and of the output.
         style: length of the style.
         outer_weight: apply w after AdaIN too; the paper's figure applies it before AdaIN only (False).
-        spatial_noise: add one noise map per block with a learned strength that starts at 0 (beyond the paper).
+        spatial_noise: add one noise map per block with a learned strength (beyond the paper).
     """
 
     def __init__(self, incoming: int, channels: int, style: int, *, outer_weight: bool, spatial_noise: bool) -> None:
@@ -69,7 +69,7 @@ class FusionBlock(nn.Module):
         )
         self.adain = AdaIN(channels, style)
         self.outer_weight = outer_weight
-        self.noise_strength = nn.Parameter(torch.zeros(1, channels, 1, 1)) if spatial_noise else None
+        self.noise_strength = nn.Parameter(torch.full((1, channels, 1, 1), 0.1)) if spatial_noise else None
 
     def forward(self, h: Tensor, b: Tensor, style: Tensor, noise: Tensor | None) -> tuple[Tensor, Tensor]:
         """h (B, I, H, W), b (B, C, H, W), style (B, S), noise (B, 1, H, W) -> out (B, C, H, W), w (B, C, H, W)."""
@@ -114,10 +114,19 @@ class FusionGenerator(nn.Module):
         style: length of the style, the gene code and the noise n together.
         width: channels at full resolution.
         outer_weight, spatial_noise: see FusionBlock.
+        central_mask: start from a mask that covers the middle of the image, by a learned bias of the mask's logits
+            (beyond the paper). Every volume is centred on its tumour, so the middle is where lesions are.
     """
 
     def __init__(
-        self, *, pixels: int, style: int, width: int = 16, outer_weight: bool = True, spatial_noise: bool = True
+        self,
+        *,
+        pixels: int,
+        style: int,
+        width: int = 16,
+        outer_weight: bool = True,
+        spatial_noise: bool = True,
+        central_mask: bool = True,
     ) -> None:
         super().__init__()
         if pixels % 16:
@@ -132,6 +141,7 @@ class FusionGenerator(nn.Module):
             for incoming, c in zip([coarse_to_fine[0], *coarse_to_fine[:-1]], coarse_to_fine, strict=True)
         )
         self.head = nn.Conv2d(width, 2, 3, padding=1)
+        self.mask_bias = nn.Parameter(central_logits(pixels)) if central_mask else None
 
     def forward(self, background: Tensor, style: Tensor, noise: Sequence[Tensor] | None = None) -> Drawing:
         """`noise`: one (B, 1, H, W) map per block, coarse to fine; None or empty for none."""
@@ -142,10 +152,19 @@ class FusionGenerator(nn.Module):
             if level:
                 h = F.interpolate(h, scale_factor=2, mode="nearest")
             h, w = block(h, b, style, noise[level] if noise else None)
-        image, mask = self.head(h).float().chunk(2, dim=1)  # heads in float32: 8 bits of bfloat16 would band the image
+        image, mask = self.head(h).float().chunk(2, dim=1)  # in float32: the 8 bits of bfloat16 would band the image
+        if self.mask_bias is not None:
+            mask = mask + self.mask_bias
         return Drawing(torch.tanh(image), torch.sigmoid(mask), w.float().mean(1, keepdim=True))
 
     def noise_shapes(self, batch: int) -> list[tuple[int, int, int, int]]:
         """The shapes of the spatial noise maps for a batch, coarse to fine."""
         sides = [self.base * 2**level for level in range(len(self.blocks))]
         return [(batch, 1, side, side) for side in sides]
+
+
+def central_logits(pixels: int, *, peak: float = 2.0, floor: float = -5.0, width: float = 0.15) -> Tensor:
+    """Logits (1, 1, P, P) that are `peak` in the middle and fall to `floor` as a Gaussian of `width` times the side."""
+    line = (torch.arange(pixels) - (pixels - 1) / 2) / (width * pixels)
+    bump = torch.exp(-(line[:, None].square() + line[None, :].square()) / 2)
+    return (floor + (peak - floor) * bump)[None, None]

@@ -66,9 +66,12 @@ class LesionEncoder(nn.Module):
     Args:
         widths: channels at 1/1, 1/2, 1/4, 1/8 of the resolution.
         embedding: D.
+        dropout: share of the pooled statistics set to zero while training.
     """
 
-    def __init__(self, *, widths: Sequence[int] = (16, 32, 64, 64), embedding: int = 64) -> None:
+    def __init__(
+        self, *, widths: Sequence[int] = (16, 32, 64, 64), embedding: int = 64, dropout: float = 0.0
+    ) -> None:
         super().__init__()
         stages, incoming = [], 2
         for channels in widths:
@@ -87,6 +90,7 @@ class LesionEncoder(nn.Module):
         statistics = 4 * (sum(widths) + 1) + 3  # mean and deviation, inside and rim, of every stage and of the image
         self.project = nn.Sequential(
             nn.BatchNorm1d(statistics),
+            nn.Dropout(dropout),
             nn.Linear(statistics, 2 * embedding),
             nn.GELU(),
             nn.Linear(2 * embedding, embedding),
