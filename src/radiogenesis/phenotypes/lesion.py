@@ -70,7 +70,7 @@ def _measure(hu: Tensor, mask: Tensor, pixel_mm: float) -> dict[str, Tensor]:
     area = count(lesion)
     depth = signed_distance(lesion, max(4, round(8.0 / pixel_mm))) * pixel_mm
     core = _core(depth, area)
-    air = _air(hu, core, lesion)
+    air = _air(hu, core, lesion, depth)
     solid = _solid(core, air)
     first = first_fit(hu, depth, ~grown(air), pixel_mm)
     margin = fit_margin(hu, lesion, depth, solid, ~grown(air), first, pixel_mm)
@@ -96,9 +96,13 @@ def _core(depth: Tensor, area: Tensor) -> Tensor:
     return core
 
 
-def _air(hu: Tensor, core: Tensor, lesion: Tensor) -> Tensor:
-    """What is nearer to air than to the wall (the 75th percentile of the core), noise smoothed away."""
-    half = (quantile(hu, core, 0.75) + AIR_HU) / 2
+def _air(hu: Tensor, core: Tensor, lesion: Tensor, depth: Tensor) -> Tensor:
+    """What lies nearer to air than to the wall, noise smoothed away.
+
+    The wall's level is the 70th percentile of all but the outermost pixels: even in a thin-walled cavity the air is
+    less than 70 % of those.
+    """
+    half = (quantile(hu, depth < -0.9, 0.7).nan_to_num(0.0) + AIR_HU) / 2
     return core & (blur_within(hu, lesion, 0.7) < half[:, None, None])
 
 
