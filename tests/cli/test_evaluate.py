@@ -1,0 +1,50 @@
+"""`radiogenesis evaluate`: what it refuses, its help, and what it prints."""
+
+from __future__ import annotations
+
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from radiogenesis.cli.evaluate import beside, headline_table
+from radiogenesis.cli.main import main
+
+CONTROL = {"run": "gan", "name": "control", "text": "mean Spearman", "value": 0.7, "low": 0.6, "high": 0.8}
+CONTROL |= {"ceiling": 0.8, "null_low": -0.1, "null_high": 0.1, "share": 0.875}
+FIDELITY = {"run": "gan", "name": "fidelity", "text": "PSNR", "value": 43.0, "low": 42.0, "high": 44.0, "null": 12.0}
+RETRIEVAL = {"run": "al", "name": "retrieval", "text": "rank", "value": 4.4, "low": 3.0, "high": 6.0}
+RETRIEVAL |= {"patients": 40, "chance": 20.5}
+
+
+def test_every_number_stands_beside_what_it_must_be_read_with() -> None:
+    assert beside(CONTROL) == "ceiling 0.80, null -0.10 to 0.10, share 88%"
+    assert beside({**CONTROL, "share": float("nan")}) == "ceiling 0.80, null -0.10 to 0.10"
+    assert beside(FIDELITY) == "another background 12.00"
+    assert beside(RETRIEVAL) == "of 40; chance 20.5"
+    written = StringIO()
+    Console(width=120, file=written).print(headline_table({"headline": [CONTROL, FIDELITY, RETRIEVAL]}))
+    assert "0.60 to 0.80" in written.getvalue()
+
+
+def test_one_line_for_what_a_user_can_mend(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cases = [
+        (["evaluate", str(tmp_path / "run"), str(tmp_path)], "already exists; choose another name"),
+        (["evaluate", str(tmp_path / "run"), str(tmp_path / "out")], "there is no run here"),
+        (["evaluate", str(tmp_path / "out")], "give at least one RUN"),
+        (["evaluate", "a", "b", "--permutations", "0"], "permutations is 0, must be at least 1"),
+    ]
+    for arguments, line in cases:
+        assert main(arguments) == 2
+        error = capsys.readouterr().err
+        assert line in error
+        assert error.count("\n") == 1
+
+
+def test_the_help_shows_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["evaluate", "--help"])
+    text = capsys.readouterr().out
+    for option in ("--backgrounds_per_patient", "--bootstrap", "--permutations", "--seed", "--batch", "--cohort"):
+        assert option in text

@@ -1,0 +1,133 @@
+"""The page: what is written is what is shown, rounded sensibly, and nothing is fetched."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.image import imsave
+
+from radiogenesis.errors import RunError
+from radiogenesis.reporting.model import Column, Fact, Page, Picture, Section, Table
+from radiogenesis.reporting.page import cell, shown, write_report
+
+PAGE = Page(
+    title="Genes & <lesions>",
+    subtitle="on nobody",
+    facts=(
+        Fact(label="control", value="0.80", beside="ceiling 0.90", share=1.2),
+        Fact(label="rank", value="4", beside="of 40"),
+    ),
+    conclusions=("Nothing is shown.",),
+    sections=(
+        Section(
+            title="Numbers",
+            text="In words.",
+            blocks=(
+                Picture(file="a.png", dark="b.png", caption="light and dark", alt='a "picture"'),
+                Table(
+                    file="t.csv",
+                    caption="all",
+                    columns=(
+                        Column(label="Property", value="feature", help="what was measured"),
+                        Column(label="rho", value="rho", low="low", high="high", format=".2f"),
+                        Column(label="n", value="n", format="d"),
+                    ),
+                    strong=("feature", "mean"),
+                ),
+            ),
+            notes=("A note.",),
+        ),
+    ),
+    provenance=(("seed", "0"),),
+)  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("tables", "pictures"):
+        (tmp_path / name).mkdir()
+    for name in ("a.png", "b.png"):
+        imsave(tmp_path / "pictures" / name, np.zeros((4, 4)))
+    rows = {
+        "feature": ["size", "mean"],
+        "rho": [-0.256, np.nan],
+        "low": [-0.4, np.nan],
+        "high": [0.1, np.nan],
+        "n": [1234, 2],
+    }
+    pd.DataFrame(rows).to_csv(tmp_path / "tables" / "t.csv", index=False)
+    PAGE.save(tmp_path)
+    return tmp_path
+
+
+def test_a_page_survives_the_disk(folder: Path) -> None:
+    loaded = Page.load(folder)
+    assert loaded.sections == PAGE.sections
+    assert loaded.provenance == PAGE.provenance
+    assert loaded.facts[0] == PAGE.facts[0]
+
+
+def test_the_page_is_self_contained_and_escaped(folder: Path) -> None:
+    html = write_report(folder).read_text(encoding="utf-8")
+    assert "<h1>Genes &amp; &lt;lesions&gt;</h1>" in html
+    assert not re.findall(r"""(?:src|href)=["'](?!data:image/png;base64,|#)""", html)
+    assert "url(" not in html
+    assert html.count("data:image/png;base64,") == 2
+    assert "prefers-color-scheme: dark" in html
+    assert 'alt="a &#34;picture&#34;"' in html
+    assert "For research only" in html
+    assert 'style="width: 100.0%"' in html  # a share above 1 fills the bar
+
+
+def test_the_table_shows_intervals_and_dashes(folder: Path) -> None:
+    html = write_report(folder).read_text(encoding="utf-8")
+    assert '<td class="number">−0.26 [−0.40, 0.10]</td>' in html
+    assert '<td class="number">1,234</td>' in html
+    assert re.search(r'<tr class="strong"><td>mean</td><td class="number">–</td>', html)
+
+
+@pytest.mark.parametrize(
+    ("value", "form", "text"),
+    [
+        (0.00042, "p", "< 0.001"),
+        (0.0421, "p", "0.042"),
+        (0.914, "%", "91 %"),
+        (0.00001, "small", "< 0.0001"),
+        (0.0, "small", "0.0000"),
+        (0.00437, "small", "0.0044"),
+        (-1.26, ".1f", "−1.3"),
+        (float("nan"), ".2f", "–"),
+        (None, "", "–"),
+        ("in", "", "in"),
+        (2200.0, "d", "2,200"),
+    ],
+)
+def test_numbers_are_rounded_as_a_reader_wants_them(value: object, form: str, text: str) -> None:
+    assert shown(value, form) == text
+
+
+def test_a_cell_without_a_number_has_no_interval() -> None:
+    column = Column(label="x", value="x", low="l", high="h", format=".1f")
+    assert cell(column, {"x": float("nan"), "l": 1.0, "h": 2.0}) == "–"
+    assert cell(column, {"x": 1.5, "l": 1.0, "h": 2.0}) == "1.5 [1.0, 2.0]"
+
+
+def test_a_report_can_be_written_again(folder: Path) -> None:
+    first = write_report(folder).read_bytes()
+    assert write_report(folder).read_bytes() == first
+    assert not list(folder.glob("*.partial"))
+
+
+def test_what_is_refused(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="there is no evaluation here; give the folder"):
+        write_report(tmp_path / "nothing")
+    (folder / "pictures" / "b.png").unlink()
+    with pytest.raises(RunError, match=r"b\.png: a picture of the page is missing; evaluate again"):
+        write_report(folder)
+    (folder / "page.json").write_text("{")
+    with pytest.raises(RunError, match=r"page\.json: cannot be read"):
+        write_report(folder)
