@@ -20,5 +20,4 @@ def test_it_says_where_the_page_is(tmp_path: Path, capsys: pytest.CaptureFixture
 def test_it_refuses_a_folder_without_an_evaluation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", str(tmp_path)]) == 2
     line = "there is no evaluation here; give the folder that `radiogenesis evaluate` wrote"
-    assert capsys.readouterr().err == f"radiogenesis report: {tmp_path}: {line}
-"
+    assert capsys.readouterr().err == f"radiogenesis report: {tmp_path}: {line}\n"
