@@ -10,6 +10,7 @@ Peak memory is that of one scan per worker: the parts are appended to the cohort
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import importlib.metadata
 import os
@@ -239,6 +240,8 @@ def _make(job: tuple[Source, Path], *, read: ReadSettings, sampling: SamplingSet
         return parts.make_part(source, read, sampling, path)
     except Exception as error:
         return _unexpected(source, error)
+    finally:
+        gc.collect()  # matplotlib's figures are reference cycles, and hold on to the scan that they show
 
 
 def _unexpected(source: Source, error: BaseException) -> Outcome:
