@@ -58,8 +58,8 @@ def own_features(cohort: Cohort, patients: Sequence[str]) -> Floats:
     """(n, F) means over each patient's own slices, of those with at least half the area of the patient's largest.
 
     Towards its poles a lesion is cut obliquely: there a slice shows the thickness of the slice, not of the margin. On a
-    phantom of 110 patients this raises the correlation with the planted factors from 0.95 to 0.99 for size, from 0.87
-    to 0.90 for spiculation.
+    phantom of 110 patients this raises the correlation with the planted factors from 0.94 to 0.99 for size, from 0.92
+    to 0.94 for spiculation, from 0.88 to 0.92 for heterogeneity, from 0.87 to 0.93 for cavitation.
     """
     theirs = np.isin(cohort.slice_patient, list(patients))
     image, mask, owner = cohort.slice_image[theirs], cohort.slice_mask[theirs], cohort.slice_patient[theirs]
@@ -106,7 +106,7 @@ def draw(
             examples[patient] = _first(drawn, 8)
         progress(number + 1, len(split.test))
     joined = {region: {name: np.concatenate(v) for name, v in m.items()} for region, m in fidelity.items()}
-    return Drawn(np.stack(features), joined, examples, index, whose)
+    return Drawn(np.stack(features), joined, {patient: examples[patient] for patient in show}, index, whose)
 
 
 def _draw_patient(

@@ -148,7 +148,9 @@ def _training_sections(found: Sequence[Found]) -> list[Section]:
         lines.setdefault(counts, []).append(one.subject.name)
     text = " ".join(f"{join(names)}: trained on {counts}." for counts, names in lines.items())
     same = len({one.subject.split for one in found}) == 1
-    text += " Patients are split, never slices" + (", alike for all runs." if same and len(found) > 1 else ".")
+    text += " Patients are split, never slices" + (
+        "; the split is the same for all runs." if same and len(found) > 1 else "."
+    )
     if not same:
         text += " The runs held out different patients, so their numbers are not of the same work."
     return [Section(title="Training", text=text, blocks=tuple(blocks))]

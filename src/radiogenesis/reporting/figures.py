@@ -133,7 +133,9 @@ def training_curves(metrics: pd.DataFrame, theme: Theme, *, x: str = "images_see
             marker="o" if len(known) < 3 else None,
             markersize=3,
         )
-        axes.set_title(name.replace("_", " "), fontsize=8, loc="left", family=FONT, color=theme.ink)
+        axes.set_title(
+            name if "/" in name else name.replace("_", " "), fontsize=8, loc="left", family=FONT, color=theme.ink
+        )
         _style(axes, theme, grid="y")
         axes.tick_params(labelsize=6.5)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:g}k" if value >= 1000 else f"{value:g}")
@@ -158,7 +160,7 @@ def scatter_by_feature(
     Args:
         table: tidy, columns feature, x, y.
         units: feature -> unit of both axes, "" for none.
-        notes: feature -> what stands in the panel's corner.
+        notes: feature -> what stands over the panel's right corner.
     """
     features = [f for f in units if table.loc[table["feature"] == f, [x, y]].dropna().shape[0]]
     columns = min(3, max(len(features), 1))
@@ -170,17 +172,7 @@ def scatter_by_feature(
         axes.scatter(mine[x], mine[y], s=22, color=theme.accent, alpha=0.75, linewidths=0)
         title = f"{feature} ({units[feature]})" if units[feature] else feature
         axes.set_title(title, fontsize=9.5, loc="left", family=FONT, color=theme.ink)
-        axes.text(
-            0.98,
-            0.03,
-            notes.get(feature, ""),
-            transform=axes.transAxes,
-            ha="right",
-            va="bottom",
-            fontsize=8,
-            color=theme.soft,
-            family=FONT,
-        )
+        axes.set_title(notes.get(feature, ""), fontsize=8.5, loc="right", family=FONT, color=theme.soft)
         _style(axes, theme)
         axes.tick_params(labelsize=7)
         axes.locator_params(nbins=5)
