@@ -100,6 +100,7 @@ def test_the_table_shows_intervals_and_dashes(folder: Path) -> None:
         (0.0, "small", "0.0000"),
         (0.00437, "small", "0.0044"),
         (-1.26, ".1f", "−1.3"),
+        (-0.001, ".2f", "0.00"),
         (float("nan"), ".2f", "–"),
         (None, "", "–"),
         ("in", "", "in"),
@@ -114,6 +115,7 @@ def test_a_cell_without_a_number_has_no_interval() -> None:
     column = Column(label="x", value="x", low="l", high="h", format=".1f")
     assert cell(column, {"x": float("nan"), "l": 1.0, "h": 2.0}) == "–"
     assert cell(column, {"x": 1.5, "l": 1.0, "h": 2.0}) == "1.5 [1.0, 2.0]"
+    assert cell(column, {"x": 1.5, "l": float("nan"), "h": float("nan")}) == "1.5"
 
 
 def test_a_report_can_be_written_again(folder: Path) -> None:

@@ -238,8 +238,8 @@ def _control_table(file: str, reference: str, rows: pd.DataFrame, several: bool)
     return Table(
         file=file,
         caption=(
-            f"Drawn lesions against {what}. Brackets: 95 % intervals over patients. Share: of the ceiling; above 100 "
-            f"% where drawings measure more cleanly than the slices that the regression learnt from. {tests} tests "
+            f"Drawn lesions against {what}. Brackets: 95 % intervals over patients. Share: of the ceiling; above 100 % where the "
+            f"drawings rank the patients better than the regression does. {tests} tests "
             "in this table"
             + (
                 ". Measure: how well the measure itself recovers the planted values from real slices."
@@ -263,7 +263,7 @@ def _fidelity_section(found: Sequence[Found], tables: Path) -> Section:
         Column(label="Where", value="region"),
         *(
             Column(label=label, value=name, low=f"{name}_low", high=f"{name}_high", format=form)
-            for name, label, form in (("mse", "MSE", "small"), ("ssim", "SSIM", ".2f"), ("psnr", "PSNR, dB", ".1f"))
+            for name, label, form in (("mse", "MSE", "small"), ("ssim", "SSIM", ".2f"), ("psnr", "PSNR, dB", ".2f"))
         ),
         Column(label="Patients", value="patients", format="d"),
         Column(label="Images", value="images", format="d"),

@@ -56,8 +56,8 @@ def cell(column: Column, row: Mapping[Hashable, Any]) -> str:
     """What stands in a table's cell: rounded, with its interval; a dash where there is no number."""
     text = shown(row[column.value], column.format)
     if column.low and text != "–":
-        ends = (shown(row[name], column.format) for name in (column.low, column.high))
-        text += " [{}, {}]".format(*ends)
+        low, high = (shown(row[name], column.format) for name in (column.low, column.high))
+        text += f" [{low}, {high}]" if "–" not in (low, high) else ""
     return text
 
 
@@ -76,7 +76,7 @@ def shown(value: Any, form: str) -> str:
         return f"{100 * number:.0f} %"
     if form == "d":
         return f"{round(number):,}"
-    return format(number, form).replace("-", "−")
+    return format(number, "z" + form).replace("-", "−")  # z: no minus before a zero
 
 
 def _rows(table: Table, folder: Path) -> list[dict[str, Any]]:
