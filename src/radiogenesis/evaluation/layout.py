@@ -238,9 +238,9 @@ def _control_table(file: str, reference: str, rows: pd.DataFrame, several: bool)
     return Table(
         file=file,
         caption=(
-            f"Drawn lesions against {what}. Brackets: 95 % intervals over patients. Share: of the ceiling; above 100 % where the "
-            f"drawings rank the patients better than the regression does. {tests} tests "
-            "in this table"
+            f"Drawn lesions against {what}. Brackets: 95 % intervals over patients. Share: of the ceiling; "
+            "above 100 % where the drawings rank the patients better than the regression does. "
+            f"{tests} tests in this table"
             + (
                 ". Measure: how well the measure itself recovers the planted values from real slices."
                 if reference == TRUTH
