@@ -1,13 +1,13 @@
 """Every error a user can cause. The command line prints it as one line and exits with 2.
 
-    RadiogenesisError
-    ├── InputError           something the user gave cannot be used
-    │   ├── ScanError        a CT series, an outline, a NIfTI pair
-    │   ├── ExpressionError  an expression table
-    │   ├── AnnotationError  AIM annotations, the clinical table
-    │   └── CohortError      a cohort on disk: missing, damaged, foreign, or lacking what a verb needs
-    ├── SettingError         a setting outside its range, or settings that exclude each other
-    └── RunError             a run folder: missing, damaged, of another cohort, already there
+RadiogenesisError
+├── InputError           something the user gave cannot be used
+│   ├── ScanError        a CT series, an outline, a NIfTI pair
+│   ├── ExpressionError  an expression table
+│   ├── AnnotationError  AIM annotations, the clinical table
+│   └── CohortError      a cohort on disk: missing, damaged, foreign, or lacking what a verb needs
+├── SettingError         a setting outside its range, or settings that exclude each other
+└── RunError             a run folder: missing, damaged, of another cohort, already there
 """
 
 from __future__ import annotations

@@ -54,6 +54,26 @@ def test_match_is_the_cross_entropy_over_all_patients() -> None:
     assert losses.loss_match(lesions, genes, torch.tensor([0]), 0.5).item() == pytest.approx(expected)
 
 
+def test_energy_by_hand() -> None:
+    drawn = torch.tensor([[[1.0, 1.0]], [[0.0, 0.0]]])
+    real = torch.tensor([[[3.0, 3.0]], [[0.0, 2.0]]])
+    # root mean squares: |1,1 - 3,3| = 2, |1,1 - 0,2| = 1, |0,0 - 3,3| = 3, |0,0 - 0,2| = sqrt 2; |1,1 - 0,0| = 1
+    assert losses.loss_energy(drawn, real).item() == pytest.approx((2 + 1 + 3 + math.sqrt(2)) / 4 - 0.5, rel=1e-4)
+
+
+def test_energy_is_least_for_the_right_distribution() -> None:
+    generator = torch.Generator().manual_seed(0)
+    real = torch.randn(2, 4000, 1, generator=generator)
+
+    def score(mean: float, spread: float) -> float:
+        return losses.loss_energy(torch.randn(2, 4000, 1, generator=generator) * spread + mean, real).item()
+
+    right = score(0.0, 1.0)
+    assert right < score(0.5, 1.0)
+    assert right < score(0.0, 0.3)  # collapsed
+    assert right < score(0.0, 2.0)
+
+
 def test_contrastive_without_repeated_patients() -> None:
     a, b = math.cos(0.3), math.sin(0.3)
     lesions = torch.tensor([[1.0, 0.0], [0.0, 1.0]])

@@ -23,9 +23,11 @@ def main(arguments: list[str]) -> None:
     )
     verb.add_argument("--backgrounds", type=list[int] | None, default=None, help="Rows of the cohort's backgrounds.")
 
+    from radiogenesis.cohort.expression import TableSettings
     from radiogenesis.training.drawing import DrawSettings, draw, write
 
     add_settings(verb, DrawSettings)
+    add_settings(verb, TableSettings, skip={"log"})  # the run knows whether its genes are on a log scale
     parsed = verb.parse_args(arguments)
 
     from radiogenesis.cohort.expression import read_expression
@@ -39,7 +41,8 @@ def main(arguments: list[str]) -> None:
     cohort = run.open_cohort(parsed.cohort)
     settings = settings_from(parsed, DrawSettings)
     if parsed.expression:
-        expression = read_expression(parsed.expression, patients=parsed.patients)
+        table = settings_from(parsed, TableSettings)
+        expression = read_expression(parsed.expression, patients=parsed.patients, settings=table)
         patients = parsed.patients or list(expression.obs_names)
     else:
         expression, patients = cohort.expression, parsed.patients or list(run.split.test)

@@ -35,7 +35,7 @@ class Scan:
     Attributes:
         patient: patient identifier.
         hu: (Z, Y, X) int16, Hounsfield units; z ascends along the slice normal, voxels outside the scan circle are air.
-        affine: (4, 4) float64, maps array index (z, y, x, 1) to patient coordinates (x, y, z, 1) in mm, LPS as in DICOM.
+        affine: (4, 4) float64, maps array index (z, y, x, 1) to patient coordinates (x, y, z, 1), mm, LPS as in DICOM.
         masks: name -> (Z, Y, X) bool; the tumour is under the name that `tumour` gives.
         tumour: name of the tumour's mask in `masks`, or None where nothing is outlined.
         acquisition: scanner, kernel, slice thickness, identifiers.
@@ -50,10 +50,11 @@ class Scan:
 
     def __post_init__(self) -> None:
         if self.hu.ndim != 3 or self.affine.shape != (4, 4):
-            raise ScanError(f"scan of {self.patient}: hu {self.hu.shape} must be 3-D, affine {self.affine.shape} (4, 4)")
+            raise ScanError(f"scan of {self.patient}: hu {self.hu.shape} must be 3-D, affine {self.affine.shape} 4 x 4")
         for name, mask in self.masks.items():
             if mask.shape != self.hu.shape or mask.dtype != np.bool_:
-                raise ScanError(f"scan of {self.patient}: mask {name!r} is {mask.dtype} {mask.shape}, not bool {self.hu.shape}")
+                found = f"{mask.dtype} {mask.shape}, not bool {self.hu.shape}"
+                raise ScanError(f"scan of {self.patient}: mask {name!r} is {found}")
         if self.tumour is not None and self.tumour not in self.masks:
             raise ScanError(f"scan of {self.patient}: no mask {self.tumour!r} among {sorted(self.masks)}")
 

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from radiogenesis.methods.images import images_from_hu, soften
+from radiogenesis.methods.images import images_from_hu, soften, with_scanner_noise
 from radiogenesis.methods.losses import loss_contrastive
 from radiogenesis.methods.protocols import Batch, LossRecord, Player
 from radiogenesis.networks.lesion_encoder import LesionEncoder
@@ -46,6 +46,9 @@ class AlignmentSettings:
     lesion_dropout: float = 0.3
     """Share of the lesion's pooled statistics set to zero while training, 0 to 1: else the encoder learns the training
     patients by heart (open)."""
+    scanner_noise_hu: float = 40.0
+    """Noise of up to this standard deviation, in HU, is added to the slices while training: the scanner's noise would
+    else tell the training patients apart (open)."""
     temperature: float = 0.1
     """Where the learned temperature starts (open)."""
 
@@ -54,8 +57,10 @@ class AlignmentSettings:
             raise ValueError(f"steps must be at least 1 and batch at least 2, not {self.steps} and {self.batch}")
         if not (0 <= self.gene_dropout < 1 and 0 <= self.lesion_dropout < 1):
             raise ValueError(f"gene_dropout {self.gene_dropout}, lesion_dropout {self.lesion_dropout}: both in [0, 1)")
-        if self.temperature <= 0:
-            raise ValueError(f"temperature must be positive, not {self.temperature}")
+        if self.temperature <= 0 or self.scanner_noise_hu < 0:
+            raise ValueError(
+                f"temperature {self.temperature} must be above 0, scanner_noise_hu {self.scanner_noise_hu} not below"
+            )
 
 
 class Alignment(nn.Module):
@@ -91,6 +96,8 @@ class Alignment(nn.Module):
             Player("alignment", parameters, self.loss, s.learning_rate, weight_decay=s.weight_decay, schedule="cosine"),
         )
 
+    views = 1
+
     def prepare(self, batch: Batch) -> Batch:
         return batch
 
@@ -99,7 +106,7 @@ class Alignment(nn.Module):
 
     def loss(self, batch: Batch) -> LossRecord:
         """The symmetric contrastive loss on real lesions and their patients' genes."""
-        lesions = self.lesions(batch.x, batch.m)
+        lesions = self.lesions(with_scanner_noise(batch.x, self.settings.scanner_noise_hu), batch.m)
         genes = self.genes(batch.g)
         total = loss_contrastive(lesions, genes, batch.patient, self.temperature)
         with torch.no_grad():

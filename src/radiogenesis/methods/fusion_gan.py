@@ -63,6 +63,9 @@ class FusionGANSettings:
     """Pixels over which the dilated mask is smoothed before composing, odd (METHODS.md section 1)."""
     matching: float = 2.0
     """Weight of the contrastive matching of drawn lesions with genes; needs a trained alignment (beyond the paper)."""
+    energy: float = 5.0
+    """Weight of the energy score between drawn and real lesions of a patient, in the statistics that the alignment's
+    lesion encoder pools; needs a trained alignment (beyond the paper)."""
     train_critic: bool = False
     """Train the alignment on with the GAN, on real pairs; else it stays as it was trained."""
     gene_code: Literal["mapping", "aligned", "both"] = "both"
@@ -80,8 +83,10 @@ class FusionGANSettings:
     """Weight of the terms of D_ISG (1 in METHODS.md; the authors' code: 10)."""
     erosion: int = 7
     """Pixels by which the inverse of the mask is eroded to the region B, odd (open in the paper)."""
-    learning_rate: float = 2e-4
-    """Of Adam, generator and discriminator (METHODS.md section 1; the authors' code: 1e-4)."""
+    learning_rate: float = 1e-3
+    """Of the generator's Adam (2e-4 in the paper preset, METHODS.md section 1; the authors' code: 1e-4)."""
+    discriminator_learning_rate: float = 4e-4
+    """Of the discriminator's Adam (2e-4 in the paper preset, METHODS.md section 1)."""
     beta1: float = 0.5
     """First beta of Adam (METHODS.md section 1); the second is 0.999."""
     average: float = 0.998
@@ -95,20 +100,35 @@ class FusionGANSettings:
                 raise ValueError(f"{name} must be odd, not {getattr(self, name)}")
         if not 0 <= self.gene_dropout < 1 or not 0 <= self.average < 1:
             raise ValueError(f"gene_dropout {self.gene_dropout} and average {self.average} must be in [0, 1)")
+        if self.energy > 0 and self.batch % 2:
+            raise ValueError(f"batch must be even for the energy score, which compares pairs, not {self.batch}")
         if self.noise < 1:
             raise ValueError(f"noise must be at least 1, not {self.noise}")
 
     @property
     def needs_alignment(self) -> bool:
         """Whether a trained alignment must be given."""
-        return self.matching > 0 or self.gene_code != "mapping"
+        return self.matching > 0 or self.energy > 0 or self.gene_code != "mapping"
 
 
 PAPER: dict[str, Any] = {
-    "epochs": 500, "batch": 16, "width": 32, "noise": 10, "outer_weight": False, "own_mapping": False,
-    "gene_dropout": 0.0, "spatial_noise": False, "central_mask": False, "compose": False, "matching": 0.0, "gene_code": "mapping",
+    "epochs": 500,
+    "batch": 16,
+    "width": 32,
+    "noise": 10,
+    "outer_weight": False,
+    "own_mapping": False,
+    "gene_dropout": 0.0,
+    "spatial_noise": False,
+    "central_mask": False,
+    "compose": False,
+    "matching": 0.0,
+    "energy": 0.0,
+    "gene_code": "mapping",
     "lambda_weight_map": 0.0,
-}  # fmt: skip
+    "learning_rate": 2e-4,
+    "discriminator_learning_rate": 2e-4,
+}
 """The preset `paper`: METHODS.md section 1 as it is written, for cohorts of 128 x 128 pixels."""
 
 PRESETS: dict[str, dict[str, Any]] = {"default": {}, "paper": PAPER}
@@ -208,6 +228,10 @@ class FusionGAN(nn.Module):
 
     # Training
 
+    @property
+    def views(self) -> int:
+        return 2 if self.settings.energy else 1
+
     def averaged(self) -> nn.Module:
         return self.part
 
@@ -216,7 +240,7 @@ class FusionGAN(nn.Module):
         betas = (s.beta1, 0.999)
         d_parameters = [*self.discriminator.parameters(), *(self.phi_d.parameters() if self.phi_d else ())]
         players = [
-            Player("discriminator", d_parameters, self.discriminator_loss, s.learning_rate, betas),
+            Player("discriminator", d_parameters, self.discriminator_loss, s.discriminator_learning_rate, betas),
             Player("generator", list(self.part.parameters()), self.generator_loss, s.learning_rate, betas),
         ]
         if self.alignment is not None and s.train_critic:
@@ -277,18 +301,30 @@ class FusionGAN(nn.Module):
         }
         region = background_region(drawn.mask, s.erosion)
         terms["background"] = losses.loss_background(drawn.image, b.background, region) * s.lambda_background
-        if s.matching and self.alignment is not None:
-            with torch.no_grad():
-                everyone = self.alignment.genes(b.all_genes)
-            lesions = self.alignment.lesions(drawn.image, drawn.mask)
-            t = self.alignment.temperature.detach()
-            terms["match"] = losses.loss_match(lesions, everyone, b.patient, t) * s.matching
+        if self.alignment is not None and (s.matching or s.energy):
+            terms |= self.critic_terms(self.alignment, step)
         if s.lambda_weight_map:
             target = composition_mask(drawn.mask.detach())
             terms["weight_map"] = losses.loss_weight_map(drawn.weight, target) * s.lambda_weight_map
         return LossRecord(
             torch.stack(list(terms.values())).sum(), {name: term.detach() for name, term in terms.items()}
         )
+
+    def critic_terms(self, critic: Alignment, step: Step) -> dict[str, Tensor]:
+        """What the trained alignment asks of a drawing: that its genes are found, that it is as the patient's own."""
+        s, b, drawn, terms = self.settings, step.batch, step.drawn, {}
+        ours = critic.lesions.standardised(drawn.image, drawn.mask)
+        if s.matching:
+            with torch.no_grad():
+                everyone = critic.genes(b.all_genes)
+            t = critic.temperature.detach()
+            terms["match"] = losses.loss_match(critic.lesions.embed(ours), everyone, b.patient, t) * s.matching
+        if s.energy:
+            with torch.no_grad():
+                real = critic.lesions.standardised(b.x, b.m)
+            pairs = (2, len(real) // 2, -1)
+            terms["energy"] = losses.loss_energy(ours.view(pairs), real.view(pairs)) * s.energy
+        return terms
 
     def critic_loss(self, step: Step) -> LossRecord:
         """The alignment's own loss on the real pairs."""

@@ -31,6 +31,22 @@ def images_from_hu(images: NDArray[np.number]) -> Tensor:
     return to_unit(torch.from_numpy(np.asarray(images, np.float32)).unsqueeze(1))
 
 
+def with_scanner_noise(unit: Tensor, hu: float) -> Tensor:
+    """Add noise of a random strength up to `hu`, white in one half of the images and smooth in the other.
+
+    (B, 1, P, P) in [-1, 1] -> the same.
+    """
+    if not hu:
+        return unit
+    white = torch.randn_like(unit)
+    smooth = F.avg_pool2d(white, 3, 1, 1) * 2  # most of the deviation that averaging nine takes away comes back
+    each = (len(unit), 1, 1, 1)
+    noise = torch.where(torch.rand(each, device=unit.device) < 0.5, white, smooth)
+    low, high = WINDOW_HU
+    strength = torch.rand(each, device=unit.device) * (hu * 2 / (high - low))
+    return (unit + strength * noise).clamp(-1, 1)
+
+
 def soften(mask: Tensor) -> Tensor:
     """A hard mask as soft as a drawn one, so that no critic tells them apart by their edge: 3 x 3 binomial filter.
 

@@ -70,6 +70,27 @@ def loss_match(lesions: Tensor, genes: Tensor, patient: Tensor, temperature: Ten
     return F.cross_entropy(lesions @ genes.T / temperature, patient)
 
 
+def loss_energy(drawn: Tensor, real: Tensor) -> Tensor:
+    """The energy score of what is drawn for a patient against the patient's own lesions (Gneiting & Raftery 2007).
+
+    L_energy = E |s(G) - s(x)| - 1/2 E |s(G) - s(G')|, each |.| divided by the square root of the length of s
+
+    A proper scoring rule: least where the drawings given the genes are distributed as the lesions given the genes.
+    The second part rewards drawings of one patient for differing from each other as the patient's lesions do.
+
+    Args:
+        drawn: (2, N, S) statistics of two drawings for each of N patients.
+        real: (2, N, S) statistics of two slices of the same patients.
+    """
+
+    def distance(a: Tensor, b: Tensor) -> Tensor:
+        return ((a - b).square().mean(1) + 1e-8).sqrt().mean()
+
+    to_real = (distance(drawn[0], real[0]) + distance(drawn[0], real[1])
+               + distance(drawn[1], real[0]) + distance(drawn[1], real[1])) / 4  # fmt: skip
+    return to_real - distance(drawn[0], drawn[1]) / 2
+
+
 def loss_contrastive(lesions: Tensor, genes: Tensor, patient: Tensor, temperature: Tensor | float) -> Tensor:
     """Symmetric cross-entropy over the batch, pairs of the same patient masked (METHODS.md section 1b).
 

@@ -77,6 +77,9 @@ class Player:
 class Trainable(Protocol):
     """What the trainer needs of a method. Every Trainable is also a torch module, whose weights are saved."""
 
+    views: int
+    """Slices of each patient in a batch; with 2, the second half of a batch shows the patients of the first again."""
+
     def players(self) -> Sequence[Player]:
         """Who moves in a step, in order."""
         ...

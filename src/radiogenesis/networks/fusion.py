@@ -12,6 +12,8 @@ from torch.nn import functional as F
 
 CHANNEL_FACTORS = (1, 2, 4, 4, 4)  # times the base width, at 1/1, 1/2, 1/4, 1/8, 1/16 of the resolution
 
+MASK_REACH = 6.0  # how far the logits of the mask may move from their learned bias: not far enough for the chest wall
+
 
 @dataclass(frozen=True)
 class Drawing:
@@ -60,12 +62,16 @@ class FusionBlock(nn.Module):
 
     def __init__(self, incoming: int, channels: int, style: int, *, outer_weight: bool, spatial_noise: bool) -> None:
         super().__init__()
+        split = nn.BatchNorm2d(2 * channels)
+        # Start with weight maps that are nearly decided, and mostly for the background.
+        nn.init.constant_(split.weight[:channels], 3.0)
+        nn.init.constant_(split.bias[:channels], -2.0)
         self.encode = nn.Sequential(
             nn.Conv2d(incoming, channels, 3, padding=1, bias=False),
             nn.BatchNorm2d(channels),
             nn.LeakyReLU(0.2, inplace=True),
             nn.Conv2d(channels, 2 * channels, 3, padding=1, bias=False),
-            nn.BatchNorm2d(2 * channels),
+            split,
         )
         self.adain = AdaIN(channels, style)
         self.outer_weight = outer_weight
@@ -154,7 +160,7 @@ class FusionGenerator(nn.Module):
             h, w = block(h, b, style, noise[level] if noise else None)
         image, mask = self.head(h).float().chunk(2, dim=1)  # in float32: the 8 bits of bfloat16 would band the image
         if self.mask_bias is not None:
-            mask = mask + self.mask_bias
+            mask = MASK_REACH * torch.tanh(mask / MASK_REACH) + self.mask_bias
         return Drawing(torch.tanh(image), torch.sigmoid(mask), w.float().mean(1, keepdim=True))
 
     def noise_shapes(self, batch: int) -> list[tuple[int, int, int, int]]:
@@ -163,7 +169,7 @@ class FusionGenerator(nn.Module):
         return [(batch, 1, side, side) for side in sides]
 
 
-def central_logits(pixels: int, *, peak: float = 2.0, floor: float = -5.0, width: float = 0.15) -> Tensor:
+def central_logits(pixels: int, *, peak: float = 2.0, floor: float = -8.0, width: float = 0.2) -> Tensor:
     """Logits (1, 1, P, P) that are `peak` in the middle and fall to `floor` as a Gaussian of `width` times the side."""
     line = (torch.arange(pixels) - (pixels - 1) / 2) / (width * pixels)
     bump = torch.exp(-(line[:, None].square() + line[None, :].square()) / 2)

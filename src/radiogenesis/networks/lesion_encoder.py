@@ -39,6 +39,11 @@ def rim(mask: Tensor, reach: int = 3) -> Tensor:
     return dilate(mask, 2 * reach + 1) + dilate(1 - mask, 2 * reach + 1) - 1
 
 
+def core(mask: Tensor, reach: int = 3) -> Tensor:
+    """The lesion without its rim, eroded by `reach` pixels: texture apart from the edge. (B, 1, P, P)."""
+    return 1 - dilate(1 - mask, 2 * reach + 1)
+
+
 def dilate(mask: Tensor, pixels: int) -> Tensor:
     """Grey dilation by a square of `pixels` (odd), along one axis after the other."""
     reach = pixels // 2
@@ -69,9 +74,7 @@ class LesionEncoder(nn.Module):
         dropout: share of the pooled statistics set to zero while training.
     """
 
-    def __init__(
-        self, *, widths: Sequence[int] = (16, 32, 64, 64), embedding: int = 64, dropout: float = 0.0
-    ) -> None:
+    def __init__(self, *, widths: Sequence[int] = (16, 32, 64, 64), embedding: int = 64, dropout: float = 0.0) -> None:
         super().__init__()
         stages, incoming = [], 2
         for channels in widths:
@@ -87,9 +90,9 @@ class LesionEncoder(nn.Module):
             )
             incoming = channels
         self.stages = nn.ModuleList(stages)
-        statistics = 4 * (sum(widths) + 1) + 3  # mean and deviation, inside and rim, of every stage and of the image
+        statistics = sum(3 + 6 * (1 + channels) for channels in widths)
+        self.standardise = nn.BatchNorm1d(statistics)
         self.project = nn.Sequential(
-            nn.BatchNorm1d(statistics),
             nn.Dropout(dropout),
             nn.Linear(statistics, 2 * embedding),
             nn.GELU(),
@@ -97,16 +100,29 @@ class LesionEncoder(nn.Module):
         )
 
     def statistics(self, x: Tensor, m: Tensor) -> Tensor:
-        """The pooled statistics that the embedding is made of, (B, S) float32."""
-        regions = torch.cat([m, rim(m)], dim=1)  # inside and rim
-        pooled = [mask_shape(m), masked_statistics(x, regions)]
+        """The pooled statistics that the embedding is made of, (B, S) float32.
+
+        At every scale: the mask's shape, and mean and deviation of the image and of the stage's features over lesion,
+        rim and core. The deviation of the coarser images is texture without the scanner's noise.
+        """
+        regions = torch.cat([m, rim(m), core(m)], dim=1)
         h = torch.cat([x, m], dim=1)
+        pooled = []
         for level, stage in enumerate(self.stages):
             if level:
-                h, regions = F.avg_pool2d(h, 2), F.avg_pool2d(regions, 2)
+                h, x, regions = (F.avg_pool2d(t, 2) for t in (h, x, regions))
             h = stage(h)
-            pooled.append(masked_statistics(h, regions))
+            pooled += [mask_shape(regions[:, :1]), masked_statistics(x, regions), masked_statistics(h, regions)]
         return torch.cat(pooled, dim=1)
 
+    def standardised(self, x: Tensor, m: Tensor) -> Tensor:
+        """The statistics, each of mean 0 and deviation 1 over the training slices once trained, (B, S) float32."""
+        standardised: Tensor = self.standardise(self.statistics(x, m)).float()
+        return standardised
+
+    def embed(self, standardised: Tensor) -> Tensor:
+        """Standardised statistics (B, S) -> unit vectors (B, D)."""
+        return F.normalize(self.project(standardised).float(), dim=1)
+
     def forward(self, x: Tensor, m: Tensor) -> Tensor:
-        return F.normalize(self.project(self.statistics(x, m)).float(), dim=1)
+        return self.embed(self.standardised(x, m))

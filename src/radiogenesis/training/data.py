@@ -93,9 +93,19 @@ class TrainingData:
         moved = {name: getattr(self, name).to(device) for name in ("image", "mask", "genes", "background", "patient")}
         return TrainingData(**moved, slices_of=self.slices_of, patients=self.patients)
 
-    def batch(self, size: int, generator: torch.Generator, *, by_patient: bool, augment: bool) -> Batch:
-        """Draw one batch. Everything random comes from `generator` (on the CPU)."""
-        rows = self._rows(size, generator, by_patient=by_patient)
+    def batch(self, size: int, generator: torch.Generator, *, by_patient: bool, augment: bool, views: int = 1) -> Batch:
+        """Draw one batch. Everything random comes from `generator` (on the CPU).
+
+        Args:
+            size: slices, a multiple of `views`.
+            generator: where chance comes from.
+            by_patient: evenly over patients rather than over slices.
+            augment: quarter turns and mirror images.
+            views: slices of each patient drawn.
+        """
+        rows = self._rows(size // views, generator, by_patient=by_patient)
+        again = [torch.stack([self._one_slice(int(p), generator) for p in self.patient.cpu()[rows]])] * (views - 1)
+        rows = torch.cat([rows, *again])
         patient = self.patient[rows.to(self.patient.device)].cpu()
         n = len(self.patients)
         # Another PATIENT, never merely another slice: an offset of 1 to n - 1 around the circle of patients.

@@ -84,7 +84,11 @@ class MethodModule(L.LightningModule):
         generator = torch.Generator().manual_seed(seed)
         torch.manual_seed(seed)  # dropout and the noise of the step: a resumed run draws what this one draws
         batch = self.data.batch(
-            self.batch_size, generator, by_patient=self.settings.sampling == "patients", augment=self.settings.augment
+            self.batch_size,
+            generator,
+            by_patient=self.settings.sampling == "patients",
+            augment=self.settings.augment,
+            views=self.method.views,
         )
         self.loading_seconds += time.perf_counter() - started
         shared = self.method.prepare(batch)

@@ -1,0 +1,96 @@
+"""`radiogenesis demo`: a phantom cohort, the alignment, the fusion GAN, drawings, the evaluation and its report."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from radiogenesis.cli.arguments import add_settings, parser, settings_from
+
+_DESCRIPTION = """Everything that radiogenesis does, on a phantom cohort, in minutes on a laptop CPU.
+
+What is already in the folder is kept, so a demo that was interrupted goes on where it was."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoSettings:
+    """How long the demo takes."""
+
+    patients: int = 130
+    """Patients of the phantom cohort (Xu et al. 2020: 130)."""
+    alignment_steps: int = 500
+    """Training steps of the alignment."""
+    gan_steps: int = 900
+    """Training steps of the fusion GAN."""
+    seed: int = 0
+    """Of everything drawn at random."""
+
+    def __post_init__(self) -> None:
+        if self.patients < 12:
+            raise ValueError(f"patients {self.patients}: at least 12, to have some to hold out")
+        if self.alignment_steps < 1 or self.gan_steps < 1:
+            raise ValueError("alignment_steps and gan_steps must be at least 1")
+
+
+def main(arguments: list[str]) -> None:
+    """Run the verbs one after the other."""
+    verb = parser("demo", _DESCRIPTION)
+    verb.add_argument("out", type=Path, nargs="?", default=Path("demo"), help="The folder to write.")
+    add_settings(verb, DemoSettings)
+    parsed = verb.parse_args(arguments)
+    settings = settings_from(parsed, DemoSettings)
+    out: Path = parsed.out
+    out.mkdir(parents=True, exist_ok=True)
+    started = time.perf_counter()
+
+    from radiogenesis.cli import cohort_phantom, evaluate, report, synthesize, train
+
+    cohort, alignment, gan = (str(out / name) for name in ("cohort.zarr", "alignment", "fusion-gan"))
+    seed = f"--seed={settings.seed}"
+    if not Path(cohort).exists():
+        step(1, "a cohort of phantom patients, whose genes drive what their lesions look like")
+        cohort_phantom.main([cohort, f"--patients={settings.patients}", seed])
+    step(2, "the alignment learns which genes go with which lesion")
+    go_on(train.main, ["alignment", cohort, alignment, f"--steps={settings.alignment_steps}", seed])
+    step(3, "the fusion GAN learns to draw a patient's lesion from the patient's genes")
+    go_on(train.main, ["fusion-gan", cohort, gan, f"--alignment={alignment}", f"--steps={settings.gan_steps}", seed])
+    drawings, evaluation = out / "drawings", out / "evaluation"
+    if not drawings.exists():
+        step(4, "lesions for patients that no training has seen")
+        synthesize.main([gan, str(drawings), seed])
+    if not evaluation.exists():
+        step(5, "do the genes steer what is drawn? measured on held-out patients, beside ceiling and null")
+        evaluate.main([alignment, gan, str(evaluation), seed])
+    step(6, "the report")
+    report.main([str(evaluation)])
+    minutes = (time.perf_counter() - started) / 60
+    print(f"\nDone in {minutes:.1f} minutes. The numbers that matter, on held-out patients:")
+    for line in headline(evaluation):
+        print(f"  {line}")
+    print(f"\nOpen {evaluation / 'report.html'}")
+
+
+def step(number: int, what: str) -> None:
+    """Say which of the six steps begins."""
+    print(f"\n[{number}/6] {what}", flush=True)
+
+
+def go_on(train: object, arguments: list[str]) -> None:
+    """Train, go on with training, or leave a finished run as it is."""
+    run = Path(arguments[2])
+    if (run / "weights.safetensors").is_file():
+        print(f"{run}: already trained")
+        return
+    resume = ["--resume"] if (run / "checkpoints" / "last.ckpt").is_file() else []
+    train(arguments + resume)  # type: ignore[operator]
+
+
+def headline(evaluation: Path) -> list[str]:
+    """Control, background and retrieval, each beside what it must be compared with."""
+    import json
+
+    from radiogenesis.cli.evaluate import beside
+
+    numbers = json.loads((evaluation / "evaluation.json").read_text(encoding="utf-8"))["headline"]
+    return [f"{number['text']}: {number['value']:.2f} ({beside(number)})" for number in numbers]
