@@ -1,0 +1,484 @@
+"""The fusion GAN against the paper: every loss by hand from the network's own outputs, who moves, what the presets are.
+
+Losses are compared in evaluation mode, where dropout and normalisation are the same at every call.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+from torch import Tensor, nn
+
+from radiogenesis.methods.alignment import Alignment, AlignmentSettings
+from radiogenesis.methods.fusion_gan import PRESETS, FusionGAN, FusionGANSettings, Step
+from radiogenesis.methods.protocols import Batch, GeneEncoder, Synthesizer
+
+GENES, PIXELS, PATIENTS = 10, 32, 3
+TINY: dict[str, Any] = {"batch": 4, "width": 2, "discriminator_width": 2, "code": 5, "hidden": 6, "noise": 3}
+NO_WEIGHTS: dict[str, Any] = dict.fromkeys(
+    ("weight_i", "weight_is", "weight_isg", "lambda_background", "lambda_weight_map", "matching", "energy"), 0.0
+)
+VARIANTS: list[dict[str, Any]] = [
+    {},
+    PRESETS["paper"] | {"epochs": 0},
+    {"gene_code": "mapping"},
+    {"gene_code": "aligned", "own_mapping": False},
+]
+
+
+def make_gan(seed: int = 0, **changes: Any) -> FusionGAN:
+    torch.manual_seed(seed)
+    alignment = Alignment(AlignmentSettings(widths=(3, 3, 3, 3), hidden=6, embedding=4), genes=GENES)
+    with torch.no_grad():  # statistics as after some training, not the identity
+        for _ in range(3):
+            alignment.lesions(torch.rand(8, 1, PIXELS, PIXELS) * 2 - 1, torch.rand(8, 1, PIXELS, PIXELS).round())
+    gan = FusionGAN(FusionGANSettings(**(changes | TINY)), genes=GENES, pixels=PIXELS, alignment=alignment)
+    return gan.eval()
+
+
+def make_batch(seed: int = 1) -> Batch:
+    """Two slices of two patients; the second half shows the patients of the first again."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def images() -> Tensor:
+        return torch.rand(4, 1, PIXELS, PIXELS, generator=generator) * 2 - 1
+
+    genes = torch.randn(PATIENTS, GENES, generator=generator)
+    patient = torch.tensor([0, 1, 0, 1])
+    return Batch(
+        x=images(), m=(images() > 0).float(), g=genes[patient], wrong_m=(images() > 0).float(),
+        wrong_g=genes[torch.tensor([2, 0, 1, 2])], background=images(), patient=patient, all_genes=genes,
+    )  # fmt: skip
+
+
+def square(d: Tensor, goal: float) -> float:
+    return float(np.mean((d.detach().numpy().astype(float) - goal) ** 2))
+
+
+def softened(mask: Tensor, dilation: int = 7, smoothing: int = 5) -> np.ndarray:
+    """The composition mask, by scipy: (B, P, P)."""
+    planes = mask.detach()[:, 0].numpy()
+    grown = [ndimage.grey_dilation(plane, size=(dilation, dilation), mode="constant", cval=0) for plane in planes]
+    return np.stack([ndimage.uniform_filter(plane, smoothing, mode="nearest") for plane in grown])
+
+
+# Losses
+
+
+@pytest.mark.parametrize("changes", VARIANTS)
+def test_discriminator_loss_is_the_papers(changes: dict[str, Any]) -> None:
+    gan, b = make_gan(**changes | {"weight_i": 8.0, "weight_is": 1.5, "weight_isg": 10.0}), make_batch()
+    d, step = gan.discriminator, gan.prepare(b)
+    phi, wrong_phi = (gan.phi_d or gan.part.phi)(b.g), (gan.phi_d or gan.part.phi)(b.wrong_g)
+    x, m = step.drawn.image, step.drawn.mask
+    l_di = square(d.d_i(b.x), 1) + square(d.d_i(x), 0)
+    l_dis = square(d.d_is(d.pair(b.x, b.m)), 1) + square(d.d_is(d.pair(b.x, b.wrong_m)), 0)
+    l_dis += square(d.d_is(d.pair(x, m)), 0)
+    l_disg = square(d.d_isg(d.pair(b.x, b.m), phi), 1) + square(d.d_isg(d.pair(b.x, b.wrong_m), phi), 0)
+    l_disg += square(d.d_isg(d.pair(b.x, b.m), wrong_phi), 0) + square(d.d_isg(d.pair(x, m), phi), 0)
+
+    record = gan.discriminator_loss(step)
+    assert record.total.item() == pytest.approx(8 * l_di + 1.5 * l_dis + 10 * l_disg, rel=1e-5)
+    assert set(record.terms) == {"L_DI", "L_DIS", "L_DISG"}
+
+
+@pytest.mark.parametrize("head", ["I", "IS", "ISG"])
+def test_each_head_of_the_discriminator_has_its_weight(head: str) -> None:
+    gan, b = make_gan(), make_batch()
+    step = gan.prepare(b)
+    gan.settings = replace(gan.settings, **NO_WEIGHTS | {f"weight_{head.lower()}": 1.0})
+    alone = gan.discriminator_loss(step).total.item()
+    gan.settings = replace(gan.settings, **NO_WEIGHTS | {f"weight_{head.lower()}": 3.0})
+    assert gan.discriminator_loss(step).total.item() == pytest.approx(3 * alone, rel=1e-6)
+    assert alone == pytest.approx(gan.discriminator_loss(step).terms[f"L_D{head}"].item(), rel=1e-6)
+
+
+def hand_generator_terms(gan: FusionGAN, step: Step) -> dict[str, float]:
+    """Setting that weighs a term -> the term before weighting, in numpy from the networks' outputs."""
+    b, d, drawn = step.batch, gan.discriminator, step.drawn
+    pair = d.pair(drawn.image, drawn.mask)
+    image, mask, weight, background = (
+        t.detach()[:, 0].numpy().astype(float) for t in (drawn.image, drawn.mask, drawn.weight, b.background)
+    )
+    size = gan.settings.erosion
+    grown = np.stack([ndimage.grey_dilation(plane, size=(size, size), mode="constant", cval=0) for plane in mask])
+    lesion = softened(drawn.mask)
+    off = np.abs(weight - lesion)
+    weight_map = ((off * lesion).sum() / lesion.sum() + (off * (1 - lesion)).sum() / (1 - lesion).sum()) / 2
+    terms = {
+        "weight_i": square(d.d_i(drawn.image), 1),
+        "weight_is": square(d.d_is(pair), 1),
+        "weight_isg": square(d.d_isg(pair, (gan.phi_d or gan.part.phi)(b.g)), 1),
+        "lambda_background": np.abs((image - background) * (1 - grown)).mean(),
+        "lambda_weight_map": weight_map,
+    }
+    if gan.alignment is None:
+        return terms
+    critic = gan.alignment
+    lesions, everyone = (
+        t.detach().numpy().astype(float) for t in (critic.lesions(drawn.image, drawn.mask), critic.genes(b.all_genes))
+    )
+    odds = np.exp(lesions @ everyone.T / critic.temperature.item())
+    terms["matching"] = -np.log((odds / odds.sum(1, keepdims=True))[np.arange(4), b.patient.numpy()]).mean()
+    ours, real = (
+        critic.lesions.standardised(x, m).detach().numpy().astype(float)
+        for x, m in ((drawn.image, drawn.mask), (b.x, b.m))
+    )
+
+    def distance(i: int, j: int, other: np.ndarray) -> float:
+        return float(np.sqrt(np.mean((ours[i] - other[j]) ** 2)))
+
+    first, second = (0, 1), (2, 3)  # the two slices of each of two patients
+    to_real = [distance(i, j, real) for p, q in zip(first, second, strict=True) for i in (p, q) for j in (p, q)]
+    apart = [distance(p, q, ours) for p, q in zip(first, second, strict=True)]
+    terms["energy"] = np.mean(to_real) - np.mean(apart) / 2
+    return terms
+
+
+@pytest.mark.parametrize("changes", VARIANTS)
+def test_each_term_of_the_generator_by_hand(changes: dict[str, Any]) -> None:
+    gan, b = make_gan(**changes), make_batch()
+    step = gan.prepare(b)
+    for name, expected in hand_generator_terms(gan, step).items():
+        gan.settings = replace(gan.settings, **NO_WEIGHTS | {name: 2.5})
+        assert gan.generator_loss(step).total.item() == pytest.approx(2.5 * expected, rel=1e-4), name
+
+
+@pytest.mark.parametrize("changes", VARIANTS)
+def test_generator_loss_is_the_weighted_sum(changes: dict[str, Any]) -> None:
+    gan, b = make_gan(**changes), make_batch()
+    step = gan.prepare(b)
+    weights = {name: getattr(gan.settings, name) for name in NO_WEIGHTS}
+    expected = sum(weights[name] * value for name, value in hand_generator_terms(gan, step).items())
+    record = gan.generator_loss(step)
+    assert record.total.item() == pytest.approx(expected, rel=1e-4)
+    assert all(not term.requires_grad and term.isfinite() for term in record.terms.values())
+
+
+def test_the_papers_generator_has_no_terms_beyond_the_paper() -> None:
+    gan = make_gan(**PRESETS["paper"])
+    assert set(gan.generator_loss(gan.prepare(make_batch())).terms) == {"D_I", "D_IS", "D_ISG", "background"}
+
+
+@pytest.mark.parametrize("negative", ["wrong_m", "wrong_g"])
+def test_negatives_reach_their_heads_only(negative: str) -> None:
+    gan, b = make_gan(), make_batch()
+    step = gan.prepare(b)
+    other = replace(step, batch=replace(b, **{negative: getattr(make_batch(seed=2), negative)}))
+    before, after = gan.discriminator_loss(step).terms, gan.discriminator_loss(other).terms
+    assert before["L_DI"] == after["L_DI"]
+    assert (before["L_DIS"] == after["L_DIS"]) == (negative == "wrong_g")
+    assert before["L_DISG"] != after["L_DISG"]
+
+
+def test_the_weight_map_is_pulled_to_the_mask_and_not_the_mask_to_it() -> None:
+    gan = make_gan()
+    gan.settings = replace(gan.settings, **NO_WEIGHTS | {"lambda_weight_map": 1.0})
+    step = gan.prepare(make_batch())
+    step.drawn.mask.retain_grad()
+    step.drawn.weight.retain_grad()
+    gan.generator_loss(step).total.backward()
+    assert step.drawn.weight.grad is not None
+    assert step.drawn.weight.grad.abs().sum() > 0
+    assert step.drawn.mask.grad is None or not step.drawn.mask.grad.any()
+
+
+# Drawing
+
+
+def test_the_weight_map_is_the_last_blocks_averaged_over_channels() -> None:
+    gan = make_gan()
+    seen: list[Tensor] = []
+    gan.part.generator.blocks[-1].register_forward_hook(lambda module, given, made: seen.append(made[1]))
+    drawn = gan.prepare(make_batch()).drawn
+    assert seen[0].shape[1] == TINY["width"]
+    torch.testing.assert_close(drawn.weight, seen[0].mean(1, keepdim=True))
+    assert 0 <= drawn.weight.min() <= drawn.weight.max() <= 1
+
+
+def test_composing_leaves_the_background_exactly_outside_the_softened_mask() -> None:
+    gan, b = make_gan(composition_dilation=5, composition_smoothing=3), make_batch()
+    assert gan.part.generator.mask_bias is not None
+    bias = torch.full((1, 1, PIXELS, PIXELS), -300.0)  # so low that the mask is exactly 0 away from the middle
+    bias[..., 12:20, 12:20] = 300
+    gan.part.generator.mask_bias.data = bias
+    drawn = gan.prepare(b).drawn
+    reach = np.zeros((PIXELS, PIXELS), bool)
+    reach[12:20, 12:20] = True
+    reach = ndimage.binary_dilation(reach, np.ones((7, 7)))  # 2 by dilation, 1 by smoothing, on every side
+    outside, inside = torch.from_numpy(~reach), torch.from_numpy(softened(drawn.mask, 5, 3)[0] == 1)
+    assert torch.equal(drawn.image[:, 0, outside], b.background[:, 0, outside])
+    assert (drawn.image[:, 0, inside] != b.background[:, 0, inside]).float().mean() > 0.9
+    through = torch.from_numpy(softened(drawn.mask, 5, 3))[:, None]
+    gan.part.settings = replace(gan.part.settings, compose=False)
+    noise = gan.draw_noise(4, torch.device("cpu"), torch.Generator().manual_seed(5))
+    plain = gan.part(b.background, gan.part.code(b.g, gan.aligned(b.g)), noise)
+    gan.part.settings = replace(gan.part.settings, compose=True)
+    composed = gan.part(b.background, gan.part.code(b.g, gan.aligned(b.g)), noise)
+    torch.testing.assert_close(composed.image, through * plain.image + (1 - through) * b.background)
+
+
+def test_the_papers_image_is_the_generators_own() -> None:
+    gan, b = make_gan(**PRESETS["paper"]), make_batch()
+    noise = gan.draw_noise(4, torch.device("cpu"), torch.Generator().manual_seed(5))
+    assert not noise.maps
+    code = gan.part.code(b.g, None)
+    drawn = gan.part(b.background, code, noise)
+    own = gan.part.generator(b.background, torch.cat([code, noise.vector], 1))
+    torch.testing.assert_close(drawn.image, own.image)
+
+
+@pytest.mark.parametrize(("gene_code", "length"), [("mapping", 5), ("aligned", 4), ("both", 9)])
+def test_gene_code(gene_code: str, length: int) -> None:
+    gan = make_gan(gene_code=gene_code)
+    genes = np.random.default_rng(0).normal(size=(6, GENES)).astype(np.float32)
+    code = gan.encode(genes)
+    assert code.shape == (6, length)
+    parts = []
+    if gene_code != "aligned":
+        assert gan.part.phi is not None
+        parts.append(gan.part.phi(torch.from_numpy(genes)).detach().numpy())
+    if gene_code != "mapping":
+        assert gan.alignment is not None
+        parts.append(gan.alignment.encode(genes) * math.sqrt(4))  # unit vectors of 4 numbers -> unit variance
+    np.testing.assert_allclose(code, np.concatenate(parts, 1), rtol=1e-5, atol=1e-6)
+    assert (gan.part.phi is None) == (gene_code == "aligned")
+
+
+@pytest.mark.parametrize("gene_code", ["mapping", "aligned", "both"])
+def test_genes_change_the_drawing(gene_code: str) -> None:
+    gan = make_gan(gene_code=gene_code)
+    backgrounds = np.full((2, PIXELS, PIXELS), -800)
+    genes = np.random.default_rng(0).normal(size=(2, GENES))
+    first = gan.synthesize(backgrounds, genes, seed=1)
+    other = gan.synthesize(backgrounds, -genes, seed=1)
+    assert np.abs(first.image - other.image).max() > 1e-3
+
+
+def test_gan_draws_and_encodes() -> None:
+    assert isinstance(make_gan(), Synthesizer)
+    assert isinstance(make_gan(), GeneEncoder)
+
+
+def test_synthesis_obeys_the_seed_and_not_the_chunks() -> None:
+    gan = make_gan().train()
+    rng = np.random.default_rng(0)
+    backgrounds, genes = rng.integers(-1000, 300, (130, PIXELS, PIXELS)), rng.normal(size=(130, GENES))
+    torch.manual_seed(1)
+    whole = gan.synthesize(backgrounds, genes, seed=7)
+    torch.manual_seed(2)  # torch's own stream has no say
+    again = gan.synthesize(backgrounds, genes, seed=7)
+    first = gan.synthesize(backgrounds[:128], genes[:128], seed=7)
+    other = gan.synthesize(backgrounds, genes, seed=8)
+    for name in ("image", "mask", "weight"):
+        np.testing.assert_array_equal(getattr(whole, name), getattr(again, name))
+        np.testing.assert_allclose(getattr(whole, name)[:128], getattr(first, name), rtol=1e-5, atol=1e-3)
+        assert getattr(whole, name).shape == (130, PIXELS, PIXELS)
+        assert getattr(whole, name).dtype == np.float32
+    assert np.abs(whole.image - other.image).max() > 1e-3
+    assert np.abs(whole.image[128:] - whole.image[:2]).max() > 1e-3
+    np.testing.assert_array_equal(whole.background, backgrounds)
+    assert whole.seed == 7
+    assert whole.image.min() >= -1000
+    assert whole.image.max() <= 500
+
+
+def test_noise_of_a_drawing_does_not_repeat_in_the_next_chunk() -> None:
+    gan = make_gan()
+    backgrounds, genes = np.full((130, PIXELS, PIXELS), -800), np.zeros((130, GENES))
+    drawn = gan.synthesize(backgrounds, genes, seed=7)
+    assert np.abs(drawn.image[128] - drawn.image[0]).max() > 1e-3
+
+
+@pytest.mark.parametrize(("images", "vectors"), [(2, 3), (0, 0)])
+def test_synthesis_refuses_what_does_not_pair(images: int, vectors: int) -> None:
+    with pytest.raises(ValueError, match=f"{images} backgrounds for {vectors} gene vectors"):
+        make_gan().synthesize(np.zeros((images, PIXELS, PIXELS)), np.zeros((vectors, GENES)), seed=0)
+
+
+# Who moves
+
+
+def moved(module: nn.Module) -> set[str]:
+    """Parameters that got a gradient."""
+    return {name for name, p in module.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
+
+
+@pytest.mark.parametrize("changes", VARIANTS)
+def test_discriminator_loss_moves_the_discriminator_only(changes: dict[str, Any]) -> None:
+    gan = make_gan(**changes).train()
+    gan.discriminator_loss(gan.prepare(make_batch())).total.backward()
+    assert not moved(gan.part)
+    assert gan.alignment is None or not moved(gan.alignment)
+    assert any(name.startswith("image_encoder") for name in moved(gan.discriminator))
+    assert any(name.startswith("pair_encoder") for name in moved(gan.discriminator))
+    assert gan.phi_d is None or moved(gan.phi_d)
+
+
+def test_the_discriminator_reads_its_own_mapping_or_the_generators() -> None:
+    assert make_gan(own_mapping=True).phi_d is not None
+    paper = make_gan(**PRESETS["paper"])
+    assert paper.phi_d is None
+    assert paper.part.phi is not None
+    b = make_batch()
+    torch.testing.assert_close(paper.d_code(b.g), paper.part.phi(b.g))
+    assert not paper.d_code(b.g).requires_grad
+    # Where the generator has no phi(g) to lend, the discriminator has its own.
+    assert make_gan(gene_code="aligned", own_mapping=False).phi_d is not None
+
+
+def test_generator_loss_reaches_genes_through_the_drawing_only() -> None:
+    for changes in VARIANTS:
+        gan = make_gan(**changes).train()
+        step = gan.prepare(make_batch())
+        drawn = replace(
+            step.drawn, **{name: getattr(step.drawn, name).detach() for name in ("image", "mask", "weight")}
+        )
+        gan.generator_loss(replace(step, drawn=drawn)).total.backward()
+        assert not moved(gan.part)
+        assert gan.phi_d is None or not moved(gan.phi_d)
+
+
+def test_generator_loss_moves_mapping_and_generator() -> None:
+    gan = make_gan().train()
+    gan.generator_loss(gan.prepare(make_batch())).total.backward()
+    assert any(name.startswith("phi") for name in moved(gan.part))
+    assert any(name.startswith("generator") for name in moved(gan.part))
+
+
+def test_a_frozen_critic_stays_as_it_was_trained() -> None:
+    gan = make_gan(train_critic=False).train()
+    assert gan.alignment is not None
+    assert gan.training
+    assert not any(module.training for module in gan.alignment.modules())
+    assert [p.name for p in gan.players()] == ["discriminator", "generator"]
+    before = {name: t.clone() for name, t in gan.alignment.state_dict().items()}
+    step = gan.prepare(make_batch())
+    for player in gan.players():
+        player.loss(step)
+    for name, tensor in gan.alignment.state_dict().items():  # BatchNorm's statistics too
+        assert torch.equal(tensor, before[name]), name
+
+
+def test_a_frozen_critic_gets_no_gradient() -> None:
+    gan = make_gan(train_critic=False).train()
+    assert gan.alignment is not None
+    gan.generator_loss(gan.prepare(make_batch())).total.backward()
+    assert not moved(gan.alignment)
+
+
+def test_train_critic_moves_it() -> None:
+    gan = make_gan(train_critic=True).train()
+    assert gan.alignment is not None
+    assert gan.alignment.training
+    player = gan.players()[-1]
+    assert player.name == "critic"
+    assert {id(p) for p in player.parameters} == {id(p) for p in gan.alignment.parameters()}
+    before = [p.detach().clone() for p in gan.alignment.parameters()]
+    optimizer = torch.optim.AdamW(player.parameters, lr=player.learning_rate, weight_decay=0)
+    player.loss(gan.prepare(make_batch())).total.backward()
+    optimizer.step()
+    changed = [not torch.equal(a, b) for a, b in zip(before, gan.alignment.parameters(), strict=True)]
+    assert np.mean(changed) > 0.9
+    assert not moved(gan.part)
+
+
+def test_players_share_no_parameters_and_leave_none_out() -> None:
+    for changes in [*VARIANTS, {"train_critic": True}]:
+        gan = make_gan(**changes)
+        owned = [id(p) for player in gan.players() for p in player.parameters]
+        assert len(owned) == len(set(owned))
+        critic = {id(p) for p in gan.alignment.parameters()} if gan.alignment is not None else set()
+        assert {id(p) for p in gan.parameters()} - critic == set(owned) - critic
+
+
+def test_the_energy_score_asks_for_two_slices_of_each_patient() -> None:
+    assert make_gan(energy=1.0).views == 2
+    assert make_gan(energy=0.0).views == 1
+
+
+# Settings
+
+
+def test_paper_preset_is_section_1() -> None:
+    s = FusionGANSettings(**PRESETS["paper"])
+    assert (s.epochs, s.batch) == (500, 16)
+    assert (s.hidden, s.code, s.noise) == (512, 128, 10)
+    assert (s.learning_rate, s.discriminator_learning_rate, s.beta1) == (2e-4, 2e-4, 0.5)
+    assert (s.weight_i, s.weight_is, s.weight_isg, s.lambda_background) == (1, 1, 1, 10)
+    assert s.gene_code == "mapping"
+    assert (s.matching, s.energy, s.lambda_weight_map, s.gene_dropout) == (0, 0, 0, 0)
+    beyond = ("outer_weight", "compose", "residual", "spatial_noise", "central_mask", "own_mapping", "train_critic")
+    assert not [name for name in beyond if getattr(s, name)]
+    assert 0 < s.average < 1
+    assert not s.needs_alignment
+
+    gan = FusionGAN(replace(s, width=2, discriminator_width=2), genes=GENES, pixels=PIXELS)
+    assert gan.alignment is None
+    assert gan.part.phi is not None
+    layers = [layer for layer in gan.part.phi.layers if not (isinstance(layer, nn.Dropout) and layer.p == 0)]
+    assert [type(layer) for layer in layers] == [nn.Linear, nn.LeakyReLU, nn.Linear]
+    assert [(layer.in_features, layer.out_features) for layer in layers[::2]] == [(GENES, 512), (512, 128)]
+    assert layers[1].negative_slope == 0.2
+    assert all(player.betas == (0.5, 0.999) for player in gan.players())
+    assert all((player.weight_decay, player.schedule) == (0, "constant") for player in gan.players())
+    assert [type(layer) for layer in gan.discriminator.joint] == [nn.Conv2d, nn.BatchNorm2d, nn.LeakyReLU]
+    assert not [name for name, _ in gan.discriminator.named_modules() if "parametrizations" in name]
+
+
+def test_the_default_preset_is_the_defaults() -> None:
+    assert FusionGANSettings(**PRESETS["default"]) == FusionGANSettings()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"steps": 0}, "steps 0"),
+        ({"batch": 1}, "batch 1"),
+        ({"epochs": -1}, "epochs -1"),
+        ({"composition_dilation": 4}, "composition_dilation must be odd, not 4"),
+        ({"composition_smoothing": 2}, "composition_smoothing must be odd, not 2"),
+        ({"erosion": 6}, "erosion must be odd, not 6"),
+        ({"gene_dropout": 1.0}, "gene_dropout 1.0"),
+        ({"gene_dropout": -0.1}, "gene_dropout -0.1"),
+        ({"average": 1.0}, "average 1.0"),
+        ({"batch": 7}, "must be even for the energy score, which compares pairs, not 7"),
+        ({"noise": 0}, "noise must be at least 1, not 0"),
+    ],
+)
+def test_refused_settings(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        FusionGANSettings(**changes)
+
+
+def test_an_odd_batch_is_fine_without_the_energy_score() -> None:
+    assert FusionGANSettings(batch=7, energy=0.0).batch == 7
+
+
+@pytest.mark.parametrize(
+    "changes", [{"matching": 1.0}, {"energy": 1.0}, {"gene_code": "aligned"}, {"gene_code": "both"}]
+)
+def test_an_alignment_is_asked_for_where_it_is_needed(changes: dict[str, Any]) -> None:
+    settings = FusionGANSettings(**{"matching": 0.0, "energy": 0.0, "gene_code": "mapping"} | changes)
+    with pytest.raises(ValueError, match="need a trained alignment"):
+        FusionGAN(settings, genes=GENES, pixels=PIXELS)
+
+
+@pytest.mark.parametrize("pixels", [32, 64])
+def test_sizes_that_draw(pixels: int) -> None:
+    gan = FusionGAN(FusionGANSettings(**PRESETS["paper"] | TINY), genes=GENES, pixels=pixels)
+    drawn = gan.synthesize(np.zeros((2, pixels, pixels)), np.zeros((2, GENES)), seed=0)
+    assert drawn.image.shape == (2, pixels, pixels)
+
+
+@pytest.mark.parametrize("pixels", [8, 16, 48])
+def test_sizes_that_cannot_be_drawn_are_refused_at_once(pixels: int) -> None:
+    # 16 pixels leave a single number at 1/16 of the resolution, which instance normalisation cannot take.
+    with pytest.raises(ValueError, match="pixels"):
+        FusionGAN(FusionGANSettings(**PRESETS["paper"] | TINY), genes=GENES, pixels=pixels)
