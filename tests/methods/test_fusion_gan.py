@@ -99,6 +99,17 @@ def test_each_head_of_the_discriminator_has_its_weight(head: str) -> None:
     assert alone == pytest.approx(gan.discriminator_loss(step).terms[f"L_D{head}"].item(), rel=1e-6)
 
 
+def hand_energy(ours: np.ndarray, real: np.ndarray) -> float:
+    """Energy score of (4, S) statistics, where rows 0 and 2, and 1 and 3, are two slices of one patient."""
+
+    def distance(a: np.ndarray, b: np.ndarray) -> float:
+        return float(np.sqrt(np.mean((a.astype(float) - b.astype(float)) ** 2)))
+
+    pairs = [(0, 2), (1, 3)]
+    to_real = np.mean([distance(ours[i], real[j]) for pair in pairs for i in pair for j in pair])
+    return float(to_real - np.mean([distance(ours[i], ours[j]) for i, j in pairs]) / 2)
+
+
 def hand_generator_terms(gan: FusionGAN, step: Step) -> dict[str, float]:
     """Setting that weighs a term -> the term before weighting, in numpy from the networks' outputs."""
     b, d, drawn = step.batch, gan.discriminator, step.drawn
@@ -126,18 +137,11 @@ def hand_generator_terms(gan: FusionGAN, step: Step) -> dict[str, float]:
     )
     odds = np.exp(lesions @ everyone.T / critic.temperature.item())
     terms["matching"] = -np.log((odds / odds.sum(1, keepdims=True))[np.arange(4), b.patient.numpy()]).mean()
-    ours, real = (
-        critic.lesions.standardised(x, m).detach().numpy().astype(float)
-        for x, m in ((drawn.image, drawn.mask), (b.x, b.m))
+    grouped = getattr(critic.lesions, "grouped", lambda statistics: [statistics])  # kinds of statistics count alike
+    ours, real = (grouped(critic.lesions.standardised(x, m)) for x, m in ((drawn.image, drawn.mask), (b.x, b.m)))
+    terms["energy"] = np.mean(
+        [hand_energy(*(t.detach().numpy() for t in kind)) for kind in zip(ours, real, strict=True)]
     )
-
-    def distance(i: int, j: int, other: np.ndarray) -> float:
-        return float(np.sqrt(np.mean((ours[i] - other[j]) ** 2)))
-
-    first, second = (0, 1), (2, 3)  # the two slices of each of two patients
-    to_real = [distance(i, j, real) for p, q in zip(first, second, strict=True) for i in (p, q) for j in (p, q)]
-    apart = [distance(p, q, ours) for p, q in zip(first, second, strict=True)]
-    terms["energy"] = np.mean(to_real) - np.mean(apart) / 2
     return terms
 
 
