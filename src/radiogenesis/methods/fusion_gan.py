@@ -39,6 +39,8 @@ class FusionGANSettings:
     """Generator's channels at full resolution (32 in the paper preset)."""
     discriminator_width: int = 32
     """Discriminator's channels after its first convolution (open in the paper)."""
+    discriminator_norm: Literal["batch", "spectral"] = "spectral"
+    """Normalisation in the discriminator: batch (paper), or spectral, which keeps its gradients of use (beyond it)."""
     code: int = 128
     """Length of the gene code phi(g) (paper, figure 4)."""
     hidden: int = 512
@@ -55,24 +57,26 @@ class FusionGANSettings:
     """One noise map in each fusion block, its strength learned (beyond the paper)."""
     central_mask: bool = True
     """Start from a mask in the middle of the image, where every volume has its tumour (beyond the paper)."""
+    residual: bool = True
+    """Draw the lesion as a change of the background, so that vessels go on through ground glass (beyond the paper)."""
     compose: bool = True
     """Lay the drawn image over the background through the softened mask (the authors' code does; open in the paper)."""
     composition_dilation: int = 7
     """Pixels by which the mask is dilated before composing, odd (METHODS.md section 1)."""
     composition_smoothing: int = 5
     """Pixels over which the dilated mask is smoothed before composing, odd (METHODS.md section 1)."""
-    matching: float = 2.0
+    matching: float = 1.0
     """Weight of the contrastive matching of drawn lesions with genes; needs a trained alignment (beyond the paper)."""
-    energy: float = 5.0
+    energy: float = 10.0
     """Weight of the energy score between drawn and real lesions of a patient, in the statistics that the alignment's
-    lesion encoder pools; needs a trained alignment (beyond the paper)."""
+    lesion encoder pools (mean over four kinds); needs a trained alignment (beyond the paper)."""
     train_critic: bool = False
     """Train the alignment on with the GAN, on real pairs; else it stays as it was trained."""
     gene_code: Literal["mapping", "aligned", "both"] = "both"
     """What styles the lesion: the paper's mapping phi(g), the alignment's gene embedding, or both side by side."""
     lambda_background: float = 10.0
     """lambda: weight of the background's L1 (METHODS.md section 1; the authors' code: 100)."""
-    lambda_weight_map: float = 3.0
+    lambda_weight_map: float = 10.0
     """Weight of the L1 between the weight map and the softened mask: composing would else leave the map without a
     task, and figures 2c and 2g without a meaning (beyond the paper)."""
     weight_i: float = 1.0
@@ -121,6 +125,8 @@ PAPER: dict[str, Any] = {
     "gene_dropout": 0.0,
     "spatial_noise": False,
     "central_mask": False,
+    "residual": False,
+    "discriminator_norm": "batch",
     "compose": False,
     "matching": 0.0,
     "energy": 0.0,
@@ -176,10 +182,11 @@ class GeneratorPart(nn.Module):
         """Background (B, 1, P, P), gene code (B, K), noise -> the drawing, composed where the settings say so."""
         s = self.settings
         drawn: Drawing = self.generator(background, torch.cat([code, noise.vector], dim=1), noise.maps)
+        image = (background + 2 * drawn.image).clamp(-1, 1) if s.residual else drawn.image
         if not s.compose:
-            return drawn
+            return Drawing(image, drawn.mask, drawn.weight)
         through = composition_mask(drawn.mask, dilation=s.composition_dilation, smoothing=s.composition_smoothing)
-        return Drawing(compose(drawn.image, background, through), drawn.mask, drawn.weight)
+        return Drawing(compose(image, background, through), drawn.mask, drawn.weight)
 
 
 @dataclass(frozen=True)
@@ -223,7 +230,7 @@ class FusionGAN(nn.Module):
         if settings.own_mapping or settings.gene_code != "mapping":
             self.phi_d = GeneMapping(genes, hidden=settings.hidden, code=settings.code, dropout=settings.gene_dropout)
         self.discriminator = ThreeHeadDiscriminator(
-            pixels=pixels, code=settings.code, width=settings.discriminator_width
+            pixels=pixels, code=settings.code, width=settings.discriminator_width, norm=settings.discriminator_norm
         )
 
     # Training
@@ -322,8 +329,10 @@ class FusionGAN(nn.Module):
         if s.energy:
             with torch.no_grad():
                 real = critic.lesions.standardised(b.x, b.m)
-            pairs = (2, len(real) // 2, -1)
-            terms["energy"] = losses.loss_energy(ours.view(pairs), real.view(pairs)) * s.energy
+            # By kind, each counting alike: else the many learned features drown the few of shape and texture.
+            kinds = zip(critic.lesions.grouped(ours), critic.lesions.grouped(real), strict=True)
+            scores = [losses.loss_energy(o.view(2, len(o) // 2, -1), r.view(2, len(r) // 2, -1)) for o, r in kinds]
+            terms["energy"] = torch.stack(scores).mean() * s.energy
         return terms
 
     def critic_loss(self, step: Step) -> LossRecord:

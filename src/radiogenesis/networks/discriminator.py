@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+
+Norm = Literal["batch", "spectral"]
+
+
+def block(incoming: int, outgoing: int, kernel: int, stride: int, norm: Norm | None) -> nn.Sequential:
+    """Convolution, normalisation, LeakyReLU(0.2). Spectral normalisation bounds the convolution instead of its output."""
+    convolution: nn.Module = nn.Conv2d(incoming, outgoing, kernel, stride, padding=1, bias=norm != "batch")
+    if norm == "spectral":
+        convolution = spectral_norm(convolution)
+    normalise = [nn.BatchNorm2d(outgoing)] if norm == "batch" else []
+    return nn.Sequential(convolution, *normalise, nn.LeakyReLU(0.2, inplace=True))
 
 
 class PatchEncoder(nn.Module):
     """Stride-2 convolutions from (B, channels, P, P) down to (B, C, 4, 4)."""
 
-    def __init__(self, incoming: int, *, pixels: int, width: int) -> None:
+    def __init__(self, incoming: int, *, pixels: int, width: int, norm: Norm = "batch") -> None:
         super().__init__()
         if pixels < 16 or pixels & (pixels - 1):
             raise ValueError(f"pixels must be a power of two of at least 16, not {pixels}")
         layers: list[nn.Module] = []
         channels, side = incoming, pixels
         while side > 4:
-            outgoing = min(width * 2 ** (len(layers) // 3), width * 4)
-            layers += [
-                nn.Conv2d(channels, outgoing, 4, stride=2, padding=1, bias=not layers),
-                nn.BatchNorm2d(outgoing) if layers else nn.Identity(),
-                nn.LeakyReLU(0.2, inplace=True),
-            ]
+            outgoing = min(width * 2 ** len(layers), width * 4)
+            # As in DCGAN, no batch normalisation of the first layer: the image's own level must be seen.
+            layers.append(block(channels, outgoing, 4, 2, norm if layers or norm == "spectral" else None))
             channels, side = outgoing, side // 2
         self.layers = nn.Sequential(*layers)
         self.channels = channels
@@ -38,20 +50,18 @@ class ThreeHeadDiscriminator(nn.Module):
         pixels: side of the images, a power of two.
         code: length of the gene code phi(g).
         width: channels after the first convolution.
+        norm: "batch" (the papers), or "spectral" (Miyato et al. 2018), which keeps a discriminator that sees few
+            patients from being so sure of itself that the generator learns nothing from it (beyond the papers).
     """
 
-    def __init__(self, *, pixels: int, code: int, width: int = 32) -> None:
+    def __init__(self, *, pixels: int, code: int, width: int = 32, norm: Norm = "batch") -> None:
         super().__init__()
-        self.image_encoder = PatchEncoder(1, pixels=pixels, width=width)
-        self.pair_encoder = PatchEncoder(2, pixels=pixels, width=width)
+        self.image_encoder = PatchEncoder(1, pixels=pixels, width=width, norm=norm)
+        self.pair_encoder = PatchEncoder(2, pixels=pixels, width=width, norm=norm)
         channels = self.pair_encoder.channels
         self.head_i = nn.Conv2d(channels, 1, 4)
         self.head_is = nn.Conv2d(channels, 1, 4)
-        self.joint = nn.Sequential(
-            nn.Conv2d(channels + code, channels, 3, padding=1, bias=False),
-            nn.BatchNorm2d(channels),
-            nn.LeakyReLU(0.2, inplace=True),
-        )
+        self.joint = block(channels + code, channels, 3, 1, norm)
         self.head_isg = nn.Conv2d(channels, 1, 4)
 
     def d_i(self, x: Tensor) -> Tensor:

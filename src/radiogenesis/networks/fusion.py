@@ -75,7 +75,7 @@ class FusionBlock(nn.Module):
         )
         self.adain = AdaIN(channels, style)
         self.outer_weight = outer_weight
-        self.noise_strength = nn.Parameter(torch.full((1, channels, 1, 1), 0.1)) if spatial_noise else None
+        self.noise_strength = nn.Parameter(0.3 * torch.randn(1, channels, 1, 1)) if spatial_noise else None
 
     def forward(self, h: Tensor, b: Tensor, style: Tensor, noise: Tensor | None) -> tuple[Tensor, Tensor]:
         """h (B, I, H, W), b (B, C, H, W), style (B, S), noise (B, 1, H, W) -> out (B, C, H, W), w (B, C, H, W)."""
@@ -156,7 +156,7 @@ class FusionGenerator(nn.Module):
         w = h
         for level, (block, b) in enumerate(zip(self.blocks, features, strict=True)):
             if level:
-                h = F.interpolate(h, scale_factor=2, mode="nearest")
+                h = F.interpolate(h, scale_factor=2, mode="bilinear")  # nearest leaves a lattice in the texture
             h, w = block(h, b, style, noise[level] if noise else None)
         image, mask = self.head(h).float().chunk(2, dim=1)  # in float32: the 8 bits of bfloat16 would band the image
         if self.mask_bias is not None:

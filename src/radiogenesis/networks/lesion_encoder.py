@@ -51,6 +51,20 @@ def dilate(mask: Tensor, pixels: int) -> Tensor:
     return F.max_pool2d(rows, (1, pixels), 1, (0, reach))
 
 
+def texture_maps(x: Tensor) -> Tensor:
+    """Local contrast and gradient of an image, each at two saturation levels: (B, 1, H, W) -> (B, 4, H, W).
+
+    v / (v + t) with t of 22 and 75 HU: what is far above t counts once, however strong, so that a vessel through ground
+    glass or the wall of a cavity does not outweigh the texture of the tissue.
+    """
+    smooth = F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), 3, 1)
+    contrast = (x - smooth).abs()
+    dy, dx = F.pad(x.diff(dim=2), (0, 0, 0, 1)), F.pad(x.diff(dim=3), (0, 1, 0, 0))
+    gradient = (dy.square() + dx.square() + 1e-8).sqrt()
+    strengths = torch.cat([contrast, gradient], dim=1)
+    return torch.cat([strengths / (strengths + 0.03), strengths / (strengths + 0.1)], dim=1)
+
+
 def mask_shape(mask: Tensor) -> Tensor:
     """Square root of the area, perimeter, and perimeter over that of the circle of equal area: (B, 3) float32.
 
@@ -63,6 +77,9 @@ def mask_shape(mask: Tensor) -> Tensor:
     dx = F.pad(mask.diff(dim=3), (0, 1, 0, 0))
     perimeter = (dy.square() + dx.square() + 1e-8).sqrt().sum((1, 2, 3)) / side
     return torch.stack([root_area * 4, perimeter, perimeter / (3.545 * root_area)], dim=1)  # 3.545 = 2 sqrt(pi)
+
+
+GROUPS = ("shape", "level", "texture", "features")
 
 
 class LesionEncoder(nn.Module):
@@ -90,7 +107,12 @@ class LesionEncoder(nn.Module):
             )
             incoming = channels
         self.stages = nn.ModuleList(stages)
-        statistics = sum(3 + 6 * (1 + channels) for channels in widths)
+        sizes = [count for channels in widths for count in (3, 6, 24, 6 * channels)]
+        statistics = sum(sizes)
+        kind = [name for name, count in zip(GROUPS * len(widths), sizes, strict=True) for _ in range(count)]
+        for name in GROUPS:
+            index = torch.tensor([i for i, k in enumerate(kind) if k == name])
+            self.register_buffer(f"{name}_index", index, persistent=False)
         self.standardise = nn.BatchNorm1d(statistics)
         self.project = nn.Sequential(
             nn.Dropout(dropout),
@@ -102,8 +124,8 @@ class LesionEncoder(nn.Module):
     def statistics(self, x: Tensor, m: Tensor) -> Tensor:
         """The pooled statistics that the embedding is made of, (B, S) float32.
 
-        At every scale: the mask's shape, and mean and deviation of the image and of the stage's features over lesion,
-        rim and core. The deviation of the coarser images is texture without the scanner's noise.
+        At every scale: the mask's shape, and mean and deviation of the image, of its texture maps and of the stage's
+        features, over lesion, rim and core. Coarser scales are freer of the scanner's noise.
         """
         regions = torch.cat([m, rim(m), core(m)], dim=1)
         h = torch.cat([x, m], dim=1)
@@ -112,13 +134,18 @@ class LesionEncoder(nn.Module):
             if level:
                 h, x, regions = (F.avg_pool2d(t, 2) for t in (h, x, regions))
             h = stage(h)
-            pooled += [mask_shape(regions[:, :1]), masked_statistics(x, regions), masked_statistics(h, regions)]
+            pooled += [mask_shape(regions[:, :1])]
+            pooled += [masked_statistics(f, regions) for f in (x, texture_maps(x.float()), h)]
         return torch.cat(pooled, dim=1)
 
     def standardised(self, x: Tensor, m: Tensor) -> Tensor:
         """The statistics, each of mean 0 and deviation 1 over the training slices once trained, (B, S) float32."""
         standardised: Tensor = self.standardise(self.statistics(x, m)).float()
         return standardised
+
+    def grouped(self, standardised: Tensor) -> list[Tensor]:
+        """Standardised statistics (B, S) by kind, in the order of GROUPS: shape, level, texture, learned features."""
+        return [standardised.index_select(1, self.get_buffer(f"{name}_index")) for name in GROUPS]
 
     def embed(self, standardised: Tensor) -> Tensor:
         """Standardised statistics (B, S) -> unit vectors (B, D)."""

@@ -1,0 +1,123 @@
+"""`radiogenesis demo`, whole and small: about a minute on one core, then nothing is done twice."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from radiogenesis.cli.demo import DemoSettings, headline
+from radiogenesis.cli.main import main
+from radiogenesis.cohort.store import Cohort
+from radiogenesis.training.run import Run
+
+SMALL = ["--patients", "14", "--alignment_steps", "4", "--gan_steps", "4"]
+
+
+@dataclass(frozen=True)
+class Demo:
+    """A finished demo: its folder and what it printed."""
+
+    out: Path
+    printed: str
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    from contextlib import redirect_stdout
+    from io import StringIO
+
+    out, printed = tmp_path_factory.mktemp("demo") / "demo", StringIO()
+    with redirect_stdout(printed):
+        assert main(["demo", str(out), *SMALL]) == 0
+    return Demo(out, printed.getvalue())
+
+
+def files_of(out: Path) -> dict[str, int]:
+    """Every file but the report, with the time of its last change."""
+    return {
+        str(path.relative_to(out)): path.stat().st_mtime_ns
+        for path in out.rglob("*")
+        if path.is_file() and path.name != "report.html"
+    }
+
+
+def test_it_makes_everything(demo: Demo) -> None:
+    assert {path.name for path in demo.out.iterdir()} >= {
+        "cohort.zarr", "alignment", "fusion-gan", "drawings", "evaluation",
+    }  # fmt: skip
+    cohort = Cohort.open(demo.out / "cohort.zarr", verify=True)
+    assert len(cohort.patients) == 14
+    alignment, gan = Run.open(demo.out / "alignment"), Run.open(demo.out / "fusion-gan")
+    assert alignment.config["steps"] == gan.config["steps"] == 4
+    assert gan.split == alignment.split
+    assert gan.split.test
+    assert (demo.out / "drawings" / "grid.png").is_file()
+    assert "<html" in (demo.out / "evaluation" / "report.html").read_text(encoding="utf-8")
+    assert not list(demo.out.rglob("*.partial"))
+
+
+def test_it_says_its_steps_in_order(demo: Demo) -> None:
+    assert re.findall(r"^\[(\d)/6\]", demo.printed, re.MULTILINE) == list("123456")
+    assert re.search(r"^Done in \d+\.\d minutes\.", demo.printed, re.MULTILINE)
+
+
+def test_it_prints_the_numbers_and_where_the_report_is(demo: Demo) -> None:
+    numbers = json.loads((demo.out / "evaluation" / "evaluation.json").read_text())["headline"]
+    assert numbers
+    told = demo.printed[demo.printed.index("The numbers that matter") :]
+    for number in numbers:
+        assert f"  {number['text']}: {number['value']:.2f} (" in told
+    assert demo.printed.rstrip().endswith(f"Open {demo.out / 'evaluation' / 'report.html'}")
+    assert headline(demo.out / "evaluation")
+
+
+def test_a_second_call_keeps_everything(demo: Demo, capsys: pytest.CaptureFixture[str]) -> None:
+    before = files_of(demo.out)
+    assert main(["demo", str(demo.out), *SMALL]) == 0
+    again = capsys.readouterr().out
+    assert files_of(demo.out) == before
+    assert again.count("already trained") == 2
+    assert "[1/6]" not in again  # neither the cohort,
+    assert "[4/6]" not in again  # nor the drawings,
+    assert "[5/6]" not in again  # nor the evaluation is made again
+    minutes = re.search(r"Done in (\d+\.\d) minutes", again)
+    assert minutes
+    assert float(minutes[1]) <= 0.1
+    tail = "The numbers that matter"
+    assert again[again.index(tail) :] == demo.printed[demo.printed.index(tail) :]
+
+
+def test_a_lost_part_is_made_again(demo: Demo, capsys: pytest.CaptureFixture[str]) -> None:
+    import shutil
+
+    record = (demo.out / "drawings" / "synthesis.json").read_text()
+    shutil.rmtree(demo.out / "drawings")
+    assert main(["demo", str(demo.out), *SMALL]) == 0
+    assert "[4/6]" in capsys.readouterr().out
+    assert (demo.out / "drawings" / "synthesis.json").read_text() == record
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--patients", "11"], "patients 11: at least 12, to have some to hold out"),
+        (["--gan_steps", "0"], "alignment_steps and gan_steps must be at least 1"),
+        (["--seed", "x"], "seed"),
+    ],
+)
+def test_refused_settings_are_one_line(
+    arguments: list[str], line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["demo", str(tmp_path / "demo"), *arguments]) == 2
+    error = capsys.readouterr().err
+    assert line in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "demo").exists()
+
+
+def test_defaults() -> None:
+    assert DemoSettings().patients == 130  # Xu et al. 2020
