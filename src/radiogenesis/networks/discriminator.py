@@ -8,12 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-
 Norm = Literal["batch", "spectral"]
 
 
 def block(incoming: int, outgoing: int, kernel: int, stride: int, norm: Norm | None) -> nn.Sequential:
-    """Convolution, normalisation, LeakyReLU(0.2). Spectral normalisation bounds the convolution instead of its output."""
+    """Convolution, normalisation, LeakyReLU(0.2). Spectral normalisation bounds the convolution, not its output."""
     convolution: nn.Module = nn.Conv2d(incoming, outgoing, kernel, stride, padding=1, bias=norm != "batch")
     if norm == "spectral":
         convolution = spectral_norm(convolution)
