@@ -1,4 +1,4 @@
-"""`radiogenesis demo`, whole and small: about a minute on one core, then nothing is done twice."""
+"""`radiogenesis demo`, whole and small: half a minute on one core, then nothing is done twice."""
 
 from __future__ import annotations
 
