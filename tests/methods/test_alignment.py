@@ -174,3 +174,14 @@ def test_defaults_are_those_of_section_1b() -> None:
 def test_refused_settings(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         AlignmentSettings(**changes)
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "weight_decay", "hidden", "embedding"])
+def test_no_setting_may_be_negative(name: str) -> None:
+    with pytest.raises(ValueError, match=name):
+        AlignmentSettings(**{name: -1})  # type: ignore[arg-type]
+
+
+def test_no_width_may_be_zero() -> None:
+    with pytest.raises(ValueError, match="widths"):
+        AlignmentSettings(widths=(4, 0, 4, 4))

@@ -393,6 +393,17 @@ def test_train_critic_moves_it() -> None:
     assert not moved(gan.part)
 
 
+def test_a_critic_that_is_trained_on_learns_from_real_lesions_only() -> None:
+    """Drawings must not move its normalisation, nor be judged by the statistics of their own batch."""
+    gan = make_gan(train_critic=True).train()
+    assert gan.alignment is not None
+    step = gan.prepare(make_batch())
+    before = {name: t.clone() for name, t in gan.alignment.named_buffers()}
+    gan.generator_loss(step)
+    for name, tensor in gan.alignment.named_buffers():
+        assert torch.equal(tensor, before[name]), name
+
+
 def test_players_share_no_parameters_and_leave_none_out() -> None:
     for changes in [*VARIANTS, {"train_critic": True}]:
         gan = make_gan(**changes)
@@ -486,3 +497,13 @@ def test_sizes_that_cannot_be_drawn_are_refused_at_once(pixels: int) -> None:
     # 16 pixels leave a single number at 1/16 of the resolution, which instance normalisation cannot take.
     with pytest.raises(ValueError, match="pixels"):
         FusionGAN(FusionGANSettings(**PRESETS["paper"] | TINY), genes=GENES, pixels=pixels)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["width", "discriminator_width", "code", "hidden", "learning_rate", "discriminator_learning_rate", "beta1",
+     "matching", "energy", "weight_i", "lambda_background", "composition_dilation", "composition_smoothing", "erosion"],
+)  # fmt: skip
+def test_no_setting_may_be_negative(name: str) -> None:
+    with pytest.raises(ValueError, match=name):
+        FusionGANSettings(**{name: -1})
