@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from radiogenesis.cli.main import main
@@ -216,3 +219,33 @@ def test_an_existing_run_is_left_alone_and_resumed_only_as_it_was(
     assert "was started with other settings" in capsys.readouterr().err
     assert (Path(alignment) / "weights.safetensors").read_bytes() == before
     assert json.loads((Path(alignment) / "provenance.json").read_text())["seed"] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["--seed", "-1"], "seed"),
+        (["--learning_rate", "-1"], "learning_rate"),
+        pytest.param(
+            ["--accelerator", "gpu"], "gpu", marks=pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
+        ),
+    ],
+)
+def test_what_cannot_be_trained_is_one_line_and_leaves_no_run(
+    arguments: list[str], word: str, cohort: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "alignment", cohort, str(tmp_path / "run"), "--steps", "1", *ALIGNMENT, *arguments]) == 2
+    error = capsys.readouterr().err
+    assert word in error
+    assert error.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_two_processes_train_one_run(cohort: str, tmp_path: Path) -> None:
+    """Lightning starts the command again for the second process, which finds the folder that the first has made."""
+    command = [sys.executable, "-m", "radiogenesis.cli.main", "train", "alignment", cohort, str(tmp_path / "run")]
+    done = subprocess.run(
+        [*command, "--steps", "2", *ALIGNMENT, "--devices", "2"], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert list(Run.open(tmp_path / "run").metrics["images_seen"]) == [8, 16]  # 4 slices in each of two processes
