@@ -177,8 +177,8 @@ def test_refusals_are_one_line(arguments: list[str], line: str, capsys: pytest.C
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["--gene_dropout", "1"], "gene_dropout 1.0"),
-        (["--batch", "1"], "batch 1"),
+        (["--gene_dropout", "1"], "gene_dropout must be in [0, 1), not 1.0"),
+        (["--batch", "1"], "batch must be at least 2, not 1"),
         (["--test", "1"], "test 1.0 must leave patients to train on"),
         ([], "need a trained alignment"),
         (["--alignment", "nowhere"], "nowhere: there is no run here"),

@@ -221,7 +221,7 @@ def test_composing_leaves_the_background_exactly_outside_the_softened_mask() -> 
     assert (drawn.image[:, 0, inside] != b.background[:, 0, inside]).float().mean() > 0.9
     through = torch.from_numpy(softened(drawn.mask, 5, 3))[:, None]
     gan.part.settings = replace(gan.part.settings, compose=False)
-    noise = gan.draw_noise(4, torch.device("cpu"), torch.Generator().manual_seed(5))
+    noise = gan.seeded_noise(0, 4, 5, torch.device("cpu"))
     plain = gan.part(b.background, gan.part.code(b.g, gan.aligned(b.g)), noise)
     gan.part.settings = replace(gan.part.settings, compose=True)
     composed = gan.part(b.background, gan.part.code(b.g, gan.aligned(b.g)), noise)
@@ -230,7 +230,7 @@ def test_composing_leaves_the_background_exactly_outside_the_softened_mask() -> 
 
 def test_the_papers_image_is_the_generators_own() -> None:
     gan, b = make_gan(**PRESETS["paper"]), make_batch()
-    noise = gan.draw_noise(4, torch.device("cpu"), torch.Generator().manual_seed(5))
+    noise = gan.seeded_noise(0, 4, 5, torch.device("cpu"))
     assert not noise.maps
     code = gan.part.code(b.g, None)
     drawn = gan.part(b.background, code, noise)
@@ -380,7 +380,7 @@ def test_a_frozen_critic_gets_no_gradient() -> None:
 def test_train_critic_moves_it() -> None:
     gan = make_gan(train_critic=True).train()
     assert gan.alignment is not None
-    assert gan.alignment.training
+    assert not gan.alignment.training  # it judges as it was trained; only its own loss is in training mode
     player = gan.players()[-1]
     assert player.name == "critic"
     assert {id(p) for p in player.parameters} == {id(p) for p in gan.alignment.parameters()}
@@ -454,15 +454,15 @@ def test_the_default_preset_is_the_defaults() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"steps": 0}, "steps 0"),
-        ({"batch": 1}, "batch 1"),
-        ({"epochs": -1}, "epochs -1"),
-        ({"composition_dilation": 4}, "composition_dilation must be odd, not 4"),
-        ({"composition_smoothing": 2}, "composition_smoothing must be odd, not 2"),
-        ({"erosion": 6}, "erosion must be odd, not 6"),
-        ({"gene_dropout": 1.0}, "gene_dropout 1.0"),
-        ({"gene_dropout": -0.1}, "gene_dropout -0.1"),
-        ({"average": 1.0}, "average 1.0"),
+        ({"steps": 0}, "steps must be at least 1, not 0"),
+        ({"batch": 1}, "batch must be at least 2, not 1"),
+        ({"epochs": -1}, "epochs must be at least 0, not -1"),
+        ({"composition_dilation": 4}, "composition_dilation must be odd and at least 1, not 4"),
+        ({"composition_smoothing": 2}, "composition_smoothing must be odd and at least 1, not 2"),
+        ({"erosion": 6}, "erosion must be odd and at least 1, not 6"),
+        ({"gene_dropout": 1.0}, r"gene_dropout must be in \[0, 1\), not 1.0"),
+        ({"gene_dropout": -0.1}, r"gene_dropout must be in \[0, 1\), not -0.1"),
+        ({"average": 1.0}, r"average must be in \[0, 1\), not 1.0"),
         ({"batch": 7}, "must be even for the energy score, which compares pairs, not 7"),
         ({"noise": 0}, "noise must be at least 1, not 0"),
     ],

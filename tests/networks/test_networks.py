@@ -32,7 +32,7 @@ def test_generator_shapes(settings: dict[str, int], batch: int, pixels: int) -> 
 
 
 def test_generator_refuses_odd_sizes() -> None:
-    with pytest.raises(ValueError, match="multiple of 16, not 40"):
+    with pytest.raises(ValueError, match="multiple of 16 and at least 32, not 40"):
         FusionGenerator(pixels=40, style=4)
 
 

@@ -8,8 +8,11 @@ its source. `parser("cohort build", "...")` then `add_settings(parser, SamplingS
 from __future__ import annotations
 
 import dataclasses
+from itertools import pairwise
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
+import yaml
 from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 
 from radiogenesis.errors import SettingError
@@ -22,13 +25,24 @@ Settings = TypeVar("Settings")
 class VerbParser(ArgumentParser):
     """An argument parser whose errors are one line on stderr, exit code 2."""
 
+    def parse(self, args: list[str]) -> Namespace:
+        """Parse; a settings file that is not YAML is named."""
+        for option, value in pairwise(args):
+            if option == "--config" and Path(value).is_file():
+                try:
+                    yaml.safe_load(Path(value).read_text(encoding="utf-8"))
+                except (yaml.YAMLError, UnicodeDecodeError) as error:
+                    problem = " ".join(str(error).split())
+                    raise SettingError(f"is not YAML ({problem})", path=value, remedy="mend the file") from error
+        return self.parse_args(args)
+
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         raise SettingError(" ".join(message.split()), remedy=f"see `{self.prog} --help`") from ex
 
 
 def parser(verb: str, description: str) -> VerbParser:
     """A parser for one verb, with `--config FILE.yaml` for its settings."""
-    made = VerbParser(prog=f"radiogenesis {verb}", description=description, print_config=None)
+    made = VerbParser(prog=f"radiogenesis {verb}", description=description, print_config=None, allow_abbrev=False)
     made.add_argument("--config", action="config", help="YAML file with settings; options given after it win.")
     return made
 

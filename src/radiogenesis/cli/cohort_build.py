@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> None:
     )
     for kind in (TableSettings, ReadSettings, SamplingSettings, BuildSettings):
         add_settings(options, kind, skip={"not_genes"} if kind is TableSettings else None)
-    given = options.parse_args(arguments)
+    given = options.parse(arguments)
     tables = Tables(
         **{name: Path(given[name]) for name in ("expression", "annotations", "clinical") if given[name]},
         clinical_id=given.clinical_id,

@@ -12,7 +12,7 @@ def main(arguments: list[str]) -> None:
     options = parser("cohort describe", "Print what a cohort holds, who is not in it and why, and how it was made.")
     options.add_argument("cohort", type=str, help="The cohort.")
     options.add_argument("--verify", action="store_true", help="Read everything and compare it with its digest.")
-    given = options.parse_args(arguments)
+    given = options.parse(arguments)
     cohort = Cohort.open(given.cohort, verify=given.verify)
     print(cohort.describe())
     if given.verify:

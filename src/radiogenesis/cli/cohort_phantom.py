@@ -18,7 +18,7 @@ def main(arguments: list[str]) -> None:
     verb.add_argument("--dicom", type=Path | None, help="new folder for some of the patients as DICOM CT with SEG")
     verb.add_argument("--dicom_patients", type=int, default=3, help="how many patients are written to it")
     add_settings(verb, PhantomSettings)
-    parsed = verb.parse_args(arguments)
+    parsed = verb.parse(arguments)
     settings = settings_from(parsed, PhantomSettings)
     if parsed.workers < 1:
         raise SettingError(f"workers {parsed.workers}: at least 1")

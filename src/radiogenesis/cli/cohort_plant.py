@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> None:
     )
     for kind in (PlantSettings, TableSettings, SamplingSettings, ReadSettings):
         add_settings(options, kind, skip={"not_genes"} if kind is TableSettings else None)
-    given = options.parse_args(arguments)
+    given = options.parse(arguments)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(f"looking through {given.ct_folder}", total=None)

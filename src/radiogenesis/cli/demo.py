@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from radiogenesis.cli.arguments import add_settings, parser, settings_from
+from radiogenesis.errors import RunError
 
 _DESCRIPTION = """Everything that radiogenesis does, on a phantom cohort, in minutes on a laptop CPU.
 
@@ -19,9 +21,9 @@ class DemoSettings:
 
     patients: int = 130
     """Patients of the phantom cohort (Xu et al. 2020: 130)."""
-    alignment_steps: int = 500
+    alignment_steps: int = 300
     """Training steps of the alignment."""
-    gan_steps: int = 900
+    gan_steps: int = 800
     """Training steps of the fusion GAN."""
     seed: int = 0
     """Of everything drawn at random."""
@@ -38,10 +40,11 @@ def main(arguments: list[str]) -> None:
     verb = parser("demo", _DESCRIPTION)
     verb.add_argument("out", type=Path, nargs="?", default=Path("demo"), help="The folder to write.")
     add_settings(verb, DemoSettings)
-    parsed = verb.parse_args(arguments)
+    parsed = verb.parse(arguments)
     settings = settings_from(parsed, DemoSettings)
     out: Path = parsed.out
     out.mkdir(parents=True, exist_ok=True)
+    remember(out, settings)
     started = time.perf_counter()
 
     from radiogenesis.cli import cohort_phantom, evaluate, report, synthesize, train
@@ -71,6 +74,15 @@ def main(arguments: list[str]) -> None:
     print(f"\nOpen {evaluation / 'report.html'}")
 
 
+def remember(out: Path, settings: DemoSettings) -> None:
+    """Note the settings of a new demo. Raises RunError where the folder holds a demo with others."""
+    note = out / "demo.json"
+    if not note.exists():
+        note.write_text(json.dumps(asdict(settings)), encoding="utf-8")
+    elif json.loads(note.read_text(encoding="utf-8")) != asdict(settings):
+        raise RunError("holds a demo with other settings", path=out, remedy="choose another folder or delete it")
+
+
 def step(number: int, what: str) -> None:
     """Say which of the six steps begins."""
     print(f"\n[{number}/6] {what}", flush=True)
@@ -88,8 +100,6 @@ def go_on(train: object, arguments: list[str]) -> None:
 
 def headline(evaluation: Path) -> list[str]:
     """Control, background and retrieval, each beside what it must be compared with."""
-    import json
-
     from radiogenesis.cli.evaluate import beside
 
     numbers = json.loads((evaluation / "evaluation.json").read_text(encoding="utf-8"))["headline"]

@@ -26,7 +26,7 @@ def main(arguments: list[str]) -> None:
     )
     verb.add_argument("--cohort", type=str | None, default=None, help="The runs' cohort, where it has moved.")
     add_settings(verb, EvaluationSettings)
-    parsed = verb.parse_args(arguments)
+    parsed = verb.parse(arguments)
     *run_paths, out = map(Path, parsed.paths)
     if not run_paths:
         verb.error("give at least one RUN and the folder OUT to write")

@@ -13,7 +13,7 @@ def main(arguments: list[str]) -> None:
     """Parse, render, say where the page is."""
     verb = parser("report", _DESCRIPTION)
     verb.add_argument("out", type=str, help="The folder that `radiogenesis evaluate` wrote.")
-    parsed = verb.parse_args(arguments)
+    parsed = verb.parse(arguments)
 
     from radiogenesis.reporting.page import write_report
 

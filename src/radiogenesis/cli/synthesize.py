@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> None:
 
     add_settings(verb, DrawSettings)
     add_settings(verb, TableSettings, skip={"log"})  # the run knows whether its genes are on a log scale
-    parsed = verb.parse_args(arguments)
+    parsed = verb.parse(arguments)
 
     from radiogenesis.cohort.expression import read_expression
     from radiogenesis.errors import RunError
@@ -42,7 +42,8 @@ def main(arguments: list[str]) -> None:
     settings = settings_from(parsed, DrawSettings)
     if parsed.expression:
         table = settings_from(parsed, TableSettings)
-        expression = read_expression(parsed.expression, patients=parsed.patients, settings=table)
+        known = parsed.patients or list(cohort.expression.obs_names)
+        expression = read_expression(parsed.expression, patients=known, settings=table)
         patients = parsed.patients or list(expression.obs_names)
     else:
         expression, patients = cohort.expression, parsed.patients or list(run.split.test)

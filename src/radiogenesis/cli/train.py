@@ -7,8 +7,8 @@ from pathlib import Path
 _DESCRIPTION = """Fit a method to a cohort and write a run folder.
 
 fusion-gan builds on a run of alignment (give it with --alignment) unless --preset paper, or --matching 0 with
---gene_code mapping, says otherwise. Stopped at any moment, `--resume` with the same settings goes on to the same
-result."""
+--energy 0 and --gene_code mapping, says otherwise. Stopped at any moment, `--resume` with the same settings goes on
+to the same result."""
 
 
 def main(arguments: list[str]) -> None:
@@ -41,7 +41,12 @@ def main(arguments: list[str]) -> None:
     if preset not in method.presets:
         raise SettingError(f"{name} has no preset {preset!r}", remedy=f"choose from: {', '.join(method.presets)}")
     verb.set_defaults(dict(method.presets[preset]))
-    parsed = verb.parse_args(rest)
+    parsed = verb.parse(rest)
+    if parsed.preset != preset:
+        raise SettingError(
+            f"the preset {parsed.preset!r} stands in the configuration file, where it has no effect",
+            remedy=f"give --preset {parsed.preset} on the command line",
+        )
     run = train(
         name,
         Cohort.open(parsed.cohort),

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from radiogenesis.methods.checks import require
 from radiogenesis.methods.images import images_from_hu, soften, with_scanner_noise
 from radiogenesis.methods.losses import loss_contrastive
 from radiogenesis.methods.protocols import Batch, LossRecord, Player
@@ -53,14 +54,12 @@ class AlignmentSettings:
     """Where the learned temperature starts (open)."""
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.batch < 2:
-            raise ValueError(f"steps must be at least 1 and batch at least 2, not {self.steps} and {self.batch}")
-        if not (0 <= self.gene_dropout < 1 and 0 <= self.lesion_dropout < 1):
-            raise ValueError(f"gene_dropout {self.gene_dropout}, lesion_dropout {self.lesion_dropout}: both in [0, 1)")
-        if self.temperature <= 0 or self.scanner_noise_hu < 0:
-            raise ValueError(
-                f"temperature {self.temperature} must be above 0, scanner_noise_hu {self.scanner_noise_hu} not below"
-            )
+        require(self, ("steps", "hidden", "embedding"), "at least 1", lambda v: v >= 1)
+        require(self, ("batch",), "at least 2", lambda v: v >= 2)
+        require(self, ("widths",), "four numbers of at least 1", lambda v: len(v) == 4 and min(v) >= 1)
+        require(self, ("gene_dropout", "lesion_dropout"), "in [0, 1)", lambda v: 0 <= v < 1)
+        require(self, ("learning_rate", "temperature"), "above 0", lambda v: v > 0)
+        require(self, ("weight_decay", "scanner_noise_hu"), "at least 0", lambda v: v >= 0)
 
 
 class Alignment(nn.Module):
@@ -123,7 +122,7 @@ class Alignment(nn.Module):
 
     @torch.no_grad()
     def encode_lesions(self, images: NDArray[np.floating[Any]], masks: NDArray[np.bool_]) -> NDArray[np.float32]:
-        """Slices (B, P, P) in HU with masks (B, P, P) -> unit vectors (B, D)."""
+        """Slices (B, P, P) in HU with hard masks (B, P, P), which are softened here -> unit vectors (B, D)."""
         self.eval()
         device, parts = self.log_scale.device, []
         for start in range(0, len(images), 256):

@@ -7,6 +7,7 @@ matching of drawn lesions with genes (section 1b).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 
 from radiogenesis.methods import losses
 from radiogenesis.methods.alignment import Alignment
+from radiogenesis.methods.checks import require
 from radiogenesis.methods.images import background_region, compose, composition_mask, images_from_hu, to_hu
 from radiogenesis.methods.protocols import Batch, LossRecord, Player, Synthesis
 from radiogenesis.networks.discriminator import ThreeHeadDiscriminator
@@ -97,17 +99,27 @@ class FusionGANSettings:
     """Decay of the generator's moving average per step, whose images are the ones drawn (METHODS.md section 1)."""
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.batch < 2 or self.epochs < 0:
-            raise ValueError(f"steps {self.steps}, epochs {self.epochs}, batch {self.batch}: at least 1, 0 and 2")
-        for name in ("composition_dilation", "composition_smoothing", "erosion"):
-            if getattr(self, name) % 2 == 0:
-                raise ValueError(f"{name} must be odd, not {getattr(self, name)}")
-        if not 0 <= self.gene_dropout < 1 or not 0 <= self.average < 1:
-            raise ValueError(f"gene_dropout {self.gene_dropout} and average {self.average} must be in [0, 1)")
+        require(
+            self, ("steps", "width", "discriminator_width", "code", "hidden", "noise"), "at least 1", lambda v: v >= 1
+        )
+        require(self, ("batch",), "at least 2", lambda v: v >= 2)
+        require(self, ("epochs",), "at least 0", lambda v: v >= 0)
+        odd = ("composition_dilation", "composition_smoothing", "erosion")
+        require(self, odd, "odd and at least 1", lambda v: v >= 1 and v % 2 == 1)
+        require(self, ("gene_dropout", "beta1", "average"), "in [0, 1)", lambda v: 0 <= v < 1)
+        require(self, ("learning_rate", "discriminator_learning_rate"), "above 0", lambda v: v > 0)
+        weights = (
+            "matching",
+            "energy",
+            "lambda_background",
+            "lambda_weight_map",
+            "weight_i",
+            "weight_is",
+            "weight_isg",
+        )
+        require(self, weights, "at least 0", lambda v: v >= 0)
         if self.energy > 0 and self.batch % 2:
             raise ValueError(f"batch must be even for the energy score, which compares pairs, not {self.batch}")
-        if self.noise < 1:
-            raise ValueError(f"noise must be at least 1, not {self.noise}")
 
     @property
     def needs_alignment(self) -> bool:
@@ -212,7 +224,7 @@ class FusionGAN(nn.Module):
     Args:
         settings: see FusionGANSettings.
         genes: number of genes.
-        pixels: side of the images, a power of two of at least 16.
+        pixels: side of the images, a power of two of at least 32.
         alignment: a trained alignment, where `settings.needs_alignment`.
     """
 
@@ -221,9 +233,13 @@ class FusionGAN(nn.Module):
     ) -> None:
         super().__init__()
         if settings.needs_alignment and alignment is None:
-            raise ValueError("matching and gene_code need a trained alignment; give one, or use the preset paper")
+            raise ValueError(
+                "matching, energy and gene_code need a trained alignment; give one, or use the preset paper"
+            )
         self.settings, self.pixels = settings, pixels
         self.alignment = alignment if settings.needs_alignment else None
+        if self.alignment is not None:
+            self.alignment.requires_grad_(settings.train_critic)
         embedding = alignment.settings.embedding if alignment is not None and settings.gene_code != "mapping" else 0
         self.part = GeneratorPart(settings, genes=genes, pixels=pixels, embedding=embedding)
         self.phi_d: GeneMapping | None = None
@@ -259,9 +275,9 @@ class FusionGAN(nn.Module):
         return players
 
     def train(self, mode: bool = True) -> FusionGAN:
-        """Training mode for all but a critic that stays as it was trained."""
+        """Training mode for all but the critic: it judges as it was trained, also where it is trained on."""
         super().train(mode)
-        if self.alignment is not None and not self.settings.train_critic:
+        if self.alignment is not None:
             self.alignment.eval()
         return self
 
@@ -311,7 +327,9 @@ class FusionGAN(nn.Module):
         if self.alignment is not None and (s.matching or s.energy):
             terms |= self.critic_terms(self.alignment, step)
         if s.lambda_weight_map:
-            target = composition_mask(drawn.mask.detach())
+            target = composition_mask(
+                drawn.mask.detach(), dilation=s.composition_dilation, smoothing=s.composition_smoothing
+            )
             terms["weight_map"] = losses.loss_weight_map(drawn.weight, target) * s.lambda_weight_map
         return LossRecord(
             torch.stack(list(terms.values())).sum(), {name: term.detach() for name, term in terms.items()}
@@ -338,15 +356,31 @@ class FusionGAN(nn.Module):
     def critic_loss(self, step: Step) -> LossRecord:
         """The alignment's own loss on the real pairs."""
         assert self.alignment is not None
-        return self.alignment.loss(step.batch)
+        self.alignment.train()
+        record = self.alignment.loss(step.batch)
+        self.alignment.eval()
+        return record
 
-    def draw_noise(self, count: int, device: torch.device, generator: torch.Generator | None = None) -> Noise:
-        """Noise for `count` drawings; with a generator it is drawn on the CPU, the same on every device."""
-        source = torch.device("cpu") if generator is not None else device
-        vector = torch.randn(count, self.settings.noise, generator=generator, device=source)
-        shapes = self.part.generator.noise_shapes(count) if self.settings.spatial_noise else []
-        maps = [torch.randn(shape, generator=generator, device=source).to(device) for shape in shapes]
-        return Noise(vector.to(device), maps)
+    def draw_noise(self, count: int, device: torch.device) -> Noise:
+        """Noise for `count` drawings while training."""
+        maps = self.part.generator.noise_shapes(count) if self.settings.spatial_noise else []
+        vector = torch.randn(count, self.settings.noise, device=device)
+        return Noise(vector, [torch.randn(shape, device=device) for shape in maps])
+
+    def seeded_noise(self, first: int, count: int, seed: int, device: torch.device) -> Noise:
+        """Noise for drawings `first` to `first + count`: a drawing's noise depends on the seed and its own number only.
+
+        Drawn on the CPU, so that every device gets the same.
+        """
+        shapes: list[tuple[int, ...]] = [(1, self.settings.noise)]
+        shapes += self.part.generator.noise_shapes(1) if self.settings.spatial_noise else []
+        sizes = [math.prod(shape) for shape in shapes]
+        rows = []
+        for number in range(first, first + count):
+            stream = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+            rows.append(torch.randn(sum(sizes), generator=torch.Generator().manual_seed(stream)))
+        vector, *maps = torch.stack(rows).to(device).split(sizes, dim=1)
+        return Noise(vector, [m.reshape(count, *shape[1:]) for m, shape in zip(maps, shapes[1:], strict=True)])
 
     # Use
 
@@ -361,12 +395,11 @@ class FusionGAN(nn.Module):
             )
         self.eval()
         device = next(self.parameters()).device
-        generator = torch.Generator().manual_seed(seed)
         parts: list[tuple[Tensor, Tensor, Tensor]] = []
         for start in range(0, len(backgrounds), 128):
             x_b = images_from_hu(backgrounds[start : start + 128]).to(device)
             g = torch.from_numpy(np.asarray(expression[start : start + 128], np.float32)).to(device)
-            noise = self.draw_noise(len(g), device, generator)
+            noise = self.seeded_noise(start, len(g), seed, device)
             drawn = self.part(x_b, self.part.code(g, self.aligned(g)), noise)
             parts.append((to_hu(drawn.image), drawn.mask, drawn.weight))
         image, mask, weight = (torch.cat([part[i] for part in parts]).squeeze(1).cpu().numpy() for i in range(3))

@@ -46,7 +46,8 @@ class LossRecord:
 
     Attributes:
         total: what is minimised, a scalar.
-        terms: symbol -> detached value before weighting; written to metrics.csv.
+        terms: symbol -> detached value, written to metrics.csv: a discriminator's as the paper's equations give them, a
+            generator's weighted as they enter the total.
     """
 
     total: Tensor

@@ -116,7 +116,7 @@ class FusionGenerator(nn.Module):
     """Background (B, 1, P, P) and style (B, S) -> image, mask and weight map (figure 1a).
 
     Args:
-        pixels: P, a multiple of 16.
+        pixels: P, a multiple of 16, at least 32.
         style: length of the style, the gene code and the noise n together.
         width: channels at full resolution.
         outer_weight, spatial_noise: see FusionBlock.
@@ -135,8 +135,8 @@ class FusionGenerator(nn.Module):
         central_mask: bool = True,
     ) -> None:
         super().__init__()
-        if pixels % 16:
-            raise ValueError(f"pixels must be a multiple of 16, not {pixels}")
+        if pixels % 16 or pixels < 32:
+            raise ValueError(f"pixels must be a multiple of 16 and at least 32, not {pixels}")
         channels = [width * factor for factor in CHANNEL_FACTORS]
         self.base = pixels // 16
         self.start = nn.Linear(style, channels[-1] * self.base**2)

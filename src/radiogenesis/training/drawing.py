@@ -111,11 +111,20 @@ def write(drawn: Synthesis, out: Path, run: Run, cohort: Cohort, settings: DrawS
     partial = out.with_name(out.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
+    try:
+        _write_all(drawn, partial, run, cohort, settings)
+        partial.rename(out)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def _write_all(drawn: Synthesis, folder: Path, run: Run, cohort: Cohort, settings: DrawSettings) -> None:
     if "png" in settings.formats:
-        save_drawing_grid(drawn, partial / "grid.png", rows=settings.rows)
+        save_drawing_grid(drawn, folder / "grid.png", rows=settings.rows)
     if "npz" in settings.formats:
         np.savez_compressed(
-            partial / "synthesis.npz",
+            folder / "synthesis.npz",
             image=drawn.image,
             mask=drawn.mask,
             weight=drawn.weight,
@@ -124,20 +133,21 @@ def write(drawn: Synthesis, out: Path, run: Run, cohort: Cohort, settings: DrawS
             background_index=np.array(drawn.background_index),
             pixel_mm=cohort.pixel_mm,
         )
+    # The same drawing gets the same UIDs, another one others: of another run, cohort or seed.
+    origin = f"{cohort.digest}/{json.dumps(run.config, sort_keys=True)}/{drawn.seed}"
     for i, name in enumerate(names_of(drawn)):
         scan = as_scan(drawn, i, cohort)
         if "nifti" in settings.formats:
-            (partial / "nifti").mkdir(exist_ok=True)
-            write_nifti(partial / "nifti" / f"{name}_image.nii.gz", scan.hu, scan.affine)
-            write_nifti(partial / "nifti" / f"{name}_mask.nii.gz", scan.tumour_mask.astype(np.uint8), scan.affine)
+            (folder / "nifti").mkdir(exist_ok=True)
+            write_nifti(folder / "nifti" / f"{name}_image.nii.gz", scan.hu, scan.affine)
+            write_nifti(folder / "nifti" / f"{name}_mask.nii.gz", scan.tumour_mask.astype(np.uint8), scan.affine)
         if "dicom" in settings.formats:
-            description = f"SYNTHETIC: drawn from the genes of {drawn.patient[i]} by radiogenesis {__version__}"
             write_scan(
                 scan,
-                partial / "dicom" / name,
+                folder / "dicom" / name,
                 synthetic=True,
-                description=description,
-                uid_seed=f"{run.path.name}/{name}",
+                description="nodule drawn from genes",
+                uid_seed=f"{origin}/{name}",
             )
     record = {
         "run": str(run.path),
@@ -150,8 +160,7 @@ def write(drawn: Synthesis, out: Path, run: Run, cohort: Cohort, settings: DrawS
             for name, patient, background in zip(names_of(drawn), drawn.patient, drawn.background_index, strict=True)
         ],
     }
-    (partial / "synthesis.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
-    partial.rename(out)
+    (folder / "synthesis.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
 
 
 def names_of(drawn: Synthesis) -> list[str]:

@@ -15,6 +15,7 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.fabric.utilities.rank_zero import _get_rank
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 
@@ -63,6 +64,8 @@ def train(
         SettingError: settings that do not fit together.
     """
     path = Path(path)
+    if settings.accelerator == "gpu" and not (torch.cuda.is_available() or torch.backends.mps.is_available()):
+        raise SettingError("accelerator is gpu, but there is none here", remedy="use --accelerator auto or cpu")
     if settings.threads:
         torch.set_num_threads(settings.threads)
     config: dict[str, Any] = {
@@ -89,7 +92,8 @@ def train(
     )
     steps = count_steps(method_settings, len(data.image))
     config["steps"] = steps
-    prepare_folder(path, config, split, scaler, cohort, settings, resume=resume)
+    if not (_get_rank() or 0):  # Lightning starts the command again for every further process
+        prepare_folder(path, config, split, scaler, cohort, settings, resume=resume)
     module = MethodModule(
         made.to(memory_format=torch.channels_last),  # type: ignore[call-overload]
         data,
@@ -107,6 +111,8 @@ def train(
             path=path,
             remedy="go on with --resume and the same settings",
         )
+    if _get_rank() or 0:
+        raise SystemExit(0)  # the first process finishes the run
     save_weights(path, module.finished_method())
     return Run.open(path)
 
@@ -212,7 +218,11 @@ def prepare_folder(
             raise RunError("there is no checkpoint to resume from", path=path, remedy="train without --resume")
         before = read_config(path)
         now = json.loads(json.dumps(config))
-        changed = [key for key in now if key != "cohort" and now[key] != before.get(key)]
+        places = (
+            "cohort",
+            "alignment_run",
+        )  # where they lie may change; what they are is checked by digest and settings
+        changed = [key for key in now if key not in places and now[key] != before.get(key)]
         if changed:
             raise RunError(
                 f"was started with other {', '.join(changed)}", path=path, remedy="resume with the same settings"

@@ -38,5 +38,7 @@ class TrainSettings:
     def __post_init__(self) -> None:
         if not (0 <= self.validation < 1 and 0 < self.test < 1 and self.validation + self.test < 1):
             raise ValueError(f"validation {self.validation} and test {self.test} must leave patients to train on")
+        if self.seed < 0:
+            raise ValueError(f"seed must be at least 0, not {self.seed}")
         if self.checkpoint_every < 1 or self.devices < 1 or self.nodes < 1 or self.threads < 0:
             raise ValueError("checkpoint_every, devices and nodes must be at least 1, threads at least 0")
