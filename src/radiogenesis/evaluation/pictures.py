@@ -105,7 +105,7 @@ def curves(metrics: pd.DataFrame, folder: Path, name: str) -> Picture:
         file=light,
         dark=dark,
         alt=f"Training curves of {name}",
-        caption=f"{name}: loss terms before weighting, and speed, against the number of images seen.",
+        caption=f"{name}: loss terms (the generator's weighted) and speed, against the number of images seen.",
     )
 
 

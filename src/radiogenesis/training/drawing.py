@@ -20,8 +20,8 @@ from radiogenesis.cohort.scan import Acquisition, Scan
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import CohortError, RunError, SettingError
 from radiogenesis.methods.protocols import Synthesis
+from radiogenesis.reporting.figures import gray, slice_grid
 from radiogenesis.training.run import Run
-from radiogenesis.training.samples import save_drawing_grid
 
 Format = Literal["png", "npz", "nifti", "dicom"]
 
@@ -36,8 +36,8 @@ class DrawSettings:
     """Of the noise, and of the choice of backgrounds."""
     formats: tuple[Format, ...] = ("png", "npz")
     """What to write: png (grid as in figure 2), npz (all arrays), nifti, dicom (image and SEG, marked as synthetic)."""
-    rows: int = 12
-    """Rows of the PNG grid; the other formats hold everything."""
+    rows: int = 8
+    """Rows of the PNG grid, spread over all drawings; the other formats hold everything."""
 
     def __post_init__(self) -> None:
         if self.per_patient < 1 or self.rows < 1:
@@ -121,7 +121,7 @@ def write(drawn: Synthesis, out: Path, run: Run, cohort: Cohort, settings: DrawS
 
 def _write_all(drawn: Synthesis, folder: Path, run: Run, cohort: Cohort, settings: DrawSettings) -> None:
     if "png" in settings.formats:
-        save_drawing_grid(drawn, folder / "grid.png", rows=settings.rows)
+        write_grid(drawn, folder / "grid.png", settings.rows)
     if "npz" in settings.formats:
         np.savez_compressed(
             folder / "synthesis.npz",
@@ -161,6 +161,17 @@ def _write_all(drawn: Synthesis, folder: Path, run: Run, cohort: Cohort, setting
         ],
     }
     (folder / "synthesis.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
+
+
+def write_grid(drawn: Synthesis, path: Path, rows: int) -> None:
+    """Background, drawn lesion, weight map and mask of up to `rows` drawings, spread over all (Xu et al., figure 2)."""
+    chosen = np.unique(np.linspace(0, len(drawn.image) - 1, min(rows, len(drawn.image))).round().astype(int))
+    columns = ("background", "drawn", "weight map", "mask")
+    pictures = [
+        (drawn.patient[i], (gray(drawn.background[i]), gray(drawn.image[i]), drawn.weight[i], drawn.mask[i]))
+        for i in chosen
+    ]
+    slice_grid(pictures, path, columns=columns)
 
 
 def names_of(drawn: Synthesis) -> list[str]:

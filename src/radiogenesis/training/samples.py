@@ -11,11 +11,11 @@ from radiogenesis.methods.images import WINDOW_HU
 from radiogenesis.methods.protocols import Synthesis
 
 
-def save_drawing_grid(drawn: Synthesis, path: Path, *, rows: int = 12, scale: int = 2) -> None:
+def save_drawing_grid(drawn: Synthesis, path: Path, *, scale: int = 2) -> None:
     """One row per drawing: background, image, weight map, mask (the columns of Xu et al. 2020, figure 2)."""
     low, high = WINDOW_HU
     images = [np.clip((hu - low) / (high - low), 0, 1) for hu in (drawn.background, drawn.image)]
-    columns = [column[:rows] for column in (*images, drawn.weight, drawn.mask)]
+    columns = (*images, drawn.weight, drawn.mask)
     grid = np.concatenate([np.concatenate(list(column), axis=0) for column in columns], axis=1)
     partial = path.with_name(path.name + ".partial")
     imsave(partial, np.kron(grid, np.ones((scale, scale))), cmap="gray", vmin=0, vmax=1, format="png")
