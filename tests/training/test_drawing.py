@@ -89,7 +89,7 @@ def test_png_and_npz(run: Run, discs: Cohort, drawn: Synthesis, tmp_path: Path) 
     settings = DrawSettings(per_patient=2, seed=3, rows=4)
     drawing.write(drawn, out, run, discs, settings)
     assert {p.name for p in out.iterdir()} == {"grid.png", "synthesis.npz", "synthesis.json"}
-    # Four rows of four pictures, 1.2 inches each with their gap, labels above (0.3) and beside (0.92), at 128 dots per inch
+    # 4 x 4 pictures of 1.2 inches with their gap, labels above (0.3) and beside (0.92), 128 dots per inch
     expected = [(0.3 + 4 * 1.2 + 0.05) * 128, (0.92 + 4 * 1.2 + 0.05) * 128]
     assert imread(out / "grid.png").shape[:2] == pytest.approx(expected, abs=1)
     with np.load(out / "synthesis.npz", allow_pickle=False) as arrays:

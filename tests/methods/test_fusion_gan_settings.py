@@ -1,0 +1,75 @@
+"""The fusion GAN's settings: the default preset, and what is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from radiogenesis.methods.fusion_gan import PRESETS, FusionGAN, FusionGANSettings
+
+GENES, PIXELS = 10, 32
+TINY: dict[str, Any] = {"batch": 4, "width": 2, "discriminator_width": 2, "code": 5, "hidden": 6, "noise": 3}
+
+
+def test_the_default_preset_is_the_defaults() -> None:
+    assert FusionGANSettings(**PRESETS["default"]) == FusionGANSettings()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"steps": 0}, "steps must be at least 1, not 0"),
+        ({"batch": 1}, "batch must be at least 2, not 1"),
+        ({"epochs": -1}, "epochs must be at least 0, not -1"),
+        ({"composition_dilation": 4}, "composition_dilation must be odd and at least 1, not 4"),
+        ({"composition_smoothing": 2}, "composition_smoothing must be odd and at least 1, not 2"),
+        ({"erosion": 6}, "erosion must be odd and at least 1, not 6"),
+        ({"gene_dropout": 1.0}, r"gene_dropout must be in \[0, 1\), not 1.0"),
+        ({"gene_dropout": -0.1}, r"gene_dropout must be in \[0, 1\), not -0.1"),
+        ({"average": 1.0}, r"average must be in \[0, 1\), not 1.0"),
+        ({"batch": 7}, "must be even for the energy score, which compares pairs, not 7"),
+        ({"noise": 0}, "noise must be at least 1, not 0"),
+    ],
+)
+def test_refused_settings(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        FusionGANSettings(**changes)
+
+
+def test_an_odd_batch_is_fine_without_the_energy_score() -> None:
+    assert FusionGANSettings(batch=7, energy=0.0).batch == 7
+
+
+@pytest.mark.parametrize(
+    "changes", [{"matching": 1.0}, {"energy": 1.0}, {"gene_code": "aligned"}, {"gene_code": "both"}]
+)
+def test_an_alignment_is_asked_for_where_it_is_needed(changes: dict[str, Any]) -> None:
+    settings = FusionGANSettings(**{"matching": 0.0, "energy": 0.0, "gene_code": "mapping"} | changes)
+    with pytest.raises(ValueError, match="need a trained alignment"):
+        FusionGAN(settings, genes=GENES, pixels=PIXELS)
+
+
+@pytest.mark.parametrize("pixels", [32, 64])
+def test_sizes_that_draw(pixels: int) -> None:
+    gan = FusionGAN(FusionGANSettings(**PRESETS["paper"] | TINY), genes=GENES, pixels=pixels)
+    drawn = gan.synthesize(np.zeros((2, pixels, pixels)), np.zeros((2, GENES)), seed=0)
+    assert drawn.image.shape == (2, pixels, pixels)
+
+
+@pytest.mark.parametrize("pixels", [8, 16, 48])
+def test_sizes_that_cannot_be_drawn_are_refused_at_once(pixels: int) -> None:
+    # 16 pixels leave a single number at 1/16 of the resolution, which instance normalisation cannot take.
+    with pytest.raises(ValueError, match="pixels"):
+        FusionGAN(FusionGANSettings(**PRESETS["paper"] | TINY), genes=GENES, pixels=pixels)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["width", "discriminator_width", "code", "hidden", "learning_rate", "discriminator_learning_rate", "beta1",
+     "matching", "energy", "weight_i", "lambda_background", "composition_dilation", "composition_smoothing", "erosion"],
+)  # fmt: skip
+def test_no_setting_may_be_negative(name: str) -> None:
+    with pytest.raises(ValueError, match=name):
+        FusionGANSettings(**{name: -1})
