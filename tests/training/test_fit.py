@@ -121,6 +121,12 @@ def test_resume_refuses_other_settings(discs: Cohort, alignment: Run) -> None:
         train(discs, alignment.path, method_settings=replace(ALIGNMENT, hidden=9), resume=True)
 
 
+def test_resume_refuses_another_cohort(other_discs: Cohort, alignment: Run) -> None:
+    """The other cohort has the same size, genes and patients: only its content tells it apart."""
+    with pytest.raises(RunError, match="another cohort"):
+        train(other_discs, alignment.path, resume=True)
+
+
 def test_existing_run_is_not_overwritten(discs: Cohort, alignment: Run) -> None:
     before = (alignment.path / "weights.safetensors").read_bytes()
     with pytest.raises(RunError, match="already there"):

@@ -27,7 +27,16 @@ from radiogenesis.methods.alignment import Alignment
 from radiogenesis.training.callbacks import MetricsLog, ProgressLine, SampleGrid
 from radiogenesis.training.data import TrainingData, seed_of, training_backgrounds
 from radiogenesis.training.module import MethodModule
-from radiogenesis.training.run import Run, make_method, read_config, save_scaler, save_weights, write_config, write_text
+from radiogenesis.training.run import (
+    Run,
+    make_method,
+    read_config,
+    read_provenance,
+    save_scaler,
+    save_weights,
+    write_config,
+    write_text,
+)
 from radiogenesis.training.samples import save_drawing_grid
 from radiogenesis.training.settings import TrainSettings
 
@@ -216,12 +225,13 @@ def prepare_folder(
     if resume:
         if not (path / "checkpoints" / "last.ckpt").is_file():
             raise RunError("there is no checkpoint to resume from", path=path, remedy="train without --resume")
+        if read_provenance(path)["cohort_digest"] != cohort.digest:
+            raise RunError(
+                "was started on another cohort", path=path, remedy="resume with the cohort it was started on"
+            )
         before = read_config(path)
         now = json.loads(json.dumps(config))
-        places = (
-            "cohort",
-            "alignment_run",
-        )  # where they lie may change; what they are is checked by digest and settings
+        places = ("cohort", "alignment_run")  # may lie elsewhere now; the alignment's weights are in the checkpoint
         changed = [key for key in now if key not in places and now[key] != before.get(key)]
         if changed:
             raise RunError(

@@ -20,6 +20,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import pandas as pd
 import torch
 import yaml
@@ -227,8 +228,6 @@ def save_scaler(run: Path, scaler: ExpressionScaler) -> None:
 
 def load_scaler(run: Path) -> ExpressionScaler:
     """Raises RunError where it is missing or damaged."""
-    import numpy as np
-
     try:
         arrays = {name: t.numpy() for name, t in load_file(run / "scaler.safetensors").items()}
         texts = json.loads((run / "genes.json").read_text(encoding="utf-8"))
