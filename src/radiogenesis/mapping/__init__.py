@@ -1,0 +1,1 @@
+"""Which genes go with which property of the lesion, and how far to believe it."""
