@@ -119,7 +119,7 @@ def nodule_slices(scan: Scan, settings: SamplingSettings) -> NoduleSlices:
 
     dz = scan.spacing_mm[0]
     planes = planes[np.abs(planes - center[0]) * dz <= settings.field_of_view_mm / 2]
-    share = _squares(tumour, planes, center, scan.spacing_mm, settings, _area_weights, outside=0)
+    share = _squares(tumour, planes, center, scan.spacing_mm, settings, area_weights, outside=0)
     mask = share > 0.5
     area_mm2 = share.sum(axis=(1, 2)) * settings.pixel_mm**2
     kept = mask.any(axis=(1, 2)) & (area_mm2 >= settings.min_area_mm2)
@@ -261,7 +261,7 @@ def _images(
     scan: Scan, planes: NDArray[np.intp], center: NDArray[np.float64], settings: SamplingSettings
 ) -> NDArray[np.int16]:
     """HU of the squares around `center` in the given planes, (len(planes), P, P); outside the scan is air."""
-    values = _squares(scan.hu, planes, center, scan.spacing_mm, settings, _linear_weights, outside=AIR_HU)
+    values = _squares(scan.hu, planes, center, scan.spacing_mm, settings, linear_weights, outside=AIR_HU)
     return np.rint(values).astype(np.int16)
 
 
@@ -291,7 +291,7 @@ def _pixel_centers(center: float, step: float, pixels: int) -> NDArray[np.float6
     return np.linspace(-0.5, 0.5, pixels, dtype=np.float64) * (step * (pixels - 1)) + center
 
 
-def _linear_weights(center: float, step: float, pixels: int) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+def linear_weights(center: float, step: float, pixels: int) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
     """Weights (pixels, voxels) of linear interpolation along one axis, and the voxels' indices.
 
     Where a pixel is larger than a voxel (step > 1) the interpolated line is averaged over a window, so that details
@@ -315,7 +315,7 @@ def _hat_integral(t: NDArray[np.float64]) -> NDArray[np.float64]:
     return integral
 
 
-def _area_weights(center: float, step: float, pixels: int) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+def area_weights(center: float, step: float, pixels: int) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
     """Share of each pixel that each voxel covers along one axis, (pixels, voxels), and the voxels' indices."""
     positions = _pixel_centers(center, step, pixels)
     voxels = np.arange(np.floor(positions[0] - step / 2) - 1, np.ceil(positions[-1] + step / 2) + 2)

@@ -1,0 +1,81 @@
+"""Tumour regions against hand-made slices, against scipy's resampling, and slice by slice."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from radiogenesis.cohort.regions import tumour_boxes, tumour_regions
+from radiogenesis.cohort.scan import AIR_HU
+
+
+def slice_with_box(top: int, left: int, bottom: int, right: int, size: int = 64) -> tuple[np.ndarray, np.ndarray]:
+    mask = np.zeros((1, size, size), bool)
+    mask[0, top:bottom, left:right] = True
+    return np.where(mask, 40, -850).astype(np.int16), mask
+
+
+def test_boxes_by_hand() -> None:
+    mask = np.zeros((2, 6, 8), bool)
+    mask[0, 2, 3] = mask[0, 4, 6] = mask[1, 0, 0] = True
+    assert tumour_boxes(mask).tolist() == [[2, 3, 5, 7], [0, 0, 1, 1]]
+
+
+def test_a_tight_region_is_the_box_and_a_loose_one_has_it_in_its_middle() -> None:
+    image, mask = slice_with_box(10, 20, 18, 24)  # 8 rows x 4 columns, middle (13.5, 21.5)
+    ltr, ttr = tumour_regions(image, mask)
+    assert ltr.shape == (1, 128, 128)
+    assert ttr.shape == (1, 64, 64)
+    assert (ttr[0, 8:-8, 16:-16] == 40).all()  # one pixel of the slice away from the box's edge
+    inside = np.argwhere(ltr[0] > -400)  # 16 x 8 pixels, the slice's being twice as large
+    assert inside.min(axis=0).tolist() == [56, 60]
+    assert inside.max(axis=0).tolist() == [71, 67]
+
+
+def test_the_pixel_grid_is_copied_where_nothing_is_resampled() -> None:
+    image = np.random.default_rng(0).integers(-1000, 500, (1, 40, 40)).astype(np.int16)
+    mask = np.zeros((1, 40, 40), bool)
+    mask[0, 10:18, 6:14] = True
+    ltr, ttr = tumour_regions(image, mask, ltr_pixels=16, ttr_pixels=8, loose_side=16)
+    np.testing.assert_array_equal(ttr[0], image[0, 10:18, 6:14])
+    np.testing.assert_array_equal(ltr[0], image[0, 6:22, 2:18])
+
+
+def test_enlarging_agrees_with_scipy() -> None:
+    image = np.random.default_rng(1).normal(-500, 200, (1, 32, 32))
+    mask = np.zeros((1, 32, 32), bool)
+    mask[0, 9:20, 13:18] = True
+    _, ttr = tumour_regions(image, mask)
+    rows, columns = (first + (np.arange(64) + 0.5) * n / 64 - 0.5 for first, n in ((9, 11), (13, 5)))
+    expected = ndimage.map_coordinates(image[0], np.meshgrid(rows, columns, indexing="ij"), order=1)
+    np.testing.assert_allclose(ttr[0], expected, atol=1e-3)
+
+
+def test_beyond_the_slice_is_air_and_a_ramp_stays_a_ramp_when_reduced() -> None:
+    ramp = np.broadcast_to(np.arange(200.0), (1, 200, 200))
+    mask = np.zeros((1, 200, 200), bool)
+    mask[0, 0:3, 36:164] = True  # at the upper edge: the tight region is reduced twice along its columns
+    ltr, ttr = tumour_regions(ramp, mask, loose_side=100)
+    np.testing.assert_allclose(np.diff(ttr[0, 32]), 2.0, atol=1e-3)
+    assert (ltr[0, :50] == AIR_HU).all()
+    assert (ltr[0, 70:] > 0).all()
+
+
+def test_every_slice_on_its_own_is_the_same_as_all_at_once() -> None:
+    generator = np.random.default_rng(2)
+    images = generator.normal(-500, 200, (3, 64, 64))
+    masks = generator.random((3, 64, 64)) > 0.999
+    masks[:, 30:34, 30:34] = True
+    together = tumour_regions(images, masks)
+    for at in range(3):
+        for whole, one in zip(together, tumour_regions(images[at : at + 1], masks[at : at + 1]), strict=True):
+            np.testing.assert_array_equal(whole[at], one[0])
+
+
+def test_what_cannot_be_cut_is_said() -> None:
+    image, mask = slice_with_box(1, 1, 3, 3)
+    with pytest.raises(ValueError, match="slice 1 of 2 has no tumour"):
+        tumour_regions(np.concatenate([image, image]), np.concatenate([mask, np.zeros_like(mask)]))
+    with pytest.raises(ValueError, match="one shape"):
+        tumour_regions(image, mask[:, :32])
