@@ -61,8 +61,8 @@ def tumour_regions(
 def tumour_boxes(masks: NDArray[np.bool_]) -> NDArray[np.intp]:
     """The box around the tumour in every slice: (B, P, Q) -> (B, 4) first row, first column, last row + 1, last column
     + 1. Raises ValueError where a slice has no tumour."""
-    inside: NDArray[np.bool_] = np.asarray(masks > 0.5)
-    rows, columns = inside.any(axis=2), inside.any(axis=1)  # (B, P), (B, Q)
+    inside = masks > 0.5
+    rows, columns = (np.asarray(inside.any(axis=across)) for across in (2, 1))  # (B, P), (B, Q)
     empty = np.flatnonzero(~rows.any(axis=1))
     if len(empty):
         raise ValueError(f"slice {empty[0]} of {len(masks)} has no tumour, so there is no region to cut")
