@@ -144,3 +144,16 @@ class LesionEncoder(Protocol):
     def encode_lesions(self, images: NDArray[np.floating[Any]], masks: NDArray[np.bool_]) -> NDArray[np.float32]:
         """Slices (B, P, P) in HU with masks (B, P, P) -> unit vectors (B, D)."""
         ...
+
+
+@runtime_checkable
+class GenePredictor(Protocol):
+    """Predicts a patient's genes from the patient's lesion, in a scale of its own from 0 to 1."""
+
+    def unit_genes(self, expression: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+        """Scaled genes (B, G) -> the same in [0, 1]: the truth that predictions are compared with."""
+        ...
+
+    def predict_genes(self, images: NDArray[np.floating[Any]], masks: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """Slices (B, P, P) in HU with masks (B, P, P) -> genes (B, G) in [0, 1]."""
+        ...
