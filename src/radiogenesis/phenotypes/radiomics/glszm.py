@@ -1,0 +1,57 @@
+"""Grey level zones: how large the patches of one grey level are, diagonal neighbours included (IBSI family 9SAK)."""
+
+from __future__ import annotations
+
+import torch
+from skimage.measure import label
+from torch import Tensor
+from torch.nn import functional as F
+
+from radiogenesis.phenotypes.radiomics.feature import Feature
+from radiogenesis.phenotypes.radiomics.glcm import mean_of_usable
+from radiogenesis.phenotypes.radiomics.lesions import Lesions
+from radiogenesis.phenotypes.radiomics.sizes import size_statistics
+
+_ROWS = {
+    "small": ("small_zone_emphasis", "5QRC", "", "mean of 1 / size^2"),
+    "large": ("large_zone_emphasis", "48P8", "", "mean of size^2"),
+    "low": ("low_grey_level_zone_emphasis", "XMSY", "", "mean of 1 / level^2"),
+    "high": ("high_grey_level_zone_emphasis", "5GN9", "", "mean of level^2"),
+    "small_low": ("small_zone_low_grey_level_emphasis", "5RAI", "", "mean of 1 / (size level)^2"),
+    "small_high": ("small_zone_high_grey_level_emphasis", "HW1V", "", "mean of (level / size)^2"),
+    "large_low": ("large_zone_low_grey_level_emphasis", "YH51", "", "mean of (size / level)^2"),
+    "large_high": ("large_zone_high_grey_level_emphasis", "J17V", "", "mean of (size level)^2"),
+    "level_non_uniformity": ("grey_level_non_uniformity", "JNSA", "", "zones, times the sum of squared level shares"),
+    "level_non_uniformity_normalised": (
+        "normalised_grey_level_non_uniformity", "Y1RO", "", "sum of the squared shares of the levels"),
+    "size_non_uniformity": ("zone_size_non_uniformity", "4JP3", "", "zones, times the sum of squared size shares"),
+    "size_non_uniformity_normalised": (
+        "normalised_zone_size_non_uniformity", "VB3A", "", "sum of the squared shares of the sizes"),
+    "percentage": ("zone_percentage", "P30P", "", "zones per pixel"),
+    "level_variance": ("grey_level_variance", "BYLV", "", "variance of the zones' level"),
+    "size_variance": ("zone_size_variance", "3NSA", "", "variance of the zones' size"),
+    "entropy": ("zone_size_entropy", "GU8N", "bit", "entropy of level and size of the zones"),
+}  # fmt: skip
+FEATURES = {f"glszm_{name}": Feature("glszm", *row) for name, *row in _ROWS.values()}
+
+
+def size_zones(lesions: Lesions) -> dict[str, Tensor]:
+    """The features of `FEATURES`, (B,) float64 each; nan where the mask is empty."""
+    image, level, size = _zones(lesions.levels)
+    found, usable = size_statistics(image, level, size, lesions.count, lesions.highest_level)
+    return {f"glszm_{_ROWS[key][0]}": mean_of_usable(value[:, None], usable[:, None]) for key, value in found.items()}
+
+
+def _zones(levels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """All zones: (N,) image, (N,) level, (N,) pixels.
+
+    The images are labelled at once, as one tall image with an empty row between them.
+    """
+    tall = F.pad(levels, (0, 0, 0, 1)).flatten(0, 1)  # (B (h + 1), w)
+    zone = torch.from_numpy(label(tall.cpu().numpy(), background=0, connectivity=2)).long().flatten()
+    zone = zone.to(levels.device)
+    size = torch.bincount(zone)
+    place = torch.zeros_like(size)
+    place[zone] = torch.arange(len(zone), device=levels.device)  # any pixel of each zone
+    image = place // ((levels.shape[1] + 1) * levels.shape[2])
+    return image[1:], tall.flatten()[place][1:], size[1:]

@@ -1,0 +1,101 @@
+"""Shape: the lesion's outline as a polygon (marching squares) and as a cloud of pixels.
+
+IBSI defines shape in three dimensions only; these are its definitions in the plane (as in PyRadiomics, shape2D), and
+have no code.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from radiogenesis.phenotypes.radiomics.feature import Feature
+from radiogenesis.phenotypes.radiomics.lesions import Lesions
+
+_ROWS = (
+    ("mesh_area", "mm2", "area of the polygon that joins the middles between inner and outer pixels"),
+    ("pixel_area", "mm2", "area of the pixels"),
+    ("perimeter", "mm", "length of the polygon, holes included"),
+    ("perimeter_to_area", "1/mm", "perimeter over the polygon's area"),
+    ("sphericity", "", "perimeter of the circle of equal area over the perimeter: 1 for a circle"),
+    ("maximum_diameter", "mm", "largest distance between two corners of the polygon"),
+    ("major_axis", "mm", "4 standard deviations of the pixels along their longest axis"),
+    ("minor_axis", "mm", "the same across"),
+    ("elongation", "", "minor over major axis: 1 for a circle; nan for a single pixel"),
+)
+FEATURES = {f"shape_{name}": Feature("shape", None, *row) for name, *row in _ROWS}
+
+
+def outline_shape(lesions: Lesions) -> dict[str, Tensor]:
+    """The features of `FEATURES`, (B,) float64 each; without meaning where the lesion is empty."""
+    side = lesions.pixel_mm
+    lesion = lesions.outline
+    pixels = lesion.flatten(1).sum(1).double()
+    area, perimeter = _polygon(lesion)
+    area, perimeter = area * side**2, perimeter * side
+    minor, major = (4 * side * root for root in _standard_deviations(lesion, pixels))
+    found = {
+        "mesh_area": area,
+        "pixel_area": pixels * side**2,
+        "perimeter": perimeter,
+        "perimeter_to_area": perimeter / area,
+        "sphericity": 2 * (math.pi * area).sqrt() / perimeter,
+        "maximum_diameter": _largest_distance(lesion) * side,
+        "major_axis": major,
+        "minor_axis": minor,
+        "elongation": minor / major,
+    }
+    return {f"shape_{name}": value for name, value in found.items()}
+
+
+def _polygon(lesion: Tensor) -> tuple[Tensor, Tensor]:
+    """(B,) area and perimeter in pixels, summed over the squares between 4 pixel centres.
+
+    A square with 1 pixel of the lesion holds a triangle of 1/8, with 2 a half, with 3 all but 1/8; two pixels in
+    opposite corners are two triangles.
+    """
+    padded = F.pad(lesion, (1, 1, 1, 1))
+    a, b, c, d = padded[:, :-1, :-1], padded[:, :-1, 1:], padded[:, 1:, 1:], padded[:, 1:, :-1]
+    inside = a.long() + b + c + d
+    opposite = (inside == 2) & (a == c)
+    kind = torch.where(opposite, 5, inside)
+    area = torch.tensor([0.0, 0.125, 0.5, 0.875, 1.0, 0.25], dtype=torch.float64, device=lesion.device)
+    length = torch.tensor([0.0, 0.5, 1.0, 0.5, 0.0, 1.0], dtype=torch.float64, device=lesion.device)
+    diagonal = torch.tensor([1.0, math.sqrt(2), 1.0, math.sqrt(2), 1.0, math.sqrt(2)], dtype=torch.float64)
+    length = length * diagonal.to(lesion.device)
+    return area[kind].flatten(1).sum(1), length[kind].flatten(1).sum(1)
+
+
+def _standard_deviations(lesion: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    """(B,) smaller and larger standard deviation of the pixels' centres along their principal axes, in pixels."""
+    y, x = (torch.arange(size, dtype=torch.float64, device=lesion.device) for size in lesion.shape[1:])
+    rows, columns = lesion.sum(2).double(), lesion.sum(1).double()  # (B, h), (B, w)
+    y = y - (rows @ y / pixels)[:, None]  # (B, h), centred
+    x = x - (columns @ x / pixels)[:, None]
+    yy, xx = (rows * y.square()).sum(1) / pixels, (columns * x.square()).sum(1) / pixels
+    xy = torch.einsum("bh,bhw,bw->b", y, lesion.double(), x) / pixels
+    middle, spread = (yy + xx) / 2, torch.hypot((yy - xx) / 2, xy)
+    return (middle - spread).clamp_min(0.0).sqrt(), (middle + spread).sqrt()
+
+
+def _largest_distance(lesion: Tensor) -> Tensor:
+    """(B,) largest distance between corners of the polygon, in pixels.
+
+    The corners lie half-way between an inner and an outer pixel. In each row of corners only the leftmost and the
+    rightmost can be the end of the largest distance.
+    """
+    padded = F.pad(lesion, (1, 1, 1, 1))
+    batch, height, width = padded.shape
+    corners = torch.zeros(batch, 2 * height - 1, 2 * width - 1, dtype=torch.bool, device=lesion.device)
+    corners[:, ::2, 1::2] = padded[:, :, 1:] != padded[:, :, :-1]
+    corners[:, 1::2, ::2] = padded[:, 1:] != padded[:, :-1]
+    y, x = (torch.arange(size, dtype=torch.float64, device=lesion.device) / 2 for size in corners.shape[1:])
+    left = torch.where(corners, x, torch.inf).amin(2)  # (B, rows)
+    right = torch.where(corners, x, -torch.inf).amax(2)
+    across = right[:, :, None] - left[:, None, :]  # (B, rows, rows); -inf where a row has no corner
+    down = y[:, None] - y[None]
+    squared = torch.where(across.isfinite(), across.square() + down.square(), 0.0)
+    return squared.flatten(1).amax(1).sqrt()
