@@ -21,19 +21,21 @@ def block(incoming: int, outgoing: int, kernel: int, stride: int, norm: Norm | N
 
 
 class PatchEncoder(nn.Module):
-    """Stride-2 convolutions from (B, channels, P, P) down to (B, C, 4, 4)."""
+    """Stride-2 convolutions from (B, channels, P, P) to (B, C, side, side), C at most `growth` times `width`."""
 
-    def __init__(self, incoming: int, *, pixels: int, width: int, norm: Norm = "batch") -> None:
+    def __init__(
+        self, incoming: int, *, pixels: int, width: int, norm: Norm = "batch", growth: int = 4, side: int = 4
+    ) -> None:
         super().__init__()
         if pixels < 16 or pixels & (pixels - 1):
             raise ValueError(f"pixels must be a power of two of at least 16, not {pixels}")
         layers: list[nn.Module] = []
-        channels, side = incoming, pixels
-        while side > 4:
-            outgoing = min(width * 2 ** len(layers), width * 4)
+        channels, now = incoming, pixels
+        while now > side:
+            outgoing = min(width * 2 ** len(layers), width * growth)
             # As in DCGAN, no batch normalisation of the first layer: the image's own level must be seen.
             layers.append(block(channels, outgoing, 4, 2, norm if layers or norm == "spectral" else None))
-            channels, side = outgoing, side // 2
+            channels, now = outgoing, now // 2
         self.layers = nn.Sequential(*layers)
         self.channels = channels
 
@@ -51,32 +53,36 @@ class ThreeHeadDiscriminator(nn.Module):
         width: channels after the first convolution.
         norm: "batch" (the papers), or "spectral" (Miyato et al. 2018), which keeps a discriminator that sees few
             patients from being so sure of itself that the generator learns nothing from it (beyond the papers).
+        growth: the most channels, in units of `width` (8 in Park et al. 2018).
+        side: side of the grid that the heads see, a power of two (a sixteenth of the pixels in Park et al. 2018).
     """
 
-    def __init__(self, *, pixels: int, code: int, width: int = 32, norm: Norm = "batch") -> None:
+    def __init__(
+        self, *, pixels: int, code: int, width: int = 32, norm: Norm = "batch", growth: int = 4, side: int = 4
+    ) -> None:
         super().__init__()
-        self.image_encoder = PatchEncoder(1, pixels=pixels, width=width, norm=norm)
-        self.pair_encoder = PatchEncoder(2, pixels=pixels, width=width, norm=norm)
+        self.image_encoder = PatchEncoder(1, pixels=pixels, width=width, norm=norm, growth=growth, side=side)
+        self.pair_encoder = PatchEncoder(2, pixels=pixels, width=width, norm=norm, growth=growth, side=side)
         channels = self.pair_encoder.channels
-        self.head_i = nn.Conv2d(channels, 1, 4)
-        self.head_is = nn.Conv2d(channels, 1, 4)
+        self.head_i = nn.Conv2d(channels, 1, side)
+        self.head_is = nn.Conv2d(channels, 1, side)
         self.joint = block(channels + code, channels, 3, 1, norm)
-        self.head_isg = nn.Conv2d(channels, 1, 4)
+        self.head_isg = nn.Conv2d(channels, 1, side)
 
     def d_i(self, x: Tensor) -> Tensor:
         """D_I(x): (B, 1, P, P) -> (B,)."""
         return self.head_i(self.image_encoder(x)).float().flatten()
 
     def pair(self, x: Tensor, m: Tensor) -> Tensor:
-        """Features of image and mask, (B, C, 4, 4): what D_IS and D_ISG share."""
+        """Features of image and mask, (B, C, side, side): what D_IS and D_ISG share."""
         features: Tensor = self.pair_encoder(torch.cat([x, m], dim=1))
         return features
 
     def d_is(self, pair: Tensor) -> Tensor:
-        """D_IS from the pair's features: (B, C, 4, 4) -> (B,)."""
+        """D_IS from the pair's features: (B, C, side, side) -> (B,)."""
         return self.head_is(pair).float().flatten()
 
     def d_isg(self, pair: Tensor, phi: Tensor) -> Tensor:
-        """D_ISG from the pair's features and the gene code spread over the grid: (B, C, 4, 4), (B, K) -> (B,)."""
+        """D_ISG from the pair's features and the gene code spread over the grid: (B, C, side, side), (B, K) -> (B,)."""
         spread = phi.to(pair.dtype)[:, :, None, None].expand(-1, -1, *pair.shape[2:])
         return self.head_isg(self.joint(torch.cat([pair, spread], dim=1))).float().flatten()
