@@ -1,0 +1,122 @@
+"""The generator of MC-GAN (Park et al. 2018, figure 2); what the paper leaves open is as in the authors' code."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from radiogenesis.networks.fusion import Drawing
+
+CHANNEL_FACTORS = (16, 8, 4, 2, 1)  # times the base width, at 1/16, 1/8, 1/4, 1/2, 1/1 of the resolution
+
+
+class ConditioningAugmentation(nn.Module):
+    """Condition -> mean and log variance of a Gaussian code: one linear layer with GLU (Zhang et al. 2017).
+
+    g (B, G) -> (B, K), (B, K).
+    """
+
+    def __init__(self, genes: int, code: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(genes, 4 * code)
+
+    def forward(self, g: Tensor) -> tuple[Tensor, Tensor]:
+        mean, log_variance = F.glu(self.linear(g), dim=1).float().chunk(2, dim=1)
+        return mean, log_variance
+
+
+class SynthesisBlock(nn.Module):
+    """Lays the foreground over the part of the background that its gate lets through.
+
+        new, logits = conv(conv(foreground));   out = new + background * sigmoid(logits)
+
+    The foreground is not gated, and genes do not enter: the two things that Xu et al. (2020) change.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.encode = nn.Sequential(
+            nn.Conv2d(channels, 2 * channels, 3, padding=1, bias=False),
+            nn.BatchNorm2d(2 * channels),
+            nn.LeakyReLU(0.02, inplace=True),
+            nn.Conv2d(2 * channels, 2 * channels, 3, padding=1, bias=False),
+            nn.BatchNorm2d(2 * channels),
+        )
+
+    def forward(self, foreground: Tensor, background: Tensor) -> tuple[Tensor, Tensor]:
+        """Both (B, C, H, W) -> out (B, C, H, W), gate (B, C, H, W)."""
+        new, logits = self.encode(foreground).chunk(2, dim=1)
+        gate = torch.sigmoid(logits)
+        return torch.addcmul(new, background, gate), gate
+
+
+class Upsampling(nn.Sequential):
+    """Twice the resolution: nearest neighbour, 3x3 convolution, batch normalisation, GLU."""
+
+    def __init__(self, incoming: int, outgoing: int) -> None:
+        super().__init__(
+            nn.Upsample(scale_factor=2, mode="nearest"),
+            nn.Conv2d(incoming, 2 * outgoing, 3, padding=1, bias=False),
+            nn.BatchNorm2d(2 * outgoing),
+            nn.GLU(dim=1),
+        )
+
+
+class MCGANGenerator(nn.Module):
+    """Base image (B, 1, P, P) and start vector (B, S) -> image, mask and weight map.
+
+    Args:
+        pixels: P, a multiple of 16, at least 32.
+        start: S, the conditioning code and the noise together.
+        width: channels at full resolution.
+    """
+
+    def __init__(self, *, pixels: int, start: int, width: int = 16) -> None:
+        super().__init__()
+        if pixels % 16 or pixels < 32:
+            raise ValueError(f"pixels must be a multiple of 16 and at least 32, not {pixels}")
+        channels = [width * factor for factor in CHANNEL_FACTORS]
+        self.base = pixels // 16
+        numbers = 2 * channels[0] * self.base**2
+        self.start = nn.Sequential(nn.Linear(start, numbers, bias=False), nn.BatchNorm1d(numbers), nn.GLU(dim=1))
+        # No activation between the four convolutions: so it is in the authors' code.
+        fine_to_coarse = [1, *channels[-2::-1]]
+        self.background = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(fine, coarse, 3, stride=2, padding=1), nn.BatchNorm2d(coarse))
+            for fine, coarse in pairwise(fine_to_coarse)
+        )
+        self.blocks = nn.ModuleList(SynthesisBlock(c) for c in channels[:-1])
+        self.up = nn.ModuleList(Upsampling(coarse, fine) for coarse, fine in pairwise(channels))
+        self.head = nn.Conv2d(width, 2, 3, padding=1, bias=False)
+
+    def forward(self, background: Tensor, start: Tensor) -> Drawing:
+        """The mask is the paper's tanh, moved from [-1, 1] to [0, 1]. The weight map is 1 - gate of the finest block
+        (at half the resolution, enlarged), averaged over channels: where the background is held back."""
+        features = []
+        for stage in self.background:
+            background = stage(background)
+            features.append(background)
+        h = self.start(start).view(len(start), -1, self.base, self.base)
+        gate = h
+        for block, up, b in zip(self.blocks, self.up, features[::-1], strict=True):
+            h, gate = block(h, b)
+            h = up(h)
+        image, mask = torch.tanh(self.head(h).float()).chunk(2, dim=1)
+        held_back = 1 - gate.float().mean(1, keepdim=True)
+        weight = F.interpolate(held_back, scale_factor=2, mode="bilinear")
+        return Drawing(image, (mask + 1) / 2, weight)
+
+
+def initialise(module: nn.Module) -> None:
+    """The authors' starting weights: orthogonal, and normal around 1 for the scales of batch normalisation."""
+    for part in module.modules():
+        if isinstance(part, nn.Conv2d | nn.Linear):
+            nn.init.orthogonal_(part.weight)
+            if isinstance(part, nn.Linear) and part.bias is not None:
+                nn.init.zeros_(part.bias)
+        elif isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d):
+            nn.init.normal_(part.weight, 1.0, 0.02)
+            nn.init.zeros_(part.bias)
