@@ -18,7 +18,7 @@ VERBS = {
     "cohort phantom": "COHORT: a cohort whose gene-image map is known, because it was planted",
     "cohort plant": "CT_FOLDER TABLE COHORT: lesions planted into real lungs, driven by real expression",
     "cohort describe": "COHORT: what is in it, who is not and why, and whether it is intact",
-    "train": "METHOD COHORT RUN: fit a method (alignment, fusion-gan) to a cohort",
+    "train": "METHOD COHORT RUN: fit a method (alignment, fusion-gan, mc-gan, inpainting-gan) to a cohort",
     "synthesize": "RUN OUT: draw lesions from genes: PNG, NPZ, NIfTI, DICOM with SEG",
     "evaluate": "RUN... OUT: fidelity, control and retrieval, beside their ceilings and nulls",
     "report": "OUT: one HTML file that opens offline",

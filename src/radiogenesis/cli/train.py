@@ -24,7 +24,8 @@ def main(arguments: list[str]) -> None:
 
     if not arguments or arguments[0] in ("-h", "--help"):
         print("usage: radiogenesis train METHOD COHORT RUN [settings]\n\n" + _DESCRIPTION + "\n\nmethods:")
-        print("\n".join(f"  {name:<12} {e.what}; presets: {', '.join(e.presets)}" for name, e in METHODS.items()))
+        width = max(map(len, METHODS))
+        print("\n".join(f"  {name:<{width}} {e.what}; presets: {', '.join(e.presets)}" for name, e in METHODS.items()))
         print("\n`radiogenesis train METHOD --help` shows the method's settings.")
         return
     name, rest = arguments[0], arguments[1:]

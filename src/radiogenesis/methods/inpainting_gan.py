@@ -108,7 +108,7 @@ def find_lesion(
 
     1. The rise in density over the background without its vessels (grey opening, else a lesion drawn over a vessel had
        a notch there), smoothed (3 x 3).
-    2. Cut inside the disc at Otsu's threshold, about half-way between what is lesion and what is not, or at `contrast`
+    2. Cut inside the disc at Otsu's threshold, about half-way between lesion and no rise at all, or at `contrast`
        where that is more. Where nothing rose so much there is no lesion.
     3. Opened (3 x 3). Of the connected parts the one that is largest when each pixel counts as much as it is far from
        the disc's edge: every volume is centred on its tumour, and chest wall that was redrawn lies at the edge.
@@ -120,10 +120,9 @@ def find_lesion(
         contrast: HU.
     """
     width = 1 + 2 * round(VESSEL_SHARE * len(drawn) / 2)
-    rise = ndimage.uniform_filter(np.maximum(drawn - ndimage.grey_opening(background, (width, width)), 0), 3)
-    inside = rise[region]
-    cut = max(contrast, float(threshold_otsu(inside))) if np.ptp(inside) > 0 else contrast
-    parts, count = ndimage.label(ndimage.binary_opening((rise > cut) & region, np.ones((3, 3))))
+    rise = ndimage.uniform_filter(np.maximum(drawn - ndimage.grey_opening(background, (width, width)), 0), 3) * region
+    cut = max(contrast, float(threshold_otsu(rise))) if rise.any() else contrast
+    parts, count = ndimage.label(ndimage.binary_opening(rise > cut, np.ones((3, 3))))
     if not count:
         return np.zeros(region.shape, bool)
     depth = ndimage.distance_transform_edt(region)

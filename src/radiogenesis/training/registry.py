@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from torch import nn
 
 from radiogenesis.errors import SettingError
-from radiogenesis.methods import fusion_gan
+from radiogenesis.methods import fusion_gan, gene_autoencoder, inpainting_gan, mc_gan, metagene_gan
 from radiogenesis.methods.alignment import Alignment, AlignmentSettings
 from radiogenesis.methods.fusion_gan import FusionGAN, FusionGANSettings
+from radiogenesis.methods.gene_autoencoder import GeneAutoencoder, GeneAutoencoderSettings
+from radiogenesis.methods.inpainting_gan import InpaintingGAN, InpaintingGANSettings
+from radiogenesis.methods.mc_gan import MCGAN, MCGANSettings
+from radiogenesis.methods.metagene_gan import MetageneGAN, MetageneGANSettings
+from radiogenesis.training.preparation import Genes, prepare_autoencoder, prepare_metagenes, prepare_nothing
 
 
 @dataclass(frozen=True)
@@ -22,6 +27,8 @@ class Entry:
         settings: its settings dataclass.
         make: (settings, genes, pixels, alignment) -> the torch module; ValueError where they do not fit together.
         presets: name -> values that differ from the defaults.
+        prepare: (method, scaled genes of the training patients, their names, seed): fits what the method fits to the
+            genes before the first step, into its buffers.
         what: one line for the help.
     """
 
@@ -29,7 +36,11 @@ class Entry:
     make: Callable[[Any, int, int, Alignment | None], nn.Module]
     what: str
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {"default": {}})
+    prepare: Callable[[Any, Genes, Sequence[str], int], None] = prepare_nothing
 
+
+SPLIT_8_TO_2 = {"test": 0.2, "validation": 0.0}
+"""Patients to train on and to hold out as in Li, Sui et al., section 3.2."""
 
 METHODS: dict[str, Entry] = {
     "alignment": Entry(
@@ -42,6 +53,32 @@ METHODS: dict[str, Entry] = {
         lambda settings, genes, pixels, alignment: FusionGAN(settings, genes=genes, pixels=pixels, alignment=alignment),
         "draws a patient's nodule from the patient's genes into a background (Xu et al. 2020)",
         fusion_gan.PRESETS,
+    ),
+    "mc-gan": Entry(
+        MCGANSettings,
+        lambda settings, genes, pixels, alignment: MCGAN(settings, genes=genes, pixels=pixels),
+        "the baseline: genes enter at the start of the generator only (Park et al. 2018)",
+        mc_gan.PRESETS,
+    ),
+    "inpainting-gan": Entry(
+        InpaintingGANSettings,
+        lambda settings, genes, pixels, alignment: InpaintingGAN(settings, pixels=pixels),
+        "erases the centre of a slice and fills it with a lesion, without genes (Jin et al. 2018, in 2-D)",
+        inpainting_gan.PRESETS,
+    ),
+    "gene-autoencoder": Entry(
+        GeneAutoencoderSettings,
+        lambda settings, genes, pixels, alignment: GeneAutoencoder(settings, genes=genes),
+        "a tumour's image to the patient's genes and back (Li, Sui et al.)",
+        {**gene_autoencoder.PRESETS, "paper": {**gene_autoencoder.PAPER, **SPLIT_8_TO_2}},
+        prepare_autoencoder,
+    ),
+    "metagene-gan": Entry(
+        MetageneGANSettings,
+        lambda settings, genes, pixels, alignment: MetageneGAN(settings, genes=genes, pixels=pixels),
+        "draws tumour regions from metagenes, without a background (Li, Sui et al.)",
+        {**metagene_gan.PRESETS, "paper": {**metagene_gan.PAPER, **SPLIT_8_TO_2}},
+        prepare_metagenes,
     ),
 }
 

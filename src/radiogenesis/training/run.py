@@ -126,7 +126,9 @@ class Run:
         """The method as something that draws. Raises RunError for a method that does not draw."""
         if not isinstance(self.method, Synthesizer):
             raise RunError(
-                f"the method {self.method_name} does not draw", path=self.path, remedy="give a run of fusion-gan"
+                f"the method {self.method_name} does not draw",
+                path=self.path,
+                remedy="give a run of fusion-gan, mc-gan or inpainting-gan",
             )
         return self.method
 
