@@ -30,6 +30,17 @@ def tumour_regions(x: Tensor, m: Tensor, *, ltr_pixels: int, ttr_pixels: int) ->
     return loose, resampled(x, middle, last - first, ttr_pixels)
 
 
+def loose_regions(x: Tensor, m: Tensor, pixels: int) -> tuple[Tensor, Tensor]:
+    """The loose region of every slice and of its mask.
+
+    x (B, 1, P, P) in [-1, 1] and m (B, 1, P, P) in [0, 1] -> the same at (B, 1, pixels, pixels).
+    """
+    first, last = tumour_boxes(m)
+    middle = (first + last - 1) / 2
+    image, mask = (resampled(v, middle, torch.full_like(middle, x.shape[-1]), pixels) for v in (x, 2 * m - 1))
+    return image, (mask + 1) / 2
+
+
 def tumour_boxes(m: Tensor) -> tuple[Tensor, Tensor]:
     """First row and column, last row and column + 1 of the tumour: (B, 1, P, P) -> two (B, 2) float."""
     m = m[:, 0]

@@ -27,6 +27,7 @@ from radiogenesis.methods.alignment import Alignment
 from radiogenesis.training.callbacks import MetricsLog, ProgressLine, SampleGrid
 from radiogenesis.training.data import TrainingData, seed_of, training_backgrounds
 from radiogenesis.training.module import MethodModule
+from radiogenesis.training.registry import entry
 from radiogenesis.training.run import (
     Run,
     make_method,
@@ -93,10 +94,12 @@ def train(
     config["genes"] = len(scaler.genes)
     L.seed_everything(seed_of(settings.seed, 0xA11) % 2**32, workers=False, verbose=False)
     made = make_method(config, alignment=check_alignment(alignment, cohort, scaler))
+    genes = scaler.transform(cohort.expression, list(split.train))
+    entry(method).prepare(made, genes, scaler.genes, settings.seed)
     data = TrainingData.from_cohort(
         cohort,
         split.train,
-        scaler.transform(cohort.expression, list(split.train)),
+        genes,
         shuffle_seed=seed_of(settings.seed, 0x5F) if settings.shuffle_genes else None,
     )
     steps = count_steps(method_settings, len(data.image))

@@ -1,0 +1,269 @@
+"""The metagene GAN: noise and a patient's metagenes to a tumour region (Li, Sui et al., section 3.3).
+
+METHODS.md section 3, stage 3. What it draws is the loose tumour region: the tumour in the middle of its surroundings,
+both drawn. It is given no background and keeps none, so fidelity to a background is not a measure of it.
+
+The paper's network draws an image and no mask. Where a mask is needed, `mask="threshold"` finds the lesion in the
+image (`lesion_in_the_middle`); with `mask="drawn"` (the default, beyond the paper) generator and discriminator have
+the mask as a second channel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from radiogenesis.methods.checks import require
+from radiogenesis.methods.images import to_hu
+from radiogenesis.methods.noise import seeded_normals
+from radiogenesis.methods.protocols import Batch, LossRecord, Player, Synthesis
+from radiogenesis.methods.regions import loose_regions
+from radiogenesis.networks.discriminator import Norm
+from radiogenesis.networks.metagene_gan import MetageneLayer, Region, RegionDiscriminator, RegionGenerator
+from radiogenesis.phenotypes.morphology import blur, fill_holes, flood, quantile
+
+CHUNK = 128  # regions at a time: bounds memory
+AIR_HU = -1000.0  # beyond the region's border
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetageneGANSettings:
+    """Settings of the metagene GAN; the defaults are the preset `default`."""
+
+    steps: int = 1500
+    """Training steps; the paper preset counts epochs instead (20,000, see `epochs`)."""
+    epochs: int = 0
+    """If not 0, train this many passes over the training slices instead of `steps` (20,000 in Li, Sui et al.)."""
+    batch: int = 32
+    """Slices per step (open in the paper)."""
+    region_pixels: int = 64
+    """Side of the drawn region, a power of two (64 in METHODS.md section 3)."""
+    metagenes: int = 100
+    """Clusters of genes, fitted on the training patients (100 in Li, Sui et al., section 4)."""
+    clustering: Literal["kmeans", "hierarchical"] = "kmeans"
+    """How genes are clustered (open in the paper)."""
+    noise: int = 100
+    """Length of the noise vector z (100 in Li, Sui et al., figure 4)."""
+    mask: Literal["drawn", "threshold"] = "drawn"
+    """Where the lesion's mask comes from: a second channel of generator and discriminator (beyond the paper), or a
+    threshold in the drawn image (the paper draws no mask)."""
+    width: int = 16
+    """Generator's channels at full resolution (open in the paper)."""
+    discriminator_width: int = 32
+    """Discriminator's channels after its first convolution (open in the paper)."""
+    discriminator_norm: Norm = "spectral"
+    """Normalisation in the discriminator: batch (as published networks of that time), or spectral (beyond them)."""
+    mismatch: float = 1.0
+    """Weight of a third term of D: a real region with another patient's metagenes is not a pair (beyond the paper; 0 in
+    the paper preset). Without it nothing but the pairing itself makes D look at the metagenes."""
+    metagene_dropout: float = 0.2
+    """Share of the metagenes set to zero while training, 0 to 1: else the few training patients are learned by heart
+    (beyond the paper; 0 in the paper preset)."""
+    learning_rate: float = 1e-3
+    """Of the generator's Adam (Li, Sui et al., section 3.3)."""
+    discriminator_learning_rate: float = 4e-4
+    """Of the discriminator's Adam (1e-3 in the paper preset)."""
+    beta1: float = 0.5
+    """First beta of Adam (Adam's own 0.9 in the paper preset); the second is 0.999."""
+    average: float = 0.998
+    """Decay of the generator's moving average per step, whose regions are the ones drawn; 0 for none (the paper)."""
+
+    def __post_init__(self) -> None:
+        least_1 = ("steps", "metagenes", "noise", "width", "discriminator_width")
+        require(self, least_1, "at least 1", lambda v: v >= 1)
+        require(self, ("batch",), "at least 2", lambda v: v >= 2)
+        require(self, ("epochs",), "at least 0", lambda v: v >= 0)
+        require(self, ("region_pixels",), "a power of two of at least 16", lambda v: v >= 16 and not v & (v - 1))
+        require(self, ("mismatch",), "at least 0", lambda v: v >= 0)
+        require(self, ("metagene_dropout", "beta1", "average"), "in [0, 1)", lambda v: 0 <= v < 1)
+        require(self, ("learning_rate", "discriminator_learning_rate"), "above 0", lambda v: v > 0)
+
+
+PAPER: dict[str, Any] = {
+    "epochs": 20000,
+    "mask": "threshold",
+    "width": 32,
+    "discriminator_width": 64,
+    "discriminator_norm": "batch",
+    "mismatch": 0.0,
+    "metagene_dropout": 0.0,
+    "discriminator_learning_rate": 1e-3,
+    "beta1": 0.9,
+    "average": 0.0,
+}
+"""The preset `paper`: METHODS.md section 3, stage 3, as it is written."""
+
+PRESETS: dict[str, dict[str, Any]] = {"default": {}, "paper": PAPER}
+
+
+def loss_real(logit: Tensor) -> Tensor:
+    """-E log D: binary cross-entropy of what should be called real."""
+    return F.binary_cross_entropy_with_logits(logit, torch.ones_like(logit))
+
+
+def loss_not_real(logit: Tensor) -> Tensor:
+    """-E log(1 - D): binary cross-entropy of what should not be called real."""
+    return F.binary_cross_entropy_with_logits(logit, torch.zeros_like(logit))
+
+
+def loss_d(real: Tensor, drawn: Tensor) -> Tensor:
+    """-E log D(X | Y) - E log(1 - D(G(z | Y) | Y))   (Li, Sui et al., equation 2)."""
+    return loss_real(real) + loss_not_real(drawn)
+
+
+def loss_g(drawn: Tensor) -> Tensor:
+    """-E log D(G(z | Y) | Y): the form of equation 2's second term whose gradient does not vanish where D is sure
+    (Goodfellow et al. 2014)."""
+    return loss_real(drawn)
+
+
+@dataclass(frozen=True)
+class Step:
+    """What both players share: real and drawn regions (B, C, R, R), Y and another patient's Y' (B, K)."""
+
+    real: Tensor
+    drawn: Tensor
+    y: Tensor
+    wrong_y: Tensor
+
+
+class MetageneGAN(nn.Module):
+    """The conditional GAN with its losses (Li, Sui et al.). Implements Trainable, Synthesizer and GeneEncoder.
+
+    Args:
+        settings: see MetageneGANSettings.
+        genes: number of genes.
+        pixels: side of the cohort's slices, which is the side of what `synthesize` returns.
+    """
+
+    views = 1
+    keeps_background = False
+    """It draws the lesion's surroundings too: what is drawn is not to be compared with the background it was given."""
+
+    def __init__(self, settings: MetageneGANSettings, *, genes: int, pixels: int) -> None:
+        super().__init__()
+        if settings.metagenes > genes:
+            raise ValueError(f"metagenes must be at most the number of genes, {genes}, not {settings.metagenes}")
+        s = self.settings = settings
+        self.pixels = pixels
+        self.metagenes = MetageneLayer(genes, s.metagenes)
+        drawn = s.mask == "drawn"
+        self.generator = RegionGenerator(
+            pixels=s.region_pixels, noise=s.noise, metagenes=s.metagenes, width=s.width, mask=drawn
+        )
+        self.discriminator = RegionDiscriminator(
+            channels=2 if drawn else 1, pixels=s.region_pixels, metagenes=s.metagenes, width=s.discriminator_width,
+            norm=s.discriminator_norm,
+        )  # fmt: skip
+
+    # Training
+
+    def players(self) -> Sequence[Player]:
+        s = self.settings
+        betas, d = (s.beta1, 0.999), list(self.discriminator.parameters())
+        return (
+            Player("discriminator", d, self.discriminator_loss, s.discriminator_learning_rate, betas),
+            Player("generator", list(self.generator.parameters()), self.generator_loss, s.learning_rate, betas),
+        )
+
+    def averaged(self) -> nn.Module:
+        return self.generator
+
+    def prepare(self, batch: Batch) -> Step:
+        """Cut the real regions and draw as many for the same patients."""
+        s = self.settings
+        image, mask = loose_regions(batch.x, batch.m, s.region_pixels)
+        y, wrong_y = (F.dropout(self.metagenes(g), s.metagene_dropout) for g in (batch.g, batch.wrong_g))
+        drawn = self.generator(torch.randn(len(y), s.noise, device=y.device), y)
+        real = Region(image, mask if s.mask == "drawn" else None)
+        return Step(channels(real), channels(drawn), y, wrong_y)
+
+    def discriminator_loss(self, step: Step) -> LossRecord:
+        """Equation 2, and what the settings add."""
+        d = self.discriminator
+        terms = {"L_D": loss_d(d(step.real, step.y), d(step.drawn.detach(), step.y))}
+        total = terms["L_D"]
+        if self.settings.mismatch:
+            terms["L_mismatch"] = loss_not_real(d(step.real, step.wrong_y))
+            total = total + self.settings.mismatch * terms["L_mismatch"]
+        return LossRecord(total, {name: term.detach() for name, term in terms.items()})
+
+    def generator_loss(self, step: Step) -> LossRecord:
+        """Equation 2."""
+        total = loss_g(self.discriminator(step.drawn, step.y))
+        return LossRecord(total, {"L_G": total.detach()})
+
+    # Use
+
+    @torch.no_grad()
+    def synthesize(
+        self, backgrounds: NDArray[np.floating[Any]], expression: NDArray[np.floating[Any]], *, seed: int
+    ) -> Synthesis:
+        """Scaled genes (B, G) -> B drawn regions of the slices' size. The same seed draws the same.
+
+        The backgrounds (B, P, P) in HU only say how many and how large; the weight map is 1 everywhere, since nothing
+        of them is kept.
+        """
+        if len(backgrounds) != len(expression) or not len(backgrounds):
+            raise ValueError(
+                f"{len(backgrounds)} backgrounds for {len(expression)} gene vectors: as many, at least one"
+            )
+        image, mask = self.regions(expression, seed=seed)
+        return Synthesis(image, mask, np.ones_like(mask), np.asarray(backgrounds, np.float32), seed)
+
+    @torch.no_grad()
+    def regions(
+        self, expression: NDArray[np.floating[Any]], *, seed: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Scaled genes (B, G) -> images (B, P, P) in HU and masks (B, P, P) in [0, 1]."""
+        self.eval()
+        device, parts = self.metagenes.mean.device, []
+        for start in range(0, len(expression), CHUNK):
+            g = torch.from_numpy(np.asarray(expression[start : start + CHUNK], np.float32)).to(device)
+            noise = seeded_normals(self.settings.noise, first=start, count=len(g), seed=seed).to(device)
+            drawn = self.generator(noise, self.metagenes(g))
+            hu = resized(to_hu(drawn.image), self.pixels)[:, 0]
+            mask = lesion_in_the_middle(hu) if drawn.mask is None else resized(drawn.mask, self.pixels)[:, 0]
+            parts.append((hu.cpu().numpy(), mask.cpu().numpy()))
+        image, found = (np.concatenate([part[i] for part in parts]) for i in range(2))
+        return image, found
+
+    @torch.no_grad()
+    def encode(self, expression: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+        """Scaled genes (B, G) -> standardised metagenes (B, K)."""
+        g = torch.from_numpy(np.asarray(expression, np.float32)).to(self.metagenes.mean.device)
+        return self.metagenes(g).cpu().numpy()
+
+
+def channels(region: Region) -> Tensor:
+    """Image, and mask if there is one, as the discriminator reads them: (B, 1 or 2, R, R) in [-1, 1]."""
+    return region.image if region.mask is None else torch.cat([region.image, 2 * region.mask - 1], dim=1)
+
+
+def resized(x: Tensor, pixels: int) -> Tensor:
+    """(B, 1, R, R) -> (B, 1, pixels, pixels)."""
+    if x.shape[-1] == pixels:
+        return x
+    return F.interpolate(x, size=(pixels, pixels), mode="bilinear", antialias=x.shape[-1] > pixels)
+
+
+def lesion_in_the_middle(hu: Tensor) -> Tensor:
+    """The lesion in a region that has it in its middle: (B, P, P) HU -> (B, P, P) in 0 and 1.
+
+    All that is connected to the middle and lies above half-way between lung (the 20th percentile of the region) and the
+    lesion's level (the median within a sixteenth of the side around the middle), smoothed over one pixel, holes filled.
+    Where the lesion touches the chest wall it takes the wall with it.
+    """
+    side = hu.shape[-1]
+    line = torch.arange(side, device=hu.device) - (side - 1) / 2
+    middle = (torch.hypot(line[:, None], line[None, :]) <= side / 16).expand_as(hu)
+    lung, lesion = quantile(hu, torch.ones_like(middle), 0.2), quantile(hu, middle, 0.5)
+    above = blur(hu - AIR_HU, 0.7) + AIR_HU > ((lung + lesion) / 2)[:, None, None]
+    return fill_holes(flood(middle & above, above, diagonal=False)).float()

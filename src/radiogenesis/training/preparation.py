@@ -1,0 +1,59 @@
+"""What some methods fit to the training patients' genes before the first step; it is saved among their weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from radiogenesis.cohort.metagenes import Metagenes
+from radiogenesis.errors import RunError, SettingError
+from radiogenesis.methods.gene_autoencoder import GeneAutoencoder
+from radiogenesis.methods.metagene_gan import MetageneGAN
+
+Genes = NDArray[np.float32]
+
+
+def prepare_nothing(method: Any, genes: Genes, names: Sequence[str], seed: int) -> None:
+    """Most methods fit nothing before the first step."""
+
+
+def prepare_autoencoder(method: GeneAutoencoder, genes: Genes, names: Sequence[str], seed: int) -> None:
+    """The scale of every gene; the features of the perceptual loss are loaded, or refused, here.
+
+    Args:
+        genes: (N, G) scaled genes of the training patients.
+        names: of the G genes.
+        seed: of the training.
+    """
+    method.begin(genes)
+
+
+def prepare_metagenes(method: MetageneGAN, genes: Genes, names: Sequence[str], seed: int) -> None:
+    """The metagenes. Raises SettingError where the genes cannot be clustered so."""
+    s = method.settings
+    try:
+        fitted = Metagenes.fit(genes, names, clusters=s.metagenes, method=s.clustering, seed=seed)
+    except ValueError as error:
+        raise SettingError(f"no metagenes can be made of the training patients' genes: {error}") from error
+    layer = method.metagenes
+    for name in ("label", "sign", "strength", "homogeneity"):
+        buffer = getattr(layer, name)
+        buffer.copy_(torch.from_numpy(np.asarray(getattr(fitted, name))).to(buffer.dtype))
+    values = layer.members_mean(torch.from_numpy(np.asarray(genes, np.float32)))
+    layer.mean.copy_(values.mean(0))
+    layer.deviation.copy_(values.std(0, correction=0).clamp_min(1e-6))
+
+
+def metagenes_of(method: object, names: Sequence[str]) -> Metagenes:
+    """The metagenes that a trained method was given. Raises RunError for a method without any."""
+    if not isinstance(method, MetageneGAN):
+        raise RunError("the method has no metagenes", remedy="give a run of metagene-gan")
+    layer = method.metagenes
+    sign, strength, homogeneity = (
+        getattr(layer, name).double().cpu().numpy() for name in ("sign", "strength", "homogeneity")
+    )
+    return Metagenes(tuple(map(str, names)), layer.label.cpu().numpy(), sign, strength, homogeneity)

@@ -1,0 +1,97 @@
+"""What is fitted to the training patients' genes before the first step, through `train` and back from the run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from radiogenesis.cohort.expression import ExpressionSettings
+from radiogenesis.cohort.metagenes import Metagenes
+from radiogenesis.cohort.store import Cohort
+from radiogenesis.errors import RunError, SettingError
+from radiogenesis.methods.gene_autoencoder import GeneAutoencoder, GeneAutoencoderSettings
+from radiogenesis.methods.metagene_gan import MetageneGAN, MetageneGANSettings
+from radiogenesis.training import fit
+from radiogenesis.training.preparation import metagenes_of
+from radiogenesis.training.registry import METHODS
+from radiogenesis.training.run import Run
+from radiogenesis.training.settings import TrainSettings
+
+AUTOENCODER = GeneAutoencoderSettings(steps=2, batch=4, ltr_pixels=16, widths=(2, 2, 2), code=3, hidden=4)
+GAN = MetageneGANSettings(
+    steps=2, batch=4, region_pixels=16, metagenes=3, noise=4, width=2, discriminator_width=2, average=0.5
+)
+SHARED = TrainSettings(checkpoint_every=1, accelerator="cpu", precision="float32")
+
+
+def train(cohort: Cohort, path: Path, method: str, settings: object) -> Run:
+    return fit.train(
+        method, cohort, path, method_settings=settings, settings=SHARED, expression_settings=ExpressionSettings()
+    )
+
+
+@pytest.fixture(scope="module")
+def autoencoder(discs: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return train(discs, tmp_path_factory.mktemp("runs") / "autoencoder", "gene-autoencoder", AUTOENCODER)
+
+
+@pytest.fixture(scope="module")
+def gan(discs: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return train(discs, tmp_path_factory.mktemp("runs") / "gan", "metagene-gan", GAN)
+
+
+def test_the_genes_scale_is_of_the_training_patients_and_comes_back(autoencoder: Run, discs: Cohort) -> None:
+    method = autoencoder.method
+    assert isinstance(method, GeneAutoencoder)
+    training = autoencoder.scaler.transform(discs.expression, list(autoencoder.split.train))
+    np.testing.assert_allclose(method.gene_low, training.min(0), rtol=1e-6)
+    np.testing.assert_allclose(method.gene_span, np.ptp(training, axis=0), rtol=1e-6)
+    unit = method.unit_genes(training)
+    np.testing.assert_allclose([unit.min(), unit.max()], [0, 1], atol=1e-6)
+    assert autoencoder.config["settings"]["perceptual"] == "none"  # recorded
+
+
+def test_metagenes_are_those_of_the_training_patients_and_come_back(gan: Run, discs: Cohort) -> None:
+    method = gan.method
+    assert isinstance(method, MetageneGAN)
+    training = gan.scaler.transform(discs.expression, list(gan.split.train))
+    expected = Metagenes.fit(training, gan.scaler.genes, clusters=3)
+    found = metagenes_of(method, gan.scaler.genes)
+    assert found.table().equals(expected.table().assign(strength=found.strength))
+    np.testing.assert_allclose(found.strength, expected.strength, atol=1e-6)
+    values = expected.transform(training)
+    standard = (values - values.mean(0)) / values.std(0)
+    np.testing.assert_allclose(method.encode(training), standard, atol=1e-4)
+
+
+def test_an_opened_metagene_gan_draws_its_average(gan: Run, discs: Cohort) -> None:
+    genes = gan.scaler.transform(discs.expression, list(gan.split.test))
+    drawn = gan.synthesizer().synthesize(discs.background_image[: len(genes)], genes, seed=0)
+    assert drawn.image.shape == (len(genes), 32, 32)
+    assert len(gan.samples) == 2
+
+
+def test_other_methods_have_no_metagenes(autoencoder: Run) -> None:
+    with pytest.raises(RunError, match="has no metagenes; give a run of metagene-gan"):
+        metagenes_of(autoencoder.method, autoencoder.scaler.genes)
+
+
+def test_more_metagenes_than_genes_are_one_line(discs: Cohort, tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="metagenes must be at most the number of genes, 20, not 100"):
+        train(discs, tmp_path / "run", "metagene-gan", MetageneGANSettings(steps=1))
+    assert not (tmp_path / "run").exists()
+
+
+def test_missing_vgg16_leaves_no_run_behind(discs: Cohort, tmp_path: Path) -> None:
+    settings = GeneAutoencoderSettings(perceptual="vgg16", vgg16_weights=str(tmp_path / "vgg16.pth"))
+    with pytest.raises(SettingError, match=r"vgg16.pth: perceptual is vgg16, but there is no such file"):
+        train(discs, tmp_path / "run", "gene-autoencoder", settings)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", ["gene-autoencoder", "metagene-gan"])
+def test_the_paper_preset_splits_8_to_2(name: str) -> None:
+    paper = METHODS[name].presets["paper"]
+    assert (paper["test"], paper["validation"]) == (0.2, 0.0)
