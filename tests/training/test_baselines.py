@@ -1,0 +1,138 @@
+"""MC-GAN and in-painting through the same trainer, run folder and verbs as the fusion GAN."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from safetensors.torch import load_file
+
+from radiogenesis.cohort.expression import ExpressionSettings
+from radiogenesis.cohort.store import Cohort
+from radiogenesis.errors import RunError
+from radiogenesis.methods.inpainting_gan import InpaintingGAN, InpaintingGANSettings
+from radiogenesis.methods.mc_gan import MCGANSettings
+from radiogenesis.training import fit
+from radiogenesis.training.drawing import DrawSettings, draw, write
+from radiogenesis.training.registry import METHODS
+from radiogenesis.training.run import Run
+from radiogenesis.training.settings import TrainSettings
+
+SETTINGS: dict[str, Any] = {
+    "mc-gan": MCGANSettings(steps=6, batch=4, width=2, discriminator_width=2, code=8, noise=4),
+    "inpainting-gan": InpaintingGANSettings(steps=6, batch=4, width=2, discriminator_width=2),
+}
+SHARED = TrainSettings(checkpoint_every=2, accelerator="cpu", precision="float32")
+BASELINES = pytest.mark.parametrize("method", list(SETTINGS))
+
+
+def train(method: str, cohort: Cohort, path: Path, **changes: Any) -> Run:
+    given = {
+        "method_settings": SETTINGS[method],
+        "settings": SHARED,
+        "expression_settings": ExpressionSettings(),
+    }
+    return fit.train(method, cohort, path, **(given | changes))
+
+
+@pytest.fixture(scope="module")
+def runs(discs: Cohort, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
+    folder = tmp_path_factory.mktemp("runs")
+    return {method: train(method, discs, folder / method) for method in SETTINGS}
+
+
+@BASELINES
+def test_run_folder_is_complete(method: str, runs: dict[str, Run]) -> None:
+    run = runs[method]
+    assert list(run.metrics["images_seen"]) == [8, 16, 24]
+    assert run.metrics.notna().all(axis=None)
+    terms = {
+        "mc-gan": ["generator/KL", "discriminator/L_DISG"],
+        "inpainting-gan": ["generator/L1", "discriminator/L_D"],
+    }
+    assert set(terms[method]) <= set(run.metrics.columns)
+    assert len(run.samples) == 3
+    assert run.config["settings"]["width"] == 2
+
+
+@BASELINES
+def test_resumed_run_is_the_uninterrupted_run(
+    method: str, runs: dict[str, Run], discs: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step_before, calls = fit.MethodModule.training_step, 0
+
+    def killed(self: Any, batch: Any, index: int) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 4:  # between the checkpoints of steps 2 and 4
+            raise MemoryError("killed")
+        step_before(self, batch, index)
+
+    monkeypatch.setattr(fit.MethodModule, "training_step", killed)
+    with pytest.raises(MemoryError, match="killed"):
+        train(method, discs, tmp_path / "cut")
+    monkeypatch.undo()
+    resumed = train(method, discs, tmp_path / "cut", resume=True)
+
+    expected, got = (load_file(run.path / "weights.safetensors") for run in (runs[method], resumed))
+    assert expected.keys() == got.keys()
+    for name in expected:
+        np.testing.assert_array_equal(got[name].numpy(), expected[name].numpy(), err_msg=name)
+    timing = ["images_per_second", "loading_share"]
+    pd.testing.assert_frame_equal(runs[method].metrics.drop(columns=timing), resumed.metrics.drop(columns=timing))
+
+
+@BASELINES
+def test_an_opened_run_draws_and_writes(method: str, runs: dict[str, Run], discs: Cohort, tmp_path: Path) -> None:
+    run, settings = Run.open(runs[method].path), DrawSettings(per_patient=2)
+    patients = list(run.split.test)
+    drawn = draw(run, discs, discs.expression, patients, settings)
+    again = draw(Run.open(run.path), discs, discs.expression, patients, settings)
+    np.testing.assert_array_equal(drawn.image, again.image)
+    np.testing.assert_array_equal(drawn.mask, again.mask)
+    assert drawn.image.shape == (2 * len(patients), 32, 32)
+    write(drawn, tmp_path / "drawn", run, discs, settings)
+    assert (tmp_path / "drawn" / "grid.png").stat().st_size > 1000
+
+
+def test_only_mc_gan_obeys_the_seed_and_encodes_genes(runs: dict[str, Run], discs: Cohort) -> None:
+    for method, run in runs.items():
+        genes = run.scaler.transform(discs.expression, list(run.split.test))
+        backgrounds = discs.background_image[: len(genes)]
+        first, other = (run.synthesizer().synthesize(backgrounds, genes, seed=seed).image for seed in (3, 4))
+        assert np.array_equal(first, other) == (method == "inpainting-gan")
+    assert runs["mc-gan"].gene_encoder().encode(genes).shape == (len(genes), 8)
+    with pytest.raises(RunError, match="does not encode genes"):
+        runs["inpainting-gan"].gene_encoder()
+
+
+def test_the_evaluation_can_read_the_erased_radius(runs: dict[str, Run]) -> None:
+    method = runs["inpainting-gan"].method
+    assert isinstance(method, InpaintingGAN)
+    assert method.erased_radius == pytest.approx(0.3 * 32)
+
+
+@BASELINES
+def test_the_moving_average_is_what_is_kept_where_one_is_published(
+    method: str, runs: dict[str, Run], discs: Cohort, tmp_path: Path
+) -> None:
+    published = SETTINGS[method].average
+    otherwise = replace(SETTINGS[method], average=0.0 if published else 0.5)
+    other = train(method, discs, tmp_path / "other", method_settings=otherwise)
+    ours, theirs = (load_file(run.path / "weights.safetensors") for run in (runs[method], other))
+    part = "part." if method == "mc-gan" else "generator."
+    same = {name for name in ours if np.array_equal(ours[name].numpy(), theirs[name].numpy())}
+    assert {name for name in ours if not name.startswith(part)} <= same  # the training itself was the same
+    changed = {name for name in ours if name.startswith(part) and "num_batches" not in name} - same
+    assert changed
+    assert published == {"mc-gan": 0.999, "inpainting-gan": 0.0}[method]
+
+
+@BASELINES
+def test_sizes_that_do_not_fit_are_an_error_of_the_user(method: str) -> None:
+    with pytest.raises(ValueError, match="pixels must be"):
+        METHODS[method].make(SETTINGS[method], 10, 40, None)
