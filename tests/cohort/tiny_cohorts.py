@@ -16,8 +16,10 @@ from radiogenesis.cohort.sampling import Backgrounds, NoduleSlices, SamplingSett
 from radiogenesis.cohort.scan import Acquisition
 from radiogenesis.cohort.sources import Source
 from radiogenesis.cohort.store import Cohort, CohortWriter, PatientData, Truth
+from radiogenesis.cohort.whole import WholeSlices
 
 PIXELS = 16
+PATIENTS_OF_CHESTS = ["R01-001", "R01-002"]
 SETTINGS = {"sampling": asdict(SamplingSettings(pixels=PIXELS))}
 
 
@@ -43,6 +45,18 @@ def patient_data(patient: str, *, slices: int = 3, backgrounds: int = 2, seed: i
         (1.25, 0.7, 0.7),
         4.2 if slices else float("nan"),
     )
+
+
+def whole_of(patient: str, *, seed: int = 0, pixels: int = 32) -> WholeSlices:
+    """Three whole slices, random, 5 mm apart along z."""
+    rng = np.random.default_rng([seed, *patient.encode()])
+    shape = (3, pixels, pixels)
+    to_patient = np.zeros((3, 3, 3))
+    to_patient[:, 1, 0] = to_patient[:, 0, 1] = 384 / pixels
+    to_patient[:, 2, 2] = 5.0 * np.arange(3)
+    image = rng.integers(-1000, 500, shape).astype(np.int16)
+    tumour, lungs = rng.random(shape) > 0.9, rng.random(shape) > 0.5
+    return WholeSlices(image, tumour, lungs, np.arange(3, dtype=np.int32), to_patient)
 
 
 def expression(patients: list[str], genes: int = 4) -> AnnData:

@@ -43,6 +43,13 @@ def _images(cohort: Cohort) -> list[str]:
         f"  slices       {nodules['n_slices'].sum()} from {len(nodules)} patients{_spread(nodules['n_slices'])}",
         f"  backgrounds  {backgrounds['n_backgrounds'].sum()} from {len(backgrounds)} patients",
     ]
+    if cohort.whole is not None:
+        with_tumour = np.asarray(cohort.whole.slices.tumour.any(axis=(1, 2)))
+        lines.append(
+            f"  whole slices {len(with_tumour)} of {cohort.whole_pixels} x {cohort.whole_pixels} pixels,"
+            f" {cohort.whole.pixel_mm:.3g} mm per pixel, from {len(set(cohort.whole.patient))} patients;"
+            f" {with_tumour.sum()} with tumour"
+        )
     volumes = patients["tumour_volume_ml"].dropna()
     if len(volumes):
         lines.append(f"  tumours      median {volumes.median():.3g} ml ({volumes.min():.3g} to {volumes.max():.3g})")

@@ -16,17 +16,26 @@ from radiogenesis import __version__
 from radiogenesis.cohort import digest as content
 from radiogenesis.errors import CohortError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""The newest that is read. A cohort without whole slices is written as version 1, which older releases read too."""
 FORMAT = "radiogenesis cohort"
 DAMAGED = "the cohort is damaged: copy it again from where it came, or build it again"
 
 _CHUNK = 32  # images per chunk: 256 KiB of int16 at 64 x 64
 
 
-def arrays(pixels: int) -> dict[str, tuple[Any, tuple[int, ...]]]:
+def arrays(pixels: int, whole_pixels: int) -> dict[str, tuple[Any, tuple[int, ...]]]:
     """The arrays of a store: dtype and the shape behind the first axis."""
-    square = (pixels, pixels)
-    return {
+    square, whole = (pixels, pixels), (whole_pixels, whole_pixels)
+    scans: dict[str, tuple[Any, tuple[int, ...]]] = {
+        "scans/image": (np.int16, whole),
+        "scans/tumour": (np.bool_, whole),
+        "scans/lungs": (np.bool_, whole),
+        "scans/patient": (np.int32, ()),
+        "scans/plane": (np.int32, ()),
+        "scans/to_patient": (np.float64, (3, 3)),
+    }
+    return (scans if whole_pixels else {}) | {
         "slices/image": (np.int16, square),
         "slices/mask": (np.bool_, square),
         "slices/patient": (np.int32, ()),
@@ -45,7 +54,8 @@ def blocks(array: zarr.Array[Any], rows: int = 256) -> Iterator[NDArray[Any]]:
 
 def facts(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """What the digest covers beside the parts: without the field of view the pixels have no size."""
-    return {name: attributes[name] for name in ("schema_version", "pixels", "field_of_view_mm")}
+    whole = ("whole_pixels", "whole_field_mm") if "whole_pixels" in attributes else ()
+    return {name: attributes[name] for name in ("schema_version", "pixels", "field_of_view_mm", *whole)}
 
 
 def open_group(path: Path) -> tuple[zarr.Group, dict[str, Any]]:
@@ -62,7 +72,7 @@ def open_group(path: Path) -> tuple[zarr.Group, dict[str, Any]]:
     if attributes.get("format") != FORMAT:
         raise CohortError("is a Zarr store of something else, not a cohort", path=path, remedy=foreign)
     version = attributes.get("schema_version")
-    if version != SCHEMA_VERSION:
+    if version not in range(1, SCHEMA_VERSION + 1):
         newer = isinstance(version, int) and version > SCHEMA_VERSION
         remedy = "upgrade radiogenesis" if newer else "build the cohort again"
         raise CohortError(
@@ -98,7 +108,9 @@ class GrowingArray:
     def __init__(self, group: zarr.Group, name: str, dtype: Any, tail: tuple[int, ...]) -> None:
         self.name, self.dtype, self.tail = name, np.dtype(dtype), tail
         self.hash = content.start_array(self.dtype, tail)
-        chunk = _CHUNK if tail and len(tail) == 2 else 4096
+        pixels = int(np.prod(tail))
+        # As many large images as weigh as much as _CHUNK of the usual ones.
+        chunk = max(1, _CHUNK * 64**2 // max(pixels, 64**2)) if pixels > 9 else 4096
         self._array = group.create_array(
             name,
             shape=(0, *tail),

@@ -20,19 +20,19 @@ import numpy as np
 from radiogenesis import __version__
 from radiogenesis.cohort.dicom import read_dicom
 from radiogenesis.cohort.digest import json_digest
-from radiogenesis.cohort.lungs import lung_mask
 from radiogenesis.cohort.nifti import read_nifti
 from radiogenesis.cohort.previews import write_preview
 from radiogenesis.cohort.sampling import Backgrounds, NoduleSlices, SamplingSettings, background_slices, nodule_slices
 from radiogenesis.cohort.scan import Acquisition, Scan
 from radiogenesis.cohort.sources import ReadSettings, Source
 from radiogenesis.cohort.store import PatientData
+from radiogenesis.cohort.whole import WholeSlices, blind_lungs, whole_slices
 from radiogenesis.errors import ScanError
 
 Status = Literal["in", "background only", "out"]
 
 NOT_OUTLINED = "nothing is outlined on the scan"
-_PART_VERSION = 1  # raise it when the same scan and settings give another part
+_PART_VERSION = 2  # raise it when the same scan and settings give another part
 
 
 @dataclass(frozen=True)
@@ -105,11 +105,13 @@ def read_part(path: Path) -> PatientData:
     """The images of a part whose outcome is not "out"."""
     with np.load(path, allow_pickle=False) as part:
         about = json.loads(str(part["about"]))
-        slices = backgrounds = None
+        slices = backgrounds = whole = None
         if "slices.image" in part:
             slices = NoduleSlices(**{name: part[f"slices.{name}"] for name in _fields(NoduleSlices)})
         if "backgrounds.image" in part:
             backgrounds = Backgrounds(**{name: part[f"backgrounds.{name}"] for name in _fields(Backgrounds)})
+        if "scans.image" in part:
+            whole = WholeSlices(**{name: part[f"scans.{name}"] for name in _fields(WholeSlices)})
     return PatientData(
         patient=about["patient"],
         slices=slices,
@@ -117,13 +119,14 @@ def read_part(path: Path) -> PatientData:
         acquisition=Acquisition(**about["acquisition"]),
         spacing_mm=tuple(about["spacing_mm"]),
         tumour_volume_ml=about["tumour_volume_ml"],
+        whole=whole,
     )
 
 
 def _cut(scan: Scan, sampling: SamplingSettings) -> tuple[PatientData, list[str], Any]:
-    """Slices and backgrounds; either may fail, with a note. Then the notes, and the lung mask or None."""
+    """Slices, backgrounds and whole slices; each may fail, with a note. Then the notes, and the lung mask or None."""
     notes: list[str] = []
-    slices = backgrounds = lungs = None
+    slices = backgrounds = whole = lungs = None
     if scan.tumour is None:
         notes.append(NOT_OUTLINED)
     else:
@@ -131,14 +134,21 @@ def _cut(scan: Scan, sampling: SamplingSettings) -> tuple[PatientData, list[str]
             slices = nodule_slices(scan, sampling)
         except ScanError as error:
             notes.append(str(error))
-    if sampling.background_centers:
+    if sampling.background_centers or sampling.whole_pixels:
         try:
-            lungs = lung_mask(scan)
-            backgrounds = background_slices(scan, lungs, sampling, patient_rng(sampling.seed, scan.patient))
+            blind = blind_lungs(scan)
+            lungs = blind | scan.tumour_mask
+            if sampling.background_centers:
+                backgrounds = background_slices(scan, lungs, sampling, patient_rng(sampling.seed, scan.patient))
         except ScanError as error:
             notes.append(f"no backgrounds: {error}")
+        if sampling.whole_pixels and lungs is not None:
+            try:
+                whole = whole_slices(scan, blind, sampling)
+            except ScanError as error:
+                notes.append(f"no whole slices: {error}")
     volume = float("nan") if scan.tumour is None else scan.volume_ml(scan.tumour)
-    data = PatientData(scan.patient, slices, backgrounds, scan.acquisition, scan.spacing_mm, volume)
+    data = PatientData(scan.patient, slices, backgrounds, scan.acquisition, scan.spacing_mm, volume, whole)
     return data, notes, lungs
 
 
@@ -153,7 +163,7 @@ def _write(path: Path, data: PatientData | None, outcome: Outcome) -> Outcome:
             "tumour_volume_ml": data.tumour_volume_ml,
         }
         arrays["about"] = json.dumps(about)
-        for kind, record in (("slices", data.slices), ("backgrounds", data.backgrounds)):
+        for kind, record in (("slices", data.slices), ("backgrounds", data.backgrounds), ("scans", data.whole)):
             if record is not None:
                 arrays |= {f"{kind}.{name}": getattr(record, name) for name in _fields(type(record))}
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
@@ -163,7 +173,7 @@ def _write(path: Path, data: PatientData | None, outcome: Outcome) -> Outcome:
     return outcome
 
 
-def _fields(record: type[NoduleSlices] | type[Backgrounds]) -> list[str]:
+def _fields(record: type[NoduleSlices] | type[Backgrounds] | type[WholeSlices]) -> list[str]:
     return list(record.__dataclass_fields__)
 
 

@@ -9,7 +9,7 @@ images and masks are separable weighted sums, so a stack of slices is two small 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,6 +42,17 @@ class SamplingSettings:
     min_area_mm2: float = 10.0
     """Slices with less tumour than this in the image, in square mm, are left out; 0 keeps every slice in which
     some pixel is more than half tumour (the paper does not say)."""
+    whole_pixels: int = 0
+    """Pixels per side of the whole axial slices that are kept for the detection of tumours; 0 keeps none, 128 suits a
+    CPU (Li, Sui et al. 2021 take the 512 of the scan)."""
+    whole_field_mm: float = 384.0
+    """Side of a whole slice in mm, the lungs' box in its middle: every scan at the same scale (the paper does not say).
+    """
+    whole_every_mm: float = 5.0
+    """Distance between the whole slices that are kept, in mm, to the nearest number of planes; 0 keeps every plane."""
+    whole_lung_mm2: float = 1000.0
+    """Only slices with at least so much lung, in square mm, are kept (Li, Sui et al. 2021: slices that contain lung).
+    """
     seed: int = 0
     """Seed of the drawn centres and slices; each patient has a stream of its own."""
 
@@ -60,6 +71,14 @@ class SamplingSettings:
             )
         if not self.min_area_mm2 >= 0:
             raise ValueError(f"min_area_mm2 {self.min_area_mm2}: not below 0")
+        if self.whole_pixels < 0 or self.whole_pixels % 32:
+            raise ValueError(f"whole_pixels {self.whole_pixels}: a multiple of 32, or 0 for none")
+        if not self.whole_field_mm > 0:
+            raise ValueError(f"whole_field_mm {self.whole_field_mm}: above 0")
+        if not (self.whole_every_mm >= 0 and self.whole_lung_mm2 > 0):
+            raise ValueError(
+                f"whole_every_mm {self.whole_every_mm}: not below 0; whole_lung_mm2 {self.whole_lung_mm2}: above 0"
+            )
         if self.seed < 0:
             raise ValueError(f"seed {self.seed}: not below 0")
 
@@ -119,7 +138,7 @@ def nodule_slices(scan: Scan, settings: SamplingSettings) -> NoduleSlices:
 
     dz = scan.spacing_mm[0]
     planes = planes[np.abs(planes - center[0]) * dz <= settings.field_of_view_mm / 2]
-    share = _squares(tumour, planes, center, scan.spacing_mm, settings, area_weights, outside=0)
+    share = squares(tumour, planes, center[1:], scan.spacing_mm, settings.pixels, settings.pixel_mm, area_weights, 0)
     mask = share > 0.5
     area_mm2 = share.sum(axis=(1, 2)) * settings.pixel_mm**2
     kept = mask.any(axis=(1, 2)) & (area_mm2 >= settings.min_area_mm2)
@@ -261,22 +280,24 @@ def _images(
     scan: Scan, planes: NDArray[np.intp], center: NDArray[np.float64], settings: SamplingSettings
 ) -> NDArray[np.int16]:
     """HU of the squares around `center` in the given planes, (len(planes), P, P); outside the scan is air."""
-    values = _squares(scan.hu, planes, center, scan.spacing_mm, settings, linear_weights, outside=AIR_HU)
+    size, step = settings.pixels, settings.pixel_mm
+    values = squares(scan.hu, planes, center[1:], scan.spacing_mm, size, step, linear_weights, AIR_HU)
     return np.rint(values).astype(np.int16)
 
 
-def _squares(
+def squares(
     volume: NDArray[np.generic],
     planes: NDArray[np.intp],
-    center: NDArray[np.float64],
+    middle: Sequence[float] | NDArray[np.floating],
     spacing_mm: tuple[float, float, float],
-    settings: SamplingSettings,
+    pixels: int,
+    pixel_mm: float,
     weights: Weights,
     outside: float,
 ) -> NDArray[np.float64]:
-    """The square around `center` (z, y, x) in each plane, resampled along rows and columns: (len(planes), P, P)."""
-    from_rows, rows = weights(center[1], settings.pixel_mm / spacing_mm[1], settings.pixels)
-    from_columns, columns = weights(center[2], settings.pixel_mm / spacing_mm[2], settings.pixels)
+    """The square around `middle` (y, x) in each plane, resampled along rows and columns: (len(planes), P, P)."""
+    from_rows, rows = weights(float(middle[0]), pixel_mm / spacing_mm[1], pixels)
+    from_columns, columns = weights(float(middle[1]), pixel_mm / spacing_mm[2], pixels)
     cut = np.full((len(planes), len(rows), len(columns)), outside, dtype=np.float64)
     row_inside = (rows >= 0) & (rows < volume.shape[1])
     column_inside = (columns >= 0) & (columns < volume.shape[2])

@@ -3,6 +3,8 @@
     COHORT/                      a Zarr 3 group; its attributes: schema version, settings, provenance, digests
       slices/                    image (N, P, P) int16 HU, mask (N, P, P) bool, patient (N,) code, offset_mm (N,)
       backgrounds/               image (M, P, P) int16 HU, patient (M,) code, center_mm (M, 3), boundary_mm (M,)
+      scans/                     where whole slices are kept: image (W, S, S) int16 HU, tumour and lungs (W, S, S) bool,
+                                 patient (W,) code, plane (W,), to_patient (W, 3, 3): pixel -> patient coordinates
       patients, audit            tables, and where there are any: annotations, annotation_codes, clinical
       expression                 AnnData, patients x genes, raw values
       truth/                     factors, gene_effects, modules: planted cohorts only
@@ -42,6 +44,7 @@ __all__ = ["SCHEMA_VERSION", "Cohort", "CohortWriter", "PatientData", "Truth"]
 
 if TYPE_CHECKING:
     from radiogenesis.cohort.sampling import Backgrounds, NoduleSlices
+    from radiogenesis.cohort.whole import WholeSlices
 
 _LIBRARIES = ("anndata", "numpy", "pandas", "zarr", "scipy", "scikit-image", "pydicom", "highdicom", "nibabel")
 _BY_PATIENT = ("patients", "annotations", "clinical", "truth/factors")  # tables whose index is the patient
@@ -59,6 +62,23 @@ class PatientData:
     """Of the scan, along (z, y, x)."""
     tumour_volume_ml: float
     """Of the outline on the scan's own grid; nan where nothing is outlined."""
+    whole: WholeSlices | None = None
+    """Where the settings ask for whole slices, and lungs were found."""
+
+
+@dataclass(frozen=True)
+class WholeRows:
+    """The whole slices of every scan of a cohort; see `cohort.whole.WholeSlices`.
+
+    Attributes:
+        slices: image, tumour, lungs, plane, to_patient, one row per slice.
+        patient: (W,) whose scan it is.
+        pixel_mm: side of a pixel.
+    """
+
+    slices: WholeSlices
+    patient: NDArray[np.str_]
+    pixel_mm: float
 
 
 @dataclass(frozen=True)
@@ -103,15 +123,17 @@ class CohortWriter:
         sampling = settings.get("sampling", {})
         if not {"pixels", "field_of_view_mm"} <= set(sampling):
             raise ValueError('settings["sampling"] must hold pixels and field_of_view_mm')
-        self._pixels = int(sampling["pixels"])
+        self._pixels, whole = int(sampling["pixels"]), int(sampling.get("whole_pixels", 0))
         self._attributes: dict[str, Any] = {
             "format": layout.FORMAT,
-            "schema_version": SCHEMA_VERSION,
+            "schema_version": SCHEMA_VERSION if whole else 1,
             "pixels": self._pixels,
             "field_of_view_mm": float(sampling["field_of_view_mm"]),
             "settings": json.loads(json.dumps(dict(settings))),
             "provenance": {**json.loads(json.dumps(dict(provenance or {}))), **versions()},
         }
+        if whole:
+            self._attributes |= {"whole_pixels": whole, "whole_field_mm": float(sampling["whole_field_mm"])}
         self._patients: list[dict[str, Any]] = []
         self._partial = self.path.with_name(self.path.name + ".partial")
         shutil.rmtree(self._partial, ignore_errors=True)  # left over from a run that was killed
@@ -119,7 +141,8 @@ class CohortWriter:
         self._group = zarr.open_group(self._partial, mode="w", zarr_format=3)
         self._digests: dict[str, str] = {}
         self._arrays = {
-            name: layout.GrowingArray(self._group, name, *kind) for name, kind in layout.arrays(self._pixels).items()
+            name: layout.GrowingArray(self._group, name, *kind)
+            for name, kind in layout.arrays(self._pixels, whole).items()
         }
 
     def __enter__(self) -> CohortWriter:
@@ -146,6 +169,8 @@ class CohortWriter:
                 "boundary_mm": background.boundary_mm,
             }
             self._append("backgrounds", values, code)
+        if data.whole is not None:
+            self._append("scans", vars(data.whole), code)
         self._patients.append(_patient_row(data))
 
     def _append(self, kind: str, values: Mapping[str, NDArray[Any]], code: int) -> None:
@@ -361,6 +386,22 @@ class Cohort:
         """(M,) whose lung it is."""
         return self._patient_of("backgrounds")
 
+    @property
+    def whole_pixels(self) -> int:
+        """Pixels per side of the whole slices; 0 where none are kept."""
+        return int(self._attributes.get("whole_pixels", 0))
+
+    @cached_property
+    def whole(self) -> WholeRows | None:
+        """The whole slices of every scan, or None where none are kept."""
+        from radiogenesis.cohort.whole import WholeSlices
+
+        if not self.whole_pixels:
+            return None
+        names = WholeSlices.__dataclass_fields__
+        slices = WholeSlices(**{name: self._array(f"scans/{name}") for name in names})
+        return WholeRows(slices, self._patient_of("scans"), self._attributes["whole_field_mm"] / self.whole_pixels)
+
     def describe(self) -> str:
         """Plain text: who is in it, who is not and why, and what it was made with."""
         from radiogenesis.cohort.describe import describe
@@ -369,14 +410,15 @@ class Cohort:
 
     def verify(self) -> None:
         """Read every part, block by block, and compare it with its digest. Raises CohortError where one differs."""
-        for name in layout.arrays(self.pixels):
+        arrays = layout.arrays(self.pixels, self.whole_pixels)
+        for name in arrays:
             with self._reading(name):
                 array = cast(zarr.Array[Any], self._group[name])
                 found = content.start_array(array.dtype, array.shape[1:])
                 for block in layout.blocks(array):
                     found.update(content.array_bytes(block))
             self._check(name, found.hexdigest())
-        tables = set(self._attributes["parts"]) - set(layout.arrays(self.pixels)) - {"expression", "truth/settings"}
+        tables = set(self._attributes["parts"]) - set(arrays) - {"expression", "truth/settings"}
         for name in sorted(tables):
             self._frame(name)
         _ = self.expression, self.truth

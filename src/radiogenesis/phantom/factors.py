@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 FACTORS = ("size", "attenuation", "spiculation", "margin", "heterogeneity", "cavitation")
+SIZE_MM = (13.0, 36.0)
+"""Diameters of the smallest and the largest lesion."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +37,7 @@ class LesionFactors:
     """Radius of the air cavity as a share of the lesion's radius; 0 is no cavity."""
 
 
-def factors_from_scores(scores: pd.DataFrame) -> dict[str, LesionFactors]:
+def factors_from_scores(scores: pd.DataFrame, *, size_mm: tuple[float, float] = SIZE_MM) -> dict[str, LesionFactors]:
     """Monotone maps from scores to physical quantities.
 
     The ranges keep the factors apart in an image: the smallest lesion is still wide enough to show its texture, the
@@ -44,13 +46,14 @@ def factors_from_scores(scores: pd.DataFrame) -> dict[str, LesionFactors]:
 
     Args:
         scores: patients x FACTORS, standard normal.
+        size_mm: diameters between which the size lies.
 
     Returns:
         patient -> factors.
     """
     rank = pd.DataFrame(ndtr(scores[list(FACTORS)].to_numpy(np.float64)), scores.index, list(FACTORS))
     values = {
-        "size_mm": _between_log(rank["size"], 13.0, 36.0),
+        "size_mm": _between_log(rank["size"], *size_mm),
         "attenuation_hu": _between(rank["attenuation"], -600.0, 40.0),
         "spiculation": rank["spiculation"],
         "margin_mm": _between_log(rank["margin"], 1.5, 7.0),

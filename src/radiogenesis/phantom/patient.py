@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from radiogenesis.cohort.lungs import lung_mask
 from radiogenesis.cohort.sampling import Backgrounds, NoduleSlices, SamplingSettings, background_slices, nodule_slices
 from radiogenesis.cohort.scan import Scan
+from radiogenesis.phantom.chest import draw_chest
 from radiogenesis.phantom.factors import LesionFactors
 from radiogenesis.phantom.lesion import plant_lesion
 from radiogenesis.phantom.scanner import acquire, average_slices, draw_scanner
@@ -18,6 +19,8 @@ from radiogenesis.phantom.thorax import Thorax, draw_thorax
 
 TUMOUR = "tumour"
 CHEST, SAMPLING = 0, 1  # what a patient's random streams are for
+AT_THE_EDGE = 0.5  # share of the tumours in whole chests that touch the lung's surface
+EDGE_DEPTH = (0.75, 1.0)  # depth of their centres as a share of their radius: a small cap of the volume is cut off
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,8 @@ class PatientPlan:
     factors: LesionFactors
     kernel: str
     seed: int
+    whole: bool = False
+    """A whole chest, where tumours lie near the lung's surface too; else half a chest, the tumour deep in the lung."""
 
 
 def patient_rng(seed: int, patient: str, purpose: int) -> np.random.Generator:
@@ -39,8 +44,9 @@ def make_scans(plan: PatientPlan) -> tuple[Scan, Scan]:
     """The patient's scan, with the lesion outlined, and the same lung scanned before the lesion was there."""
     rng = patient_rng(plan.seed, plan.patient, CHEST)
     scanner = draw_scanner(plan.kernel, rng)
-    thorax = draw_thorax(scanner.fine_spacing_mm, rng)
-    center = _lesion_center(thorax, plan.factors.size_mm / 2, rng)
+    thorax = (draw_chest if plan.whole else draw_thorax)(scanner.fine_spacing_mm, rng)
+    edge = plan.whole and rng.random() < AT_THE_EDGE
+    center = _lesion_center(thorax, plan.factors.size_mm / 2, rng, edge=edge)
     ill, body = plant_lesion(thorax.hu, thorax.spacing_mm, center, plan.factors, rng, lungs=thorax.inside_mm > 0)
     affine = np.eye(4)[:, [2, 1, 0, 3]] * [*scanner.spacing_mm, 1.0]  # (z, y, x) -> (x, y, z) mm
     mask = average_slices(body.astype(np.float32), scanner) > 0.5
@@ -63,20 +69,27 @@ def sample_patient(plan: PatientPlan, settings: SamplingSettings) -> tuple[Scan,
     return scan, nodule_slices(scan, settings), background_slices(healthy, lung_mask(healthy), settings, rng)
 
 
-def _lesion_center(thorax: Thorax, radius_mm: float, rng: np.random.Generator) -> NDArray[np.float64]:
-    """An array index (z, y, x): deep enough in the lung for the lesion, away from the hilum, near the middle plane."""
+def _lesion_center(
+    thorax: Thorax, radius_mm: float, rng: np.random.Generator, *, edge: bool = False
+) -> NDArray[np.float64]:
+    """An array index (z, y, x): away from the hilum, near the middle plane, deep enough in the lung for the lesion, or
+    at its edge."""
     step = np.array(thorax.spacing_mm)
     middle = (len(thorax.hu) - 1) / 2
     reach = int(6.0 / step[0])
     first = int(middle) - reach
-    slab = thorax.inside_mm[first : first + 2 * reach + 1]
+    slab = thorax.inside_mm[first : first + 2 * reach + 1, :, slice(*thorax.half)]
     z, y, x = (np.arange(n, dtype=np.float32) * np.float32(s) for n, s in zip(slab.shape, step, strict=True))
-    origin = thorax.hilum_mm - [first * step[0], 0, 0]
+    origin = thorax.hilum_mm - [first * step[0], 0, thorax.half[0] * step[2]]
     hilum = np.sqrt(
         (z[:, None, None] - origin[0]) ** 2 + (y[:, None] - origin[1]) ** 2 + (x - origin[2]) ** 2, dtype=np.float32
     )
     # How much room is left beyond what the lesion needs; where there is none, the roomiest places.
-    room = np.minimum(slab - radius_mm - 1.0, hilum - radius_mm - 10.0)
-    places = np.argwhere(room >= min(0.0, float(np.quantile(room, 0.999))))
-    chosen = places[rng.integers(len(places))] + [first, 0, 0]
+    if edge:
+        low, high = (share * radius_mm for share in EDGE_DEPTH)
+        places = np.argwhere((slab >= low) & (slab <= high) & (hilum >= radius_mm + 10.0))
+    if not edge or not len(places):
+        room = np.minimum(slab - radius_mm - 1.0, hilum - radius_mm - 10.0)
+        places = np.argwhere(room >= min(0.0, float(np.quantile(room, 0.999))))
+    chosen = places[rng.integers(len(places))] + [first, 0, thorax.half[0]]
     return chosen.astype(np.float64)

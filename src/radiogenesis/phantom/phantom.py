@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from radiogenesis.cohort.sampling import SamplingSettings
 from radiogenesis.cohort.store import Cohort, CohortWriter, PatientData, Truth
+from radiogenesis.cohort.whole import blind_lungs, whole_slices
 from radiogenesis.phantom import expression as genes
-from radiogenesis.phantom.factors import factor_table, factors_from_scores, scores_from_expression
+from radiogenesis.phantom.factors import SIZE_MM, factor_table, factors_from_scores, scores_from_expression
 from radiogenesis.phantom.patient import TUMOUR, PatientPlan, sample_patient
 from radiogenesis.phantom.scanner import KERNELS
 from radiogenesis.phantom.settings import PhantomSettings
@@ -45,7 +46,7 @@ def plan_cohort(settings: PhantomSettings) -> Plan:
     model = genes.gene_model(settings.genes, settings.modules, streams[0])
     activity = genes.draw_activity(model, settings.patients, streams[1])
     scores = scores_from_expression(_zscore(activity), model.weights, settings.strength, streams[2])
-    factors = factors_from_scores(scores.set_index(pd.Index(names)))
+    factors = factors_from_scores(scores.set_index(pd.Index(names)), size_mm=settings.size_mm)
 
     kernels = np.resize(list(KERNELS), settings.patients)
     streams[3].shuffle(kernels)
@@ -54,10 +55,10 @@ def plan_cohort(settings: PhantomSettings) -> Plan:
     activity[:, followers] += settings.batch_effect / 2 * sharpness[:, None]
     activity[genes.missing_values(model, settings.patients, settings.missing_fraction, streams[4])] = np.nan
 
-    facts = {**_plain(settings), "batch_genes": [model.genes[i] for i in followers]}
+    facts = {**_told(settings), "batch_genes": [model.genes[i] for i in followers]}
     return Plan(
         patients=tuple(
-            PatientPlan(name, factors[name], str(kernel), settings.seed)
+            PatientPlan(name, factors[name], str(kernel), settings.seed, settings.whole_pixels > 0)
             for name, kernel in zip(names, kernels, strict=True)
         ),
         expression=genes.to_anndata(activity, model, names),
@@ -97,6 +98,7 @@ def make_patient(plan: PatientPlan, settings: PhantomSettings) -> PatientData:
         acquisition=scan.acquisition,
         spacing_mm=scan.spacing_mm,
         tumour_volume_ml=scan.volume_ml(TUMOUR),
+        whole=whole_slices(scan, blind_lungs(scan), settings) if settings.whole_pixels else None,
     )
 
 
@@ -140,6 +142,14 @@ def _by_room(settings: PhantomSettings) -> dict[str, Any]:
         "sampling": {name: value for name, value in values.items() if name in sampling},
         "phantom": {name: value for name, value in values.items() if name not in sampling},
     }
+
+
+def _told(settings: PhantomSettings) -> dict[str, Any]:
+    """The settings that stand in the truth, and so in the digest: without those that change nothing."""
+    without = {name for name in _plain(settings) if name.startswith("whole_") and not settings.whole_pixels}
+    if settings.size_mm == SIZE_MM:
+        without.add("size_mm")
+    return {name: value for name, value in _plain(settings).items() if name not in without}
 
 
 def _plain(settings: PhantomSettings) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from radiogenesis.cohort.sampling import SamplingSettings, background_slices, dr
 from radiogenesis.cohort.scan import Scan
 from radiogenesis.cohort.sources import ReadSettings, Source
 from radiogenesis.cohort.store import Cohort, CohortWriter, PatientData, Truth
+from radiogenesis.cohort.whole import blind_lungs, whole_slices
 from radiogenesis.errors import ExpressionError, ScanError
 from radiogenesis.phantom.factors import (
     FACTORS,
@@ -304,6 +305,10 @@ def plant_patient(
     free = host.healthy.copy()
     free[box] &= ~_near(lesion, settings.apart_mm, around)
     backgrounds = background_slices(replace(host.scan, patient=patient, masks={}, tumour=None), free, sampling, rng)
+    whole = None
+    if sampling.whole_pixels:
+        chest = _with_lesion(replace(host.scan, patient=patient), box, hu, lesion)
+        whole = whole_slices(chest, blind_lungs(chest), sampling)
     came_from = f"planted into the scan of {host.scan.patient}" + (", mirrored" if mirror else "")
     return PatientData(
         patient=patient,
@@ -312,7 +317,16 @@ def plant_patient(
         acquisition=replace(host.scan.acquisition, chosen_because=came_from),
         spacing_mm=spacing,
         tumour_volume_ml=planted.volume_ml("lesion"),
+        whole=whole,
     )
+
+
+def _with_lesion(host: Scan, box: tuple[slice, ...], hu: NDArray[np.int16], lesion: NDArray[np.bool_]) -> Scan:
+    """The whole host with the lesion in its box. What was outlined on the host before is tumour too."""
+    planted, mask = host.hu.copy(), host.tumour_mask.copy()
+    planted[box] = hu
+    mask[box] |= lesion
+    return replace(host, hu=planted, masks={"lesion": mask}, tumour="lesion")
 
 
 def _place(

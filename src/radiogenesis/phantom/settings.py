@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from radiogenesis.cohort.sampling import SamplingSettings
-from radiogenesis.phantom.factors import FACTORS
+from radiogenesis.phantom.factors import FACTORS, SIZE_MM
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +20,8 @@ class PhantomSettings(SamplingSettings):
     """Number of co-expression modules; the first six drive one appearance factor each."""
     strength: float = 0.9
     """Share of each factor's variance that genes explain, 0 to 1; the rest is chance. 0 is a null cohort."""
+    size_mm: tuple[float, float] = SIZE_MM
+    """Diameters of the smallest and the largest tumour in mm, 5 to 70; beyond 36 mm a tumour fills its 60 mm image."""
     batch_effect: float = 0.0
     """Shift of a group of genes between smooth and sharp scanner kernels, in standard deviations of a gene. These genes
     drive nothing: an association of theirs with noise or sharpness is the trap. 0 is off."""
@@ -38,6 +40,8 @@ class PhantomSettings(SamplingSettings):
             raise ValueError(f"genes {self.genes}: at least five for each of the {self.modules} modules")
         if not 0 <= self.strength <= 1:
             raise ValueError(f"strength {self.strength}: a share of variance, 0 to 1")
+        if not 5 <= self.size_mm[0] < self.size_mm[1] <= 70:
+            raise ValueError(f"size_mm {self.size_mm}: two diameters from 5 to 70 mm, the smaller first")
         if not 0 < self.batch_share <= 0.5:
             raise ValueError(f"batch_share {self.batch_share}: above 0, at most 0.5")
         if not 0 <= self.missing_fraction <= 0.2:

@@ -33,12 +33,14 @@ class Thorax:
         inside_mm: (Z, Y, X) float32, distance to the lung's surface, positive in the lung.
         spacing_mm: (z, y, x).
         hilum_mm: (3,) where the vessels enter.
+        half: first column, and the column after the last, of the side that the hilum belongs to.
     """
 
     hu: Volume
     inside_mm: Volume
     spacing_mm: Spacing
     hilum_mm: NDArray[np.float64]
+    half: tuple[int, int | None] = (0, None)
 
 
 def draw_thorax(spacing_mm: Spacing, rng: np.random.Generator) -> Thorax:
@@ -48,21 +50,21 @@ def draw_thorax(spacing_mm: Spacing, rng: np.random.Generator) -> Thorax:
     z, y, x = np.meshgrid(*axes, indexing="ij", sparse=True)
     hilum = np.array([HEIGHT_MM / 2 + rng.uniform(-12, 12), 88 + rng.uniform(-8, 8), 113 + rng.uniform(-5, 3)])
 
-    wall, medial = _wall_distance(z, y, x, rng), _medial_distance(z, y, x, rng)
-    wobble = _field(shape, spacing_mm, 9.0, rng)
-    inside = _smooth_min(wall, medial, 6.0) + np.float32(0.9) * wobble
-    coarse = _field(shape, spacing_mm, 4.0, rng)
-    hu = _chest_wall(z, y, wall, coarse, rng)
-    hu = _mix(hu, _mediastinum(z, y, x, medial, wobble, coarse, rng), np.clip((wall - medial) / 3 + 0.5, 0, 1))
-    lung = _lung(z, y, x, shape, spacing_mm, inside, hilum, rng)
-    hu = _mix(hu, lung, np.clip(inside / 0.8 + 0.5, 0, 1))
+    wall, medial = wall_distance(z, y, x, rng), medial_distance(z, y, x, rng)
+    wobble = random_field(shape, spacing_mm, 9.0, rng)
+    inside = smooth_min(wall, medial, 6.0) + np.float32(0.9) * wobble
+    coarse = random_field(shape, spacing_mm, 4.0, rng)
+    hu = chest_wall(z, y, wall, coarse, rng)
+    hu = mix(hu, mediastinum(z, y, x, medial, wobble, coarse, rng), np.clip((wall - medial) / 3 + 0.5, 0, 1))
+    lung = trees(parenchyma(z, y, x, shape, spacing_mm, rng), spacing_mm, inside, hilum, rng)
+    hu = mix(hu, lung, np.clip(inside / 0.8 + 0.5, 0, 1))
     if rng.random() < 0.5:  # a left lung
         hu, inside = hu[:, :, ::-1], inside[:, :, ::-1]
         hilum[2] = (shape[2] - 1) * spacing_mm[2] - hilum[2]
     return Thorax(np.ascontiguousarray(hu), np.ascontiguousarray(inside), spacing_mm, hilum)
 
 
-def _wall_distance(z: Volume, y: Volume, x: Volume, rng: np.random.Generator) -> Volume:
+def wall_distance(z: Volume, y: Volume, x: Volume, rng: np.random.Generator) -> Volume:
     """Distance inside the rib cage, mm: an ellipse that widens downwards."""
     grow = 1 + np.float32(rng.uniform(0, 0.0015)) * (HEIGHT_MM / 2 - z)
     depth, width = 60 * rng.uniform(0.93, 1.05), 94 * rng.uniform(0.92, 1.05)
@@ -75,7 +77,7 @@ def _wall_distance(z: Volume, y: Volume, x: Volume, rng: np.random.Generator) ->
     return distance
 
 
-def _medial_distance(z: Volume, y: Volume, x: Volume, rng: np.random.Generator) -> Volume:
+def medial_distance(z: Volume, y: Volume, x: Volume, rng: np.random.Generator) -> Volume:
     """Distance outside the mediastinum, mm: heart in front, spine and aorta behind, hilum between."""
     heart = rng.uniform(4, 22) * np.exp(-(((y - rng.uniform(52, 66)) / 22) ** 2)) * (1 - z / (1.6 * HEIGHT_MM))
     spine = rng.uniform(8, 16) * np.exp(-(((y - rng.uniform(128, 138)) / 16) ** 2))
@@ -83,62 +85,55 @@ def _medial_distance(z: Volume, y: Volume, x: Volume, rng: np.random.Generator) 
     return distance
 
 
-def _chest_wall(z: Volume, y: Volume, wall: Volume, coarse: Volume, rng: np.random.Generator) -> Volume:
+def chest_wall(z: Volume, y: Volume, wall: Volume, coarse: Volume, rng: np.random.Generator) -> Volume:
     """Pleura, ribs between muscles, fat, an outer muscle, skin, air: by depth outside the lung."""
     depth = -wall + np.float32(0.7) * coarse
     thick = rng.uniform(18, 30)
     muscle = rng.uniform(4, 9)
     hu = np.full(depth.shape, FAT_HU, np.float32) + 12 * coarse
-    hu = _mix(hu, MUSCLE_HU + 8 * coarse, _band(depth, 0.4, 10.0))
+    hu = mix(hu, MUSCLE_HU + 8 * coarse, _band(depth, 0.4, 10.0))
     middle, half = 10 + (thick - 10) * 0.45, muscle / 2
-    hu = _mix(hu, MUSCLE_HU + 10 * coarse, _band(depth, middle - half, middle + half))
-    hu = _mix(hu, np.float32(20), _band(depth, thick - 1.8, thick))
+    hu = mix(hu, MUSCLE_HU + 10 * coarse, _band(depth, middle - half, middle + half))
+    hu = mix(hu, np.float32(20), _band(depth, thick - 1.8, thick))
     # Ribs run obliquely: each plane of the scan cuts them at another place along the wall.
     spacing, slope = rng.uniform(24, 30), rng.uniform(0.45, 0.75) * (1 if rng.random() < 0.8 else 0.6)
     phase = (z + slope * (y - 85) + rng.uniform(0, spacing)) / spacing
     across = (phase - np.round(phase)) * spacing
     rho = np.sqrt((across / 7.0) ** 2 + ((depth - 6.0) / 3.6) ** 2)
     bone = np.where(rho > 0.72, rng.uniform(550, 900), rng.uniform(80, 260) + 60 * coarse).astype(np.float32)
-    hu = _mix(hu, bone, np.clip((1 - rho) * 4 + 0.5, 0, 1))
-    return _mix(hu, np.float32(AIR_HU), np.clip((depth - thick) / 0.9 + 0.5, 0, 1))
+    hu = mix(hu, bone, np.clip((1 - rho) * 4 + 0.5, 0, 1))
+    return mix(hu, np.float32(AIR_HU), np.clip((depth - thick) / 0.9 + 0.5, 0, 1))
 
 
-def _mediastinum(
+def mediastinum(
     z: Volume, y: Volume, x: Volume, medial: Volume, wobble: Volume, coarse: Volume, rng: np.random.Generator
 ) -> Volume:
     """Heart and vessels in fat, a vertebra behind."""
     tissue = np.float32(rng.uniform(35, 70)) + 8 * coarse
-    hu = _mix(tissue, FAT_HU + 10 * coarse, np.clip(1.2 * (wobble - rng.uniform(0.2, 0.8)) + 0.5, 0, 1))
+    hu = mix(tissue, FAT_HU + 10 * coarse, np.clip(1.2 * (wobble - rng.uniform(0.2, 0.8)) + 0.5, 0, 1))
     spine = np.sqrt(((y - 136) / 17) ** 2 + ((x - 140) / 21) ** 2 + 0 * z)
     bone = np.where(spine > 0.88, rng.uniform(400, 600), rng.uniform(120, 220) + 50 * coarse).astype(np.float32)
-    return _mix(hu, bone, np.clip((1 - spine) * 8 + 0.5, 0, 1))
+    return mix(hu, bone, np.clip((1 - spine) * 8 + 0.5, 0, 1))
 
 
-def _lung(
-    z: Volume,
-    y: Volume,
-    x: Volume,
-    shape: tuple[int, ...],
-    spacing_mm: Spacing,
-    inside: Volume,
-    hilum: NDArray[np.float64],
-    rng: np.random.Generator,
+def parenchyma(
+    z: Volume, y: Volume, x: Volume, shape: tuple[int, ...], spacing_mm: Spacing, rng: np.random.Generator
 ) -> Volume:
-    """Parenchyma with gravity, texture and emphysema; a fissure; vessels and airways."""
+    """Lung with gravity, texture and emphysema; a fissure."""
     base, gravity = rng.uniform(-885, -815), rng.uniform(10, 45)
-    lobules = _field(shape, spacing_mm, 2.2, rng)
+    lobules = random_field(shape, spacing_mm, 2.2, rng)
     hu = (base + gravity * (y - 85) / 60 + rng.uniform(10, 20) * lobules).astype(np.float32)
     if rng.random() < 0.35:
-        holes = _field(shape, spacing_mm, rng.uniform(2.5, 4.0), rng)
-        hu = _mix(hu, np.float32(-955), rng.uniform(0.4, 0.8) * np.clip(holes - rng.uniform(0.8, 1.6), 0, 1))
+        holes = random_field(shape, spacing_mm, rng.uniform(2.5, 4.0), rng)
+        hu = mix(hu, np.float32(-955), rng.uniform(0.4, 0.8) * np.clip(holes - rng.uniform(0.8, 1.6), 0, 1))
     if rng.random() < 0.7:
         tilt, bend = rng.uniform(0.4, 1.0), rng.uniform(-6, 6)
         sheet = (y - rng.uniform(70, 105)) - tilt * (z - HEIGHT_MM / 2) + bend * np.sin(x / 25)
         hu += rng.uniform(60, 160) * np.exp(-((sheet / 1.1) ** 2))
-    return _trees(hu, spacing_mm, inside, hilum, rng)
+    return hu
 
 
-def _trees(
+def trees(
     hu: Volume, spacing_mm: Spacing, inside: Volume, hilum: NDArray[np.float64], rng: np.random.Generator
 ) -> Volume:
     """Arteries with their airways, and veins."""
@@ -159,9 +154,9 @@ def _trees(
             beside = position + _ASIDE * (np.minimum(radius, 6.5) + bronchus + 0.3)[:, None]
             vessels.stamp_balls(wall, spacing_mm, beside, bronchus + 0.5 + 0.1 * bronchus)
             vessels.stamp_balls(lumen, spacing_mm, beside, bronchus)
-    hu = _mix(hu, np.float32(-350), wall)
-    hu = _mix(hu, np.float32(AIR_HU + 30), lumen)
-    return _mix(hu, np.float32(blood), np.maximum(np.clip(thin, 0, 1), thick))
+    hu = mix(hu, np.float32(-350), wall)
+    hu = mix(hu, np.float32(AIR_HU + 30), lumen)
+    return mix(hu, np.float32(blood), np.maximum(np.clip(thin, 0, 1), thick))
 
 
 def _targets(inside: Volume, spacing_mm: Spacing, count: int, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -174,7 +169,7 @@ def _targets(inside: Volume, spacing_mm: Spacing, count: int, rng: np.random.Gen
     return found[:count] * np.array(spacing_mm)
 
 
-def _field(shape: tuple[int, ...], spacing_mm: Spacing, sigma_mm: float, rng: np.random.Generator) -> Volume:
+def random_field(shape: tuple[int, ...], spacing_mm: Spacing, sigma_mm: float, rng: np.random.Generator) -> Volume:
     """A random field of mean 0 and standard deviation 1, smooth over `sigma_mm`: drawn coarsely and interpolated."""
     step = np.maximum(np.floor(0.9 * sigma_mm / np.array(spacing_mm)), 1)
     small = tuple(int(np.ceil(n / s)) + 2 for n, s in zip(shape, step, strict=True))
@@ -199,11 +194,11 @@ def _band(depth: Volume, low: float, high: float) -> Volume:
     return np.clip(depth - low + 0.5, 0, 1) * np.clip(high - depth + 0.5, 0, 1)
 
 
-def _smooth_min(a: Volume, b: Volume, width: float) -> Volume:
+def smooth_min(a: Volume, b: Volume, width: float) -> Volume:
     """The smaller of two distances, rounded where they meet."""
     mixed = np.clip(0.5 + 0.5 * (b - a) / width, 0, 1)
     return b + (a - b) * mixed - width * mixed * (1 - mixed)
 
 
-def _mix(below: Volume, above: Volume | np.float32, share: Volume) -> Volume:
+def mix(below: Volume, above: Volume | np.float32, share: Volume) -> Volume:
     return below + share * (above - below)
