@@ -1,0 +1,195 @@
+"""Gene sets: which are at the head or the foot of a feature's ranked genes, and which fill a metagene.
+
+gseapy does the published statistics (Subramanian et al. 2005; hypergeometric). Its null permutes genes, as if genes
+were independent; co-expressed sets then look significant too often (Goeman and Buhlmann 2007). So each set and feature
+has a second p value, `p_patients`, from permuting patients, which keeps the correlation between genes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
+
+from radiogenesis.cohort.metagenes import Metagenes
+from radiogenesis.errors import InputError
+from radiogenesis.mapping.association import Associations, false_discovery_rate, permutation
+
+GeneSets = Mapping[str, Sequence[str]]
+
+
+def read_gmt(path: str | Path) -> dict[str, tuple[str, ...]]:
+    """Gene sets of a GMT file: name, description, genes, tab-separated, one set per line.
+
+    Raises:
+        InputError: no such file, not text, or a line that is no set.
+    """
+    path = Path(path)
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", path=path) from error
+    except UnicodeDecodeError as error:
+        raise InputError("is not text", path=path, remedy="give a GMT file, such as MSigDB offers") from error
+    sets: dict[str, tuple[str, ...]] = {}
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        name, *rest = (cell.strip() for cell in line.split("\t"))
+        genes = tuple(dict.fromkeys(gene for gene in rest[1:] if gene))
+        if not genes or name in sets:
+            problem = "appears twice" if name in sets else "has no genes"
+            raise InputError(
+                f"line {number}: the set {name[:40]!r} {problem}", path=path, remedy="give a GMT file: tab-separated"
+            )
+        sets[name] = genes
+    if not sets:
+        raise InputError("holds no gene set", path=path)
+    return sets
+
+
+def measured_sets(sets: GeneSets, names: Sequence[str], fewest: int) -> dict[str, list[str]]:
+    """The sets cut down to the genes measured, those with at least `fewest` of them."""
+    measured = set(names)
+    cut = {name: [gene for gene in genes if gene in measured] for name, genes in sets.items()}
+    return {name: genes for name, genes in cut.items() if len(genes) >= fewest}
+
+
+def ranked_enrichment(
+    genes: NDArray[Any],
+    features: NDArray[Any],
+    found: Associations,
+    sets: GeneSets,
+    *,
+    fewest: int = 15,
+    permutations: int = 1000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Genes ranked by their z with each feature, sets tested by gseapy.prerank, and by permuting patients.
+
+    Args:
+        genes, features: (n, G), (n, F), what `found` was made from.
+        found: the associations of all genes.
+        sets: name -> genes.
+        fewest: measured genes that a set must have.
+
+    Returns:
+        tidy: feature, set, size, es, nes, p, q (gseapy, over the sets of a feature), p_patients, q_patients (over the
+        whole table), leading genes; the smallest p_patients first.
+    """
+    import gseapy
+
+    cut = measured_sets(sets, found.genes, fewest)
+    columns = ["feature", "set", "size", "es", "nes", "p", "q", "p_patients", "q_patients", "leading"]
+    parts = []
+    ours = _patient_p(genes, features, found, cut, permutations, seed)
+    for f, feature in enumerate(found.features):
+        z = pd.Series(found.z[:, f], index=list(found.genes))
+        if not cut or z.isna().any():
+            continue
+        result = gseapy.prerank(
+            rnk=z.sort_values(ascending=False, kind="stable"), gene_sets=cut, min_size=fewest, max_size=len(z),
+            permutation_num=permutations, seed=seed, threads=1, outdir=None, no_plot=True,
+        ).res2d  # fmt: skip
+        table = pd.DataFrame(
+            {
+                "feature": feature,
+                "set": result["Term"].astype(str),
+                "size": result["Term"].map(lambda name: len(cut[name])).astype(int),
+                **{new: result[old].astype(float) for new, old in _GSEAPY.items()},
+                "leading": result["Lead_genes"].astype(str).str.replace(";", " "),
+            }
+        )
+        table["p_patients"] = [ours[name][f] for name in table["set"]]
+        parts.append(table)
+    joined = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+    joined["q_patients"] = false_discovery_rate(joined["p_patients"].to_numpy(np.float64))
+    return joined[columns].sort_values(["p_patients", "p"], kind="stable").reset_index(drop=True)
+
+
+_GSEAPY = {"es": "ES", "nes": "NES", "p": "NOM p-val", "q": "FDR q-val"}
+
+
+def over_representation(metagenes: Metagenes, sets: GeneSets, *, fewest: int = 5) -> pd.DataFrame:
+    """Sets that fill a metagene more than chance (hypergeometric test); the background is the genes measured.
+
+    Returns:
+        tidy: metagene, set, overlap, metagene_size, set_size, odds_ratio, p, q over the whole table, genes.
+    """
+    import gseapy
+
+    cut = measured_sets(sets, metagenes.names, fewest)
+    columns = ["metagene", "set", "overlap", "metagene_size", "set_size", "odds_ratio", "p", "q", "genes"]
+    parts = []
+    for k, name in enumerate(metagenes.ids):
+        members = list(metagenes.members(k))
+        hit = [s for s, genes in cut.items() if set(genes) & set(members)]
+        if not hit:
+            continue  # gseapy has no answer to nothing in common
+        result = gseapy.enrich(members, cut, background=list(metagenes.names), outdir=None, no_plot=True).results
+        parts.append(
+            pd.DataFrame(
+                {
+                    "metagene": name,
+                    "set": result["Term"].astype(str),
+                    "overlap": result["Overlap"].str.split("/").str[0].astype(int),
+                    "metagene_size": len(members),
+                    "set_size": result["Term"].map(lambda s: len(cut[s])).astype(int),
+                    "odds_ratio": result["Odds Ratio"].astype(float),
+                    "p": result["P-value"].astype(float),
+                    "genes": result["Genes"].str.replace(";", " "),
+                }
+            )
+        )
+    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+    # Pairs with nothing in common are tests too, of p = 1.
+    p = np.concatenate([table["p"].to_numpy(np.float64), np.ones(len(cut) * len(metagenes) - len(table))])
+    table["q"] = false_discovery_rate(p)[: len(table)]
+    return table[columns].sort_values("p", kind="stable").reset_index(drop=True)
+
+
+def _patient_p(
+    genes: NDArray[Any],
+    features: NDArray[Any],
+    found: Associations,
+    cut: Mapping[str, Sequence[str]],
+    permutations: int,
+    seed: int,
+) -> dict[str, NDArray[np.float64]]:
+    """set -> (F,) p of the mean z and of the mean z squared of its genes under permuted patients: the smaller, doubled.
+
+    The mean z sees a set that moves one way, the mean of z squared one that moves both ways.
+    """
+    x = _unit_ranks(np.asarray(genes, np.float64))
+    y = _unit_ranks(np.asarray(features, np.float64))
+    place = {gene: i for i, gene in enumerate(found.genes)}
+    members = {name: [place[gene] for gene in mine] for name, mine in cut.items()}
+    made: dict[str, NDArray[np.float64]] = {}
+    turned = np.stack([y[permutation(len(y), None, seed, b)] for b in range(permutations)])  # (B, n, F)
+    for name, mine in members.items():
+        part = x[:, mine]
+        profile, gram = part.sum(axis=1), part @ part.T  # the sum of z is linear in y, the sum of z^2 quadratic
+
+        def both(right: NDArray[Any], profile: Any = profile, gram: Any = gram) -> tuple[NDArray[Any], NDArray[Any]]:
+            return np.abs(profile @ right), np.einsum("...nf,...nf->...f", gram @ right, right)
+
+        reached = [
+            (1 + (null >= own * (1 - 1e-9)).sum(axis=0)) / (1 + permutations)
+            for own, null in zip(both(y), both(turned), strict=True)
+        ]
+        made[name] = np.minimum(1, 2 * np.minimum(*reached))
+    return made
+
+
+def _unit_ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n, K) ranks of length 1 about 0; missing values are 0."""
+    ranks = stats.rankdata(values, axis=0, nan_policy="omit")
+    centred = np.nan_to_num(ranks - np.nanmean(ranks, axis=0))
+    length = np.linalg.norm(centred, axis=0)
+    unit: NDArray[np.float64] = centred / np.where(length > 0, length, 1.0)
+    return unit
