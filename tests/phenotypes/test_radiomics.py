@@ -43,11 +43,11 @@ def test_a_batch_is_its_elements():
     assert_same(together, {name: torch.cat([s[name] for s in singles]) for name in together}, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("constant", ["extract.MOST_CELLS", "lesions.BATCH"])
+@pytest.mark.parametrize("constant", ["BATCH", "MOST_CELLS"])
 def test_the_size_of_the_batches_does_not_matter(monkeypatch, constant):
     image, mask = lesions(7)
     together = radiomic_features(image, mask, 0.7)
-    monkeypatch.setattr(f"radiogenesis.phenotypes.radiomics.{constant}", 2)
+    monkeypatch.setattr(f"radiogenesis.phenotypes.radiomics.lesions.{constant}", 2)
     assert_same(radiomic_features(image, mask, 0.7), together, rtol=1e-5, atol=1e-5)
 
 

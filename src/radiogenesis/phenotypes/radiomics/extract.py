@@ -22,8 +22,6 @@ FEATURES: dict[str, Feature] = {
 }
 """Name of every feature -> family, IBSI code, unit, meaning."""
 
-MOST_CELLS = 2**24  # of all co-occurrence matrices of a batch: 128 MiB in float64
-
 
 def radiomic_features(
     image: Tensor, mask: Tensor, pixel_mm: float, settings: RadiomicsSettings | None = None
@@ -65,9 +63,6 @@ def radiomic_features(
 
 
 def _measure(lesions: Lesions, settings: RadiomicsSettings) -> dict[str, Tensor]:
-    if len(lesions.hu) > 1 and len(lesions.hu) * 4 * lesions.highest_level**2 > MOST_CELLS:
-        halves = [_measure(half, settings) for half in lesions.halves()]
-        return {name: torch.cat([half[name] for half in halves]) for name in halves[0]}
     measures: dict[Family, Callable[[], dict[str, Tensor]]] = {
         "shape": lambda: outline.outline_shape(lesions),
         "firstorder": lambda: firstorder.first_order(lesions),
@@ -81,7 +76,7 @@ def _measure(lesions: Lesions, settings: RadiomicsSettings) -> dict[str, Tensor]
         if family in settings.families:
             found |= measure()
     of_outline = lesions.outline.flatten(1).any(1)
-    of_mask = lesions.mask.flatten(1).any(1)
+    of_mask = lesions.pixels > 0
     return {
         name: torch.where(of_outline if FEATURES[name].family in ("shape", "margin") else of_mask, value, torch.nan)
         for name, value in found.items()

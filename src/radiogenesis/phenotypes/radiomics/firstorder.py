@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -35,23 +38,23 @@ FEATURES = {f"firstorder_{name}": Feature("firstorder", *row) for name, *row in 
 
 def first_order(lesions: Lesions) -> dict[str, Tensor]:
     """The features of `FEATURES`, (B,) float64 each; without meaning where the mask is empty."""
-    x, mask, n = lesions.hu.flatten(1), lesions.mask.flatten(1), lesions.count  # (B, N), (B, N), (B,)
+    x, inside, n = lesions.rows, lesions.inside, lesions.pixels.double()  # (B, N), (B, N), (B,)
 
-    def mean(values: Tensor, within: Tensor = mask) -> Tensor:
-        return torch.where(within, values, 0.0).sum(1) / within.sum(1)
-
-    average = mean(x)
-    centred = x - average[:, None]
-    variance, third, fourth = (mean(centred**power) for power in (2, 3, 4))
+    average = x.sum(1) / n
+    centred = (x - average[:, None]) * inside
+    square = centred.square()
+    variance, third, fourth = (value.sum(1) / n for value in (square, square * centred, square.square()))
     flat = variance == 0
     spread = torch.where(flat, 1.0, variance)
 
-    ascending = torch.where(mask, x, torch.inf).sort(1).values  # (B, N)
+    ascending = _sorted(x, inside)
     lowest, p10, p25, median, p75, p90, highest = (
         _percentile(ascending, n, q) for q in (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
     )
-    central = mask & (x >= p10[:, None]) & (x <= p90[:, None])
-    squares = torch.where(mask, x.square(), 0.0).sum(1)
+    central = inside & (x >= p10[:, None]) & (x <= p90[:, None])
+    central_n = central.sum(1)
+    central_mean = (x * central).sum(1) / central_n
+    squares = x.square().sum(1)
     shares = _histogram(lesions) / n[:, None]  # (B, Ng)
     found = {
         "mean": average,
@@ -65,17 +68,24 @@ def first_order(lesions: Lesions) -> dict[str, Tensor]:
         "maximum": highest,
         "interquartile_range": p75 - p25,
         "range": highest - lowest,
-        "mean_absolute_deviation": mean(centred.abs()),
-        "robust_mean_absolute_deviation": mean((x - mean(x, central)[:, None]).abs(), central),
-        "median_absolute_deviation": mean((x - median[:, None]).abs()),
+        "mean_absolute_deviation": centred.abs().sum(1) / n,
+        "robust_mean_absolute_deviation": ((x - central_mean[:, None]) * central).abs().sum(1) / central_n,
+        "median_absolute_deviation": ((x - median[:, None]) * inside).abs().sum(1) / n,
         "coefficient_of_variation": variance.sqrt() / average,
         "quartile_coefficient_of_dispersion": (p75 - p25) / (p75 + p25),
         "energy": squares,
         "root_mean_square": (squares / n).sqrt(),
-        "entropy": torch.special.entr(shares).sum(1) / torch.log(torch.tensor(2.0, dtype=shares.dtype)),
+        "entropy": torch.special.entr(shares).sum(1) / math.log(2),
         "uniformity": shares.square().sum(1),
     }
     return {f"firstorder_{name}": value for name, value in found.items()}
+
+
+def _sorted(x: Tensor, inside: Tensor) -> Tensor:
+    """(B, N) the values of each row that are inside, ascending, then the others."""
+    last = x.detach().masked_fill(~inside, torch.inf).cpu().numpy()
+    order = torch.from_numpy(np.argsort(last, axis=1)).to(x.device)  # several times as fast as torch's on a CPU
+    return x.gather(1, order)
 
 
 def _percentile(ascending: Tensor, n: Tensor, q: float) -> Tensor:
@@ -88,7 +98,6 @@ def _percentile(ascending: Tensor, n: Tensor, q: float) -> Tensor:
 
 def _histogram(lesions: Lesions) -> Tensor:
     """(B, Ng) float64, pixels at each grey level."""
-    batch, bins = len(lesions.levels), lesions.highest_level + 1
-    row = torch.arange(batch, device=lesions.levels.device)[:, None, None] * bins
-    counts = torch.bincount((row + lesions.levels).flatten(), minlength=batch * bins)
-    return counts.view(batch, bins)[:, 1:].double()
+    batch, bins = len(lesions.pixels), lesions.highest_level
+    counts = torch.bincount(lesions.owners * bins + lesions.level - 1, minlength=batch * bins)
+    return counts.view(batch, bins).double()

@@ -15,8 +15,6 @@ from torch import Tensor
 from radiogenesis.phenotypes.radiomics.feature import Feature
 from radiogenesis.phenotypes.radiomics.lesions import Lesions
 
-DIRECTIONS = ((0, 1), (1, 0), (1, 1), (1, -1))  # (down, right), in pixels
-
 _ROWS = (
     ("joint_maximum", "GYBY", "", "share of the commonest pair of levels"),
     ("joint_average", "60VM", "", "mean level of the pairs"),
@@ -52,30 +50,24 @@ def co_occurrence(lesions: Lesions, directions: Literal["average", "merge"]) -> 
 
     A direction without pairs is left out of the average.
     """
-    batch, bins = len(lesions.levels), lesions.highest_level
-    matrix, low, high = _pairs(lesions.levels)
-    matrices = 4 * batch
+    matrix, low, high = _pairs(lesions)
+    batch, matrices = len(lesions.pixels), 4 * len(lesions.pixels)
     if directions == "merge":
         matrix, matrices = matrix // 4, batch
-    levels = lesions.levels.flatten(1).amax(1).repeat_interleave(matrices // batch)  # (M,) Ng of each lesion
-    values, usable = _features(matrix, low, high, matrices, bins, levels.double())
+    levels = lesions.levels.view(batch, -1).amax(1).repeat_interleave(matrices // batch)  # (M,) Ng of each lesion
+    values, usable = _features(matrix, low, high, matrices, lesions.highest_level, levels.double())
     return {
         f"glcm_{name}": mean_of_usable(value.view(batch, -1), usable.view(batch, -1)) for name, value in values.items()
     }
 
 
-def _pairs(levels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """All neighbours within the masks: (N,) matrix (4 b + direction), (N,) lower and (N,) higher level, from 0."""
+def _pairs(lesions: Lesions) -> tuple[Tensor, Tensor, Tensor]:
+    """All neighbours within the lesions: (K,) matrix (4 b + direction), (K,) lower, (K,) higher level, from 0."""
     found = []
-    height, width = levels.shape[1:]
-    for direction, (down, right) in enumerate(DIRECTIONS):
-        here = levels[:, : height - down, max(-right, 0) : width - max(right, 0)]
-        there = levels[:, down:, max(right, 0) : width - max(-right, 0)]
-        both = (here > 0) & (there > 0)
-        one, other = here[both], there[both]
-        image = both.flatten(1).sum(1)
-        matrix = 4 * torch.arange(len(levels), device=levels.device).repeat_interleave(image) + direction
-        found.append((matrix, torch.minimum(one, other) - 1, torch.maximum(one, other) - 1))
+    for direction, ahead in enumerate(lesions.ahead):
+        both = ahead.nonzero()[:, 0]
+        one, other, owner = (x.index_select(0, both) for x in (lesions.level, ahead, lesions.owners))
+        found.append((4 * owner + direction, torch.minimum(one, other) - 1, torch.maximum(one, other) - 1))
     matrix, low, high = (torch.cat(parts) for parts in zip(*found, strict=True))
     return matrix, low, high
 
@@ -86,12 +78,12 @@ def _features(
     """(M,) each, and (M,) bool: which matrices have pairs at all."""
 
     def share(place: Tensor, places: int) -> Tensor:  # (M, places)
-        counts = torch.bincount(matrix * places + place, minlength=matrices * places)
+        counts = torch.bincount(torch.add(place, matrix, alpha=places), minlength=matrices * places)
         return counts.view(matrices, places) / pairs
 
     n = torch.bincount(matrix, minlength=matrices)
     pairs = n.clamp_min(1).double()[:, None]
-    p = share(low * bins + high, bins * bins)  # (M, Ng Ng): i <= j, both orders together
+    p = share(torch.add(high, low, alpha=bins), bins * bins)  # (M, Ng Ng): i <= j, both orders together
     same = p[:, :: bins + 1]  # (M, Ng): the diagonal
     p_level = (share(low, bins) + share(high, bins)) / 2  # (M, Ng)
     p_difference = share(high - low, bins)  # (M, Ng)

@@ -37,45 +37,45 @@ FEATURES = {f"glrlm_{name}": Feature("glrlm", *row) for name, *row in _ROWS.valu
 
 def run_lengths(lesions: Lesions, directions: Literal["average", "merge"]) -> dict[str, Tensor]:
     """The features of `FEATURES`, (B,) float64 each; nan where the mask is empty."""
-    batch = len(lesions.levels)
-    matrix, level, length = _runs(lesions.levels)
-    pixels = lesions.count  # (B,)
+    batch = len(lesions.pixels)
+    counts, pixels = _runs(lesions), lesions.pixels.double()  # (B, 4, Ng, R), (B,)
     if directions == "merge":
-        matrix, pixels = matrix // 4, 4 * pixels
+        counts, pixels = counts.sum(1), 4 * pixels
     else:
-        pixels = pixels.repeat_interleave(4)
-    found, usable = size_statistics(matrix, level, length, pixels, lesions.highest_level)
+        counts, pixels = counts.flatten(0, 1), pixels.repeat_interleave(4)
+    lengths = torch.arange(1.0, counts.shape[2] + 1, dtype=torch.float64, device=counts.device)
+    found, usable = size_statistics(counts, lengths, pixels)
     return {
         f"glrlm_{_ROWS[key][0]}": mean_of_usable(value.view(batch, -1), usable.view(batch, -1))
         for key, value in found.items()
     }
 
 
-def _runs(levels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """All runs: (N,) matrix (4 b + direction), (N,) level, (N,) length.
+def _runs(lesions: Lesions) -> Tensor:
+    """(B, 4, Ng, R) int64, runs of each lesion, direction, level and length from 1.
 
-    The pixels are read out line after line in each direction; a run starts where the line or the level changes.
+    Counted by windows: in a run of length L there are w_k = max(0, L - k + 1) stretches of k pixels, so the runs of
+    length k are w_k - 2 w_(k+1) + w_(k+2). A stretch of k + 1 pixels is one of k whose last pixel goes on.
     """
-    height, width = levels.shape[1:]
-    order, first_of_line = _lines(height, width, levels.device)
-    read = levels.flatten(1)[:, order].flatten()  # (B 4 h w)
-    starts = first_of_line.repeat(len(levels))
-    starts[1:] |= read[1:] != read[:-1]
-    start = starts.nonzero()[:, 0]
-    length = start.diff(append=torch.tensor([len(read)], device=levels.device))
-    level = read[start]
-    inside = level > 0
-    return (start // (height * width))[inside], level[inside], length[inside]
-
-
-def _lines(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """(4 h w,) pixels in the order of the lines in the 4 directions, and (4 h w,) bool, where a line begins."""
-    y, x = (v.flatten() for v in torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij"))
-    orders, firsts = [], []
-    for line, place in ((y, x), (x, y), (y - x + width, y), (y + x, y)):
-        order = (line * max(height, width) + place).argsort()
-        first = torch.ones_like(order, dtype=torch.bool)
-        first[1:] = line[order].diff() != 0
-        orders.append(order)
-        firsts.append(first)
-    return torch.cat(orders).to(device), torch.cat(firsts).to(device)
+    bins, cells = lesions.highest_level, 4 * len(lesions.pixels) * lesions.highest_level
+    goes_on = torch.zeros(4, len(lesions.levels), dtype=torch.bool, device=lesions.levels.device)
+    starts, ends, cell_of = [], [], []
+    for direction, ahead in enumerate(lesions.ahead):
+        alike = (ahead == lesions.level).nonzero()[:, 0]
+        place = lesions.places.index_select(0, alike)
+        goes_on[direction, place] = True
+        starts.append(place + direction * len(lesions.levels))
+        ends.append(torch.full_like(place, lesions.steps[direction]))
+        cell = 4 * lesions.owners.index_select(0, alike) + direction
+        cell_of.append(cell * bins + lesions.level.index_select(0, alike) - 1)
+    line = goes_on.flatten()
+    end, step, cell = (torch.cat(parts) for parts in (starts, ends, cell_of))
+    single = torch.bincount(lesions.owners * bins + lesions.level - 1, minlength=cells // 4).view(-1, 1, bins)
+    windows = [single.expand(-1, 4, -1).reshape(-1)]  # stretches of 1 pixel
+    while len(end):
+        windows.append(torch.bincount(cell, minlength=cells))
+        end = end + step
+        still = line.index_select(0, end).nonzero()[:, 0]
+        end, step, cell = (x.index_select(0, still) for x in (end, step, cell))
+    w = torch.stack([*windows, *[torch.zeros_like(windows[0])] * 2], dim=1)  # (B 4 Ng, R + 2)
+    return (w[:, :-2] - 2 * w[:, 1:-1] + w[:, 2:]).view(-1, 4, bins, w.shape[1] - 2)

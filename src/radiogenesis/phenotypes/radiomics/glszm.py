@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from skimage.measure import label
 from torch import Tensor
-from torch.nn import functional as F
 
 from radiogenesis.phenotypes.radiomics.feature import Feature
 from radiogenesis.phenotypes.radiomics.glcm import mean_of_usable
@@ -13,7 +14,7 @@ from radiogenesis.phenotypes.radiomics.lesions import Lesions
 from radiogenesis.phenotypes.radiomics.sizes import size_statistics
 
 _ROWS = {
-    "small": ("small_zone_emphasis", "5QRC", "", "mean of 1 / size^2"),
+    "small": ("small_zone_emphasis", "P001", "", "mean of 1 / size^2"),
     "large": ("large_zone_emphasis", "48P8", "", "mean of size^2"),
     "low": ("low_grey_level_zone_emphasis", "XMSY", "", "mean of 1 / level^2"),
     "high": ("high_grey_level_zone_emphasis", "5GN9", "", "mean of level^2"),
@@ -37,21 +38,26 @@ FEATURES = {f"glszm_{name}": Feature("glszm", *row) for name, *row in _ROWS.valu
 
 def size_zones(lesions: Lesions) -> dict[str, Tensor]:
     """The features of `FEATURES`, (B,) float64 each; nan where the mask is empty."""
-    image, level, size = _zones(lesions.levels)
-    found, usable = size_statistics(image, level, size, lesions.count, lesions.highest_level)
+    counts, sizes = _zones(lesions)
+    found, usable = size_statistics(counts, sizes, lesions.pixels.double())
     return {f"glszm_{_ROWS[key][0]}": mean_of_usable(value[:, None], usable[:, None]) for key, value in found.items()}
 
 
-def _zones(levels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """All zones: (N,) image, (N,) level, (N,) pixels.
+def _zones(lesions: Lesions) -> tuple[Tensor, Tensor]:
+    """(B, Ng, S) int64, zones of each lesion, level and size, and (S,) float64, the sizes that occur.
 
-    The images are labelled at once, as one tall image with an empty row between them.
+    The images are labelled at once, as one tall image: their outermost rows are empty, so no zone crosses over.
     """
-    tall = F.pad(levels, (0, 0, 0, 1)).flatten(0, 1)  # (B (h + 1), w)
-    zone = torch.from_numpy(label(tall.cpu().numpy(), background=0, connectivity=2)).long().flatten()
-    zone = zone.to(levels.device)
+    batch, height, width = lesions.outline.shape
+    zones = label(lesions.levels.view(-1, width).cpu().numpy(), background=0, connectivity=2)
+    zone = torch.from_numpy(zones).flatten().to(lesions.places.device).index_select(0, lesions.places).long() - 1
     size = torch.bincount(zone)
-    place = torch.zeros_like(size)
-    place[zone] = torch.arange(len(zone), device=levels.device)  # any pixel of each zone
-    image = place // ((levels.shape[1] + 1) * levels.shape[2])
-    return image[1:], tall.flatten()[place][1:], size[1:]
+    place = torch.empty_like(size)
+    place[zone] = lesions.places  # any pixel of each zone
+    level = lesions.levels.index_select(0, place) - 1
+    occurs = torch.bincount(size, minlength=2) > 0
+    occurs[1] = True  # a column even where there is no lesion
+    rank, sizes = occurs.cumsum(0) - 1, occurs.nonzero()[:, 0].double()
+    shape = (batch, lesions.highest_level, len(sizes))
+    cell = (torch.div(place, height * width, rounding_mode="floor") * shape[1] + level) * shape[2] + rank[size]
+    return torch.bincount(cell, minlength=math.prod(shape)).view(shape), sizes

@@ -4,50 +4,56 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from radiogenesis.phenotypes.radiomics.settings import RadiomicsSettings
 
-BATCH = 256  # lesions at a time: bounds memory
+BATCH = 128  # lesions at a time: what they need stays in the processor's cache
+MOST_CELLS = 2**24  # of their co-occurrence matrices: 128 MiB in float64
 
 
 @dataclass(frozen=True)
 class Lesions:
-    """Lesions of similar size, each shifted to the upper left corner of the smallest frame that holds them all."""
+    """Lesions of similar size, each shifted to the upper left corner of the smallest frame that holds them all.
 
-    hu: Tensor  # (B, h, w) float64
+    The frame's outermost pixels belong to no lesion, so that every pixel of a lesion has all its neighbours in it.
+    Intensity and texture look at the lesions' pixels as one list, N long over all lesions; `levels` knows the
+    neighbours: in a frame w wide, the pixel below the one at place k lies at k + w.
+    """
+
     outline: Tensor  # (B, h, w) bool, the lesion as outlined: shape
-    mask: Tensor  # (B, h, w) bool, without the pixels outside the HU range: intensity and texture
-    levels: Tensor  # (B, h, w) int64, grey levels from 1; 0 outside the mask
+    levels: Tensor  # (B h w,) int64, the frames' grey levels in one line, from 1; 0 outside
+    places: Tensor  # (N,) int64, where the lesions' pixels lie in that line
+    owners: Tensor  # (N,) int64, the lesion that each pixel belongs to
+    level: Tensor  # (N,) int64, its grey level
+    rows: Tensor  # (B, n) float64, HU of each lesion's pixels in a row, then zeros
+    pixels: Tensor  # (B,) int64, how many they are; less than in the outline where pixels lie outside the HU range
     image: Tensor  # (B, P, P) float32 and
     whole: Tensor  # (B, P, P) bool, the outline, both in the whole image: margin
     pixel_mm: float
 
-    @property
-    def count(self) -> Tensor:
-        """(B,) float64, pixels of each mask."""
-        return self.mask.flatten(1).sum(1).double()
+    @cached_property
+    def inside(self) -> Tensor:
+        """(B, n) bool, which entries of the rows are pixels."""
+        return torch.arange(self.rows.shape[1], device=self.rows.device) < self.pixels[:, None]
 
-    @property
+    @cached_property
     def highest_level(self) -> int:
         return max(1, int(self.levels.max()))
 
-    def halves(self) -> tuple[Lesions, Lesions]:
-        half = len(self.hu) // 2
-        return self._part(slice(half)), self._part(slice(half, None))
+    @cached_property
+    def steps(self) -> tuple[int, int, int, int]:
+        """From a pixel's place to its neighbour's: right, down, down and right, down and left."""
+        width = self.outline.shape[2]
+        return 1, width, width + 1, width - 1
 
-    def _part(self, part: slice) -> Lesions:
-        return Lesions(
-            hu=self.hu[part],
-            outline=self.outline[part],
-            mask=self.mask[part],
-            levels=self.levels[part],
-            image=self.image[part],
-            whole=self.whole[part],
-            pixel_mm=self.pixel_mm,
-        )
+    @cached_property
+    def ahead(self) -> tuple[Tensor, ...]:
+        """4 x (N,) int64, the grey level of each pixel's neighbour in these directions; 0 where it lies outside."""
+        return tuple(self.levels.index_select(0, self.places + step) for step in self.steps)
 
 
 def cut_out(
@@ -62,51 +68,91 @@ def cut_out(
         settings: grey levels and range.
 
     Yields:
-        the lesions' places in the input, (b,) int64, and the lesions.
+        the lesions' indices in the input, (b,) int64, and the lesions.
     """
     if not len(hu):
         return
     top, height = _extent(outline.any(2))
     left, width = _extent(outline.any(1))
     order = torch.maximum(height, width).argsort(stable=True)
-    for places in order.split(BATCH):
-        h, w = (max(1, int(size[places].max())) for size in (height, width))
-        rows, row_inside = _span(top[places], h, hu.shape[1])
-        columns, column_inside = _span(left[places], w, hu.shape[2])
-        index = places[:, None, None], rows[:, :, None], columns[:, None, :]
-        inside = outline[index] & row_inside[:, :, None] & column_inside[:, None, :]
-        values = hu[index].double()
-        mask, levels = grey_levels(values, inside, settings)
-        yield places, Lesions(values, inside, mask, levels, hu[places].float(), outline[places], pixel_mm)
+    batches = list(order.split(BATCH))
+    while batches:
+        batch = batches.pop()
+        lesions = _lesions(hu, outline, batch, (top, height), (left, width), pixel_mm, settings)
+        if len(batch) > 1 and 4 * len(batch) * lesions.highest_level**2 > MOST_CELLS:
+            batches += batch.tensor_split(2)
+        else:
+            yield batch, lesions
 
 
-def grey_levels(hu: Tensor, outline: Tensor, settings: RadiomicsSettings) -> tuple[Tensor, Tensor]:
-    """The mask within the HU range and its grey levels (IBSI reference manual, section 2.7).
+def _lesions(
+    hu: Tensor,
+    outline: Tensor,
+    batch: Tensor,
+    vertical: tuple[Tensor, Tensor],
+    horizontal: tuple[Tensor, Tensor],
+    pixel_mm: float,
+    settings: RadiomicsSettings,
+) -> Lesions:
+    (rows, rows_inside), (columns, columns_inside) = (
+        _span(start[batch], int(length[batch].max()), side)
+        for (start, length), side in zip((vertical, horizontal), hu.shape[1:], strict=True)
+    )
+    source = ((batch[:, None] * hu.shape[1] + rows) * hu.shape[2])[:, :, None] + columns[:, None]  # (b, h, w)
+    frame = outline.flatten().index_select(0, source.flatten()).view(source.shape)
+    frame = frame & rows_inside[:, :, None] & columns_inside[:, None]
+    places = frame.flatten().nonzero()[:, 0]
+    values = hu.flatten().index_select(0, source.flatten().index_select(0, places)).double()
+    if settings.range_hu is not None or not bool(values.isfinite().all()):
+        lowest, highest = settings.range_hu or (-torch.inf, torch.inf)
+        usable = values.isfinite() & (values >= lowest) & (values <= highest)
+        places, values = places[usable], values[usable]
+    owners = torch.div(places, frame[0].numel(), rounding_mode="floor")
+    pixels = torch.bincount(owners, minlength=len(batch))
+    length = max(1, int(pixels.max()))
+    first = pixels.cumsum(0) - pixels
+    slots = owners * length + torch.arange(len(places), device=places.device) - first.index_select(0, owners)
+    in_rows = values.new_zeros(len(batch) * length).scatter(0, slots, values).view(len(batch), length)
+    level = grey_levels(in_rows, pixels, settings).flatten().index_select(0, slots)
+    return Lesions(
+        outline=frame,
+        levels=places.new_zeros(frame.numel()).scatter(0, places, level),
+        places=places,
+        owners=owners,
+        level=level,
+        rows=in_rows,
+        pixels=pixels,
+        image=hu[batch].float(),
+        whole=outline[batch],
+        pixel_mm=pixel_mm,
+    )
+
+
+def grey_levels(hu: Tensor, pixels: Tensor, settings: RadiomicsSettings) -> Tensor:
+    """Grey levels of the lesions' pixels (IBSI reference manual, section 2.7).
 
     Fixed bin size:    floor((x - origin) / width) + 1
     Fixed bin number:  floor(N (x - min) / (max - min)) + 1, and N for the maximum
 
     Args:
-        hu: (B, h, w) float64.
-        outline: (B, h, w) bool.
+        hu: (B, n) float64, each lesion's pixels in a row, without meaning behind the last one.
+        pixels: (B,) how many they are.
         settings: see RadiomicsSettings.
 
     Returns:
-        (B, h, w) bool, and (B, h, w) int64, 0 outside the mask.
+        (B, n) int64.
     """
-    mask = outline & torch.isfinite(hu)
-    if settings.range_hu is not None:
-        mask = mask & (hu >= settings.range_hu[0]) & (hu <= settings.range_hu[1])
-    lowest = torch.where(mask, hu, torch.inf).flatten(1).amin(1)[:, None, None]  # (B, 1, 1)
-    highest = torch.where(mask, hu, -torch.inf).flatten(1).amax(1)[:, None, None]
+    inside = torch.arange(hu.shape[1], device=hu.device) < pixels[:, None]
+    lowest = torch.where(inside, hu, torch.inf).amin(1, keepdim=True)  # (B, 1)
     if settings.bins is not None:
+        highest = torch.where(inside, hu, -torch.inf).amax(1, keepdim=True)
         level = (settings.bins * (hu - lowest) / (highest - lowest)).floor().clamp_max(settings.bins - 1) + 1
         level = torch.where(highest > lowest, level, 1.0)
     else:
         width = settings.bin_width_hu
         origin = (lowest / width).floor() * width if settings.range_hu is None else settings.range_hu[0]
         level = ((hu - origin) / width).floor() + 1
-    return mask, torch.where(mask, level, 0.0).long()
+    return torch.where(inside, level, 0.0).long()
 
 
 def _extent(occupied: Tensor) -> tuple[Tensor, Tensor]:
@@ -118,6 +164,8 @@ def _extent(occupied: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _span(start: Tensor, length: int, side: int) -> tuple[Tensor, Tensor]:
-    """(B, length) places from each start on, and which of them lie inside an image of that side."""
-    places = start[:, None] + torch.arange(length, device=start.device)
-    return places.clamp_max(side - 1), places < side
+    """(B, length + 2) places from one before each start on, and which of them lie inside an image of that side."""
+    places = start[:, None] + torch.arange(-1, length + 1, device=start.device)
+    inside = (places >= 0) & (places < side)
+    inside[:, [0, -1]] = False
+    return places.clamp(0, side - 1), inside

@@ -17,28 +17,19 @@ STATISTICS = (
 )  # fmt: skip
 
 
-def size_statistics(
-    matrix: Tensor, level: Tensor, size: Tensor, pixels: Tensor, bins: int
-) -> tuple[dict[str, Tensor], Tensor]:
-    """Statistics of many matrices at once, from the list of what they count.
+def size_statistics(counts: Tensor, sizes: Tensor, pixels: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+    """Statistics of many matrices at once.
 
     Args:
-        matrix: (N,) the matrix that each run or zone belongs to.
-        level: (N,) its grey level, from 1.
-        size: (N,) its pixels.
+        counts: (M, Ng, S) int64, runs or zones of each level (from 1) and size.
+        sizes: (S,) float64, the sizes.
         pixels: (M,) float64, pixels that each matrix was counted over.
-        bins: highest grey level.
 
     Returns:
         the `STATISTICS`, (M,) float64 each, and (M,) bool, which matrices count anything at all.
     """
-    present = torch.bincount(size) > 0  # only sizes that occur get a column
-    rank = (present.cumsum(0) - 1)[size]
-    j = present.nonzero()[:, 0].double()  # (S,)
-    i = torch.arange(1, bins + 1, dtype=torch.float64, device=j.device)
-    shape = (len(pixels), bins, max(1, len(j)))
-    counts = torch.bincount((matrix * bins + level - 1) * shape[2] + rank, minlength=math.prod(shape)).view(shape)
-    j = j if len(j) else torch.ones(1, dtype=torch.float64, device=i.device)
+    i = torch.arange(1, counts.shape[1] + 1, dtype=torch.float64, device=counts.device)  # (Ng,)
+    j = sizes
     n = counts.flatten(1).sum(1)
     total = n.clamp_min(1).double()
     p = counts / total[:, None, None]  # (M, Ng, S)
