@@ -1,0 +1,122 @@
+"""Known answers: how many of the planted gene-feature links does the conventional map recover?
+
+    python benchmarks/map_power.py curve OUT [--cohorts 5]    over effect strengths and cohort sizes, without images
+    python benchmarks/map_power.py full COHORT                one phantom with its images: `radiogenesis cohort phantom`
+
+What counts as a link, for each of the six planted properties (see mapping/links.py):
+
+    metagene   metagenes of which more than half of the genes belong to the module that drives the property
+    module     genes of the module that drives it: they all go with the property; decoys among them drive nothing
+    effect     genes with an effect of their own: decoys count as wrong, which no correlation can know
+
+Average precision is the area under precision and recall of all pairs ranked by |z|. Power is the share of planted links
+below q = 0.05 (metagenes chosen as in `radiogenesis map`, 50 of them). `curve` writes power.csv and power-*.png.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from radiogenesis.cohort.metagenes import Metagenes
+from radiogenesis.cohort.store import Cohort
+from radiogenesis.mapping.association import associate
+from radiogenesis.mapping.links import average_precision, planted_links, planted_metagenes
+from radiogenesis.mapping.page import known_answers
+from radiogenesis.mapping.pictures import power_curve
+from radiogenesis.mapping.settings import MapSettings
+from radiogenesis.mapping.simulated import planted_cohort
+from radiogenesis.mapping.three_step import conventional_map, material_of
+from radiogenesis.phantom.factors import FACTORS
+from radiogenesis.reporting.figures import save_both
+
+PATIENTS = (20, 30, 50, 80, 130, 200, 400)
+STRENGTHS = (0.05, 0.1, 0.2, 0.4, 0.9)
+
+
+def one(patients: int, strength: float, genes: int, seed: int) -> dict[str, float]:
+    """Average precision, power and false discoveries of one cohort."""
+    cohort = planted_cohort(patients, genes, strength, seed=seed)
+    by_gene = associate(cohort.genes, cohort.features, cohort.names, FACTORS)
+    metagenes = Metagenes.fit(cohort.genes, cohort.names, clusters=50, seed=seed)
+    grouped = associate(metagenes.transform(cohort.genes), cohort.features, metagenes.ids, FACTORS)
+    linked = {
+        "metagene": (grouped, planted_metagenes(cohort.truth, metagenes, FACTORS)),
+        "module": (by_gene, planted_links(cohort.truth, cohort.names, FACTORS, "module")),
+        "effect": (by_gene, planted_links(cohort.truth, cohort.names, FACTORS, "effect")),
+    }
+    row: dict[str, float] = {"patients": patients, "strength": strength, "seed": seed}
+    for name, (found, links) in linked.items():
+        hit = found.q < 0.05
+        row[f"ap_{name}"] = average_precision(found.z, links)
+        row[f"power_{name}"] = float(hit[links].mean()) if links.any() else np.nan
+        row[f"false_{name}"] = float((hit & ~links).sum() / max(1, hit.sum()))
+        row[f"chance_{name}"] = float(links.mean())
+    # A factor is recovered if the metagene that goes with it most is one of its module's.
+    top = np.abs(grouped.z).argmax(axis=0)
+    row["factors"] = float(np.mean([linked["metagene"][1][k, f] for f, k in enumerate(top)]))
+    return row
+
+
+def curve(out: Path, cohorts: int, genes: int) -> None:
+    """All sizes and strengths, a table on the screen, CSV and pictures in OUT."""
+    rows = [one(n, s, genes, seed) for s in STRENGTHS for n in PATIENTS for seed in range(cohorts)]
+    table = pd.DataFrame(rows)
+    out.mkdir(parents=True, exist_ok=True)
+    table.to_csv(out / "power.csv", index=False)
+    mean = table.groupby(["strength", "patients"]).mean(numeric_only=True)
+    shown = ["ap_metagene", "ap_module", "ap_effect", "power_metagene", "power_module", "false_metagene",
+             "false_module", "factors"]  # fmt: skip
+    with pd.option_context("display.width", 160, "display.max_columns", 20, "display.max_rows", 99):
+        print(f"{genes} genes, 50 metagenes, {cohorts} cohorts each")
+        print(mean[shown].round(3))
+    for question in ("metagene", "module"):
+        grouped = table.groupby(["strength", "patients"])[f"ap_{question}"]
+        summary = grouped.agg(["mean", "min", "max"]).reset_index().rename(columns={"min": "low", "max": "high"})
+        summary["chance"] = table[f"chance_{question}"].mean()
+        save_both(lambda theme, summary=summary: power_curve(summary, theme), out, f"power_{question}")
+
+
+def full(path: Path) -> None:
+    """The whole map of one phantom with images."""
+    cohort = Cohort.open(path)
+    if cohort.truth is None:
+        raise SystemExit(f"{path}: nothing was planted in this cohort")
+    settings = MapSettings()
+    material = material_of(cohort, settings)
+    made = conventional_map(material, settings)
+    print(f"{path.name}: {material.source}; planted {cohort.truth.settings}"[:400])
+    features = material.features.values
+    for name in features.columns:
+        factor = name.split(" (")[0]
+        if factor in FACTORS:
+            planted = cohort.truth.factors[factor].reindex(material.patients)
+            print(f"measured {factor}: Spearman with the planted {features[name].corr(planted, method='spearman'):.3f}")
+    print(known_answers(made, cohort.truth).to_string(index=False))
+    print(made.links["verdict"].value_counts().to_string())
+    flagged = set(cohort.truth.settings.get("batch_genes", []))
+    if flagged:
+        mine = made.gene_links[made.gene_links["gene"].isin(flagged) & (made.gene_links["q"] < settings.alpha)]
+        print("genes that follow the scanner, below the threshold:")
+        print(pd.crosstab(mine["family"], mine["verdict"]).to_string())
+
+
+def main() -> None:
+    """Parse and run."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("what", choices=("curve", "full"))
+    options.add_argument("path", type=Path)
+    options.add_argument("--cohorts", type=int, default=5)
+    options.add_argument("--genes", type=int, default=5172)
+    given = options.parse_args()
+    if given.what == "curve":
+        curve(given.path, given.cohorts, given.genes)
+    else:
+        full(given.path)
+
+
+if __name__ == "__main__":
+    main()

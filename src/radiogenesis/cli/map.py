@@ -1,0 +1,49 @@
+"""`radiogenesis map COHORT OUT`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from radiogenesis.cli.arguments import add_settings, parser, settings_from
+
+_DESCRIPTION = """Which genes go with which property of the lesion, and how far to believe it.
+
+The conventional map of a cohort: metagenes, features (lesion, image noise, semantic, clinical), every metagene and
+gene against every feature, beside shuffled genes, the lesion's size and the batches.
+`radiogenesis report OUT` makes a page of it."""
+
+
+def main(arguments: list[str]) -> None:
+    """Parse, map, say what may be concluded."""
+    from radiogenesis.mapping.settings import MapSettings
+
+    verb = parser("map", _DESCRIPTION)
+    verb.add_argument("cohort", type=str, help="The cohort.")
+    verb.add_argument("out", type=str, help="The folder to write.")
+    verb.add_argument("--gmt", type=str | None, default=None, help="Gene sets (GMT), such as those of MSigDB.")
+    add_settings(verb, MapSettings)
+    parsed = verb.parse(arguments)
+    settings = settings_from(parsed, MapSettings)
+    out = Path(parsed.out)
+
+    from rich.console import Console
+
+    from radiogenesis.cohort.store import Cohort
+    from radiogenesis.mapping.enrichment import read_gmt
+    from radiogenesis.mapping.output import refuse_existing, write_map
+    from radiogenesis.mapping.three_step import conventional_map, material_of
+
+    refuse_existing(out)
+    gene_sets = read_gmt(parsed.gmt) if parsed.gmt else None
+    cohort = Cohort.open(parsed.cohort)
+    with Console(stderr=True).status("measuring lesions") as status:
+        material = material_of(cohort, settings)
+        status.update(f"testing {len(material.names):,} genes against {len(material.features.family)} features")
+        made = conventional_map(material, settings, gene_sets)
+        status.update("drawing the page")
+        provenance = {"Cohort": f"{cohort.path.name}, digest {cohort.digest[:12]}"}
+        provenance |= {"Gene sets": Path(parsed.gmt).name} if parsed.gmt else {}
+        said = write_map(made, out, truth=cohort.truth, provenance=provenance)
+    for sentence in said:
+        print(sentence)
+    print(f"{out}: written; `radiogenesis report {out}` makes a page of it")

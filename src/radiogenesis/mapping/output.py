@@ -1,0 +1,110 @@
+"""Writes a map, whole or not at all.
+
+OUT/tables/links.*            metagene x feature: effect, p, q, family-wise p, verdict (CSV and Parquet)
+OUT/tables/gene_links.*       gene x feature: all of them as Parquet, those with q below alpha as CSV
+OUT/tables/metagene_genes.*   which gene is in which metagene
+OUT/tables/batches.*          every metagene and feature against every batch variable
+OUT/tables/gene_sets.*, over_representation.*   with gene sets only
+OUT/map.h5ad                  AnnData: patients x metagenes; obsm["features"], obs: batch variables
+OUT/map.json, page.json       numbers and sentences; what `radiogenesis report OUT` renders
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+from anndata import AnnData
+
+from radiogenesis.cohort.store import Truth
+from radiogenesis.errors import RunError
+from radiogenesis.mapping.conclusions import conclusions, counts, plain
+from radiogenesis.mapping.page import facts, metagene_table, sections
+from radiogenesis.mapping.three_step import ConventionalMap
+from radiogenesis.reporting.model import Page
+
+
+def refuse_existing(out: Path) -> None:
+    """Raises RunError where something is already there."""
+    if out.exists() or out.is_symlink():
+        raise RunError("already exists", path=out, remedy="choose another name, or delete it first")
+
+
+def write_map(
+    made: ConventionalMap, out: Path, *, truth: Truth | None = None, provenance: Mapping[str, str] | None = None
+) -> list[str]:
+    """Write tables, AnnData, pictures and the page into OUT; returns the sentences of what may be concluded.
+
+    Raises:
+        RunError: something is already at OUT.
+    """
+    refuse_existing(out)
+    partial = out.with_name(out.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)  # left over from a map that was killed
+    try:
+        for folder in ("tables", "pictures"):
+            (partial / folder).mkdir(parents=True)
+        write_tables(made, partial / "tables")
+        annotated(made).write_h5ad(partial / "map.h5ad")
+        said, settings = conclusions(made), dataclasses.asdict(made.settings)
+        facts_about = {**(provenance or {}), "Settings": ", ".join(f"{name} {v}" for name, v in settings.items())}
+        page = Page(
+            title="Which genes go with which property?",
+            subtitle=f"A conventional radiogenomic map with its controls: {made.material.source}.",
+            facts=facts(made),
+            conclusions=tuple(said),
+            sections=sections(made, partial, truth),
+            provenance=tuple(facts_about.items()),
+        )
+        page.save(partial)
+        summary = {"numbers": plain(counts(made)), "conclusions": said, "settings": settings}
+        (partial / "map.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+        partial.rename(out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return said
+
+
+def write_tables(made: ConventionalMap, folder: Path) -> None:
+    """The tidy tables, each as Parquet and CSV."""
+    batches = [
+        table.assign(side=side)
+        for side, table in (
+            ("feature", made.feature_batches), ("metagene", made.metagene_batches), ("gene", made.gene_batches)
+        )
+    ]  # fmt: skip
+    tables: dict[str, pd.DataFrame] = {
+        "links": made.links,
+        "metagenes": metagene_table(made),
+        "metagene_genes": made.metagenes.table(),
+        "batches": pd.concat(batches, ignore_index=True),
+    }
+    tables |= {"gene_sets": made.sets} if len(made.sets) else {}
+    tables |= {"over_representation": made.members} if len(made.members) else {}
+    for name, table in tables.items():
+        table.to_parquet(folder / f"{name}.parquet", index=False)
+        table.to_csv(folder / f"{name}.csv", index=False)
+    made.gene_links.to_parquet(folder / "gene_links.parquet", index=False)
+    below = made.gene_links[made.gene_links["q"] < made.settings.alpha]
+    below.to_csv(folder / "gene_links.csv", index=False)
+
+
+def annotated(made: ConventionalMap) -> AnnData:
+    """Patients x metagenes, with the features in obsm and the batch variables in obs."""
+    # A slash in a name would become a folder inside the file.
+    features = made.material.features.values.rename(columns=lambda name: str(name).replace("/", "∕"))
+    batches = made.material.batches.rename(columns=lambda name: str(name).replace("/", "∕"))
+    for name in batches:
+        if batches[name].dtype.kind != "f":
+            batches[name] = pd.Categorical(batches[name])
+    index = pd.Index(list(made.material.patients), name="patient")
+    return AnnData(
+        made.values,
+        obs=batches.set_axis(index),
+        var=metagene_table(made).set_index("metagene"),
+        obsm={"features": features.set_axis(index)},  # type: ignore[dict-item]  # anndata takes tables there
+    )

@@ -1,0 +1,374 @@
+"""How a conventional map is laid out on the page. A map by synthesis adds its own sections beside these."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from radiogenesis.cohort.store import Truth
+from radiogenesis.mapping import links as known
+from radiogenesis.mapping.conclusions import counts
+from radiogenesis.mapping.pictures import heat_map, network, volcano
+from radiogenesis.mapping.three_step import CONFOUNDED, FOUND, NOT_FOUND, ConventionalMap
+from radiogenesis.reporting.figures import save_both
+from radiogenesis.reporting.model import Column, Fact, Picture, Section, Table
+
+SHOWN = 40
+"""Rows of a table that the page shows; the file has all."""
+
+_EFFECT = Column(label="Effect", value="effect", format=".2f", help="Spearman's rho; rank-biserial where two-valued")
+_P = Column(label="p", value="p", format="p")
+_Q = Column(label="q", value="q", format="p", help="false discovery rate over the whole table")
+_N = Column(label="Patients", value="n", format="d")
+
+
+def facts(made: ConventionalMap) -> tuple[Fact, ...]:
+    """The numbers that matter, each beside what it must be read beside."""
+    n = counts(made)
+    return (
+        Fact(
+            label="Associations found",
+            value=f"{n['found']}",
+            beside=f"of {n['tests']:,} tests. With genes of other patients: {n['shuffled_mean']:.1f} on average.",
+        ),
+        Fact(
+            label="Flagged as confounded",
+            value=f"{n['confounded']}",
+            beside=f"both sides share one of {n['batches']} batch variables; not reported as found.",
+        ),
+        Fact(
+            label="Still there with the size held fixed",
+            value=f"{n['beyond_size']}",
+            beside=f"of {n['beyond_size_of']} found with features other than size.",
+        ),
+    )
+
+
+def sections(made: ConventionalMap, folder: Path, truth: Truth | None = None) -> tuple[Section, ...]:
+    """Draw the pictures, write the tables that are only shown, and lay out the sections."""
+    made_sections = [_map_section(made, folder), _controls_section(made, folder), _batch_section(made, folder)]
+    made_sections.append(_metagene_section(made, folder))
+    if len(made.sets) or len(made.members):
+        made_sections.append(_gene_set_section(made, folder))
+    if truth is not None:
+        made_sections.append(_truth_section(made, folder, truth))
+    return tuple(made_sections)
+
+
+def _map_section(made: ConventionalMap, folder: Path) -> Section:
+    n, found = counts(made), made.by_metagene
+    light, dark = save_both(
+        lambda theme: heat_map(
+            found.z, found.genes, found.features, _cells(made, FOUND), _cells(made, CONFOUNDED), theme
+        ),
+        folder / "pictures", "heat_map",
+    )  # fmt: skip
+    blocks: list[Table | Picture] = [
+        Picture(
+            file=light, dark=dark, alt="Heat map of features against metagenes",
+            caption="Every metagene against every feature, both in the order of their clustering. Dots: found; "
+            "crosses: flagged as confounded.",
+        )
+    ]  # fmt: skip
+    light, dark = save_both(lambda theme: volcano(made.links, theme), folder / "pictures", "volcano")
+    blocks.append(
+        Picture(
+            file=light, dark=dark, width=820, alt="Volcano plot of all tests",
+            caption="Effect and p of every test. Without a link the grey cloud is all there is.",
+        )
+    )  # fmt: skip
+    hits = made.links[made.links["verdict"] != NOT_FOUND]
+    if len(hits):
+        light, dark = save_both(lambda theme: network(hits, theme), folder / "pictures", "network")
+        blocks.append(
+            Picture(
+                file=light, dark=dark, width=820, alt="Network of links between metagenes and features",
+                caption="Links below the threshold, at most 60, the strongest first. The width of a line is the size "
+                "of the effect; dashed lines are confounded.",
+            )
+        )  # fmt: skip
+    shown = (hits if len(hits) else made.links).head(SHOWN).copy()
+    shown["genes"] = shown["metagene"].map(_first_genes(made))
+    shown.to_csv(folder / "tables" / "links_shown.csv", index=False)
+    what = "below the threshold" if len(hits) else "nearest to the threshold, none below it"
+    blocks.append(
+        Table(
+            file="links_shown.csv",
+            caption=(
+                f"The {len(shown)} strongest links {what}; all are in tables/links.csv. p given size: both sides freed "
+                "of the rank of the lesion's size."
+            ),
+            columns=(
+                Column(label="Metagene", value="metagene"), Column(label="Most typical genes", value="genes"),
+                Column(label="Feature", value="feature"), Column(label="From", value="family"),
+                Column(label="Verdict", value="verdict"), Column(label="Shared batch", value="batch"), _EFFECT, _P, _Q,
+                Column(label="p, family-wise", value="p_max", format="p", help="largest statistic of the whole table"),
+                Column(label="p given size", value="p_given_size", format="p"), _N,
+            ),
+            strong=("verdict", FOUND),
+        )
+    )  # fmt: skip
+    families = pd.Series(made.material.features.family).value_counts()
+    within = f", within {made.settings.within}" if made.settings.within else ""
+    return Section(
+        title="The conventional map",
+        text=(
+            f"{n['genes']:,} genes in {n['metagenes']} metagenes; {n['features']} features ("
+            + ", ".join(f"{count} {family}" for family, count in families.items())
+            + f"); {n['patients']} patients. Every metagene is tested against every feature: Spearman, or Mann-Whitney "
+            "where a feature has two values."
+        ),
+        blocks=tuple(blocks),
+        notes=(
+            f"{n['tests']:,} tests. q: Benjamini–Hochberg over all of them. Family-wise p: the largest |z| of the "
+            f"whole table in {made.settings.permutations:,} permutations of patients{within}, which keep the "
+            "correlation inside genes and inside features. Gene by gene, the same tests are in "
+            f"tables/gene_links.parquet: {n['genes_found']:,} of {n['gene_tests']:,} found, "
+            f"{n['genes_confounded']:,} confounded.",
+        ),
+    )
+
+
+def _controls_section(made: ConventionalMap, folder: Path) -> Section:
+    n = counts(made)
+    size = made.material.size
+    of_size = made.links[(made.links["feature"] == size) & (made.links["q"] < made.settings.alpha)]
+    rows = [
+        ("the map", "found", n["found"]),
+        ("the map", "found, and family-wise", n["familywise"]),
+        ("genes of other patients", f"mean of {len(made.shuffled)} shuffles", n["shuffled_mean"]),
+        ("genes of other patients", "the worst shuffle", n["shuffled_max"]),
+        ("size alone", "metagenes that go with the size of the lesion", len(of_size)),
+        ("size held fixed", f"of {n['beyond_size_of']} with other features", n["beyond_size"]),
+        ("batches", "flagged as confounded, not counted above", n["confounded"]),
+        ("inside batches", "of the confounded ones", n["inside_batches"]),
+    ]
+    if not size:
+        rows = [row for row in rows if not row[0].startswith("size")]
+    pd.DataFrame(rows, columns=["control", "what", "links"]).to_csv(folder / "tables" / "controls.csv", index=False)
+    return Section(
+        title="Its controls",
+        text="A count of links means something only beside the counts that chance, size and scanners give.",
+        blocks=(
+            Table(
+                file="controls.csv",
+                caption=f"Links at a threshold of {made.settings.alpha:g}.",
+                columns=(
+                    Column(label="Control", value="control"), Column(label="What is counted", value="what"),
+                    Column(label="Links", value="links", format=".1f"),
+                ),
+            ),
+        ),
+    )  # fmt: skip
+
+
+def _batch_section(made: ConventionalMap, folder: Path) -> Section:
+    names = list(map(str, made.material.batches.columns))
+    if not names:
+        return Section(
+            title="Batches",
+            text="No batch variable is known here and varies, so none was tested: read every link with that doubt.",
+        )
+    tests = pd.concat([made.feature_batches.assign(side="feature"), made.metagene_batches.assign(side="metagene")])
+    shown = tests[tests["q"] < made.settings.alpha].sort_values(["side", "p"], kind="stable")
+    shown = shown.groupby("side").head(SHOWN // 2)
+    shown.to_csv(folder / "tables" / "batches_shown.csv", index=False)
+    blocks = [
+        Table(
+            file="batches_shown.csv",
+            caption=(
+                f"What goes with a batch variable (q < {made.settings.alpha:g}), the strongest of either side; all "
+                "are in tables/batches.csv. Effect: rho, or the share of the ranks' variance."
+            ),
+            columns=(
+                Column(label="Side", value="side"), Column(label="Name", value="name"),
+                Column(label="Batch variable", value="batch"), Column(label="Test", value="test"), _EFFECT, _P, _Q, _N,
+            ),
+        )
+    ]  # fmt: skip
+    trapped = made.links[made.links["verdict"] == CONFOUNDED].head(SHOWN)
+    if len(trapped):
+        trapped.to_csv(folder / "tables" / "confounded_shown.csv", index=False)
+        blocks.append(
+            Table(
+                file="confounded_shown.csv",
+                caption="Flagged: both sides go with the same batch variable. Inside: the association among patients "
+                "of the same batch, patients permuted within batches.",
+                columns=(
+                    Column(label="Metagene", value="metagene"), Column(label="Feature", value="feature"),
+                    Column(label="Shared batch", value="batch"), _EFFECT, _Q,
+                    Column(label="Inside, effect", value="effect_within", format=".2f"),
+                    Column(label="Inside, p", value="p_within", format="p"), _N,
+                ),
+            )
+        )  # fmt: skip
+    n_tests = len(tests)
+    n_hits = int((tests["q"] < made.settings.alpha).sum())
+    return Section(
+        title="Batches",
+        text=(
+            f"Batch variables that vary here: {', '.join(names)}. Every metagene and every feature was tested against "
+            f"each: {n_hits} of {n_tests:,} tests at q < {made.settings.alpha:g}."
+        ),
+        blocks=tuple(blocks),
+        notes=("A batch that nobody recorded cannot be found by any test.",),
+    )
+
+
+def _metagene_section(made: ConventionalMap, folder: Path) -> Section:
+    table = metagene_table(made)
+    table.head(SHOWN).to_csv(folder / "tables" / "metagenes_shown.csv", index=False)
+    blocks: list[Table | Picture] = [
+        Table(
+            file="metagenes_shown.csv",
+            caption="Metagenes, the largest first. Homogeneity: mean correlation of two members. Stability: overlap "
+            "with the best match when 80 % of the patients are clustered; below 0.6 a metagene is not to be trusted.",
+            columns=(
+                Column(label="Metagene", value="metagene"), Column(label="Most typical genes", value="genes"),
+                Column(label="Genes", value="size", format="d"),
+                Column(label="Homogeneity", value="homogeneity", format=".2f"),
+                Column(label="Stability", value="stability", format=".2f"),
+            ),
+        )
+    ]  # fmt: skip
+    text = (
+        f"Genes are clustered by their correlation over patients, without a look at any image; a gene that falls where "
+        f"the others rise belongs to its metagene turned round. On 80 % of the patients the clustering returns with an "
+        f"adjusted Rand index of {made.stability.rand.mean():.2f} on average; {int((table['stability'] >= 0.6).sum())} "
+        f"of {len(table)} metagenes return with an overlap of 0.6 or more."
+    )
+    if made.choice is not None:
+        made.choice.to_csv(folder / "tables" / "clusters.csv", index=False)
+        text += (
+            f" The number {len(table)} was chosen: the smallest within one standard error of the highest adjusted Rand "
+            "index between halves of the patients."
+        )
+        blocks.append(
+            Table(
+                file="clusters.csv", caption="Adjusted Rand index between the clusterings of halves of the patients.",
+                columns=(
+                    Column(label="Metagenes", value="clusters", format="d"),
+                    Column(label="Index", value="rand", format=".3f"),
+                    Column(label="Standard error", value="error", format=".3f"),
+                ),
+                strong=("clusters", str(len(table))),
+            )
+        )  # fmt: skip
+    return Section(title="The metagenes", text=text, blocks=tuple(blocks))
+
+
+def _gene_set_section(made: ConventionalMap, folder: Path) -> Section:
+    blocks = []
+    if len(made.sets):
+        made.sets.head(SHOWN).to_csv(folder / "tables" / "gene_sets_shown.csv", index=False)
+        blocks.append(
+            Table(
+                file="gene_sets_shown.csv",
+                caption="Gene sets along the genes ranked by their z with a feature. p, genes permuted: gseapy, which "
+                "takes genes for independent and is too hopeful; p, patients permuted: keeps their correlation.",
+                columns=(
+                    Column(label="Feature", value="feature"), Column(label="Set", value="set"),
+                    Column(label="Genes", value="size", format="d"), Column(label="NES", value="nes", format=".2f"),
+                    Column(label="p, genes permuted", value="p", format="p"),
+                    Column(label="q", value="q", format="p"),
+                    Column(label="p, patients permuted", value="p_patients", format="p"),
+                    Column(label="q", value="q_patients", format="p"),
+                ),
+            )
+        )  # fmt: skip
+    if len(made.members):
+        made.members.head(SHOWN).to_csv(folder / "tables" / "over_representation_shown.csv", index=False)
+        blocks.append(
+            Table(
+                file="over_representation_shown.csv",
+                caption="Gene sets that fill a metagene more than chance; background: the genes measured.",
+                columns=(
+                    Column(label="Metagene", value="metagene"), Column(label="Set", value="set"),
+                    Column(label="In common", value="overlap", format="d"),
+                    Column(label="Metagene's genes", value="metagene_size", format="d"),
+                    Column(label="Set's genes", value="set_size", format="d"),
+                    Column(label="Odds ratio", value="odds_ratio", format=".1f"), _P, _Q,
+                ),
+            )
+        )  # fmt: skip
+    both = int((made.sets["q_patients"] < made.settings.alpha).sum()) if len(made.sets) else 0
+    text = (
+        f"Of {len(made.sets):,} pairs of feature and gene set, {both} hold at q < {made.settings.alpha:g} with "
+        "patients permuted."
+    )
+    return Section(title="Gene sets", text=text, blocks=tuple(blocks))
+
+
+def _truth_section(made: ConventionalMap, folder: Path, truth: Truth) -> Section:
+    table = known_answers(made, truth)
+    table.to_csv(folder / "tables" / "known_answers.csv", index=False)
+    return Section(
+        title="Known answers",
+        text="The map of this cohort was planted, so that what is found can be compared with what is there.",
+        blocks=(
+            Table(
+                file="known_answers.csv",
+                caption="Average precision of all pairs ranked by |z|, over the planted properties. Decoys belong to a "
+                "driving module and have no effect of their own: no table of correlations can tell them apart.",
+                columns=(
+                    Column(label="Question", value="question"), Column(label="Links", value="links", format="d"),
+                    Column(label="Pairs", value="pairs", format="d"),
+                    Column(label="Average precision", value="average_precision", format=".3f"),
+                    Column(label="Chance", value="chance", format="small"),
+                ),
+            ),
+        ),
+    )  # fmt: skip
+
+
+def known_answers(made: ConventionalMap, truth: Truth) -> pd.DataFrame:
+    """question, links, pairs, average precision and chance, for metagenes and for genes."""
+    short = [name.split(" (")[0] for name in made.by_gene.features]
+    at = [f for f, name in enumerate(short) if name in truth.factors.columns]
+    factors = [short[f] for f in at]
+    questions = {
+        "which metagene holds the genes of which property": (
+            made.by_metagene.z[:, at], known.planted_metagenes(truth, made.metagenes, factors)
+        ),
+        "which gene goes with which property": (
+            made.by_gene.z[:, at], known.planted_links(truth, made.by_gene.genes, factors, "module")
+        ),
+        "which gene has an effect of its own": (
+            made.by_gene.z[:, at], known.planted_links(truth, made.by_gene.genes, factors, "effect")
+        ),
+    }  # fmt: skip
+    rows = [
+        (question, int(linked.sum()), linked.size, known.average_precision(z, linked), float(linked.mean()))
+        for question, (z, linked) in questions.items()
+    ]
+    return pd.DataFrame(rows, columns=["question", "links", "pairs", "average_precision", "chance"])
+
+
+def metagene_table(made: ConventionalMap) -> pd.DataFrame:
+    """metagene, size, homogeneity, stability, its most typical genes."""
+    return pd.DataFrame(
+        {
+            "metagene": made.metagenes.ids,
+            "size": made.metagenes.size,
+            "homogeneity": made.metagenes.homogeneity,
+            "stability": made.stability.jaccard,
+            "genes": list(_first_genes(made, 8).values()),
+        }
+    )
+
+
+def _first_genes(made: ConventionalMap, most: int = 4) -> dict[str, str]:
+    return {name: " ".join(made.metagenes.members(k)[:most]) for k, name in enumerate(made.metagenes.ids)}
+
+
+def _cells(made: ConventionalMap, verdict: str) -> NDArray[np.bool_]:
+    """(K, F) where the verdict is this one."""
+    column = {name: f for f, name in enumerate(made.by_metagene.features)}
+    row = {name: k for k, name in enumerate(made.by_metagene.genes)}
+    cells = np.zeros(made.by_metagene.p.shape, bool)
+    mine = made.links[made.links["verdict"] == verdict]
+    cells[mine["metagene"].map(row).to_numpy(int), mine["feature"].map(column).to_numpy(int)] = True
+    return cells

@@ -1,0 +1,204 @@
+"""The pictures of a map: heat map, volcano, network of links. Tables in, figures out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.colors import LinearSegmentedColormap, to_rgb
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from scipy.cluster.hierarchy import leaves_list, linkage
+
+from radiogenesis.reporting.figures import FONT, Theme
+
+MOST_LABELS = 60
+MOST_LINKS = 60
+
+
+def heat_map(
+    z: NDArray[Any],
+    columns: Sequence[str],
+    rows: Sequence[str],
+    found: NDArray[np.bool_],
+    confounded: NDArray[np.bool_],
+    theme: Theme,
+) -> Figure:
+    """Features (rows) x metagenes (columns), both ordered by clustering, coloured by z.
+
+    Args:
+        z: (K, F) standard deviations of the null; nan is left empty.
+        columns, rows: names of metagenes and of features.
+        found, confounded: (K, F) cells with a dot, and cells crossed out.
+    """
+    filled = np.nan_to_num(np.asarray(z, float))
+    down, across = _order(filled.T), _order(filled)
+    values = np.ma.masked_invalid(np.asarray(z, float).T[np.ix_(down, across)])
+    shape = values.shape
+    width = float(np.clip(0.16 * shape[1] + 3.2, 6.0, 12.0))
+    height = float(np.clip(0.19 * shape[0] + 1.4, 2.6, 16.0))
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.add_subplot()
+    limit = float(max(4.0, np.nanmax(np.abs(filled), initial=0.0)))
+    image = axes.imshow(values, cmap=_diverging(theme), vmin=-limit, vmax=limit, aspect="auto", interpolation="none")
+    for marked, marker, colour in ((found, "o", theme.ink), (confounded, "x", theme.ink)):
+        y, x = np.nonzero(marked.T[np.ix_(down, across)])
+        size = 9 if marker == "o" else 16
+        axes.scatter(x, y, s=size, marker=marker, color=colour, linewidths=0.9 if marker == "x" else 0)
+    axes.set_yticks(range(shape[0]), [_short(rows[i]) for i in down], family=FONT)
+    if shape[1] <= MOST_LABELS:
+        axes.set_xticks(range(shape[1]), [columns[i] for i in across], rotation=90, family=FONT)
+    else:
+        axes.set_xticks([])
+        axes.set_xlabel(f"{shape[1]} metagenes, in the order of their clustering", fontsize=8, family=FONT)
+    axes.tick_params(colors=theme.soft, labelsize=6.5, length=0)
+    axes.xaxis.label.set_color(theme.soft)
+    for side in axes.spines.values():
+        side.set_visible(False)
+    bar = figure.colorbar(image, ax=axes, shrink=min(1.0, 2.4 / height), aspect=14, pad=0.01)
+    bar.set_label("z of the association", fontsize=7.5, color=theme.soft, family=FONT)
+    bar.ax.tick_params(colors=theme.soft, labelsize=6.5, length=0)
+    bar.outline.set_visible(False)
+    return figure
+
+
+def volcano(links: pd.DataFrame, theme: Theme, *, left: str = "metagene") -> Figure:
+    """Effect against -log10 p of every test; found, confounded and other ones apart.
+
+    Args:
+        links: columns `left`, feature, effect, p, verdict ("found", "confounded", "not found").
+    """
+    figure = Figure(figsize=(7.2, 4.0), layout="constrained")
+    axes = figure.add_subplot()
+    logp = -np.log10(np.maximum(links["p"].to_numpy(float), 1e-300))
+    effect = links["effect"].to_numpy(float)
+    looks = {"not found": (theme.mute, 8, "."), "confounded": (theme.second, 30, "X"), "found": (theme.accent, 26, "o")}
+    for verdict, (colour, size, marker) in looks.items():
+        mine = (links["verdict"] == verdict).to_numpy() & np.isfinite(logp)
+        axes.scatter(
+            effect[mine], logp[mine], s=size, marker=marker, color=colour, linewidths=0,
+            label=f"{verdict} ({int(mine.sum()):,})", rasterized=True,
+        )  # fmt: skip
+    named = links[links["verdict"] != "not found"].head(8)
+    high = max(1.0, float(np.nanmax(logp, initial=0.0))) * 1.08
+    below = {True: np.inf, False: np.inf}  # by the sign of the effect: where the last label stands, in points
+    for _, link in named.sort_values("p").iterrows():
+        x, y = float(link["effect"]), float(-np.log10(max(link["p"], 1e-300)))
+        at = y / high * 215  # about the axes' height in points
+        below[x > 0] = min(at, below[x > 0] - 9)  # labels do not lie on each other
+        axes.annotate(
+            f"{link[left]} – {_short(str(link['feature']), 30)}", (x, y),
+            xytext=(-9 if x > 0 else 9, below[x > 0] - at), va="center",
+            textcoords="offset points", ha="right" if x > 0 else "left", fontsize=6.5, color=theme.ink, family=FONT,
+        )  # fmt: skip
+    axes.set_ylim(-0.02 * high, high)
+    reach = max(0.3, float(np.nanmax(np.abs(effect), initial=0.0)) * 1.08)
+    axes.set_xlim(-reach, reach)
+    axes.set_xlabel("effect (ρ, or rank-biserial correlation)", fontsize=8.5, family=FONT)
+    axes.set_ylabel("−log10 p", fontsize=8.5, family=FONT)
+    _plain(axes, theme)
+    figure.legend(loc="outside upper left", ncols=3, frameon=False, fontsize=8, labelcolor=theme.soft)
+    return figure
+
+
+def network(links: pd.DataFrame, theme: Theme) -> Figure:
+    """Metagenes on the left, features on the right, a line for each link; the width is the effect.
+
+    Args:
+        links: metagene, feature, effect, verdict of those found or confounded, the strongest first; at most 60 count.
+    """
+    drawn = links.head(MOST_LINKS)
+    features = list(dict.fromkeys(drawn["feature"]))
+    place = {name: i for i, name in enumerate(features)}
+    centre = drawn.assign(at=drawn["feature"].map(place)).groupby("metagene")["at"].mean()
+    metagenes = list(centre.sort_values(kind="stable").index)
+    tall = max(len(features), len(metagenes), 2)
+    y_left = {name: -(i + 0.5) / len(metagenes) for i, name in enumerate(metagenes)}
+    y_right = {name: -(i + 0.5) / len(features) for i, name in enumerate(features)}
+    figure = Figure(figsize=(7.2, 0.24 * tall + 0.9), layout="constrained")
+    axes = figure.add_subplot()
+    for _, link in drawn.iloc[::-1].iterrows():
+        trapped = link["verdict"] == "confounded"
+        colour = theme.mute if trapped else theme.accent if link["effect"] > 0 else theme.second
+        y0, y1 = y_left[link["metagene"]], y_right[link["feature"]]
+        t = np.linspace(0, 1, 40)
+        axes.plot(
+            t, y0 + (y1 - y0) * (3 * t**2 - 2 * t**3), color=colour, alpha=0.85, solid_capstyle="round",
+            linewidth=0.6 + 2.6 * abs(float(link["effect"])), linestyle=(0, (3, 2)) if trapped else "-",
+        )  # fmt: skip
+    for side, x, places in (("right", -0.02, y_left), ("left", 1.02, y_right)):
+        for name, y in places.items():
+            axes.text(x, y, _short(name, 60), ha=side, va="center", fontsize=7.5, color=theme.ink, family=FONT)
+    axes.set_xlim(-0.22, 1.75)
+    axes.set_ylim(-1, 0)
+    axes.set_axis_off()
+    handles = [
+        axes.plot([], [], color=theme.accent, linewidth=2, label="rises with the metagene")[0],
+        axes.plot([], [], color=theme.second, linewidth=2, label="falls")[0],
+        axes.plot([], [], color=theme.mute, linewidth=2, linestyle=(0, (3, 2)), label="confounded")[0],
+    ]
+    figure.legend(handles=handles, loc="outside upper left", ncols=3, frameon=False, fontsize=8, labelcolor=theme.soft)
+    return figure
+
+
+def power_curve(table: pd.DataFrame, theme: Theme) -> Figure:
+    """Average precision against the number of patients, a line for each effect strength, with its spread over cohorts.
+
+    Args:
+        table: columns patients, strength, mean, low, high, chance.
+    """
+    figure = Figure(figsize=(6.4, 3.4), layout="constrained")
+    axes = figure.add_subplot()
+    shades = LinearSegmentedColormap.from_list("strength", [theme.mute, theme.accent])
+    strengths = sorted(table["strength"].unique())
+    for number, strength in enumerate(strengths):
+        mine = table[table["strength"] == strength].sort_values("patients")
+        colour = shades((number + 1) / len(strengths))
+        axes.fill_between(mine["patients"], mine["low"], mine["high"], color=colour, alpha=0.18, linewidth=0)
+        axes.plot(mine["patients"], mine["mean"], color=colour, linewidth=1.8, marker="o", markersize=3.5,
+                  label=f"{strength:.0%} of the variance")  # fmt: skip
+    axes.axhline(float(table["chance"].mean()), color=theme.second, linewidth=1, linestyle="--", label="chance")
+    axes.set_ylim(0, 1.02)
+    axes.set_xscale("log")
+    ticks = sorted(table["patients"].unique())
+    axes.set_xticks(ticks, [str(n) for n in ticks])
+    axes.minorticks_off()
+    axes.set_xlabel("patients", fontsize=8.5, family=FONT)
+    axes.set_ylabel("average precision", fontsize=8.5, family=FONT)
+    _plain(axes, theme)
+    axes.legend(frameon=False, fontsize=7.5, labelcolor=theme.soft, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return figure
+
+
+def _order(values: NDArray[Any]) -> NDArray[np.intp]:
+    """Rows in the order of their clustering by average linkage of Euclidean distances."""
+    if len(values) < 3:
+        return np.arange(len(values))
+    return np.asarray(leaves_list(linkage(values, "average", optimal_ordering=len(values) <= 400)))
+
+
+def _diverging(theme: Theme) -> LinearSegmentedColormap:
+    """Orange below, the page's own ground at 0, teal above."""
+    middle = (*to_rgb(theme.line), 0.35)
+    made = LinearSegmentedColormap.from_list("effect", [to_rgb(theme.second), middle, to_rgb(theme.accent)])
+    made.set_bad((0, 0, 0, 0))
+    return made
+
+
+def _short(name: str, most: int = 44) -> str:
+    return name if len(name) <= most else name[: most - 1] + "…"
+
+
+def _plain(axes: Any, theme: Theme) -> None:
+    axes.set_facecolor("none")
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color(theme.mute)
+    axes.tick_params(colors=theme.soft, labelsize=8, length=0)
+    axes.xaxis.label.set_color(theme.soft)
+    axes.yaxis.label.set_color(theme.soft)
+    axes.grid(color=theme.line, linewidth=0.7)
+    axes.set_axisbelow(True)
