@@ -21,6 +21,7 @@ VERBS = {
     "train": "METHOD COHORT RUN: fit a method (alignment, fusion-gan, mc-gan, inpainting-gan) to a cohort",
     "synthesize": "RUN OUT: draw lesions from genes: PNG, NPZ, NIfTI, DICOM with SEG",
     "evaluate": "RUN... OUT: fidelity, control and retrieval, beside their ceilings and nulls",
+    "map": "COHORT OUT: which genes go with which property of the lesion, and how far to believe it",
     "report": "OUT: one HTML file that opens offline",
 }
 
