@@ -31,9 +31,15 @@ class Lesions:
     level: Tensor  # (N,) int64, its grey level
     rows: Tensor  # (B, n) float64, HU of each lesion's pixels in a row, then zeros
     pixels: Tensor  # (B,) int64, how many they are; less than in the outline where pixels lie outside the HU range
-    image: Tensor  # (B, P, P) float32 and
-    whole: Tensor  # (B, P, P) bool, the outline, both in the whole image: margin
+    images: tuple[Tensor, Tensor]  # all images and outlines, (A, P, P) each, of which
+    batch: Tensor  # (B,) int64, these are the lesions'
     pixel_mm: float
+
+    @property
+    def surroundings(self) -> tuple[Tensor, Tensor]:
+        """(B, P, P) float32, the lesions' whole images in HU, and (B, P, P) bool, their outlines there."""
+        hu, outline = self.images
+        return hu[self.batch].float(), outline[self.batch]
 
     @cached_property
     def inside(self) -> Tensor:
@@ -72,13 +78,13 @@ def cut_out(
     """
     if not len(hu):
         return
-    top, height = _extent(outline.any(2))
-    left, width = _extent(outline.any(1))
+    top, height = _extent(_any(outline, 2))
+    left, width = _extent(_any(outline, 1))
     order = torch.maximum(height, width).argsort(stable=True)
     batches = list(order.split(BATCH))
     while batches:
         batch = batches.pop()
-        lesions = _lesions(hu, outline, batch, (top, height), (left, width), pixel_mm, settings)
+        lesions = _lesions((hu, outline), batch, (top, height), (left, width), pixel_mm, settings)
         if len(batch) > 1 and 4 * len(batch) * lesions.highest_level**2 > MOST_CELLS:
             batches += batch.tensor_split(2)
         else:
@@ -86,14 +92,14 @@ def cut_out(
 
 
 def _lesions(
-    hu: Tensor,
-    outline: Tensor,
+    images: tuple[Tensor, Tensor],
     batch: Tensor,
     vertical: tuple[Tensor, Tensor],
     horizontal: tuple[Tensor, Tensor],
     pixel_mm: float,
     settings: RadiomicsSettings,
 ) -> Lesions:
+    hu, outline = images
     (rows, rows_inside), (columns, columns_inside) = (
         _span(start[batch], int(length[batch].max()), side)
         for (start, length), side in zip((vertical, horizontal), hu.shape[1:], strict=True)
@@ -122,8 +128,8 @@ def _lesions(
         level=level,
         rows=in_rows,
         pixels=pixels,
-        image=hu[batch].float(),
-        whole=outline[batch],
+        images=images,
+        batch=batch,
         pixel_mm=pixel_mm,
     )
 
@@ -153,6 +159,11 @@ def grey_levels(hu: Tensor, pixels: Tensor, settings: RadiomicsSettings) -> Tens
         origin = (lowest / width).floor() * width if settings.range_hu is None else settings.range_hu[0]
         level = ((hu - origin) / width).floor() + 1
     return torch.where(inside, level, 0.0).long()
+
+
+def _any(mask: Tensor, dim: int) -> Tensor:
+    """mask.any(dim), several times as fast on a CPU."""
+    return mask.view(torch.uint8).amax(dim).bool()
 
 
 def _extent(occupied: Tensor) -> tuple[Tensor, Tensor]:

@@ -27,8 +27,8 @@ FEATURES = {f"margin_{name}": Feature("margin", None, *row) for name, *row in _R
 
 def outline_margin(lesions: Lesions) -> dict[str, Tensor]:
     """The features of `FEATURES`, (B,) float32 each; nan where the fit has too few pixels (`edge.fit_edge`)."""
-    hu, side = lesions.image, lesions.pixel_mm
-    depth = signed_distance(lesions.whole, max(4, round(8.0 / side))) * side  # (B, P, P) mm
+    (hu, outline), side = lesions.surroundings, lesions.pixel_mm
+    depth = signed_distance(outline, max(4, round(8.0 / side))) * side  # (B, P, P) mm
     fit = first_fit(hu, depth, torch.isfinite(hu), side)
     (down, right), (out_down, out_right) = torch.gradient(hu, dim=(1, 2)), torch.gradient(depth, dim=(1, 2))
     outwards = torch.hypot(out_down, out_right).clamp_min(1e-6)
