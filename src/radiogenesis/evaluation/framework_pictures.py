@@ -1,0 +1,116 @@
+"""The pictures of stages 2 and 3 of Li, Sui et al.: figures 7 and 8, and the correlation of every gene."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from radiogenesis.cohort.store import Cohort
+from radiogenesis.evaluation.pictures import largest_slice
+from radiogenesis.methods.gene_autoencoder import GeneAutoencoder
+from radiogenesis.methods.images import images_from_hu, to_hu
+from radiogenesis.methods.metagene_gan import MetageneGAN
+from radiogenesis.methods.regions import loose_regions
+from radiogenesis.reporting import figures
+from radiogenesis.reporting.gene_figures import correlation_histogram
+from radiogenesis.reporting.model import Picture
+
+REGIONS = 64  # synthetic regions of one patient (Li, Sui et al., section 4)
+
+
+def figure_7(
+    method: GeneAutoencoder, cohort: Cohort, patients: Sequence[str], genes: NDArray[Any], folder: Path, name: str
+) -> Picture:
+    """Regions drawn from image and from genes, and the true ones: one column per patient.
+
+    Args:
+        genes: (n, G) scaled genes of `patients`.
+    """
+    rows = [largest_slice(cohort, patient) for patient in patients]
+    image, mask = cohort.slice_image[rows].astype(np.float32), cohort.slice_mask[rows]
+    shown = {
+        "a: from\nthe image": method.regions_from_images(image, mask),
+        "b: from\nthe genes": method.regions_from_genes(genes),
+        "truth": method.loose_regions(image, mask),
+    }
+    file = f"figure7-{name}.png"
+    grid = [(label, [figures.gray(one) for one in regions]) for label, regions in shown.items()]
+    figures.slice_grid(grid, folder / file, columns=list(patients))
+    return Picture(
+        file=file,
+        alt="Tumour regions drawn from images and from genes, beside the true ones",
+        caption=(
+            "As figure 7 of Li, Sui et al., but for patients who took no part in training: the loose tumour region "
+            "that the decoder draws from the genes predicted from the image (a), the one it draws from the patient's "
+            "true genes (b), and the true one. A whole region has to pass through the gene vector, so that what no "
+            "gene says is lost: vessels, the chest wall."
+        ),
+    )
+
+
+def figure_8(
+    method: MetageneGAN, cohort: Cohort, patients: Sequence[str], genes: NDArray[Any], folder: Path, name: str
+) -> list[Picture]:
+    """The true region and three synthetic ones per patient; and all 64 of one patient."""
+    rows = [largest_slice(cohort, patient) for patient in patients]
+    x = images_from_hu(cohort.slice_image[rows])
+    m = torch.from_numpy(cohort.slice_mask[rows]).float()[:, None]
+    true = to_hu(loose_regions(x, m, cohort.pixels)[0])[:, 0].numpy()
+    drawn = np.stack([method.regions(np.repeat(g[None], REGIONS, axis=0), seed=0)[0] for g in genes])
+    grid = [(label, [figures.gray(one[k]) for one in drawn]) for k, label in enumerate("abc")]
+    grid.append(("truth", [figures.gray(one) for one in true]))
+    file, all_file = f"figure8-{name}.png", f"figure8-all-{name}.png"
+    figures.slice_grid(grid, folder / file, columns=list(patients))
+    middle = len(patients) // 2
+    side = int(REGIONS**0.5)
+    figures.slice_grid(
+        [("", [figures.gray(one) for one in drawn[middle][r * side : (r + 1) * side]]) for r in range(side)],
+        folder / all_file,
+        cell=0.8,
+    )
+    return [
+        Picture(
+            file=file,
+            alt="Synthetic tumour regions beside the true one",
+            caption=(
+                "As figure 8 of Li, Sui et al., but for patients who took no part in training: three regions (a to c) "
+                "drawn from the patient's metagenes and noise, and the true region. Lesion and surroundings are both "
+                "drawn; there is no background to keep."
+            ),
+        ),
+        Picture(
+            file=all_file,
+            width=640,
+            alt=f"{REGIONS} synthetic regions of one patient",
+            caption=f"All {REGIONS} regions drawn from the metagenes of {patients[middle]}: what noise alone changes.",
+        ),
+    ]
+
+
+def correlations(genes: pd.DataFrame, rivals: Sequence[str], folder: Path, name: str) -> Picture:
+    """How many genes reach which correlation, for the method and the rivals.
+
+    Args:
+        genes: `GenePrediction.genes`.
+        rivals: those with a correlation.
+    """
+
+    by_rival = {rival: genes[f"r, {rival}"].to_numpy(float) for rival in rivals}
+    own = genes["r"].to_numpy(float)
+    light, dark = figures.save_both(lambda t: correlation_histogram(own, by_rival, t), folder, f"gene-r-{name}")
+    return Picture(
+        file=light,
+        dark=dark,
+        width=820,
+        alt="Histogram of the correlation of every gene",
+        caption=(
+            "Correlation of predicted with true expression, gene by gene, on held-out patients. A predictor that knows "
+            "nothing lies around 0; the training patients' mean, the same for everybody, has no correlation at all."
+        ),
+    )
