@@ -43,7 +43,7 @@ def lesions(count: int, side: int) -> tuple[torch.Tensor, torch.Tensor]:
     smooth, ragged = (blur(torch.randn(count, side, side, generator=generator), 1.5) * 5 for _ in range(2))
     image = 40 + 60 * smooth + 15 * torch.randn(count, side, side, generator=generator)
     axis = torch.arange(side) - side / 2
-    size = 3 + torch.rand(count, 1, 1, generator=generator) * side * 0.35
+    size = side * (0.12 + 0.28 * torch.rand(count, 1, 1, generator=generator))
     return image.round()[:, None], (torch.hypot(axis[:, None], axis) + 2 * ragged < size)[:, None]
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from radiogenesis.phenotypes.radiomics.settings import RadiomicsSettings
 
 BATCH = 128  # lesions at a time: what they need stays in the processor's cache
-MOST_CELLS = 2**24  # of their co-occurrence matrices: 128 MiB in float64
+MOST_CELLS = 2**24  # of their matrices of pairs or of runs: 128 MiB in float64
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,8 @@ def cut_out(
     while batches:
         batch = batches.pop()
         lesions = _lesions((hu, outline), batch, (top, height), (left, width), pixel_mm, settings)
-        if len(batch) > 1 and 4 * len(batch) * lesions.highest_level**2 > MOST_CELLS:
+        level = lesions.highest_level
+        if len(batch) > 1 and 4 * len(batch) * level * max(level, *lesions.outline.shape[1:]) > MOST_CELLS:
             batches += batch.tensor_split(2)
         else:
             yield batch, lesions
