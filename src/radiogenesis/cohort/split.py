@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,14 +65,36 @@ def split_patients(
         SettingError: fractions that are negative or do not add up to 1.
         CohortError: too few patients for the parts that are asked for.
     """
+    usable = cohort.patients[(cohort.patients["n_slices"] > 0) & cohort.patients["has_expression"]]
+    return _divide(cohort, map(str, usable.index), "both slices and expression", seed, fractions)
+
+
+def split_scans(cohort: Cohort, *, seed: int = 0, fractions: tuple[float, float, float] = (0.70, 0.05, 0.25)) -> Split:
+    """Divide the patients whose whole slices show tumour, with or without expression; see `split_patients`.
+
+    Where these are the patients who have slices and expression, it is the same split for the same seed.
+
+    Raises:
+        CohortError: no whole slices, or too few patients.
+    """
+    if cohort.whole is None:
+        raise CohortError(
+            "keeps no whole slices", path=cohort.path, remedy="build it with --whole_pixels 128 to find tumours in it"
+        )
+    shown = cohort.whole.patient[cohort.whole.slices.tumour.any(axis=(1, 2))]
+    return _divide(cohort, map(str, set(shown)), "whole slices with tumour", seed, fractions)
+
+
+def _divide(
+    cohort: Cohort, usable: Iterable[str], what: str, seed: int, fractions: tuple[float, float, float]
+) -> Split:
     if min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6 or fractions[0] == 0:
         raise SettingError(f"split fractions {fractions} must be at least 0, add up to 1, and train on somebody")
-    usable = cohort.patients[(cohort.patients["n_slices"] > 0) & cohort.patients["has_expression"]]
-    patients = np.array(sorted(map(str, usable.index)), dtype=object)
+    patients = np.array(sorted(usable), dtype=object)
     test, validation = (max(round(share * len(patients)), 1) if share > 0 else 0 for share in fractions[:0:-1])
     if len(patients) < test + validation + 1:
         raise CohortError(
-            f"only {len(patients)} patients have both slices and expression: too few to split {fractions}",
+            f"only {len(patients)} patients have {what}: too few to split {fractions}",
             path=cohort.path,
             remedy="see `radiogenesis cohort describe` for who is missing what",
         )

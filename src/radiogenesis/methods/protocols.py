@@ -41,6 +41,19 @@ class Batch:
 
 
 @dataclass(frozen=True)
+class SliceBatch:
+    """One training batch of whole slices, on the device that trains.
+
+    Attributes:
+        image: (B, 1, S, S) whole slices in [-1, 1].
+        tumour: (B, 1, S, S) float, 1 inside the tumour and 0 elsewhere.
+    """
+
+    image: Tensor
+    tumour: Tensor
+
+
+@dataclass(frozen=True)
 class LossRecord:
     """A loss and the named terms it is the weighted sum of.
 
@@ -85,8 +98,9 @@ class Trainable(Protocol):
         """Who moves in a step, in order."""
         ...
 
-    def prepare(self, batch: Batch) -> Any:
-        """What the players of one step share: the batch, and whatever is drawn once for all of them."""
+    def prepare(self, batch: Any) -> Any:
+        """What the players of one step share: the Batch (of whole slices a SliceBatch, as the registry says), and
+        whatever is drawn once for all of them."""
         ...
 
     def averaged(self) -> nn.Module | None:

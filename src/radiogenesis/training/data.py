@@ -88,6 +88,11 @@ class TrainingData:
             patients=tuple(patients),
         )
 
+    @property
+    def epoch(self) -> int:
+        """Slices in one pass over the training data."""
+        return len(self.image)
+
     def to(self, device: torch.device) -> TrainingData:
         """The same data on another device."""
         moved = {name: getattr(self, name).to(device) for name in ("image", "mask", "genes", "background", "patient")}

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import lightning as L
 import torch
@@ -20,8 +20,8 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from radiogenesis.cohort.expression import ExpressionScaler, ExpressionSettings
-from radiogenesis.cohort.split import Split, split_patients
-from radiogenesis.cohort.store import Cohort
+from radiogenesis.cohort.split import Split, split_patients, split_scans
+from radiogenesis.cohort.store import Cohort, WholeRows
 from radiogenesis.errors import RunError, SettingError
 from radiogenesis.methods.alignment import Alignment
 from radiogenesis.training.callbacks import MetricsLog, ProgressLine, SampleGrid
@@ -40,6 +40,7 @@ from radiogenesis.training.run import (
 )
 from radiogenesis.training.samples import save_drawing_grid
 from radiogenesis.training.settings import TrainSettings
+from radiogenesis.training.slices import SliceData
 
 _LIBRARIES = ("radiogenesis", "torch", "lightning", "numpy", "anndata", "zarr")
 
@@ -88,21 +89,32 @@ def train(
         "cohort": str(cohort.path.resolve()),
         "pixels": cohort.pixels,
         "pixel_mm": cohort.pixel_mm,
+        "genes": 0,
     }
-    split = choose_split(cohort, settings, alignment)
-    scaler = ExpressionScaler.fit(cohort.expression, list(split.train), expression_settings)
-    config["genes"] = len(scaler.genes)
     L.seed_everything(seed_of(settings.seed, 0xA11) % 2**32, workers=False, verbose=False)
-    made = make_method(config, alignment=check_alignment(alignment, cohort, scaler))
-    genes = scaler.transform(cohort.expression, list(split.train))
-    entry(method).prepare(made, genes, scaler.genes, settings.seed)
-    data = TrainingData.from_cohort(
-        cohort,
-        split.train,
-        genes,
-        shuffle_seed=seed_of(settings.seed, 0x5F) if settings.shuffle_genes else None,
-    )
-    steps = count_steps(method_settings, len(data.image))
+    scaler: ExpressionScaler | None = None
+    data: TrainingData | SliceData
+    callbacks: list[L.Callback] = [ProgressLine(f"train {method}"), MetricsLog(path)]
+    if entry(method).data == "whole slices":
+        split = split_scans(cohort, seed=settings.seed, fractions=fractions(settings))
+        data = SliceData.from_cohort(cohort, split.train, empty_share=method_settings.empty_share)
+        config |= {"pixels": cohort.whole_pixels, "pixel_mm": cast(WholeRows, cohort.whole).pixel_mm}
+        made = make_method(config, alignment=None)
+    else:
+        split = choose_split(cohort, settings, alignment)
+        scaler = ExpressionScaler.fit(cohort.expression, list(split.train), expression_settings)
+        config["genes"] = len(scaler.genes)
+        made = make_method(config, alignment=check_alignment(alignment, cohort, scaler))
+        genes = scaler.transform(cohort.expression, list(split.train))
+        entry(method).prepare(made, genes, scaler.genes, settings.seed)
+        data = TrainingData.from_cohort(
+            cohort,
+            split.train,
+            genes,
+            shuffle_seed=seed_of(settings.seed, 0x5F) if settings.shuffle_genes else None,
+        )
+        callbacks.append(SampleGrid(path, *sample_inputs(cohort, split, scaler), save_drawing_grid))
+    steps = count_steps(method_settings, data.epoch)
     config["steps"] = steps
     if not (_get_rank() or 0):  # Lightning starts the command again for every further process
         prepare_folder(path, config, split, scaler, cohort, settings, resume=resume)
@@ -114,9 +126,7 @@ def train(
         steps=steps,
         average=getattr(method_settings, "average", 0.0),
     )
-    grid = SampleGrid(path, *sample_inputs(cohort, split, scaler), save_drawing_grid)
-    title = f"train {method}"
-    run_trainer(module, path, settings, [ProgressLine(title), MetricsLog(path), grid], resume=resume)
+    run_trainer(module, path, settings, callbacks, resume=resume)
     if int(module.done) < steps:  # Lightning returns quietly from Ctrl-C
         raise RunError(
             f"stopped at step {int(module.done)} of {steps}",
@@ -195,8 +205,12 @@ def choose_split(cohort: Cohort, settings: TrainSettings, alignment: Run | None)
     """The alignment's split where there is one, else a new one from the seed."""
     if alignment is not None:
         return alignment.split
-    fractions = (1 - settings.validation - settings.test, settings.validation, settings.test)
-    return split_patients(cohort, seed=settings.seed, fractions=fractions)
+    return split_patients(cohort, seed=settings.seed, fractions=fractions(settings))
+
+
+def fractions(settings: TrainSettings) -> tuple[float, float, float]:
+    """Shares of training, validation and test patients."""
+    return (1 - settings.validation - settings.test, settings.validation, settings.test)
 
 
 def check_alignment(alignment: Run | None, cohort: Cohort, scaler: ExpressionScaler) -> Alignment | None:
@@ -221,8 +235,8 @@ def count_steps(method_settings: Any, slices: int) -> int:
 
 
 def prepare_folder(
-    path: Path, config: dict[str, Any], split: Split, scaler: ExpressionScaler, cohort: Cohort, settings: TrainSettings,
-    *, resume: bool,
+    path: Path, config: dict[str, Any], split: Split, scaler: ExpressionScaler | None, cohort: Cohort,
+    settings: TrainSettings, *, resume: bool,
 ) -> None:  # fmt: skip
     """Write what is known before training, or check that a run to be resumed is this one."""
     if resume:
@@ -248,7 +262,8 @@ def prepare_folder(
     partial.mkdir(parents=True)
     write_config(partial, config)
     split.save(partial / "split.json")
-    save_scaler(partial, scaler)
+    if scaler is not None:
+        save_scaler(partial, scaler)
     provenance = {
         "cohort_digest": cohort.digest,
         "seed": settings.seed,

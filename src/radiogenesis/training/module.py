@@ -15,6 +15,7 @@ from torch.optim.swa_utils import AveragedModel
 from radiogenesis.methods.protocols import LossRecord, Player, Trainable
 from radiogenesis.training.data import TrainingData, seed_of
 from radiogenesis.training.settings import TrainSettings
+from radiogenesis.training.slices import SliceData
 
 
 class MethodModule(L.LightningModule):
@@ -30,13 +31,21 @@ class MethodModule(L.LightningModule):
     """
 
     def __init__(
-        self, method: Trainable, data: TrainingData, settings: TrainSettings, *, batch: int, steps: int, average: float
+        self,
+        method: Trainable,
+        data: TrainingData | SliceData,
+        settings: TrainSettings,
+        *,
+        batch: int,
+        steps: int,
+        average: float,
     ) -> None:
         super().__init__()
         assert isinstance(method, nn.Module)
         self.automatic_optimization = False
         self.method = method
-        self.data, self.settings, self.batch_size, self.steps = data, settings, batch, steps
+        self.data: TrainingData | SliceData = data
+        self.settings, self.batch_size, self.steps = settings, batch, steps
         self.register_buffer("done", torch.zeros((), dtype=torch.long))
         self.done: Tensor
         part = method.averaged()

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from torch import nn
 
 from radiogenesis.errors import SettingError
-from radiogenesis.methods import fusion_gan, gene_autoencoder, inpainting_gan, mc_gan, metagene_gan
+from radiogenesis.methods import fusion_gan, gene_autoencoder, inpainting_gan, mc_gan, metagene_gan, tumor_unet
 from radiogenesis.methods.alignment import Alignment, AlignmentSettings
 from radiogenesis.methods.fusion_gan import FusionGAN, FusionGANSettings
 from radiogenesis.methods.gene_autoencoder import GeneAutoencoder, GeneAutoencoderSettings
 from radiogenesis.methods.inpainting_gan import InpaintingGAN, InpaintingGANSettings
 from radiogenesis.methods.mc_gan import MCGAN, MCGANSettings
 from radiogenesis.methods.metagene_gan import MetageneGAN, MetageneGANSettings
+from radiogenesis.methods.tumor_unet import TumorUNet, TumorUNetSettings
 from radiogenesis.training.preparation import Genes, prepare_autoencoder, prepare_metagenes, prepare_nothing
 
 
@@ -30,6 +31,7 @@ class Entry:
         prepare: (method, scaled genes of the training patients, their names, seed): fits what the method fits to the
             genes before the first step, into its buffers.
         what: one line for the help.
+        data: what it is trained on: lesion slices with genes, or whole slices without.
     """
 
     settings: type[Any]
@@ -37,6 +39,7 @@ class Entry:
     what: str
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {"default": {}})
     prepare: Callable[[Any, Genes, Sequence[str], int], None] = prepare_nothing
+    data: Literal["lesions", "whole slices"] = "lesions"
 
 
 SPLIT_8_TO_2 = {"test": 0.2, "validation": 0.0}
@@ -79,6 +82,13 @@ METHODS: dict[str, Entry] = {
         "draws tumour regions from metagenes, without a background (Li, Sui et al.)",
         {**metagene_gan.PRESETS, "paper": {**metagene_gan.PAPER, **SPLIT_8_TO_2}},
         prepare_metagenes,
+    ),
+    "tumor-unet": Entry(
+        TumorUNetSettings,
+        lambda settings, genes, pixels, alignment: TumorUNet(settings, pixels=pixels),
+        "finds the tumour in whole CT slices; needs a cohort with --whole_pixels (Li, Sui et al. 2021, stage 1)",
+        tumor_unet.PRESETS,
+        data="whole slices",
     ),
 }
 

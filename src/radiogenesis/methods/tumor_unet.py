@@ -1,0 +1,224 @@
+"""Stage 1 of Li, Sui et al. 2021: a U-Net finds the tumour in whole CT slices (section III.B; METHODS.md section 3).
+
+The preset `paper` trains what the paper describes: slices that contain tumour, the soft Dice of equation 4 alone, Adam
+1e-3, 500 epochs. The preset `default` adds, each as a setting, slices without tumour, cross-entropy, and distortions of
+the slices, without which nothing that is learned on one cohort holds in another.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from radiogenesis.methods.checks import require
+from radiogenesis.methods.images import images_from_hu, with_scanner_noise
+from radiogenesis.methods.protocols import LossRecord, Player, SliceBatch
+from radiogenesis.networks.unet import UNet
+
+EPSILON = 1e-6
+"""Of equation 4."""
+RARE = -3.0
+"""The logit from which training starts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TumorUNetSettings:
+    """Settings of the tumour U-Net; the defaults are the preset `default`."""
+
+    steps: int = 600
+    """Training steps; the paper preset counts epochs instead (500, see `epochs`)."""
+    epochs: int = 0
+    """If not 0, train this many passes over the training slices instead of `steps` (Li, Sui et al.: 500)."""
+    batch: int = 12
+    """Slices per step (open in the paper)."""
+    widths: tuple[int, int, int, int, int] = (12, 24, 48, 72, 96)
+    """Channels of the five encoder blocks, from full to 1/16 of the resolution; the decoder mirrors them (open in the
+    paper; the paper preset has those of the first U-Net, Ronneberger et al. 2015)."""
+    dropout: float = 0.2
+    """Share of channels set to zero in the decoder while training, 0 to 1 (open in the paper)."""
+    empty_share: float = 0.3
+    """Share of each batch that shows lung without tumour (0 in the paper preset: slices that contain tumour)."""
+    dice_over: Literal["image", "batch"] = "batch"
+    """Sum equation 4 over each image, as in the paper, or over the whole batch, where slices without tumour count."""
+    cross_entropy: float = 0.5
+    """Weight of the pixels' mean binary cross-entropy beside the Dice loss (beyond the paper; 0 in its preset)."""
+    turn_degrees: float = 8.0
+    """Slices are turned by up to this angle while training (beyond the paper)."""
+    resize: float = 0.2
+    """Slices are enlarged or reduced by up to this share while training (beyond the paper)."""
+    shift: float = 0.06
+    """Slices are shifted by up to this share of their side while training (beyond the paper)."""
+    scanner_noise_hu: float = 40.0
+    """Noise of up to this standard deviation, in HU, is added while training (beyond the paper)."""
+    learning_rate: float = 1e-3
+    """Of Adam (Li, Sui et al.)."""
+    schedule: Literal["constant", "cosine"] = "cosine"
+    """Keep the learning rate, as in the paper, or let it fall to zero along a cosine."""
+
+    def __post_init__(self) -> None:
+        require(self, ("steps", "batch"), "at least 1", lambda v: v >= 1)
+        require(self, ("epochs",), "at least 0", lambda v: v >= 0)
+        require(self, ("widths",), "five numbers of at least 1", lambda v: len(v) == 5 and min(v) >= 1)
+        require(self, ("dropout", "empty_share", "resize"), "in [0, 1)", lambda v: 0 <= v < 1)
+        require(self, ("learning_rate",), "above 0", lambda v: v > 0)
+        beyond = ("cross_entropy", "turn_degrees", "shift", "scanner_noise_hu")
+        require(self, beyond, "at least 0", lambda v: v >= 0)
+
+
+PAPER: dict[str, Any] = {
+    "epochs": 500,
+    "widths": (64, 128, 256, 512, 1024),
+    "dropout": 0.5,
+    "empty_share": 0.0,
+    "dice_over": "image",
+    "cross_entropy": 0.0,
+    "turn_degrees": 0.0,
+    "resize": 0.0,
+    "shift": 0.0,
+    "scanner_noise_hu": 0.0,
+    "schedule": "constant",
+}
+"""The preset `paper`."""
+
+PRESETS: dict[str, dict[str, Any]] = {"default": {}, "paper": PAPER}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FindSettings:
+    """From the U-Net's probabilities to tumours."""
+
+    threshold: float = 0.5
+    """A voxel is tumour from this probability on, 0 to 1."""
+    smallest_ml: float = 0.3
+    """Smaller pieces are no tumour, in ml (a ball of 8 mm has 0.3 ml)."""
+    most: int = 5
+    """So many pieces are kept at most, those with the largest sum of probabilities."""
+
+    def __post_init__(self) -> None:
+        require(self, ("threshold",), "between 0 and 1", lambda v: 0 < v < 1)
+        require(self, ("smallest_ml",), "at least 0", lambda v: v >= 0)
+        require(self, ("most",), "at least 1", lambda v: v >= 1)
+
+
+def soft_dice(p: Tensor, t: Tensor, *, over: Literal["image", "batch"]) -> Tensor:
+    """Dice = 2 sum_i p_i t_i / (sum_i p_i + sum_i t_i + epsilon), the mean over images (Li, Sui et al., equation 4).
+
+    Args:
+        p: (B, 1, H, W) predicted, in [0, 1].
+        t: (B, 1, H, W) true, 0 or 1.
+        over: what the sums run over: each image's pixels, or those of the whole batch.
+    """
+    pixels = (1, 2, 3) if over == "image" else (0, 1, 2, 3)
+    both, either = (p * t).sum(pixels), p.sum(pixels) + t.sum(pixels)
+    return (2 * both / (either + EPSILON)).mean()
+
+
+class TumorUNet(nn.Module):
+    """Finds tumours in whole slices. Implements Trainable, on whole slices.
+
+    Args:
+        settings: see TumorUNetSettings.
+        pixels: side of the slices.
+
+    Raises:
+        ValueError: slices that five poolings do not divide.
+    """
+
+    views = 1
+
+    def __init__(self, settings: TumorUNetSettings, *, pixels: int) -> None:
+        super().__init__()
+        if pixels % 32:
+            raise ValueError(f"whole slices of {pixels} pixels: five poolings need a multiple of 32")
+        self.settings, self.pixels = settings, pixels
+        self.unet = UNet(widths=settings.widths, dropout=settings.dropout)
+        # Tumour is rare: where training starts from one half everywhere, Dice has hardly a gradient for a long time.
+        nn.init.constant_(self.unet.to_logit.bias, RARE)  # type: ignore[arg-type]
+
+    def players(self) -> Sequence[Player]:
+        s = self.settings
+        return (Player("unet", list(self.parameters()), self.loss, s.learning_rate, schedule=s.schedule),)
+
+    def prepare(self, batch: SliceBatch) -> SliceBatch:
+        """The batch, each slice turned, resized and shifted by chance, with noise."""
+        s = self.settings
+        image, tumour = batch.image, batch.tumour
+        if s.turn_degrees or s.resize or s.shift:
+            grid = self._distortion(image)
+            air = F.grid_sample(image + 1, grid, align_corners=False) - 1  # beyond the slice is air
+            image, tumour = air, (F.grid_sample(tumour, grid, align_corners=False) > 0.5).to(tumour.dtype)
+        return SliceBatch(with_scanner_noise(image, s.scanner_noise_hu), tumour)
+
+    def _distortion(self, image: Tensor) -> Tensor:
+        """Where each pixel is taken from: (B, H, W, 2)."""
+        s, device = self.settings, image.device
+        angle, size, across, along = (torch.rand(4, len(image), device=device) * 2 - 1).unbind()
+        angle, size = angle * math.radians(s.turn_degrees), 1 + size * s.resize
+        cosine, sine = angle.cos() / size, angle.sin() / size
+        across, along = across * 2 * s.shift, along * 2 * s.shift  # the grid runs from -1 to 1
+        rows = [torch.stack([cosine, -sine, across], 1), torch.stack([sine, cosine, along], 1)]
+        return F.affine_grid(torch.stack(rows, 1), list(image.shape), align_corners=False)
+
+    def averaged(self) -> nn.Module | None:
+        return None
+
+    def loss(self, batch: SliceBatch) -> LossRecord:
+        """1 - Dice, and the cross-entropy where it has a weight."""
+        s = self.settings
+        logits = self.unet(batch.image).float()
+        dice = soft_dice(logits.sigmoid(), batch.tumour, over=s.dice_over)
+        total, terms = 1 - dice, {"dice": dice.detach()}
+        if s.cross_entropy:
+            entropy = F.binary_cross_entropy_with_logits(logits, batch.tumour)
+            total = total + s.cross_entropy * entropy
+            terms["cross_entropy"] = entropy.detach()
+        return LossRecord(total, terms)
+
+    @torch.no_grad()
+    def probability(self, images: NDArray[np.number]) -> NDArray[np.float32]:
+        """Whole slices (N, S, S) in HU -> the probability of tumour (N, S, S).
+
+        Raises:
+            ValueError: slices of another size than it was trained on.
+        """
+        if images.ndim != 3 or images.shape[1:] != (self.pixels, self.pixels):
+            raise ValueError(f"whole slices {images.shape}, and it was trained on {self.pixels} x {self.pixels} pixels")
+        self.eval()
+        device = self.unet.to_logit.weight.device
+        found = np.zeros(images.shape, np.float32)
+        for start in range(0, len(images), 16):
+            x = images_from_hu(images[start : start + 16]).to(device)
+            found[start : start + 16] = self.unet(x).float().sigmoid().squeeze(1).cpu().numpy()
+        return found
+
+
+def separate(
+    probability: NDArray[np.floating], spacing_mm: tuple[float, float, float], settings: FindSettings
+) -> NDArray[np.int32]:
+    """The tumours in a stack of slices: pieces that hang together, the most likely first.
+
+    Args:
+        probability: (Z, Y, X).
+        spacing_mm: between voxels along (z, y, x).
+        settings: threshold, smallest and largest number of pieces.
+
+    Returns:
+        (Z, Y, X): 0 where there is none, 1 for the piece with the largest sum of probabilities, 2 for the next.
+    """
+    pieces, count = ndimage.label(probability >= settings.threshold, np.ones((3, 3, 3)))
+    ml = np.bincount(pieces.ravel(), minlength=count + 1) * float(np.prod(spacing_mm)) / 1000
+    weight = np.bincount(pieces.ravel(), weights=probability.ravel(), minlength=count + 1)
+    order = [piece for piece in np.argsort(-weight, kind="stable") if piece and ml[piece] >= settings.smallest_ml]
+    rank = np.zeros(count + 1, np.int32)
+    for place, piece in enumerate(order[: settings.most], start=1):
+        rank[piece] = place
+    return rank[pieces]

@@ -1,0 +1,102 @@
+"""Whole slices of the training patients in memory, and batches of them: what a detector of tumours is trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from radiogenesis.cohort.store import Cohort
+from radiogenesis.errors import CohortError
+from radiogenesis.methods.images import to_unit
+from radiogenesis.methods.protocols import SliceBatch
+
+
+@dataclass(frozen=True)
+class SliceData:
+    """The training patients' whole slices.
+
+    Attributes:
+        image: (N, 1, S, S) int16 HU.
+        tumour: (N, 1, S, S) bool.
+        with_tumour: the slices of each patient that show tumour.
+        without: the slices of each patient that do not; a patient may have none.
+        empty_share: share of a batch that shows no tumour.
+    """
+
+    image: Tensor
+    tumour: Tensor
+    with_tumour: tuple[Tensor, ...]
+    without: tuple[Tensor, ...]
+    empty_share: float
+
+    @classmethod
+    def from_cohort(cls, cohort: Cohort, patients: Sequence[str], *, empty_share: float) -> SliceData:
+        """Take the whole slices of `patients`.
+
+        Raises:
+            CohortError: the cohort keeps none, or they show no tumour; or no slice without tumour where some are asked
+                for.
+        """
+        if cohort.whole is None:
+            raise CohortError("keeps no whole slices", path=cohort.path, remedy="build it with --whole_pixels 128")
+        rows = np.flatnonzero(np.isin(cohort.whole.patient, list(patients)))
+        tumour = cohort.whole.slices.tumour[rows]
+        owner, shown = cohort.whole.patient[rows], np.asarray(tumour.any(axis=(1, 2)))
+        groups: list[tuple[Tensor, ...]] = []
+        for kind in (shown, ~shown):
+            found = (torch.from_numpy(np.flatnonzero(kind & (owner == name))) for name in patients)
+            groups.append(tuple(one for one in found if len(one)))
+        if not groups[0] or (empty_share and not groups[1]):
+            what = "without" if groups[0] else "with"
+            raise CohortError(f"the training patients have no whole slice {what} tumour", path=cohort.path)
+        image = torch.from_numpy(cohort.whole.slices.image[rows]).unsqueeze(1)
+        return cls(image, torch.from_numpy(tumour).unsqueeze(1), groups[0], groups[1], empty_share)
+
+    @property
+    def epoch(self) -> int:
+        """Slices in one pass over the training data: those that show tumour, and as many empty ones as go with them."""
+        return round(sum(map(len, self.with_tumour)) / (1 - self.empty_share))
+
+    def to(self, device: torch.device) -> SliceData:
+        """The same data on another device."""
+        return replace(self, image=self.image.to(device), tumour=self.tumour.to(device))
+
+    def batch(
+        self, size: int, generator: torch.Generator, *, by_patient: bool, augment: bool, views: int = 1
+    ) -> SliceBatch:
+        """Draw one batch. Everything random comes from `generator` (on the CPU).
+
+        Args:
+            size: slices.
+            generator: where chance comes from.
+            by_patient: evenly over patients rather than over slices.
+            augment: mirror every other slice from left to right, by chance.
+            views: 1; whole slices are not paired.
+        """
+        if views != 1:
+            raise ValueError(f"{views} views: whole slices are not paired")
+        empty = round(size * self.empty_share)
+        drawn = [_draw(self.with_tumour, size - empty, generator, by_patient=by_patient)]
+        drawn += [_draw(self.without, empty, generator, by_patient=by_patient)] if empty else []
+        rows = torch.cat(drawn).to(self.image.device)
+        image, tumour = to_unit(self.image[rows]), self.tumour[rows].float()
+        if augment:
+            mirrored = (torch.rand(size, generator=generator) < 0.5).to(image.device)[:, None, None, None]
+            image, tumour = (torch.where(mirrored, values.flip(3), values) for values in (image, tumour))
+        return SliceBatch(
+            image.contiguous(memory_format=torch.channels_last), tumour.contiguous(memory_format=torch.channels_last)
+        )
+
+
+def _draw(groups: Sequence[Tensor], count: int, generator: torch.Generator, *, by_patient: bool) -> Tensor:
+    """Rows: of every patient in turn one, in random order, or of all slices alike."""
+    if not by_patient:
+        rows = torch.cat(list(groups))
+        return rows[torch.randint(len(rows), (count,), generator=generator)]
+    rounds = [torch.randperm(len(groups), generator=generator) for _ in range(-(-count // len(groups)))]
+    chosen = [groups[int(patient)] for patient in torch.cat(rounds)[:count]]
+    return torch.stack([rows[torch.randint(len(rows), (), generator=generator)] for rows in chosen])

@@ -1,0 +1,107 @@
+"""Training on whole slices: batches, the split of scans, and a run that is resumed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from radiogenesis.cohort.expression import ExpressionSettings
+from radiogenesis.cohort.split import split_patients, split_scans
+from radiogenesis.cohort.store import Cohort
+from radiogenesis.errors import CohortError, RunError
+from radiogenesis.methods.tumor_unet import TumorUNet, TumorUNetSettings
+from radiogenesis.training import fit
+from radiogenesis.training.run import Run
+from radiogenesis.training.settings import TrainSettings
+from radiogenesis.training.slices import SliceData
+
+UNET = TumorUNetSettings(steps=5, batch=4, widths=(2, 2, 2, 2, 2))
+SHARED = TrainSettings(checkpoint_every=2, accelerator="cpu", precision="float32", validation=0.0)
+
+
+def train(cohort: Cohort, path: Path, **changes: object) -> Run:
+    given = {"method_settings": UNET, "settings": SHARED, "expression_settings": ExpressionSettings()}
+    return fit.train("tumor-unet", cohort, path, **(given | changes))  # type: ignore[arg-type]
+
+
+def test_a_batch_has_the_share_of_empty_slices_and_is_a_function_of_its_generator(chests: Cohort) -> None:
+    data = SliceData.from_cohort(chests, ["C-00", "C-03", "C-05"], empty_share=0.25)
+    assert data.image.shape == (12, 1, 32, 32)
+    assert data.epoch == 8  # 6 slices with tumour are three quarters of 8
+    for by_patient in (True, False):
+        batches = [
+            data.batch(8, torch.Generator().manual_seed(seed), by_patient=by_patient, augment=True)
+            for seed in (1, 1, 2)
+        ]
+        assert batches[0].tumour.flatten(1).any(1).tolist() == [True] * 6 + [False] * 2
+        assert torch.equal(batches[0].image, batches[1].image)
+        assert not torch.equal(batches[0].image, batches[2].image)
+        # what is tumour is bright, mirrored or not
+        assert batches[0].image[batches[0].tumour > 0].min() > batches[0].image[batches[0].tumour == 0].max()
+
+
+def test_every_patient_comes_before_any_comes_again(chests: Cohort) -> None:
+    data = SliceData.from_cohort(chests, list(chests.patients.index), empty_share=0.0)
+    batch = data.batch(8, torch.Generator().manual_seed(0), by_patient=True, augment=False)
+    centres = {tuple(np.argwhere(mask[0].numpy()).mean(axis=0)) for mask in batch.tumour}
+    whole = chests.whole
+    assert whole is not None
+    of_all = {tuple(np.argwhere(mask).mean(axis=0)) for mask in whole.slices.tumour[1::4]}
+    assert centres == of_all
+    with pytest.raises(ValueError, match="2 views"):
+        data.batch(8, torch.Generator(), by_patient=True, augment=False, views=2)
+
+
+def test_what_cannot_be_trained_on_is_said(chests: Cohort, discs: Cohort) -> None:
+    with pytest.raises(CohortError, match="no whole slices; build it with --whole_pixels"):
+        split_scans(discs)
+    with pytest.raises(CohortError, match="no whole slices"):
+        SliceData.from_cohort(discs, ["P-00"], empty_share=0.0)
+    with pytest.raises(CohortError, match="no whole slice with tumour"):
+        SliceData.from_cohort(chests, ["nobody"], empty_share=0.0)
+
+
+def test_scans_are_split_as_patients_are(chests: Cohort, discs: Cohort) -> None:
+    split = split_scans(chests, seed=3)
+    assert len(split.test) == 2
+    assert set(split.train) | set(split.validation) | set(split.test) == set(chests.patients.index)
+    with pytest.raises(CohortError, match="only 8 patients have whole slices with tumour"):
+        split_scans(chests, fractions=(0.01, 0.0, 0.99))
+    assert len(split_patients(discs, seed=3).test) == 3
+
+
+def test_a_resumed_run_is_the_uninterrupted_run(
+    chests: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = train(chests, tmp_path / "whole")
+    assert isinstance(whole.method, TumorUNet)
+    assert (whole.config["pixels"], whole.config["pixel_mm"], whole.config["genes"]) == (32, 6.0, 0)
+    assert {"unet/dice", "unet/cross_entropy"} <= set(whole.metrics.columns)
+
+    step, calls = fit.MethodModule.training_step, 0
+
+    def killed(self: object, batch: object, index: int) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 4:  # between the checkpoints of steps 2 and 4
+            raise MemoryError("killed")
+        step(self, batch, index)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(fit.MethodModule, "training_step", killed)
+    with pytest.raises(MemoryError, match="killed"):
+        train(chests, tmp_path / "cut")
+    monkeypatch.undo()
+    resumed = train(chests, tmp_path / "cut", resume=True)
+    expected, got = (load_file(run.path / "weights.safetensors") for run in (whole, resumed))
+    assert expected.keys() == got.keys()
+    for name in expected:
+        np.testing.assert_array_equal(got[name].numpy(), expected[name].numpy(), err_msg=name)
+    timing = ["images_per_second", "loading_share"]
+    pd.testing.assert_frame_equal(whole.metrics.drop(columns=timing), resumed.metrics.drop(columns=timing))
+    with pytest.raises(RunError, match="does not draw"):
+        resumed.synthesizer()
