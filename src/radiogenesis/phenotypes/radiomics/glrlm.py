@@ -54,28 +54,31 @@ def run_lengths(lesions: Lesions, directions: Literal["average", "merge"]) -> di
 def _runs(lesions: Lesions) -> Tensor:
     """(B, 4, Ng, R) int64, runs of each lesion, direction, level and length from 1.
 
-    Counted by windows: in a run of length L there are w_k = max(0, L - k + 1) stretches of k pixels, so the runs of
-    length k are w_k - 2 w_(k+1) + w_(k+2). A stretch of k + 1 pixels is one of k whose last pixel goes on.
+    Only runs of two pixels and more are followed, all at once, each until it ends; what they leave are runs of one.
     """
     bins, cells = lesions.highest_level, 4 * len(lesions.pixels) * lesions.highest_level
     goes_on = torch.zeros(4, len(lesions.levels), dtype=torch.bool, device=lesions.levels.device)
-    starts, ends, cell_of = [], [], []
+    places, steps, cell_of = [], [], []
     for direction, ahead in enumerate(lesions.ahead):
         alike = (ahead == lesions.level).nonzero()[:, 0]
         place = lesions.places.index_select(0, alike)
         goes_on[direction, place] = True
-        starts.append(place + direction * len(lesions.levels))
-        ends.append(torch.full_like(place, lesions.steps[direction]))
-        cell = 4 * lesions.owners.index_select(0, alike) + direction
-        cell_of.append(cell * bins + lesions.level.index_select(0, alike) - 1)
+        places.append(place + direction * len(lesions.levels))
+        steps.append(torch.full_like(place, lesions.steps[direction]))
+        matrix = 4 * lesions.owners.index_select(0, alike) + direction
+        cell_of.append(matrix * bins + lesions.level.index_select(0, alike) - 1)
     line = goes_on.flatten()
-    end, step, cell = (torch.cat(parts) for parts in (starts, ends, cell_of))
-    single = torch.bincount(lesions.owners * bins + lesions.level - 1, minlength=cells // 4).view(-1, 1, bins)
-    windows = [single.expand(-1, 4, -1).reshape(-1)]  # stretches of 1 pixel
-    while len(end):
-        windows.append(torch.bincount(cell, minlength=cells))
-        end = end + step
-        still = line.index_select(0, end).nonzero()[:, 0]
-        end, step, cell = (x.index_select(0, still) for x in (end, step, cell))
-    w = torch.stack([*windows, *[torch.zeros_like(windows[0])] * 2], dim=1)  # (B 4 Ng, R + 2)
-    return (w[:, :-2] - 2 * w[:, 1:-1] + w[:, 2:]).view(-1, 4, bins, w.shape[1] - 2)
+    place, step, cell = (torch.cat(parts) for parts in (places, steps, cell_of))
+    running = (~line.index_select(0, place - step)).nonzero()[:, 0]  # where a run begins
+    at_least = []  # runs of at least 2, 3, ... pixels, (cells,) each
+    while len(running):
+        place, step, cell = (x.index_select(0, running) for x in (place, step, cell))
+        at_least.append(torch.bincount(cell, minlength=cells))
+        place = place + step
+        running = line.index_select(0, place).nonzero()[:, 0]
+    reached = torch.stack([*at_least, cell.new_zeros(cells)], dim=1)
+    longer = reached[:, :-1] - reached[:, 1:]  # (B 4 Ng, R - 1), runs of 2, 3, ...
+    lengths = torch.arange(2, longer.shape[1] + 2, device=longer.device)
+    pixels = torch.bincount(lesions.owners * bins + lesions.level - 1, minlength=cells // 4).view(-1, 1, bins)
+    single = pixels - (longer * lengths).sum(1).view(-1, 4, bins)
+    return torch.cat([single[..., None], longer.view(len(single), 4, bins, longer.shape[1])], dim=3)
