@@ -54,6 +54,50 @@ def test_outside_begins_beyond_the_reach() -> None:
     assert found[1].all()  # nothing drawn: everything is outside
 
 
+def test_the_band_lies_on_both_sides_of_the_boundary() -> None:
+    mask = np.zeros((2, 30, 30))
+    mask[0, 10:20, 10:20] = 1
+    found = f.band(mask, pixel_mm=1.0, reach_mm=2.0)
+    inside, beyond = np.argwhere(mask[0] == 1), np.argwhere(mask[0] == 0)
+    expected = np.zeros((30, 30), bool)
+    for here, there in ((inside, beyond), (beyond, inside)):
+        near = np.linalg.norm(here[:, None] - there[None], axis=2).min(1) <= 2
+        expected[tuple(here[near].T)] = True
+    assert np.array_equal(found[0], expected)
+    assert not found[1].any()
+
+
+def test_near_is_one_and_a_half_radii_around_what_was_drawn_or_erased() -> None:
+    rows, columns = np.indices((41, 41))
+    mask = np.stack([np.hypot(rows - 12, columns - 25) <= 6, np.zeros((41, 41))]).astype(float)
+    found = f.near(mask, None)
+    radius = np.sqrt(mask[0].sum() / np.pi)
+    assert np.array_equal(found[0], np.hypot(rows - 12, columns - 25) <= 1.5 * radius)
+    assert not found[1].any()
+    erased = f.near(mask, 8.0)
+    assert np.array_equal(erased[0], np.hypot(rows - 20, columns - 20) <= 12)
+    assert np.array_equal(erased[0], erased[1])
+
+
+def test_a_seam_shows_in_the_band_and_not_outside() -> None:
+    image, mask = BACKGROUND.copy(), np.zeros(BACKGROUND.shape)
+    mask[:, 14:34, 14:34] = 1
+    image[:, 13, 13:35] += 400
+    found = f.fidelity_values(image, mask, BACKGROUND, pixel_mm=1.0, outside_mm=3.0, band_mm=2.0)
+    assert (found[f.OUTSIDE]["mse"] == 0).all()
+    assert (found[f.BAND]["mse"] > 5 * found[f.WHOLE]["mse"]).all()
+
+
+def test_the_draws_are_those_of_the_table() -> None:
+    values = {name: np.arange(8.0) ** power for power, name in enumerate(f.MEASURES, 1)}
+    settings = EvaluationSettings(bootstrap=300)
+    patient = np.repeat(["a", "b", "c", "d"], 2)
+    line = f.fidelity_table({"whole image": values}, patient, settings).iloc[0]
+    draws = f.fidelity_draws(values, patient, settings)["psnr"]
+    assert draws[0] == line["psnr"]
+    assert np.quantile(draws[1:], [0.025, 0.975]) == pytest.approx([line["psnr_low"], line["psnr_high"]])
+
+
 def test_the_table_averages_patients_not_images() -> None:
     values = {"whole image": {name: np.array([1.0, 1.0, 1.0, 3.0]) for name in f.MEASURES}}
     table = f.fidelity_table(values, np.array(["a", "a", "a", "b"]), EvaluationSettings(bootstrap=300))

@@ -1,7 +1,14 @@
 """Fidelity: how much of the background survives. Table 1 of Xu et al. (2020).
 
 MSE, SSIM and PSNR of each synthetic image against the background it was drawn on, intensities scaled to [0, 1] over
-the window [-1000, 500] HU; over the whole image, and outside the lesion. Averaged by patient, then over patients.
+the window [-1000, 500] HU. Averaged by patient, then over patients. Where it is looked at:
+
+- the whole image, and outside the lesion;
+- a band across the lesion's boundary, where in-painting shows its seam: its inner half holds the lesion itself, so it
+  says something beside another method's band only;
+- within 1.5 times the radius, as the paper does for in-painting: the radius of the erased sphere around the image's
+  centre for a method that erases (it has `erased_radius`, in pixels), for every other method that of the circle of the
+  drawn lesion's area, around the lesion's centroid. The paper does not say what the others' radius was.
 """
 
 from __future__ import annotations
@@ -22,6 +29,8 @@ WINDOW_HU = (-1000.0, 500.0)
 PSNR_CAP_DB = 100.0  # an image that is its background has no finite PSNR
 MEASURES = ("mse", "ssim", "psnr")
 WHOLE, OUTSIDE, OTHER = "whole image", "outside the lesion", "null: another background"
+BAND, NEAR = "across the boundary", "within 1.5 x radius"
+NEAR_RADII = 1.5  # Xu et al. (2020), section 3.2
 
 PUBLISHED = pd.DataFrame(
     [
@@ -72,12 +81,21 @@ def image_fidelity(
     Returns:
         three arrays (B,). SSIM leaves out 5 pixels along the border, where its window does not fit.
     """
+    error, local = _maps(image, background)
+    return _within(error, local, np.ones(error.shape, bool) if region is None else region)
+
+
+def _maps(image: NDArray[Any], background: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(B, P, P) squared error and structural similarity."""
     x, b = scaled(image), scaled(background)
-    where = np.ones(x.shape, bool) if region is None else region
-    inner = np.zeros(x.shape, bool)
+    return (x - b) ** 2, np.stack([ssim_map(xi, bi) for xi, bi in zip(x, b, strict=True)])
+
+
+def _within(error: NDArray[Any], local: NDArray[Any], region: NDArray[np.bool_]) -> dict[str, NDArray[np.float64]]:
+    inner = np.zeros(region.shape, bool)
     inner[:, 5:-5, 5:-5] = True
-    mse = np.array([_mean((xi - bi) ** 2, w) for xi, bi, w in zip(x, b, where, strict=True)])
-    ssim = np.array([_mean(ssim_map(xi, bi), w) for xi, bi, w in zip(x, b, where & inner, strict=True)])
+    mse = np.array([_mean(e, w) for e, w in zip(error, region, strict=True)])
+    ssim = np.array([_mean(s, w) for s, w in zip(local, region & inner, strict=True)])
     return {"mse": mse, "ssim": ssim, "psnr": psnr(mse)}
 
 
@@ -85,19 +103,53 @@ def _mean(values: NDArray[Any], where: NDArray[np.bool_]) -> float:
     return float(values[where].mean()) if where.any() else float("nan")
 
 
+def band(mask: NDArray[Any], pixel_mm: float, reach_mm: float) -> NDArray[np.bool_]:
+    """(B, P, P) bool: within `reach_mm` of the lesion's boundary, on either side; nowhere without a lesion."""
+    lesion = np.asarray(mask) >= 0.5
+    return np.asarray(~outside(lesion, pixel_mm, reach_mm) & ~outside(~lesion, pixel_mm, reach_mm))
+
+
+def near(mask: NDArray[Any], erased_radius: float | None) -> NDArray[np.bool_]:
+    """(B, P, P) bool: within 1.5 times the radius; see the module. `erased_radius` in pixels."""
+    lesion = np.asarray(mask) >= 0.5
+    rows, columns = np.indices(lesion.shape[1:])
+    found = np.zeros(lesion.shape, bool)
+    for one, where in zip(lesion, found, strict=True):
+        if erased_radius is not None:
+            centre, radius = [(size - 1) / 2 for size in one.shape], erased_radius
+        elif one.any():
+            centre, radius = [float(place.mean()) for place in np.nonzero(one)], float(np.sqrt(one.sum() / np.pi))
+        else:
+            continue
+        where[:] = np.hypot(rows - centre[0], columns - centre[1]) <= NEAR_RADII * radius
+    return found
+
+
 def fidelity_values(
-    image: NDArray[Any], mask: NDArray[Any], background: NDArray[Any], *, pixel_mm: float, outside_mm: float
+    image: NDArray[Any],
+    mask: NDArray[Any],
+    background: NDArray[Any],
+    *,
+    pixel_mm: float,
+    outside_mm: float,
+    band_mm: float = 3.0,
+    erased_radius: float | None = None,
 ) -> dict[str, dict[str, NDArray[np.float64]]]:
     """Fidelity of images by region, and its null: the same images against the next one's background.
 
     Args:
         image, mask, background: (B, P, P), at least two, on different backgrounds.
+        erased_radius: of the method, in pixels; None for one that erases nothing.
     """
-    return {
-        WHOLE: image_fidelity(image, background),
-        OUTSIDE: image_fidelity(image, background, outside(mask, pixel_mm, outside_mm)),
-        OTHER: image_fidelity(image, np.roll(background, 1, axis=0)),
+    error, local = _maps(image, background)
+    regions = {
+        WHOLE: np.ones(error.shape, bool),
+        OUTSIDE: outside(mask, pixel_mm, outside_mm),
+        BAND: band(mask, pixel_mm, band_mm),
+        NEAR: near(mask, erased_radius),
     }
+    found = {name: _within(error, local, region) for name, region in regions.items()}
+    return found | {OTHER: image_fidelity(image, np.roll(background, 1, axis=0))}
 
 
 def fidelity_table(
@@ -123,3 +175,13 @@ def fidelity_table(
             row |= {name: float(nanmean(means, axis=0)), f"{name}_low": low, f"{name}_high": high}
         rows.append({**row, "patients": len(patients), "images": len(patient)})
     return pd.DataFrame(rows)
+
+
+def fidelity_draws(
+    values: Mapping[str, NDArray[Any]], patient: NDArray[Any], settings: EvaluationSettings
+) -> dict[str, NDArray[np.float64]]:
+    """Measure -> (1 + D,) mean over patients in one region and its resamples, those behind `fidelity_table`."""
+    patients = sorted(set(map(str, patient)))
+    index = resamples(len(patients), settings.bootstrap, [settings.seed, 1])
+    index = np.concatenate([np.arange(len(patients))[None], index])
+    return {name: nanmean(patient_means(values[name], patient, patients)[index], axis=1) for name in MEASURES}
