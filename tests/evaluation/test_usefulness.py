@@ -1,0 +1,89 @@
+"""Usefulness: Dice by hand, and a training that learns and is the same each time."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from known_cohort import Perfect, lung, paint, subject, write
+
+from radiogenesis.evaluation.settings import EvaluationSettings
+from radiogenesis.evaluation.usefulness import (
+    Slices,
+    SmallUNet,
+    dice,
+    drawn_for_training,
+    segmentation_dice,
+    soft_dice_loss,
+    usefulness,
+)
+
+
+def discs(count: int, seed: int) -> Slices:
+    rng = np.random.default_rng(seed)
+    painted = [paint(b, rng.uniform(12, 24), rng.uniform(-300, 100)) for b in lung(rng, count)]
+    image, inside = (np.stack(part) for part in zip(*painted, strict=True))
+    return Slices(image[:, ::2, ::2], inside[:, ::2, ::2] >= 0.5)
+
+
+def test_dice_by_hand() -> None:
+    a, b = np.zeros((2, 4, 4), bool), np.zeros((2, 4, 4), bool)
+    a[0, 0, :3], b[0, 0, 1:] = True, True
+    assert dice(a, b)[0] == pytest.approx(2 * 2 / 6)
+    assert np.isnan(dice(a, b)[1])
+
+
+def test_the_loss_by_hand() -> None:
+    logits, mask = torch.tensor([[[[0.0, 2.0]]]]), torch.tensor([[[[0.0, 1.0]]]])
+    p = 1 / (1 + np.exp(-2.0))
+    expected = 1 - 2 * p / (0.5 + p + 1) - (np.log(0.5) + np.log(p)) / 2
+    assert float(soft_dice_loss(logits, mask)) == pytest.approx(expected)
+
+
+def test_the_network_keeps_the_shape_and_is_small() -> None:
+    network = SmallUNet()
+    assert network(torch.zeros(2, 1, 32, 32)).shape == (2, 1, 32, 32)
+    assert sum(p.numel() for p in network.parameters()) < 40_000
+
+
+def test_it_learns_and_is_the_same_each_time() -> None:
+    train, test = discs(24, 0), discs(8, 1)
+    torch.manual_seed(5)
+    before = torch.random.get_rng_state()
+    first = segmentation_dice([train], test, steps=25, seed=0)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert np.nanmean(first) > 0.8
+    assert np.nanmean(segmentation_dice([train], test, steps=1, seed=0)) < 0.6
+    assert np.array_equal(segmentation_dice([train], test, steps=25, seed=0), first)
+
+
+def test_more_of_the_needed_helps_and_nonsense_does_not() -> None:
+    """Real slices that teach nothing (no lesion outlined); drawings that teach everything; and the reverse."""
+    good, test = discs(24, 0), discs(9, 1)
+    blank = Slices(good.image, np.zeros_like(good.mask))
+    owner = np.repeat(["a", "b", "c"], 3)
+    settings = EvaluationSettings(segmentation_steps=25, segmentation_repeats=1, bootstrap=50)
+    helped = usefulness(blank, good, test, owner, settings)
+    harmed = usefulness(good, blank, test, owner, settings)
+    assert helped.difference[0] > 0.3
+    assert harmed.difference[0] < 0
+    assert helped.without.shape == (3,)
+    assert (helped.images, helped.added) == (9, 24)
+
+
+def test_drawings_for_training_come_from_training_patients(tmp_path: object) -> None:
+    cohort = write(tmp_path / "cohort", patients=14)  # type: ignore[operator]
+    one = subject(cohort, "x")
+    genes = one.scaler.transform(cohort.expression, one.split.train)
+    seen: list[np.ndarray] = []
+
+    class Watched(Perfect):
+        def synthesize(self, backgrounds, expression, *, seed):  # type: ignore[no-untyped-def]
+            seen.append(backgrounds)
+            assert all((g == genes).all(1).any() for g in expression)
+            return super().synthesize(backgrounds, expression, seed=seed)
+
+    drawn = drawn_for_training(Watched(one.scaler), cohort, one.split, genes, EvaluationSettings(batch=10))
+    held_out = cohort.background_image[np.isin(cohort.background_patient, one.split.test)]
+    assert not any((b == other).all() for b in np.concatenate(seen) for other in held_out)
+    assert len(drawn.image) == np.isin(cohort.slice_patient, one.split.train).sum()
