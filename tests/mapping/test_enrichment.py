@@ -1,0 +1,86 @@
+"""Gene sets: GMT files, over-representation against scipy, ranked sets that are planted, and a null that holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from radiogenesis.cohort.metagenes import Metagenes
+from radiogenesis.errors import InputError
+from radiogenesis.mapping.association import associate
+from radiogenesis.mapping.enrichment import measured_sets, over_representation, ranked_enrichment, read_gmt
+
+NAMES = tuple(f"G{i:03d}" for i in range(120))
+
+
+def test_a_gmt_file_is_read_and_a_broken_one_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "sets.gmt"
+    path.write_text("A\thttp\tG1\tG2\tG1\n\nB\t\tG3\t\n")
+    assert read_gmt(path) == {"A": ("G1", "G2"), "B": ("G3",)}
+    assert measured_sets(read_gmt(path), ["G2", "G1"], 2) == {"A": ["G1", "G2"]}
+    for text, why in (("A\tx\n", "has no genes"), ("A\tx\tG\nA\tx\tG\n", "appears twice"), ("\n", "no gene set")):
+        path.write_text(text)
+        with pytest.raises(InputError, match=why):
+            read_gmt(path)
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match="not text"):
+        read_gmt(path)
+    with pytest.raises(InputError, match="cannot be read"):
+        read_gmt(tmp_path / "absent.gmt")
+
+
+def test_over_representation_is_the_hypergeometric_test_among_the_genes_measured() -> None:
+    rng = np.random.default_rng(0)
+    x = np.repeat(rng.standard_normal((40, 4)), 30, axis=1) + 0.5 * rng.standard_normal((40, 120))
+    metagenes = Metagenes.fit(x, NAMES, clusters=4)
+    mine = metagenes.members(0)
+    sets = {"half": [*mine[:10], *metagenes.members(1)[:5], "unmeasured"], "other": metagenes.members(2)[:8]}
+    found = over_representation(metagenes, sets).set_index(["metagene", "set"])
+    row = found.loc[("MG001", "half")]
+    assert row["overlap"] == 10
+    assert row["set_size"] == 15
+    assert row["p"] == pytest.approx(stats.hypergeom.sf(9, 120, 15, len(mine)), rel=1e-6)
+    p = np.r_[found["p"], np.ones(8 - len(found))]  # two sets and four metagenes: eight tests
+    assert found["q"].to_numpy() == pytest.approx(stats.false_discovery_control(p)[: len(found)])
+
+
+@pytest.fixture(scope="module")
+def planted():  # type: ignore[no-untyped-def]
+    """Genes 0 to 19 rise with feature "a"; genes 20 to 39 are co-expressed and go with nothing."""
+    rng = np.random.default_rng(2)
+    genes = rng.standard_normal((60, 120))
+    features = rng.standard_normal((60, 2))
+    genes[:, :20] += 0.8 * features[:, :1]
+    genes[:, 20:40] += 2 * rng.standard_normal((60, 1))
+    sets = {"planted": NAMES[:20], "together": NAMES[20:40], "none": NAMES[60:80]}
+    found = associate(genes, features, NAMES, ["a", "b"])
+    return ranked_enrichment(genes, features, found, sets, permutations=200, patient_permutations=999)
+
+
+def test_the_planted_set_is_found(planted) -> None:  # type: ignore[no-untyped-def]
+    row = planted.set_index(["feature", "set"]).loc[("a", "planted")]
+    assert row["nes"] > 1.5
+    assert row["p_patients"] == pytest.approx(0.001)
+    assert row["q_patients"] < 0.05
+    assert len(planted) == 6
+    assert planted["size"].eq(20).all()
+
+
+def test_co_expressed_genes_fool_the_permutation_of_genes_but_not_that_of_patients() -> None:
+    genes_permuted, patients_permuted = [], []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        genes = rng.standard_normal((30, 60))
+        genes[:, :20] += 2 * rng.standard_normal((30, 1))
+        feature = rng.standard_normal((30, 1))
+        found = associate(genes, feature, NAMES[:60], ["f"])
+        table = ranked_enrichment(
+            genes, feature, found, {"together": NAMES[:20]}, permutations=60, patient_permutations=99, seed=seed
+        )
+        genes_permuted.append(table["p"].iloc[0] < 0.05)
+        patients_permuted.append(table["p_patients"].iloc[0] < 0.05)
+    assert sum(genes_permuted) >= 3
+    assert sum(patients_permuted) <= 2
