@@ -1,0 +1,130 @@
+"""Silhouette and Mantel's test against other libraries, by hand, and on codes of which we know the answer."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.spatial.distance import pdist, squareform
+from scipy.stats import kstest, spearmanr
+from sklearn.metrics import silhouette_samples
+
+from radiogenesis.evaluation import code_space as c
+from radiogenesis.evaluation.conclusions import code_conclusion
+from radiogenesis.evaluation.lesions import Axes, Lesions
+from radiogenesis.evaluation.settings import EvaluationSettings
+
+SETTINGS = EvaluationSettings(bootstrap=200, permutations=199, gene_shuffles=19)
+
+
+def distances(x: np.ndarray) -> np.ndarray:
+    return squareform(pdist(x))
+
+
+def test_mantel_is_spearman_over_the_pairs() -> None:
+    rng = np.random.default_rng(0)
+    a, b = distances(rng.normal(size=(12, 3))), distances(rng.normal(size=(12, 2)))
+    found = c.mantel(a, b, draws=5, permutations=9, seed=[0])
+    upper = np.triu_indices(12, 1)
+    assert found.rho == pytest.approx(spearmanr(a[upper], b[upper]).statistic)
+
+
+def test_mantels_null_is_that_of_all_permutations() -> None:
+    """Four patients have 24 permutations: all that is drawn is among their correlations, and about as often."""
+    rng = np.random.default_rng(1)
+    a, b = distances(rng.normal(size=(4, 2))), distances(rng.normal(size=(4, 2)))
+    upper = np.triu_indices(4, 1)
+    every = np.array([spearmanr(a[upper], b[np.ix_(p, p)][upper]).statistic for p in map(list, permutations(range(4)))])
+    found = c.mantel(a, b, draws=2, permutations=2000, seed=[0])
+    assert np.abs(found.null[:, None] - every).min(1).max() < 1e-9
+    assert found.null.mean() == pytest.approx(every.mean(), abs=4 * every.std() / np.sqrt(2000))
+    assert found.p == pytest.approx((every >= found.rho - 1e-9).mean(), abs=0.05)
+
+
+def test_mantels_resamples_by_hand() -> None:
+    a, b = (distances(np.random.default_rng(s).normal(size=(6, 2))) for s in (2, 3))
+    index = np.array([[0, 0, 1, 3, 4, 4]])
+    ranks = [c._ranks(m) for m in (a, b)]
+    pairs = [(i, j) for n, i in enumerate(index[0]) for j in index[0][n + 1 :] if i != j]
+    expected = np.corrcoef(*[[m[i, j] for i, j in pairs] for m in ranks])[0, 1]
+    assert c._correlation(*ranks, index)[0] == pytest.approx(expected)
+
+
+def test_p_values_of_unrelated_spaces_are_uniform() -> None:
+    p = []
+    for trial in range(150):
+        rng = np.random.default_rng([4, trial])
+        p.append(
+            c.mantel(*(distances(rng.normal(size=(15, 3))) for _ in range(2)), draws=1, permutations=99, seed=[trial]).p
+        )
+    assert kstest(p, "uniform").pvalue > 0.01
+
+
+def test_too_few_patients_or_no_differences() -> None:
+    assert np.isnan(c.mantel(np.zeros((3, 3)), np.zeros((3, 3)), draws=2, permutations=2, seed=[0]).rho)
+    same = c.mantel(np.zeros((5, 5)), distances(np.arange(5.0)[:, None]), draws=2, permutations=9, seed=[0])
+    assert (same.rho, same.p) == (0, 1)
+
+
+def test_silhouette_is_the_mean_of_scikit_learns_and_nan_for_one_cluster() -> None:
+    x = np.random.default_rng(5).normal(size=(20, 3))
+    labels = np.arange(20) % 3
+    assert c.silhouette(x, labels) == pytest.approx(silhouette_samples(x, labels).mean())
+    assert np.isnan(c.silhouette(x, np.zeros(20, int)))
+    assert np.isnan(c.silhouette(x[:3], np.arange(3)))
+
+
+def grouped(rng: np.random.Generator, n: int, apart: float) -> np.ndarray:
+    """Genes in three groups of patients, which many genes tell apart."""
+    return (
+        rng.normal(size=(n, 40))
+        + apart * np.repeat(rng.permutation(np.eye(3)[np.arange(n) % 3]), 13, axis=1).repeat(2, 1)[:, :40]
+    )
+
+
+def table_of(apart: float) -> pd.DataFrame:
+    rng = np.random.default_rng(6)
+    training, held_out = grouped(rng, 45, apart), grouped(rng, 21, apart)
+    raw = c.Codes.of(c.RAW, lambda g: g, training, held_out, 3, 0)
+    return c.cluster_table([raw], [lambda g: g], training, held_out, raw, SETTINGS).set_index("part")
+
+
+def test_clusters_that_are_there_are_found_and_others_are_not() -> None:
+    there, none = table_of(2.0), table_of(0.0)
+    assert (there["p"] == 1 / 20).all()
+    assert (there["silhouette"] > there["null_high"]).all()
+    assert (there["silhouette"] == there["of_reference"]).all()
+    assert (none["p"] > 0.05).all()
+
+
+def test_near_codes_mean_alike_lesions_where_they_do() -> None:
+    rng = np.random.default_rng(7)
+    looks, others = rng.normal(size=(30, 4)), rng.normal(size=(16, 4))
+    knows = c.Codes.of("knows", lambda g: g[:, :4], looks, others, 3, 0)
+    not_at_all = c.Codes.of("not at all", lambda g: g, rng.normal(size=(30, 4)), rng.normal(size=(16, 4)), 3, 0)
+    table = c.mantel_table([knows, not_at_all], looks, others, SETTINGS).set_index(["space", "part"])
+    assert table.loc[("knows", c.HELD_OUT), "rho"] == pytest.approx(1)
+    assert table.loc[("knows", c.HELD_OUT), "p"] == 1 / 200
+    assert table.loc[("not at all", c.HELD_OUT), "p"] > 0.05
+    sentence = code_conclusion(table_of(2.0).reset_index(), table.reset_index())
+    assert "near to each other in knows (ρ = 1.00) have lesions that look alike" in sentence
+    assert "for not at all this is not shown" in sentence
+
+
+def test_appearance_is_the_mean_of_the_own_lesions() -> None:
+    values = np.random.default_rng(8).normal(size=(12, 5))
+    values[1] = np.nan
+    lesions = Lesions(values, values, np.repeat(["a", "b", "c"], 4))
+    axes = Axes(np.ones(5), np.full(5, 2.0), np.inf, np.eye(5))
+    found = c.appearance(lesions, axes, ["c", "a", "nobody"])
+    assert found[0] == pytest.approx((values[8:].mean(0) - 1) / 2)
+    assert found[1] == pytest.approx((values[[0, 2, 3]].mean(0) - 1) / 2)
+    assert np.isnan(found[2]).all()
+
+
+def test_the_map_is_the_same_each_time_and_works_for_few() -> None:
+    x = np.random.default_rng(9).normal(size=(9, 5))
+    assert c.tsne(x, 0).shape == (9, 2)
+    assert np.array_equal(c.tsne(x, 0), c.tsne(x, 0))
