@@ -126,6 +126,20 @@ class Deaf:
         return Synthesis(image, mask, mask, np.asarray(backgrounds, np.float32), seed)
 
 
+class Copier:
+    """Pastes lesions of the training patients, whatever the genes: the positive control of memorisation."""
+
+    def __init__(self, cohort: Cohort, patients: tuple[str, ...]) -> None:
+        theirs = np.isin(cohort.slice_patient, list(patients))
+        self.image, self.mask = cohort.slice_image[theirs], cohort.slice_mask[theirs]
+
+    def synthesize(self, backgrounds: NDArray, expression: NDArray, *, seed: int) -> Synthesis:
+        chosen = np.random.default_rng(seed).integers(0, len(self.image), len(backgrounds))
+        mask = self.mask[chosen].astype(np.float32)
+        image = self.image[chosen].astype(np.float32)
+        return Synthesis(image, mask, mask, np.asarray(backgrounds, np.float32), seed)
+
+
 class Restless(Deaf):
     """Deaf, and its noise differs from patient to patient: nothing that it draws is constant."""
 

@@ -10,10 +10,12 @@ from radiogenesis.cli.arguments import add_settings, parser, settings_from
 if TYPE_CHECKING:
     from rich.table import Table
 
-_DESCRIPTION = """Measure runs on the patients they held out: fidelity, control and retrieval.
+_DESCRIPTION = """Measure runs on the patients they held out: fidelity, realism, control, diversity, memorisation, retrieval,
+and with --segmentation_steps usefulness.
 
 Every number stands beside its ceiling and its null, with intervals over patients. Runs of one cohort go into one
-table. `radiogenesis report OUT` makes a page of it."""
+table with a row per method: runs that differ in nothing but their seed share a row, and the other methods are compared
+with that of the first run. `radiogenesis report OUT` makes a page of it."""
 
 
 def main(arguments: list[str]) -> None:
@@ -94,6 +96,8 @@ def beside(number: dict[str, Any]) -> str:
     if number["name"] == "control":
         text = f"ceiling {number['ceiling']:.2f}, null {number['null_low']:.2f} to {number['null_high']:.2f}"
         return f"{text}, share {number['share']:.0%}" if number["share"] == number["share"] else text
+    if number["name"] == "gene prediction":
+        return f"ridge {number['ceiling']:.2f}, null {number['null_low']:.2f} to {number['null_high']:.2f}"
     if number["name"] == "retrieval":
         return f"of {number['patients']:.0f}; chance {number['chance']:.1f}"
     return f"another background {number['null']:.2f}"

@@ -1,1 +1,1 @@
-"""Fidelity, control and retrieval, each beside its ceiling and its null."""
+"""What a run is worth: fidelity, realism, control, diversity, memorisation, use; each beside its ceiling and null."""

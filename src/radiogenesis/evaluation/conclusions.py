@@ -10,10 +10,14 @@ import pandas as pd
 from radiogenesis.evaluation.control import MEAN, OWN, TRUTH
 
 ALPHA = 0.05
+COLLAPSED = 0.5  # share of the real spread; a choice of ours
 
 
-def control_conclusion(label: str, table: pd.DataFrame) -> str:
-    """A sentence or two on one run's control, from its rows of `control_table`; the truth before the own slices."""
+def control_conclusion(label: str, table: pd.DataFrame, *, ignores_genes: bool = False) -> str:
+    """A sentence or two on one run's control, from its rows of `control_table`; the truth before the own slices.
+
+    A run that draws the same for everybody is a check of the measure: it must come out at chance.
+    """
     reference = TRUTH if (table["reference"] == TRUTH).any() else OWN
     rows = table[table["reference"] == reference]
     single, mean = rows[rows["feature"] != MEAN], rows[rows["feature"] == MEAN].to_dict("records")[0]
@@ -33,6 +37,12 @@ def control_conclusion(label: str, table: pd.DataFrame) -> str:
         text = (
             f"{label}: on {patients} held-out patients no property of drawn lesions is shown to follow the patient's "
             f"genes (no q < {ALPHA})."
+        )
+    if ignores_genes:
+        at_chance = not followed and abs(mean["rho"]) < 1e-9
+        return text + (
+            " It draws the same whatever the genes, so this is a check of the measure, which "
+            + ("finds no control where there is none." if at_chance else "FAILS: it finds control where there is none.")
         )
     return text + _share_text(mean)
 
@@ -66,6 +76,117 @@ def retrieval_conclusion(label: str, table: pd.DataFrame) -> str:
         f"{label}: it is not shown that a held-out lesion points to its own patient's genes: {figures} "
         f"({p_text(row['p'])})."
     )
+
+
+MAIN = ("psnr_outside", "ssim", "kid", "frechet", "control", "usefulness")
+"""The measures in which methods are said to be ahead or behind: one of each kind."""
+NAMES = {
+    "psnr_outside": "the background outside the lesion (PSNR)",
+    "ssim": "the whole image (SSIM)",
+    "kid": "realism (KID)",
+    "frechet": "realism (radiomic features)",
+    "control": "control",
+    "usefulness": "usefulness",
+}
+
+
+def comparison_conclusions(table: pd.DataFrame) -> list[str]:
+    """One sentence for each method against the first, from `comparison.differences`."""
+    sentences = []
+    for method, rows in table[table["measure"].isin(MAIN)].groupby("method", sort=False):
+        by = {
+            verdict: [NAMES[m] for m in rows.loc[rows["verdict"] == verdict, "measure"]]
+            for verdict in ("worse", "better", "undecided")
+        }
+        text = f"{rows['against'].iloc[0]} against {method}, on the same patients: "
+        text += f"ahead in {join(by['worse'])}" if by["worse"] else "ahead in nothing"
+        text += f"; behind in {join(by['better'])}" if by["better"] else "; behind in nothing"
+        text += f"; undecided in {join(by['undecided'])}" if by["undecided"] else ""
+        sentences.append(text + " (95 % intervals of the paired differences).")
+    return sentences
+
+
+def realism_conclusion(label: str, table: pd.DataFrame) -> str:
+    """One sentence on how real the drawn lesions look, from `Found.realism`."""
+    drawn, ceiling, null = table[table["distance"] == "kid"].to_dict("records")
+    figures = (
+        f"KID {drawn['value']:.3f} (95 % interval {drawn['low']:.3f} to {drawn['high']:.3f}), where real lesions of "
+        f"other patients have {ceiling['value']:.3f} ({ceiling['low']:.3f} to {ceiling['high']:.3f}) and lesions with "
+        f"shuffled pixels {null['value']:.3f}"
+    ).replace("-", "−")
+    if drawn["low"] > max(ceiling["high"], 0):
+        return f"{label}: drawn lesions are told apart from held-out real ones: {figures}."
+    return f"{label}: that drawn lesions differ from held-out real ones is not shown: {figures}."
+
+
+def diversity_conclusion(label: str, table: pd.DataFrame) -> str:
+    """One sentence on mode collapse, from `diversity_table`."""
+    noise, both, patients = table[table["measure"] == "distance"].to_dict("records")
+    text = (
+        f"{label}: lesions drawn for one patient differ by {percent(both['ratio'])} of what the patient's own slices "
+        f"differ by (95 % interval {percent(both['ratio_low'])} to {percent(both['ratio_high'])}), by "
+        f"{percent(noise['ratio'])} through noise alone"
+    )
+    text += f"; between patients drawings differ by {percent(patients['ratio'])} of what real lesions do."
+    if patients["ratio_high"] < COLLAPSED:
+        text += " It draws the same for everybody."
+    if both["ratio_high"] < COLLAPSED:
+        text += " For one patient it draws one lesion only: mode collapse."
+    return text
+
+
+def copies(table: pd.DataFrame) -> bool:
+    """Whether both tests of `memorisation` speak for copies."""
+    return bool(table["p_distance"].iloc[0] < ALPHA and table["p_preference"].iloc[0] < ALPHA)
+
+
+def memorisation_conclusion(label: str, table: pd.DataFrame) -> str:
+    """One sentence on copies of training lesions; both tests must say so."""
+    row = table.iloc[0]
+    figures = (
+        f"distance to the nearest training lesion {row['ratio']:.2f} of that of held-out real lesions "
+        f"({p_text(row['p_distance'])}), the nearest real patient is a training patient in "
+        f"{percent(row['preference'])} of the drawings (chance {percent(row['expected'])}, "
+        f"{p_text(row['p_preference'])})"
+    )
+    if copies(table):
+        return f"{label}: drawn lesions copy training lesions: {figures}."
+    if row["p_distance"] < ALPHA:
+        return (
+            f"{label}: drawn lesions lie near training lesions, and as near to lesions never seen: bland rather "
+            "than copied: "
+            f"{figures}."
+        )
+    return f"{label}: no sign that training lesions were memorised: {figures}."
+
+
+def usefulness_conclusion(label: str, table: pd.DataFrame) -> str:
+    """One sentence on segmentation with drawings added."""
+    row = table.iloc[0]
+    figures = (
+        f"Dice {row['with']:.3f} with drawings, {row['without']:.3f} without, difference {row['difference']:+.3f} "
+        f"(95 % interval {row['low']:+.3f} to {row['high']:+.3f}; {p_text(row['p'])}, {int(row['steps'])} steps each)"
+    ).replace("-", "−")
+    if row["low"] > 0 and row["p"] < ALPHA:
+        return f"{label}: adding drawn lesions helps a segmentation network on held-out patients: {figures}."
+    if row["high"] < 0:
+        return f"{label}: adding drawn lesions harms a segmentation network on held-out patients: {figures}."
+    return f"{label}: that adding drawn lesions helps a segmentation network is not shown: {figures}."
+
+
+def code_conclusion(clusters: pd.DataFrame, mantel: pd.DataFrame) -> str:
+    """What figure 4 shows and what it does not: held-out patients only."""
+    held_out = mantel[mantel["part"] == "held out"]
+    linked = [f"{r['space']} (ρ = {r['rho']:.2f})" for r in held_out.to_dict("records") if r["q"] < ALPHA]
+    rest = [str(space) for space in held_out.loc[~(held_out["q"] < ALPHA), "space"]]
+    text = "Held-out patients who lie near to each other "
+    text += f"in {join(linked)} have lesions that look alike (Mantel test, q < {ALPHA})" if linked else ""
+    text += ("; for " if rest else ".") if linked else "are not shown to have lesions that look alike in "
+    text += f"{join(rest)}{' this is not shown' if linked else ''}." if rest else ""
+    found = clusters[(clusters["part"] == "held out") & (clusters["q"] < ALPHA)]
+    if len(found):
+        return text + f" Clusters are tighter than with shuffled genes in {join(map(str, found['space']))}."
+    return text + " No clusters of held-out patients are shown: with shuffled genes they are as tight."
 
 
 def scope(known_truth: bool) -> str:

@@ -62,6 +62,11 @@ class Measured:
     images: int
     unmeasured: float
 
+    @property
+    def ignores_genes(self) -> bool:
+        """Whether the same was drawn for everybody: patients differ by their genes only, so the genes do nothing."""
+        return bool(np.array_equal(self.drawn, np.broadcast_to(self.drawn[:1], self.drawn.shape), equal_nan=True))
+
     def references(self) -> Mapping[str, Floats]:
         """What the drawings are compared with."""
         return {OWN: self.own} if self.truth is None else {TRUTH: self.truth, OWN: self.own}
@@ -131,6 +136,21 @@ def control_table(measured: Measured, settings: EvaluationSettings) -> pd.DataFr
     return table.assign(q=q, images=measured.images, unmeasured=measured.unmeasured)
 
 
+def control_draws(measured: Measured, settings: EvaluationSettings) -> dict[str, Floats]:
+    """Mean over the features against the first reference, "rho" and "share": (1 + D,), the value and its resamples."""
+    values = next(iter(measured.references().values()))
+    n = len(measured.patients)
+    index = np.concatenate([np.arange(n)[None], resamples(n, settings.bootstrap, [settings.seed, 2])])
+    rho = nanmean(_by_feature(measured.drawn, values, index, index), 1)
+    return {"rho": rho, "share": _share(rho, nanmean(_by_feature(measured.predicted, values, index, index), 1))}
+
+
+def _share(rho: Floats, ceiling: Floats) -> Floats:
+    """A share of a ceiling that is no ceiling says nothing: nan."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.where(ceiling > 0.05, rho / ceiling, np.nan))
+
+
 def _by_feature(x: Floats, y: Floats, rows_x: Indices, rows_y: Indices) -> Floats:
     """(D, F) Spearman between x[rows_x] and y[rows_y], feature by feature."""
     return np.stack([spearman(x[:, f][rows_x], y[:, f][rows_y]) for f in range(x.shape[1])], axis=1)
@@ -138,9 +158,7 @@ def _by_feature(x: Floats, y: Floats, rows_x: Indices, rows_y: Indices) -> Float
 
 def _row(rho: Floats, ceiling: Floats, null: Floats, confidence: float) -> dict[str, float]:
     """The numbers of one row from (1 + D,) values and resamples."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        # A share of a ceiling that is no ceiling says nothing.
-        share = np.where(ceiling > 0.05, rho / ceiling, np.nan)
+    share = _share(rho, ceiling)
     row: dict[str, float] = {}
     for name, values in {"rho": rho, "ceiling": ceiling, "share": share}.items():
         low, high = interval(values[1:], confidence)

@@ -18,6 +18,7 @@ from radiogenesis.errors import RunError
 from radiogenesis.evaluation.bootstrap import Floats, nanmean, patient_means
 from radiogenesis.evaluation.control import Measured, ridge_prediction, shared_backgrounds
 from radiogenesis.evaluation.fidelity import MEASURES, fidelity_values
+from radiogenesis.evaluation.lesions import Lesions, measure_lesions
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.methods.protocols import Synthesis, Synthesizer
 from radiogenesis.phenotypes.lesion import FEATURES, lesion_features
@@ -32,6 +33,9 @@ class Drawn:
 
     Attributes:
         features: (n, K, F) of K images for each of n held-out patients.
+        lesions: the same n * K images, patient by patient, as they are compared with real lesions.
+        by_noise: n * J images, J of each patient on the first background, which only noise makes differ.
+        noise_features: (n, J, F) of those.
         fidelity: region -> measure -> (n * K,).
         examples: the first drawings of the patients to show.
         background_index: (K,) backgrounds in the cohort, the same for everybody.
@@ -39,6 +43,9 @@ class Drawn:
     """
 
     features: Floats
+    lesions: Lesions
+    by_noise: Lesions
+    noise_features: Floats
     fidelity: dict[str, dict[str, Floats]]
     examples: dict[str, Synthesis]
     background_index: NDArray[np.int64]
@@ -91,14 +98,28 @@ def draw(
     )
     backgrounds = cohort.background_image[index].astype(np.float32)
     features: list[Floats] = []
+    noise_features: list[Floats] = []
+    lesions: list[Lesions] = []
+    by_noise: list[Lesions] = []
     fidelity: dict[str, dict[str, list[Floats]]] = {}
+    erased_radius = getattr(synthesizer, "erased_radius", None)
     examples: dict[str, Synthesis] = {}
     for number, (patient, g) in enumerate(zip(split.test, genes, strict=True)):
         drawn = _draw_patient(synthesizer, backgrounds, g, settings)
         features.append(measure(drawn.image, drawn.mask, cohort.pixel_mm))
         values = fidelity_values(
-            drawn.image, drawn.mask, backgrounds, pixel_mm=cohort.pixel_mm, outside_mm=settings.outside_mm
+            drawn.image,
+            drawn.mask,
+            backgrounds,
+            pixel_mm=cohort.pixel_mm,
+            outside_mm=settings.outside_mm,
+            band_mm=settings.band_mm,
+            erased_radius=erased_radius,
         )
+        lesions.append(measure_lesions(drawn.image, drawn.mask, [patient] * len(drawn.image), cohort.pixel_mm))
+        again = _by_noise(synthesizer, backgrounds[0], g, settings)
+        noise_features.append(measure(again.image, again.mask, cohort.pixel_mm))
+        by_noise.append(measure_lesions(again.image, again.mask, [patient] * len(again.image), cohort.pixel_mm))
         for region, measures in values.items():
             for name in MEASURES:
                 fidelity.setdefault(region, {}).setdefault(name, []).append(measures[name])
@@ -106,7 +127,25 @@ def draw(
             examples[patient] = _first(drawn, 8)
         progress(number + 1, len(split.test))
     joined = {region: {name: np.concatenate(v) for name, v in m.items()} for region, m in fidelity.items()}
-    return Drawn(np.stack(features), joined, {patient: examples[patient] for patient in show}, index, whose)
+    return Drawn(
+        np.stack(features),
+        Lesions.together(lesions),
+        Lesions.together(by_noise),
+        np.stack(noise_features),
+        joined,
+        {patient: examples[patient] for patient in show},
+        index,
+        whose,
+    )
+
+
+def _by_noise(
+    synthesizer: Synthesizer, background: NDArray[Any], genes: NDArray[Any], settings: EvaluationSettings
+) -> Synthesis:
+    """One patient on one background, again and again."""
+    count = settings.noise_draws
+    repeated = (np.repeat(np.asarray(one, np.float32)[None], count, axis=0) for one in (background, genes))
+    return synthesizer.synthesize(*repeated, seed=settings.seed)
 
 
 def _draw_patient(

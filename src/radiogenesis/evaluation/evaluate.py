@@ -3,7 +3,8 @@
 OUT/
   evaluation.json      headline, conclusions, cohort, runs, settings, versions
   page.json            what `radiogenesis report` renders
-  tables/*.csv         fidelity, control, retrieval, and the numbers of every patient behind them
+  tables/*.csv         comparison, fidelity, realism, control, diversity, memorisation, usefulness, retrieval, gene
+                       codes, and the numbers of every patient behind them
   pictures/*.png
 """
 
@@ -25,11 +26,20 @@ import pandas as pd
 from radiogenesis import __version__
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import RunError
-from radiogenesis.evaluation import conclusions, pictures
-from radiogenesis.evaluation.control import MEAN, OWN, control_table
+from radiogenesis.evaluation import comparison, conclusions, pictures
+from radiogenesis.evaluation.appraise import appraise, appraise_usefulness
+from radiogenesis.evaluation.control import MEAN, OWN
 from radiogenesis.evaluation.drawing import draw, measured
-from radiogenesis.evaluation.fidelity import OTHER, OUTSIDE, fidelity_table
+from radiogenesis.evaluation.fidelity import OTHER, OUTSIDE
+from radiogenesis.evaluation.framework import (
+    appraise_framework,
+    framework_conclusions,
+    framework_headline,
+    predicts_genes,
+)
+from radiogenesis.evaluation.gene_codes import CodeSpace, code_space
 from radiogenesis.evaluation.layout import build_page
+from radiogenesis.evaluation.lesions import RealLesions, real_lesions
 from radiogenesis.evaluation.retrieval import retrieval_scores, retrieval_table
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.evaluation.subject import Found, Subject
@@ -37,6 +47,7 @@ from radiogenesis.methods.protocols import GeneEncoder, LesionEncoder, Synthesiz
 from radiogenesis.training.run import Run
 
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "scikit-image", "torch", "pandas", "matplotlib")
+SPELLED_OUT = 4  # runs that draw, up to which all conclusions are drawn in words; beyond, the tables say it
 FEWEST_PATIENTS = 3  # held out; fewer cannot be ranked
 
 Progress = Callable[[str, int, int], None]
@@ -91,9 +102,13 @@ def evaluate(
     try:
         for folder in ("tables", "pictures"):
             (partial / folder).mkdir(parents=True)
-        found = [_evaluate_one(subject, cohort, partial / "pictures", settings, progress) for subject in subjects]
-        summary = _summary(found, cohort, settings)
-        build_page(found, cohort, summary, partial).save(partial)
+        into = partial / "pictures"
+        real = _real(subjects, cohort)
+        found = [_evaluate_one(subject, cohort, real, into, settings, progress) for subject in subjects]
+        rows = comparison.rows([_compared(one) for one in found if one.scores])
+        codes = code_space(found, cohort, real, settings)
+        summary = _summary(found, rows, codes, cohort, settings)
+        build_page(found, rows, codes, cohort, summary, settings, partial).save(partial)
         (partial / "evaluation.json").write_text(json.dumps(summary, indent=1, default=str) + "\n", encoding="utf-8")
         partial.rename(out)
     finally:
@@ -118,16 +133,35 @@ def _check(subjects: Sequence[Subject]) -> None:
                 path=subject.name,
                 remedy="train with a larger test fraction",
             )
-        if not isinstance(subject.method, Synthesizer) and not _aligns(subject.method):
-            raise RunError(f"the method {subject.method_name} neither draws nor aligns", path=subject.name)
+        if not (isinstance(subject.method, Synthesizer) or _aligns(subject.method) or predicts_genes(subject.method)):
+            raise RunError(
+                f"the method {subject.method_name} neither draws nor aligns nor predicts genes", path=subject.name
+            )
 
 
 def _aligns(method: object) -> bool:
     return isinstance(method, GeneEncoder) and isinstance(method, LesionEncoder)
 
 
+def _compared(found: Found) -> comparison.Compared:
+    s = found.subject
+    return comparison.Compared(s.name, s.method_name, s.config, s.seed, found.scores, s.split.test)
+
+
+def _real(subjects: Sequence[Subject], cohort: Cohort) -> RealLesions:
+    """The real lesions of everybody who was trained on or held out; measured once for all runs."""
+    test = {patient for subject in subjects for patient in subject.split.test}
+    train = {patient for subject in subjects for patient in subject.split.train}
+    return real_lesions(cohort, test | train, test)
+
+
 def _evaluate_one(
-    subject: Subject, cohort: Cohort, folder: Path, settings: EvaluationSettings, progress: Progress
+    subject: Subject,
+    cohort: Cohort,
+    real: RealLesions,
+    folder: Path,
+    settings: EvaluationSettings,
+    progress: Progress,
 ) -> Found:
     """All that the method offers to be measured by."""
     found = Found(subject)
@@ -135,9 +169,10 @@ def _evaluate_one(
     if len(subject.metrics):
         found.pictures["curves"] = pictures.curves(subject.metrics, folder, subject.name)
     if isinstance(subject.method, Synthesizer):
-        _synthesis(found, subject.method, cohort, genes, folder, settings, progress)
+        _synthesis(found, subject.method, cohort, real, genes, folder, settings, progress)
     if isinstance(subject.method, GeneEncoder) and isinstance(subject.method, LesionEncoder):
         _retrieval(found, subject.method.encode(genes), subject.method, cohort, folder, settings)
+    appraise_framework(found, cohort, genes, folder, settings)
     return found
 
 
@@ -145,23 +180,24 @@ def _synthesis(
     found: Found,
     synthesizer: Synthesizer,
     cohort: Cohort,
+    real: RealLesions,
     genes: np.ndarray[Any, Any],
     folder: Path,
     settings: EvaluationSettings,
     progress: Progress,
 ) -> None:
-    """Fidelity and control."""
+    """Everything that is asked of drawings."""
     subject, split = found.subject, found.subject.split
     show = pictures.spread_patients(cohort, split.test)
     drawn = draw(
         synthesizer, cohort, split, genes, settings, show, lambda done, total: progress(subject.name, done, total)
     )
     patients = measured(drawn, cohort, split, subject.scaler, genes)
-    owner = np.repeat(np.array(split.test), drawn.features.shape[1])
-    found.fidelity = fidelity_table(drawn.fidelity, owner, settings)
-    found.control = control_table(patients, settings)
-    found.control_patients = patients.frame()
-    found.backgrounds_of = drawn.backgrounds_of
+    appraise(found, drawn, patients, real, cohort, settings)
+    if settings.segmentation_steps:
+        trained_on = subject.scaler.transform(cohort.expression, split.train)
+        appraise_usefulness(found, synthesizer, cohort, trained_on, settings)
+    assert found.control is not None
     name = subject.name
     found.pictures |= {
         "figure 2": pictures.figure_2(drawn, folder, name),
@@ -194,12 +230,18 @@ def _retrieval(
     found.pictures["ranks"] = pictures.rank_histogram(own["patient"], len(test), folder, found.subject.name)
 
 
-def _summary(found: Sequence[Found], cohort: Cohort, settings: EvaluationSettings) -> dict[str, Any]:
+def _summary(
+    found: Sequence[Found],
+    rows: Sequence[comparison.Row],
+    codes: CodeSpace | None,
+    cohort: Cohort,
+    settings: EvaluationSettings,
+) -> dict[str, Any]:
     """What evaluation.json holds."""
     versions = {name: importlib.metadata.version(name) for name in LIBRARIES}
     return {
-        "headline": [number for one in found for number in _headline(one)],
-        "conclusions": _conclusions(found, cohort),
+        "headline": [number for one in found for number in [*_headline(one), *framework_headline(one)]],
+        "conclusions": _conclusions(found, rows, codes, cohort, settings),
         "cohort": {
             "path": str(cohort.path),
             "digest": cohort.digest,
@@ -219,19 +261,43 @@ def _summary(found: Sequence[Found], cohort: Cohort, settings: EvaluationSetting
             }
             for one in found
         ],
+        "methods": [{"method": row.label, "runs": row.runs, "seeds": row.seeds} for row in rows],
         "settings": asdict(settings),
         "versions": {"radiogenesis": __version__, "python": platform.python_version(), **versions},
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 
-def _conclusions(found: Sequence[Found], cohort: Cohort) -> list[str]:
+def _conclusions(
+    found: Sequence[Found],
+    rows: Sequence[comparison.Row],
+    codes: CodeSpace | None,
+    cohort: Cohort,
+    settings: EvaluationSettings,
+) -> list[str]:
+    """The comparison first; then run by run, of many runs only what the question is: control."""
     sentences = []
+    if len(rows) > 1:
+        sentences += conclusions.comparison_conclusions(comparison.differences(rows, settings))
+    few = sum(bool(one.scores) for one in found) <= SPELLED_OUT
     for one in found:
+        name = one.subject.name
         if one.control is not None:
-            sentences.append(conclusions.control_conclusion(one.subject.name, one.control))
+            sentences.append(conclusions.control_conclusion(name, one.control, ignores_genes=one.ignores_genes))
+        if few and one.realism is not None:
+            sentences.append(conclusions.realism_conclusion(name, one.realism))
+        if few and one.diversity is not None:
+            sentences.append(conclusions.diversity_conclusion(name, one.diversity))
+        # Copies are said of every run: they are the one finding that must not be missed.
+        if one.memorisation is not None and (few or conclusions.copies(one.memorisation)):
+            sentences.append(conclusions.memorisation_conclusion(name, one.memorisation))
+        if few and one.usefulness is not None:
+            sentences.append(conclusions.usefulness_conclusion(name, one.usefulness))
         if one.retrieval is not None:
-            sentences.append(conclusions.retrieval_conclusion(one.subject.name, one.retrieval))
+            sentences.append(conclusions.retrieval_conclusion(name, one.retrieval))
+        sentences += framework_conclusions(one)
+    if codes is not None:
+        sentences.append(conclusions.code_conclusion(codes.clusters, codes.mantel))
     return [*sentences, conclusions.scope(cohort.truth is not None)]
 
 

@@ -10,22 +10,37 @@ import pandas as pd
 
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.evaluation import pictures
+from radiogenesis.evaluation.comparison import Row
 from radiogenesis.evaluation.conclusions import join
 from radiogenesis.evaluation.control import MEAN, TRUTH
 from radiogenesis.evaluation.fidelity import PUBLISHED, WHOLE
+from radiogenesis.evaluation.framework import framework_sections
+from radiogenesis.evaluation.gene_codes import CodeSpace
+from radiogenesis.evaluation.layout_comparison import RUN, code_sections, comparison_section, drawing_sections
+from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.evaluation.subject import Found
 from radiogenesis.reporting.model import Column, Fact, Page, Picture, Section, Table
 
-RUN = Column(label="Run", value="run")
 
-
-def build_page(found: Sequence[Found], cohort: Cohort, summary: dict[str, Any], folder: Path) -> Page:
+def build_page(
+    found: Sequence[Found],
+    rows: Sequence[Row],
+    codes: CodeSpace | None,
+    cohort: Cohort,
+    summary: dict[str, Any],
+    settings: EvaluationSettings,
+    folder: Path,
+) -> Page:
     """Write the tables and lay out the page."""
     tables = folder / "tables"
     sections = [_cohort_section(cohort, tables, folder / "pictures")]
     sections += _training_sections(found)
+    sections += comparison_section(found, rows, cohort, settings, folder)
     sections += _synthesis_sections(found, cohort, tables, summary)
+    sections += drawing_sections(found, tables, summary)
     sections += _retrieval_sections(found, tables)
+    sections += framework_sections(found, tables)
+    sections += code_sections(codes, cohort, folder)
     known = cohort.truth is not None
     return Page(
         title="Which genes show in the scan?",
@@ -64,6 +79,12 @@ def _fact(number: dict[str, Any], summary: dict[str, Any]) -> Fact:
             f"95 % interval {low:.1f} to {high:.1f}. Against a background it was not drawn on: {number['null']:.1f}."
         )
         return Fact(label=label, value=f"{number['value']:.1f} dB", beside=beside)
+    if number["name"] == "gene prediction":
+        beside = (
+            f"95 % interval {low:.3f} to {high:.3f}. Ridge regression on radiomic features {number['ceiling']:.3f}, "
+            f"null {number['null_low']:.3f} to {number['null_high']:.3f}."
+        )
+        return Fact(label=label, value=f"{number['value']:.3f}", beside=beside.replace("-", "−"))
     beside = f"of {number['patients']:.0f}. 95 % interval {low:.1f} to {high:.1f}; chance {number['chance']:.1f}."
     return Fact(label=label, value=f"{number['value']:.1f}", beside=beside)
 
@@ -160,14 +181,16 @@ def _synthesis_sections(found: Sequence[Found], cohort: Cohort, tables: Path, su
     drawing = [one for one in found if one.control is not None]
     if not drawing:
         return []
-    grids = [one.pictures[figure] for one in drawing for figure in ("figure 3", "figure 2")]
+    keeping = [one for one in drawing if one.fidelity is not None]  # the others have no background, and no weight map
+    grids = [one.pictures["figure 3"] for one in drawing] + [one.pictures["figure 2"] for one in keeping]
     drawn = Section(
         title="What it draws",
         text="Lesions drawn for patients who took no part in training, from their genes alone.",
         blocks=tuple(grids),
         notes=("A picture shows what is possible, not how often. The numbers follow.",),
     )
-    return [drawn, _control_section(drawing, tables, summary), _fidelity_section(drawing, tables)]
+    sections = [drawn, _control_section(drawing, tables, summary)]
+    return [*sections, _fidelity_section(keeping, tables)] if keeping else sections
 
 
 def _control_section(found: Sequence[Found], tables: Path, summary: dict[str, Any]) -> Section:
@@ -280,7 +303,9 @@ def _fidelity_section(found: Sequence[Found], tables: Path) -> Section:
                 file="fidelity_shown.csv",
                 caption=(
                     "Means over patients, 95 % intervals over patients. Null: the same images against a background "
-                    "they were not drawn on. The published rows are other data (NSCLC Radiogenomics), other lesions "
+                    "they were not drawn on. The band across the boundary holds the lesion's edge, too. Radius: of the "
+                    "erased sphere, or of the drawn lesion for methods that erase nothing. The published rows "
+                    "are other data (NSCLC Radiogenomics), other lesions "
                     "and other intensities: a landmark, not a comparison."
                 ),
                 columns=tuple(columns),

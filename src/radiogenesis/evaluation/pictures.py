@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +10,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from radiogenesis.cohort.store import Cohort
+from radiogenesis.evaluation.code_space import HELD_OUT
 from radiogenesis.evaluation.control import MEAN, TRUTH, Measured
 from radiogenesis.evaluation.drawing import Drawn
+from radiogenesis.evaluation.gene_codes import CodeSpace
+from radiogenesis.evaluation.subject import Found
 from radiogenesis.phenotypes.lesion import FEATURES, UNITS
 from radiogenesis.reporting import figures
 from radiogenesis.reporting.model import Picture
@@ -96,6 +99,70 @@ def figure_3(drawn: Drawn, cohort: Cohort, folder: Path, name: str) -> Picture:
             "another background."
         ),
     )
+
+
+def figure_3_methods(found: Mapping[str, Found], cohort: Cohort, folder: Path) -> Picture:
+    """Own slice, background, and a row for each method, of which one run is shown: one column per patient."""
+    drawn = {label: one.drawn.examples for label, one in found.items() if one.drawn is not None}
+    first = next(iter(drawn.values()))
+    # Each patient on another of the backgrounds, the same for every method.
+    chosen = {patient: number % len(examples.image) for number, (patient, examples) in enumerate(first.items())}
+    own = [figures.gray(cohort.slice_image[largest_slice(cohort, patient)]) for patient in chosen]
+    backgrounds = [figures.gray(first[patient].background[k]) for patient, k in chosen.items()]
+    rows = [("own tumour", own), ("background", backgrounds)]
+    for label, examples in drawn.items():
+        images = [figures.gray(examples[patient].image[k]) for patient, k in chosen.items()]
+        rows.append((label.replace(" (", "\n(").replace(", ", ",\n"), images))
+    figures.slice_grid(rows, folder / "figure3-methods.png", columns=list(first))
+    return Picture(
+        file="figure3-methods.png",
+        alt="Each patient's own tumour, a background, and what each method draws into it",
+        caption=(
+            "As figure 3 of Xu et al. (2020), a row for each method, but for patients whom no method has seen: "
+            "the patient's "
+            "own largest slice, a background from somewhere else, and what each method draws into it from the "
+            "patient's "
+            "genes."
+        ),
+    )
+
+
+def figure_4(codes: CodeSpace, cohort: Cohort, folder: Path) -> list[Picture]:
+    """t-SNE of every code space in the colours of one space's clusters, and lesions of patients near each centre."""
+    notes = {
+        str(row["space"]): f"ρ = {row['rho']:.2f}"
+        for row in codes.mantel.to_dict("records")
+        if row["part"] == "held out"
+    }
+    light, dark = figures.save_both(
+        lambda theme: figures.code_panels(codes.places, theme, hollow=HELD_OUT, notes=notes), folder, "figure4"
+    )
+    plot = Picture(
+        file=light,
+        dark=dark,
+        alt="t-SNE of raw genes and of each method's gene codes",
+        caption=(
+            f"As figure 4 of Xu et al. (2020): t-SNE of the patients' raw genes and of their codes. Colours: "
+            f"{len(codes.typical)} clusters of {codes.reference}, fitted on training patients (filled); held-out "
+            "patients "
+            "(rings) have the colour of the nearest centre. Corner: Mantel's correlation on held-out patients. t-SNE "
+            "shows clusters in anything; whether there are any is in the tables."
+        ),
+    )
+    rows = []
+    for cluster, patients in codes.typical.items():
+        images = [figures.gray(cohort.slice_image[largest_slice(cohort, patient)]) for patient in patients[:SHOWN]]
+        rows.append((f"cluster {cluster + 1}\n{len(patients)} patients", images))
+    figures.slice_grid(rows, folder / "figure4-lesions.png", colors=figures.CLUSTERS)
+    grid = Picture(
+        file="figure4-lesions.png",
+        alt="Lesions of the patients nearest to each cluster's centre",
+        caption=(
+            f"The largest slice of up to {SHOWN} training patients nearest to the centre of each cluster of "
+            f"{codes.reference}: chosen by their genes alone."
+        ),
+    )
+    return [plot, grid]
 
 
 def curves(metrics: pd.DataFrame, folder: Path, name: str) -> Picture:

@@ -9,6 +9,9 @@ import pandas as pd
 
 from radiogenesis.cohort.expression import ExpressionScaler
 from radiogenesis.cohort.split import Split
+from radiogenesis.evaluation.comparison import Score
+from radiogenesis.evaluation.drawing import Drawn
+from radiogenesis.evaluation.gene_prediction import GenePrediction
 from radiogenesis.reporting.model import Picture
 from radiogenesis.training.run import Run
 
@@ -31,6 +34,11 @@ class Subject:
     metrics: pd.DataFrame
     provenance: dict[str, Any]
     config: dict[str, Any]
+
+    @property
+    def seed(self) -> int:
+        """That the run was trained with."""
+        return int((self.config.get("training") or {}).get("seed", self.provenance.get("seed", 0)))
 
     @classmethod
     def of(cls, run: Run) -> Subject:
@@ -58,4 +66,14 @@ class Found:
     retrieval: pd.DataFrame | None = None
     retrieval_patients: pd.DataFrame | None = None
     backgrounds_of: str = ""
+    realism: pd.DataFrame | None = None
+    diversity: pd.DataFrame | None = None
+    memorisation: pd.DataFrame | None = None
+    memorisation_patients: pd.DataFrame | None = None
+    usefulness: pd.DataFrame | None = None
+    usefulness_patients: pd.DataFrame | None = None
+    ignores_genes: bool = False
+    drawn: Drawn | None = None
+    scores: dict[str, Score] = field(default_factory=dict)
+    prediction: GenePrediction | None = None
     pictures: dict[str, Picture] = field(default_factory=dict)

@@ -36,6 +36,10 @@ DARK = Theme("dark", "#e8edf2", "#9aa8b6", "#33404d", "#3bc9db", "#ff922b", "#5b
 THEMES = (LIGHT, DARK)
 
 
+CLUSTERS = ("#12a5b8", "#e8590c", "#8f6fd8", "#5a9e3d", "#d6457f", "#b98a12")
+"""Colours of clusters, told apart on light and on dark paper; after the last they begin again."""
+
+
 def save_both(draw: Any, folder: Path, name: str) -> tuple[str, str]:
     """Call draw(theme) -> Figure for both themes and save; returns the names of the light and the dark file."""
     files = []
@@ -80,6 +84,7 @@ def slice_grid(
     *,
     columns: Sequence[str] = (),
     contours: Mapping[int, Sequence[NDArray[Any]]] | None = None,
+    colors: Sequence[str] = (),
     cell: float = 1.15,
 ) -> None:
     """A grid of pictures on black, as on a reading screen: labelled rows of images in [0, 1].
@@ -89,6 +94,7 @@ def slice_grid(
         path: PNG file to write.
         columns: labels above the columns.
         contours: row -> masks outlined on that row's images.
+        colors: of the rows' labels, in turn; grey if not given.
         cell: side of one picture in inches.
     """
     height, width = len(rows), max(len(images) for _, images in rows)
@@ -101,7 +107,8 @@ def slice_grid(
         y = 1 - (top + gap + (r + 1) * cell + r * gap) / size[1]
         figure.text(
             (left - 0.1) / size[0], y + cell / 2 / size[1], label,
-            ha="right", va="center", color="#c9d2dc", fontsize=8, family=FONT, linespacing=1.35,
+            ha="right", va="center", color=colors[r % len(colors)] if colors else "#c9d2dc", fontsize=8, family=FONT,
+            linespacing=1.35,
         )  # fmt: skip
         for c, image in enumerate(images):
             axes = figure.add_axes(((left + gap + c * (cell + gap)) / size[0], y, cell / size[0], cell / size[1]))
@@ -226,4 +233,36 @@ def rank_histogram(ranks: NDArray[Any], patients: int, theme: Theme) -> Figure:
     axes.set_ylabel("patients", fontsize=8.5, family=FONT)
     _style(axes, theme, grid="y")
     axes.legend(frameon=False, fontsize=8, labelcolor=theme.soft)
+    return figure
+
+
+def code_panels(
+    places: pd.DataFrame, theme: Theme, *, hollow: str, notes: Mapping[str, str], columns: int = 3
+) -> Figure:
+    """A panel per space, a dot per patient in the colour of the patient's cluster.
+
+    Args:
+        places: tidy: space, part, x, y, cluster (0, 1, ...).
+        hollow: the part whose patients are drawn as rings.
+        notes: space -> what stands over the panel's right corner.
+    """
+    spaces = list(dict.fromkeys(places["space"]))
+    columns = min(columns, len(spaces))
+    height = -(-len(spaces) // columns)
+    figure = Figure(figsize=(2.75 * columns, 2.75 * height), layout="constrained")
+    for number, space in enumerate(spaces):
+        axes = figure.add_subplot(height, columns, number + 1)
+        mine = places[places["space"] == space]
+        for cluster, members in mine.groupby("cluster"):
+            color = CLUSTERS[int(cluster) % len(CLUSTERS)]
+            rings = members["part"] == hollow
+            axes.scatter(members["x"][~rings], members["y"][~rings], s=20, color=color, alpha=0.85, linewidths=0)
+            axes.scatter(
+                members["x"][rings], members["y"][rings], s=22, facecolors="none", edgecolors=color, linewidths=1.2
+            )
+        axes.set_title(space, fontsize=9.5, loc="left", family=FONT, color=theme.ink)
+        axes.set_title(notes.get(space, ""), fontsize=8.5, loc="right", family=FONT, color=theme.soft)
+        _style(axes, theme, grid="none")
+        axes.set_xticks([])
+        axes.set_yticks([])
     return figure

@@ -1,0 +1,171 @@
+"""Everything that is asked of what a run drew: tables for the page, and scores for the comparison."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from radiogenesis.cohort.store import Cohort
+from radiogenesis.evaluation.bootstrap import interval, nanmean
+from radiogenesis.evaluation.comparison import Score
+from radiogenesis.evaluation.control import MEAN, Measured, control_draws, control_table
+from radiogenesis.evaluation.diversity import BACKGROUND, DISTANCE, NOISE, diversity_table, spreads
+from radiogenesis.evaluation.drawing import Drawn, measure
+from radiogenesis.evaluation.fidelity import BAND, NEAR, OTHER, OUTSIDE, WHOLE, fidelity_draws, fidelity_table
+from radiogenesis.evaluation.framework import keeps_background
+from radiogenesis.evaluation.lesions import RealLesions, Space
+from radiogenesis.evaluation.memorisation import memorisation
+from radiogenesis.evaluation.realism import FRECHET, KID, Distance, realism
+from radiogenesis.evaluation.settings import EvaluationSettings
+from radiogenesis.evaluation.subject import Found
+from radiogenesis.evaluation.usefulness import Slices, drawn_for_training, usefulness
+from radiogenesis.methods.protocols import Synthesizer
+
+
+def appraise(
+    found: Found, drawn: Drawn, patients: Measured, real: RealLesions, cohort: Cohort, settings: EvaluationSettings
+) -> None:
+    """Fill in the tables and scores of a run that draws."""
+    found.drawn, found.backgrounds_of = drawn, drawn.backgrounds_of
+    if keeps_background(found.subject.method):
+        _fidelity(found, drawn, settings)
+    _control(found, patients, settings)
+    split = found.subject.split
+    space = Space.fit(real.slices.of(split.train))
+    _realism(found, drawn, real, settings)
+    _diversity(found, drawn, real, space, cohort, settings)
+    _memorisation(found, drawn, real, space, settings)
+
+
+def _fidelity(found: Found, drawn: Drawn, settings: EvaluationSettings) -> None:
+    owner = drawn.lesions.patient
+    found.fidelity = fidelity_table(drawn.fidelity, owner, settings)
+    values = {
+        region: fidelity_draws(drawn.fidelity[region], owner, settings) for region in (WHOLE, OUTSIDE, BAND, NEAR)
+    }
+    null = {name: float(v[0]) for name, v in fidelity_draws(drawn.fidelity[OTHER], owner, settings).items()}
+    n, images = len(set(owner.tolist())), len(owner)
+    asked = {name: (WHOLE, name) for name in ("mse", "ssim", "psnr")}
+    asked |= {"psnr_outside": (OUTSIDE, "psnr"), "psnr_band": (BAND, "psnr"), "psnr_near": (NEAR, "psnr")}
+    for score, (region, name) in asked.items():
+        v = values[region][name]
+        found.scores[score] = Score(float(v[0]), v[1:], null=null[name], images=images, patients=n)
+
+
+def _control(found: Found, patients: Measured, settings: EvaluationSettings) -> None:
+    found.control = control_table(patients, settings)
+    found.control_patients = patients.frame()
+    found.ignores_genes = patients.ignores_genes
+    first = next(iter(patients.references()))
+    row = found.control[(found.control["reference"] == first) & (found.control["feature"] == MEAN)].iloc[0]
+    draws = control_draws(patients, settings)
+    n = len(patients.patients)
+    rho, share = draws["rho"], draws["share"]
+    found.scores["control"] = Score(
+        float(rho[0]), rho[1:], float(row["ceiling"]), float(row["null_mean"]), patients.images, n
+    )
+    found.scores["share"] = Score(float(share[0]), share[1:], 1.0, 0.0, patients.images, n)
+
+
+def _realism(found: Found, drawn: Drawn, real: RealLesions, settings: EvaluationSettings) -> None:
+    split = found.subject.split
+    result = realism(
+        drawn.lesions, real.slices.of(split.train), real.slices.of(split.test), real.shuffled.of(split.test), settings
+    )
+    parts = {"drawn": result.drawn, "ceiling: training lesions": result.ceiling, "null: shuffled pixels": result.null}
+    found.realism = pd.DataFrame(
+        [_distance_row(name, of, one, settings) for of, part in parts.items() for name, one in part.items()]
+    )
+    for name in (KID, FRECHET):
+        one = result.drawn[name]
+        ceiling, null = result.ceiling[name].value, result.null[name].value
+        found.scores[name] = Score(one.value, one.draws, ceiling, null, one.images, one.patients)
+
+
+def _distance_row(name: str, of: str, one: Distance, settings: EvaluationSettings) -> dict[str, Any]:
+    low, high = interval(one.draws, settings.confidence)
+    row = {"distance": name, "of": of, "value": one.value, "low": low, "high": high}
+    return row | {"patients": one.patients, "images": one.images}
+
+
+def _diversity(
+    found: Found, drawn: Drawn, real: RealLesions, space: Space, cohort: Cohort, settings: EvaluationSettings
+) -> None:
+    test = found.subject.split.test
+    held_out = real.slices.of(test)
+    index = real.index[np.isin(real.slices.patient, test)]
+    own = measure(cohort.slice_image[index], cohort.slice_mask[index], cohort.pixel_mm)
+    properties = {NOISE: drawn.noise_features, BACKGROUND: drawn.features}
+    result = spreads(drawn.by_noise, drawn.lesions, held_out, space, test, properties, own)
+    found.diversity = diversity_table(result, settings)
+    ratio = result[BACKGROUND, DISTANCE].ratio(settings.bootstrap, [settings.seed, 8])
+    found.scores["diversity"] = Score(
+        float(ratio[0]), ratio[1:], ceiling=1.0, null=0.0, images=len(drawn.lesions), patients=len(test)
+    )
+
+
+def _memorisation(found: Found, drawn: Drawn, real: RealLesions, space: Space, settings: EvaluationSettings) -> None:
+    split = found.subject.split
+    result = memorisation(drawn.lesions, real.slices.of(split.train), real.slices.of(split.test), space, settings)
+    low, high = interval(result.ratio[1:], settings.confidence)
+    null_low, null_high = interval(result.null, settings.confidence)
+    found.memorisation = pd.DataFrame(
+        [
+            {
+                "drawn": float(nanmean(result.drawn, 0)), "real": float(nanmean(result.real, 0)),
+                "ratio": float(result.ratio[0]), "ratio_low": low, "ratio_high": high, "p_distance": result.p_distance,
+                "preference": float(nanmean(result.preference, 0)), "expected": result.expected,
+                "null_low": null_low, "null_high": null_high, "p_preference": result.p_preference,
+                "patients": len(split.test), "images": result.images,
+            }
+        ]
+    )  # fmt: skip
+    patients = np.unique(real.slices.of(split.test).patient)
+    found.memorisation_patients = pd.DataFrame(
+        {"patient": patients, "drawn": result.drawn, "real": result.real, "preference": result.preference}
+    )
+    n = len(patients)
+    found.scores["memorisation"] = Score(
+        float(result.ratio[0]), result.ratio[1:], ceiling=1.0, null=0.0, images=result.images, patients=n
+    )
+    draws = result.preference_draws(settings)
+    found.scores["preference"] = Score(
+        float(draws[0]), draws[1:], null=result.expected, images=result.images, patients=n
+    )
+
+
+def appraise_usefulness(
+    found: Found, synthesizer: Synthesizer, cohort: Cohort, genes: NDArray[Any], settings: EvaluationSettings
+) -> None:
+    """The same for segmentation with and without drawings; `genes` are those of the training patients."""
+    split = found.subject.split
+    train, test = (np.isin(cohort.slice_patient, list(part)) for part in (split.train, split.test))
+    result = usefulness(
+        Slices(cohort.slice_image[train], cohort.slice_mask[train]),
+        drawn_for_training(synthesizer, cohort, split, genes, settings),
+        Slices(cohort.slice_image[test], cohort.slice_mask[test]),
+        cohort.slice_patient[test],
+        settings,
+    )
+    low, high = interval(result.difference[1:], settings.confidence)
+    found.usefulness = pd.DataFrame(
+        [
+            {
+                "without": float(nanmean(result.without, 0)), "with": float(nanmean(result.with_drawings, 0)),
+                "difference": float(result.difference[0]), "low": low, "high": high, "p": result.p,
+                "steps": settings.segmentation_steps, "networks": settings.segmentation_repeats,
+                "drawings": result.added, "slices": int(train.sum()), "patients": len(result.without),
+                "images": result.images,
+            }
+        ]
+    )  # fmt: skip
+    found.usefulness_patients = pd.DataFrame(
+        {"patient": sorted(set(map(str, cohort.slice_patient[test]))), "without": result.without,
+         "with": result.with_drawings}
+    )  # fmt: skip
+    found.scores["usefulness"] = Score(
+        float(result.difference[0]), result.difference[1:], null=0.0, images=result.images, patients=len(result.without)
+    )

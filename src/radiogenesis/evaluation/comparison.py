@@ -1,0 +1,247 @@
+"""The comparison: one row per method, the same work for each, seeds of one method together.
+
+Runs belong to one row if method, settings, training and number of steps are the same and only the seed differs. A row
+shows the mean over its runs, the interval over patients of that mean (the same resample of patients for every run), and
+the range over the runs: two kinds of spread that must not be taken for each other.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from radiogenesis.evaluation.bootstrap import Floats, interval
+from radiogenesis.evaluation.settings import EvaluationSettings
+
+NOT_THE_METHOD = ("seed", "threads", "devices", "nodes", "accelerator", "precision", "checkpoint_every")
+
+
+@dataclass(frozen=True)
+class Score:
+    """One number of one run.
+
+    Attributes:
+        value: the number.
+        draws: (D,) its resamples over patients, empty where there are none.
+        ceiling, null: what it is read beside; nan where it has none.
+        images, patients: that it was measured on.
+    """
+
+    value: float
+    draws: Floats = field(default_factory=lambda: np.empty(0))
+    ceiling: float = float("nan")
+    null: float = float("nan")
+    images: int = 0
+    patients: int = 0
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A column of the comparison: what it is, which way is better, and how it is written."""
+
+    label: str
+    better: str
+    format: str
+    help: str
+
+
+MEASURES: dict[str, Measure] = {
+    "mse": Measure("MSE", "lower", "small", "whole image against its background; null: another one"),
+    "ssim": Measure("SSIM", "higher", ".3f", "whole image against its background; null: another one"),
+    "psnr": Measure("PSNR, dB", "higher", ".1f", "whole image against its background; null: another one"),
+    "psnr_outside": Measure("PSNR outside, dB", "higher", ".1f", "outside the lesion; null: another background"),
+    "psnr_band": Measure("PSNR boundary, dB", "higher", ".1f", "across the lesion's boundary; null: another one"),
+    "psnr_near": Measure("PSNR near, dB", "higher", ".1f", "within 1.5 times the radius; null: another background"),
+    "kid": Measure("KID", "lower", ".3f", "to held-out real lesions; ceiling: training lesions; null: shuffled pixels"),
+    "frechet": Measure("Fréchet", "lower", ".2f", "radiomic features; ceiling and null as for KID"),
+    "control": Measure("Control, ρ", "higher", ".2f", "mean of the properties; ceiling: ridge; null: other genes"),
+    "share": Measure("Share of ceiling", "higher", "%", "control over its ceiling"),
+    "diversity": Measure("Diversity", "1", ".2f", "spread for one patient over that of the patient's own slices"),
+    "memorisation": Measure("Nearest training", "1", ".2f", "distance to nearest training lesion, over real lesions'"),
+    "preference": Measure("Prefers training", "chance", "%", "nearest real lesion is a training one; null: chance"),
+    "usefulness": Measure("Dice gained", "higher", ".3f", "segmentation with drawings added, minus without"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method: the names of its runs and their scores.
+
+    Attributes:
+        patients: the held-out patients of all its runs; empty where they differ.
+    """
+
+    label: str
+    runs: tuple[str, ...]
+    seeds: tuple[int, ...]
+    scores: tuple[Mapping[str, Score], ...]
+    patients: tuple[str, ...]
+
+
+def key(method: str, config: Mapping[str, Any]) -> str:
+    """What two runs must share to be one method's seeds, as JSON."""
+    training = {k: v for k, v in (config.get("training") or {}).items() if k not in NOT_THE_METHOD}
+    kept = {name: config.get(name) for name in ("settings", "alignment", "expression", "steps")}
+    return json.dumps({"method": method, "training": training, **kept}, sort_keys=True, default=str)
+
+
+def labels(keys: Sequence[str]) -> list[str]:
+    """The method's name, and where several rows have it, the settings in which they differ."""
+    parsed = [json.loads(one) for one in keys]
+    found = []
+    for one in parsed:
+        namesakes = [other for other in parsed if other["method"] == one["method"]]
+        flat = [_flat(other) for other in namesakes]
+        differing = [name for name in _flat(one) if len({json.dumps(f.get(name)) for f in flat}) > 1]
+        # What most namesakes share goes unsaid: an ablation is named by what was taken away.
+        said = [name for name in differing if not _usual(_flat(one)[name], [f.get(name) for f in flat])]
+        text = ", ".join(f"{name.split('.')[-1]} {_flat(one)[name]}" for name in said)
+        found.append(f"{one['method']} ({text})" if text else str(one["method"]))
+    return found
+
+
+def _usual(value: Any, values: Sequence[Any]) -> bool:
+    return sum(other == value for other in values) > len(values) / 2
+
+
+def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings by dotted name."""
+    found: dict[str, Any] = {}
+    for name, value in config.items():
+        if isinstance(value, dict):
+            found |= {f"{name}.{inner}": v for inner, v in value.items()}
+        elif name != "method":
+            found[name] = value
+    return found
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A run as the comparison needs it."""
+
+    name: str
+    method: str
+    config: Mapping[str, Any]
+    seed: int
+    scores: Mapping[str, Score]
+    held_out: tuple[str, ...]
+
+
+def rows(runs: Sequence[Compared]) -> list[Row]:
+    """Group runs by method, in the order in which the methods first come.
+
+    Runs that share everything, the seed too, are the same run twice, and are not averaged: each has a row of its own.
+    """
+    groups: dict[tuple[str, str], list[Compared]] = {}
+    for run in runs:
+        k = key(run.method, run.config)
+        twice = any(run.seed == other.seed for other in groups.get((k, ""), []))
+        groups.setdefault((k, run.name if twice else ""), []).append(run)
+    plain = [k for k, _ in groups]
+    found = []
+    for label, (k, _), members in zip(labels(plain), groups, groups.values(), strict=True):
+        held_out = {member.held_out for member in members}
+        found.append(
+            Row(
+                f"{label}: {members[0].name}" if plain.count(k) > 1 else label,
+                tuple(member.name for member in members),
+                tuple(member.seed for member in members),
+                tuple(member.scores for member in members),
+                held_out.pop() if len(held_out) == 1 else (),
+            )
+        )
+    return found
+
+
+def tidy(methods: Sequence[Row], settings: EvaluationSettings) -> pd.DataFrame:
+    """One line per method and measure.
+
+    Returns:
+        columns method, measure, better, value (mean over runs), low, high (over patients), runs, runs_low, runs_high,
+        ceiling, null, patients, images.
+    """
+    lines = []
+    for row in methods:
+        for name, measure in MEASURES.items():
+            scores = [scores[name] for scores in row.scores if name in scores]
+            if not scores:
+                continue
+            values = np.array([score.value for score in scores])
+            together = len({len(score.draws) for score in scores}) == 1
+            low, high = interval(_draws(scores) if together else np.empty(0), settings.confidence)
+            lines.append(
+                {
+                    "method": row.label, "measure": name, "better": measure.better, "value": float(values.mean()),
+                    "low": low, "high": high, "runs": len(scores), "runs_low": float(values.min()),
+                    "runs_high": float(values.max()), "ceiling": _mean([score.ceiling for score in scores]),
+                    "null": _mean([score.null for score in scores]), "patients": scores[0].patients,
+                    "images": sum(score.images for score in scores),
+                }
+            )  # fmt: skip
+    return pd.DataFrame(lines)
+
+
+def differences(methods: Sequence[Row], settings: EvaluationSettings) -> pd.DataFrame:
+    """Every method against the first, measure by measure, paired: each resample holds the same patients for both.
+
+    Only where both were measured on the same patients is there an interval.
+
+    Returns:
+        columns method, against, measure, better, difference, low, high, verdict ("better", "worse",
+        "undecided", or "" where no direction is better).
+    """
+    lines = []
+    for row in methods[1:]:
+        for name, measure in MEASURES.items():
+            parts = [[s[name] for s in one.scores if name in s] for one in (row, methods[0])]
+            if not all(parts):
+                continue
+            difference = _mean([s.value for s in parts[0]]) - _mean([s.value for s in parts[1]])
+            same = bool(row.patients) and row.patients == methods[0].patients
+            low, high = interval(_draws(parts[0]) - _draws(parts[1]) if same else np.empty(0), settings.confidence)
+            sign = {"higher": 1, "lower": -1}.get(measure.better, 0)
+            decided = "better" if (low > 0) == (sign > 0) else "worse"
+            verdict = (decided if low > 0 or high < 0 else "undecided") if sign else ""
+            lines.append(
+                {
+                    "method": row.label, "against": methods[0].label, "measure": name, "better": measure.better,
+                    "difference": difference, "low": low, "high": high, "verdict": verdict,
+                }
+            )  # fmt: skip
+    return pd.DataFrame(lines)
+
+
+def _draws(scores: Sequence[Score]) -> Floats:
+    """(D,) resamples of the mean over runs."""
+    return np.asarray(np.mean([score.draws for score in scores], axis=0))
+
+
+def _mean(values: Sequence[float]) -> float:
+    known = [value for value in values if np.isfinite(value)]
+    return float(np.mean(known)) if known else float("nan")
+
+
+# In capitals, since "null" would be read from the CSV file as a missing name.
+BESIDE = {"ceiling": "Ceiling", "null": "Null"}
+
+
+def wide(lines: pd.DataFrame) -> pd.DataFrame:
+    """One row per method: for every measure its value, `_low` and `_high`, `_runs_low` and `_runs_high`; then two rows
+    of what the numbers are read beside, means over the methods: ceiling and null."""
+    table = []
+    for method, mine in lines.groupby("method", sort=False):
+        row: dict[str, Any] = {"method": method, "runs": int(mine["runs"].max())}
+        row |= {"patients": int(mine["patients"].max()), "images": int(mine["images"].max())}
+        for line in mine.to_dict("records"):
+            name = line["measure"]
+            row |= {name: line["value"]} | {f"{name}_{k}": line[k] for k in ("low", "high", "runs_low", "runs_high")}
+        table.append(row)
+    for beside, label in BESIDE.items():
+        means = lines.groupby("measure")[beside].mean()
+        table.append({"method": label} | {str(name): float(mean) for name, mean in means.items()})
+    return pd.DataFrame(table)

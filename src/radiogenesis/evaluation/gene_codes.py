@@ -1,0 +1,120 @@
+"""The code spaces of runs that are evaluated together: raw genes, and one run of every method that encodes genes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from radiogenesis.cohort.expression import ExpressionScaler
+from radiogenesis.cohort.store import Cohort
+from radiogenesis.evaluation.code_space import (
+    HELD_OUT,
+    RAW,
+    TRAINING,
+    Codes,
+    Encode,
+    appearance,
+    cluster_table,
+    mantel_table,
+    tsne,
+)
+from radiogenesis.evaluation.lesions import AXES, SQUASH, Axes, RealLesions
+from radiogenesis.evaluation.settings import EvaluationSettings
+from radiogenesis.evaluation.subject import Found
+from radiogenesis.methods.protocols import GeneEncoder
+
+OURS = ("fusion-gan", "alignment")  # whose clusters colour figure 4, the first of these that is there
+
+
+@dataclass(frozen=True)
+class CodeSpace:
+    """Figure 4 in numbers.
+
+    Attributes:
+        clusters, mantel: see `cluster_table` and `mantel_table`.
+        places: tidy: space, patient, part, x, y (t-SNE of all patients), cluster (of the reference).
+        reference: the space whose clusters colour all of them.
+        typical: cluster -> patients, the nearest to its centre first.
+    """
+
+    clusters: pd.DataFrame
+    mantel: pd.DataFrame
+    places: pd.DataFrame
+    reference: str
+    typical: dict[int, list[str]]
+
+
+def code_space(
+    found: Sequence[Found], cohort: Cohort, real: RealLesions, settings: EvaluationSettings
+) -> CodeSpace | None:
+    """The code spaces of the first run of each method that encodes genes, all of the first such run's split.
+
+    None where no method encodes genes, or there are fewer training patients than would fill the clusters twice.
+    """
+    encoding = [one for one in found if isinstance(one.subject.method, GeneEncoder)]
+    if not encoding:
+        return None
+    split, scaler = encoding[0].subject.split, encoding[0].subject.scaler
+    if len(split.train) < 2 * settings.clusters:
+        return None
+    encoders: dict[str, Encode] = {RAW: _itself}
+    for one in encoding:
+        method = one.subject.method
+        # Another split would let one space have seen the patients that another has not.
+        alike = one.subject.split == split and _same(one.subject.scaler, scaler)
+        if alike and one.subject.method_name not in encoders and isinstance(method, GeneEncoder):
+            encoders[one.subject.method_name] = method.encode
+    training, held_out = (
+        np.asarray(scaler.transform(cohort.expression, part), np.float32) for part in (split.train, split.test)
+    )
+    codes = [
+        Codes.of(name, encode, training, held_out, settings.clusters, settings.seed)
+        for name, encode in encoders.items()
+    ]
+    reference = next((c for ours in OURS for c in codes if c.name == ours), codes[-1])
+    known = real.slices.of(split.train)
+    axes = Axes.fit(known.features, known.patient, AXES, squash=SQUASH)
+    looks = [appearance(real.slices.of(part), axes, part) for part in (split.train, split.test)]
+    return CodeSpace(
+        cluster_table(codes, list(encoders.values()), training, held_out, reference, settings),
+        mantel_table(codes, looks[0], looks[1], settings),
+        _places(codes, reference, [*split.train, *split.test], settings.seed),
+        reference.name,
+        _typical(reference, split.train),
+    )
+
+
+def _same(one: ExpressionScaler, other: ExpressionScaler) -> bool:
+    """Whether both give the same numbers."""
+    arrays, others = one.to_arrays(), other.to_arrays()
+    return all(np.array_equal(arrays[name], others[name], equal_nan=arrays[name].dtype.kind == "f") for name in arrays)
+
+
+def _itself(genes: NDArray[Any]) -> NDArray[Any]:
+    return genes
+
+
+def _places(codes: Sequence[Codes], reference: Codes, patients: Sequence[str], seed: int) -> pd.DataFrame:
+    part = [TRAINING] * len(reference.training) + [HELD_OUT] * len(reference.held_out)
+    cluster = np.concatenate([reference.labels(TRAINING), reference.labels(HELD_OUT)])
+    tables = []
+    for space in codes:
+        xy = tsne(np.concatenate([space.training, space.held_out]), seed)
+        columns = {"space": space.name, "patient": patients, "part": part, "x": xy[:, 0], "y": xy[:, 1]}
+        tables.append(pd.DataFrame({**columns, "cluster": cluster}))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _typical(reference: Codes, patients: Sequence[str]) -> dict[int, list[str]]:
+    distance = reference.clusters.transform(reference.training)
+    labels = reference.labels(TRAINING)
+    found = {}
+    for cluster in range(distance.shape[1]):
+        members = np.flatnonzero(labels == cluster)
+        found[cluster] = [patients[k] for k in members[np.argsort(distance[members, cluster], kind="stable")]]
+    return found

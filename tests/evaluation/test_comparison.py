@@ -1,0 +1,84 @@
+"""The comparison: which runs share a row, how seeds and patients spread, and who is ahead."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from radiogenesis.evaluation.comparison import Compared, Score, differences, rows, tidy, wide
+from radiogenesis.evaluation.conclusions import comparison_conclusions
+from radiogenesis.evaluation.settings import EvaluationSettings
+
+SETTINGS = EvaluationSettings()
+TEST = ("a", "b", "c")
+
+
+def run(
+    name: str, method: str = "gan", seed: int = 0, value: float = 1.0, test: tuple[str, ...] = TEST, **settings: Any
+) -> Compared:
+    draws = value + np.linspace(-1, 1, 201)
+    scores = {"control": Score(value, draws, 0.9, 0.01, 48, 3), "kid": Score(value / 10, draws / 10, 0.02, 1.0, 48, 3)}
+    return Compared(name, method, {"settings": settings, "training": {"seed": seed}, "steps": 9}, seed, scores, test)
+
+
+def test_seeds_of_one_method_share_a_row_and_settings_do_not() -> None:
+    found = rows([run("a", seed=0, x=1), run("b", seed=1, x=1), run("c", seed=0, x=2), run("d", method="other")])
+    assert [row.runs for row in found] == [("a", "b"), ("c",), ("d",)]
+    assert found[0].seeds == (0, 1)
+    assert found[2].label == "other"
+
+
+def test_an_ablation_is_named_by_what_differs() -> None:
+    full = {"adain": True, "mask": True}
+    runs = [run("a", **full), run("b", adain=False, mask=True), run("c", adain=True, mask=False)]
+    assert [row.label for row in rows(runs)] == ["gan", "gan (adain False)", "gan (mask False)"]
+
+
+def test_what_is_not_the_method_does_not_part_seeds_but_shuffled_genes_do() -> None:
+    one, other, null = run("a"), run("b", seed=1), run("c", seed=2)
+    other.config["training"].update(threads=3, checkpoint_every=7)  # type: ignore[attr-defined]
+    null.config["training"].update(shuffle_genes=True)  # type: ignore[attr-defined]
+    assert [row.runs for row in rows([one, other, null])] == [("a", "b"), ("c",)]
+
+
+def test_the_same_run_twice_is_not_averaged_with_itself() -> None:
+    found = rows([run("a"), run("again")])
+    assert [row.runs for row in found] == [("a",), ("again",)]
+    assert len({row.label for row in found}) == 2
+
+
+def test_the_mean_over_seeds_with_its_interval_and_the_range_over_seeds() -> None:
+    line = tidy(rows([run("a", value=1.0), run("b", seed=1, value=3.0)]), SETTINGS).set_index("measure").loc["control"]
+    assert (line["value"], line["runs_low"], line["runs_high"], line["runs"]) == (2.0, 1.0, 3.0, 2)
+    assert (line["low"], line["high"]) == pytest.approx((2 - 0.95, 2 + 0.95))
+    assert (line["ceiling"], line["null"]) == (0.9, 0.01)
+    assert (line["patients"], line["images"]) == (3, 96)
+
+
+def test_the_wide_table_ends_with_ceiling_and_null() -> None:
+    table = wide(tidy(rows([run("a"), run("b", method="other", value=5.0)]), SETTINGS)).set_index("method")
+    assert list(table.index) == ["gan", "other", "Ceiling", "Null"]
+    assert table.loc["other", "control"] == 5.0
+    assert table.loc["Ceiling", "kid"] == 0.02
+    assert table.loc["Null", "kid"] == 1.0
+    assert np.isnan(table.loc["Ceiling", "control_low"])
+
+
+def test_differences_are_paired() -> None:
+    """The draws of both move together: their difference has no spread, whatever their own."""
+    table = differences(rows([run("a"), run("b", method="worse", value=0.5)]), SETTINGS).set_index("measure")
+    assert table.loc["control", ["difference", "low", "high"]].tolist() == pytest.approx([-0.5] * 3)
+    assert table["verdict"].to_dict() == {"kid": "better", "control": "worse"}
+    sentence = comparison_conclusions(table.reset_index())
+    assert sentence == [
+        "gan against worse, on the same patients: ahead in control; behind in realism (KID) (95 % intervals of the "
+        "paired differences)."
+    ]
+
+
+def test_other_patients_decide_nothing() -> None:
+    table = differences(rows([run("a"), run("b", method="other", value=9.0, test=("x", "y", "z"))]), SETTINGS)
+    assert (table["verdict"] == "undecided").all()
+    assert table["low"].isna().all()
