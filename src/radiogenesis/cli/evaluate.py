@@ -10,8 +10,8 @@ from radiogenesis.cli.arguments import add_settings, parser, settings_from
 if TYPE_CHECKING:
     from rich.table import Table
 
-_DESCRIPTION = """Measure runs on the patients they held out: fidelity, realism, control, diversity, memorisation, retrieval,
-and with --segmentation_steps usefulness.
+_DESCRIPTION = """Measure runs on the patients they held out: fidelity, realism, control, diversity, memorisation,
+retrieval, and with --segmentation_steps usefulness.
 
 Every number stands beside its ceiling and its null, with intervals over patients. Runs of one cohort go into one
 table with a row per method: runs that differ in nothing but their seed share a row, and the other methods are compared
