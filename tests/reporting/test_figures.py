@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_hex
 from matplotlib.image import imread
 
 from radiogenesis.reporting import figures as f
@@ -53,6 +54,26 @@ def test_scatter_shows_every_patient_of_every_feature_that_has_one() -> None:
 def test_curves_leave_out_what_was_never_written() -> None:
     metrics = pd.DataFrame({"step": [1, 2], "images_seen": [32, 64], "a_loss": [2.0, 1.0], "b": [np.nan, np.nan]})
     assert [axes.get_title(loc="left") for axes in f.training_curves(metrics, f.DARK).axes] == ["a loss"]
+
+
+def test_code_panels_show_every_patient_in_the_colour_of_the_cluster() -> None:
+    places = pd.DataFrame(
+        {
+            "space": ["raw"] * 3 + ["code"] * 3,
+            "part": ["training", "training", "held out"] * 2,
+            "x": [0.0, 1, 2, 3, 4, 5],
+            "y": [5.0, 4, 3, 2, 1, 0],
+            "cluster": [0, 1, 1] * 2,
+        }
+    )
+    figure = f.code_panels(places, f.LIGHT, hollow="held out", notes={"code": "ρ = 0.5"})
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["raw", "code"]
+    assert [axes.get_title(loc="right") for axes in figure.axes] == ["", "ρ = 0.5"]
+    dots = [dot for dot in figure.axes[1].collections if len(dot.get_offsets())]
+    assert [dot.get_offsets().tolist() for dot in dots] == [[[3, 2]], [[4, 1]], [[5, 0]]]
+    assert [to_hex(dot.get_edgecolor()[0]) for dot in dots[2:]] == [f.CLUSTERS[1]]
+    assert len(dots[2].get_facecolor()) == 0  # a ring
+    assert [to_hex(dot.get_facecolor()[0]) for dot in dots[:2]] == list(f.CLUSTERS[:2])
 
 
 def test_ranks_are_counted() -> None:
