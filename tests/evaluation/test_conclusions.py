@@ -1,0 +1,67 @@
+"""The sentences say what the numbers say, in both directions."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from radiogenesis.evaluation import conclusions as c
+
+
+@pytest.mark.parametrize(("low", "said"), [(0.3, "are told apart"), (0.05, "is not shown")])
+def test_realism_is_judged_by_the_ceilings_interval(low: float, said: str) -> None:
+    rows = [
+        ("drawn", 0.5, low, 0.7),
+        ("ceiling: training lesions", 0.01, -0.1, 0.1),
+        ("null: shuffled pixels", 2, 1, 3),
+    ]
+    table = pd.DataFrame(rows, columns=["of", "value", "low", "high"]).assign(distance="kid")
+    sentence = c.realism_conclusion("gan", table)
+    assert said in sentence
+    assert "0.010 (−0.100 to 0.100)" in sentence
+    assert "2.000" in sentence
+
+
+@pytest.mark.parametrize(
+    ("one_patient", "patients", "said", "unsaid"),
+    [
+        (0.1, 0.9, "one lesion only: mode collapse", "the same for everybody"),
+        (0.9, 0.1, "the same for everybody", "mode collapse"),
+        (0.9, 0.9, "between patients", "It draws"),
+    ],
+)
+def test_collapse_is_named(one_patient: float, patients: float, said: str, unsaid: str) -> None:
+    names = ["noise alone", "noise and background", "patients"]
+    ratio = [one_patient, one_patient, patients]
+    table = pd.DataFrame({"differs": names, "measure": "distance", "ratio": ratio})
+    table = table.assign(ratio_low=table["ratio"] - 0.05, ratio_high=table["ratio"] + 0.05)
+    sentence = c.diversity_conclusion("gan", table)
+    assert said in sentence
+    assert unsaid not in sentence
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "p", "said"),
+    [(0.01, 0.03, 0.01, "helps a"), (-0.03, -0.01, 0.9, "harms"), (-0.01, 0.03, 0.2, "is not shown")],
+)
+def test_usefulness_needs_interval_and_test(low: float, high: float, p: float, said: str) -> None:
+    row = {"with": 0.82, "without": 0.8, "difference": (low + high) / 2, "low": low, "high": high, "p": p, "steps": 300}
+    assert said in c.usefulness_conclusion("gan", pd.DataFrame([row]))
+
+
+@pytest.mark.parametrize(
+    ("p_distance", "p_preference", "said"),
+    [(0.001, 0.001, "copy training lesions"), (0.001, 0.5, "bland"), (0.5, 0.001, "no sign"), (0.5, 0.5, "no sign")],
+)
+def test_copies_need_both_tests(p_distance: float, p_preference: float, said: str) -> None:
+    row = {"ratio": 0.4, "preference": 0.9, "expected": 0.7, "p_distance": p_distance, "p_preference": p_preference}
+    assert said in c.memorisation_conclusion("gan", pd.DataFrame([row]))
+
+
+def test_control_where_there_can_be_none_fails_the_measure() -> None:
+    rows = [{"feature": "size", "rho": 0.9, "p": 0.001, "q": 0.001}, {"feature": "mean", "rho": 0.9, "p": 0.001}]
+    table = pd.DataFrame(rows).assign(reference="own slices", patients=12, share=float("nan"))
+    assert "FAILS" in c.control_conclusion("in-painting", table, ignores_genes=True)
+    deaf = table.assign(rho=0.0, p=1.0, q=1.0)
+    assert "finds no control where there is none" in c.control_conclusion("in-painting", deaf, ignores_genes=True)
+    assert "check of the measure" not in c.control_conclusion("gan", table)
