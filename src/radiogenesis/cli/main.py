@@ -20,6 +20,7 @@ VERBS = {
     "cohort describe": "COHORT: what is in it, who is not and why, and whether it is intact",
     "train": "METHOD COHORT RUN: fit a method (alignment, fusion-gan, mc-gan, inpainting-gan) to a cohort",
     "synthesize": "RUN OUT: draw lesions from genes: PNG, NPZ, NIfTI, DICOM with SEG",
+    "find-tumour": "RUN CT_FOLDER OUT: tumours in whole scans: masks, boxes in mm, DICOM SEG, NIfTI",
     "evaluate": "RUN... OUT: fidelity, control and retrieval, beside their ceilings and nulls",
     "map": "COHORT OUT: which genes go with which property of the lesion, and how far to believe it",
     "report": "OUT: one HTML file that opens offline",
@@ -75,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"radiogenesis: there is no verb {' '.join(words[:2])!r}; choose from: {known}", file=sys.stderr)
         return 2
     verb, rest = found
-    module = importlib.import_module("radiogenesis.cli." + verb.replace(" ", "_"))
+    module = importlib.import_module("radiogenesis.cli." + verb.replace(" ", "_").replace("-", "_"))
     try:
         module.main(rest)
     except RadiogenesisError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 
 import highdicom
@@ -16,6 +17,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from pydicom.valuerep import DSfloat
 
 from radiogenesis import __version__
+from radiogenesis.cohort.headers import lenient, read_dataset
 from radiogenesis.cohort.scan import AIR_HU, Scan
 from radiogenesis.errors import ScanError
 
@@ -53,11 +55,41 @@ def write_scan(scan: Scan, folder: Path, *, synthetic: bool, description: str, u
         for data in slices:
             data.save_as(partial / f"ct-{data.InstanceNumber:04d}.dcm", enforce_file_format=True)
         if scan.tumour_mask.any():
-            _segmentation(scan, slices, label, synthetic, uid_seed).save_as(partial / "seg.dcm")
+            kind = "AUTOMATIC" if synthetic else "SEMIAUTOMATIC"
+            _segmentation(scan, slices, label, kind, synthetic, uid_seed).save_as(partial / "seg.dcm")
         partial.rename(folder)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
+
+
+def write_segmentation(scan: Scan, files: Sequence[Path], path: Path, *, description: str, uid_seed: str) -> None:
+    """Write the tumour of a scan as a DICOM SEG that belongs to the CT series it was read from.
+
+    Args:
+        scan: its tumour mask was made by an algorithm alone, and the SEG says so.
+        files: the slices of the CT series, in any order.
+        path: the file to write.
+        description: series description, at most 64 characters.
+        uid_seed: the SEG's own UIDs derive from it and from the patient's id.
+
+    Raises:
+        ScanError: something is at `path`; the files are not the scan's slices; the description is too long.
+    """
+    if path.exists():
+        raise ScanError("already exists", path=path, remedy="choose another name or delete it")
+    if len(description) > LONG_STRING:
+        raise ScanError(f"series description {description!r} is longer than {LONG_STRING} characters")
+    with lenient():
+        slices = [read_dataset(file, pixels=False) for file in files]
+    normal = scan.affine[:3, 0] / scan.spacing_mm[0]
+    slices.sort(key=lambda data: float(np.array(data.ImagePositionPatient, float) @ normal))
+    first = np.array(slices[0].ImagePositionPatient, float)
+    if len(slices) != len(scan.hu) or not np.allclose(first, scan.affine[:3, 3], atol=0.1):
+        raise ScanError(f"{len(slices)} slices are not those of the scan of {scan.patient} ({len(scan.hu)} slices)")
+    partial = path.with_name(path.name + ".partial")
+    _segmentation(scan, slices, description, "AUTOMATIC", False, uid_seed).save_as(partial)
+    partial.rename(path)
 
 
 def _uid(seed: str, *what: object) -> str:
@@ -140,7 +172,9 @@ def _mark_synthetic(data: Dataset) -> None:
     data.DeidentificationMethod = "synthetic: there is no patient"
 
 
-def _segmentation(scan: Scan, slices: list[Dataset], label: str, synthetic: bool, seed: str) -> Segmentation:
+def _segmentation(
+    scan: Scan, slices: list[Dataset], label: str, algorithm_type: str, synthetic: bool, seed: str
+) -> Segmentation:
     algorithm = highdicom.AlgorithmIdentificationSequence(
         name="radiogenesis", family=codes.DCM.ArtificialIntelligence, version=__version__
     )
@@ -156,7 +190,7 @@ def _segmentation(scan: Scan, slices: list[Dataset], label: str, synthetic: bool
                 segment_label=scan.tumour or "tumour",
                 segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
                 segmented_property_type=codes.SCT.Neoplasm,
-                algorithm_type="AUTOMATIC" if synthetic else "SEMIAUTOMATIC",
+                algorithm_type=algorithm_type,
                 algorithm_identification=algorithm,
             )
         ],

@@ -1,0 +1,46 @@
+"""`radiogenesis find-tumour RUN CT_FOLDER OUT`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from radiogenesis.cli.arguments import add_settings, parser, settings_from
+
+_DESCRIPTION = """Look for tumours in every CT under CT_FOLDER with a run of tumor-unet, and write OUT: masks as NIfTI
+and as DICOM SEG that belongs to the CT, boxes in millimetres per patient and per slice, a picture of each scan.
+
+Only slices that contain lung are looked at (Li, Sui et al. 2021). Outlines in the folder are not."""
+
+
+def main(arguments: list[str]) -> None:
+    """Parse, find with a progress bar, say what came of it."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from radiogenesis.cohort.sources import ReadSettings
+    from radiogenesis.methods.tumor_unet import FindSettings
+    from radiogenesis.training.finding import find_in_folder
+    from radiogenesis.training.run import Run
+
+    options = parser("find-tumour", _DESCRIPTION)
+    options.add_argument("run", type=Path, help="A finished run of tumor-unet.")
+    options.add_argument("ct_folder", type=Path, help="Folder with chest CT, DICOM or NIfTI, any depth.")
+    options.add_argument("out", type=Path, help="The folder to write; must not exist yet.")
+    for kind in (FindSettings, ReadSettings):
+        add_settings(options, kind)
+    given = options.parse(arguments)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(f"looking through {given.ct_folder}", total=None)
+        scans = find_in_folder(
+            Run.open(given.run),
+            given.ct_folder,
+            given.out,
+            settings_from(given, FindSettings),
+            read=settings_from(given, ReadSettings),
+            tell=lambda what, done, total: bar.update(task, description=what, completed=done, total=total),
+        )
+    for row in scans.to_dict("records"):
+        what = row["note"] or f"{row['tumours']} found, {row['volume_ml']:.1f} ml"
+        print(f"{row['patient']}: {what}")
+    print(f"\n{given.out}: look at PATIENT/overlay.png before you believe a box. Research use only.")

@@ -1,0 +1,210 @@
+"""Does the U-Net find the tumour? On held-out patients and on other cohorts, beside a simple rival and a null.
+
+Stage 1 of Li, Sui et al. 2021, who give a Dice only. Here also: how well the box fits, how often the tumour is hit, and
+how many pieces per scan are none; each with a bootstrap interval over patients. Everything is measured on the whole
+slices that a cohort keeps, in which no outline has a part: the lungs were found without it.
+
+The rival takes the largest compact dense piece inside the lungs, by threshold. The null gives every patient what the
+U-Net found in another patient: what can be had from the place of tumours alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from radiogenesis.cohort.store import Cohort, WholeRows
+from radiogenesis.errors import CohortError
+from radiogenesis.evaluation.bootstrap import bootstrap, derangements, nanmean
+from radiogenesis.evaluation.settings import EvaluationSettings
+from radiogenesis.methods.tumor_unet import FindSettings, TumorUNet, separate
+
+UNET, RIVAL, NULL = "U-Net", "densest piece in the lung", "another patient's finding"
+MEASURES = {
+    "dice": "Dice of all that is found",
+    "box_iou": "IoU of the first tumour's box, 3-D",
+    "slice_box_iou": "IoU of the boxes on slices with tumour",
+    "hit": "share of scans whose tumour is touched",
+    "false_positives": "pieces per scan that touch no tumour",
+}
+DENSE_HU = -400.0
+"""The rival's threshold: lung is below, tumour and vessels above."""
+COMPACT = 0.25
+"""The rival's pieces fill at least this share of their box; vessels fill less."""
+
+Labels = NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The whole slices of one scan.
+
+    Attributes:
+        patient: whose.
+        image: (Z, S, S) HU.
+        tumour: (Z, S, S) outlined.
+        lungs: (Z, S, S) found without the outline.
+        spacing_mm: along (z, y, x).
+    """
+
+    patient: str
+    image: NDArray[np.int16]
+    tumour: NDArray[np.bool_]
+    lungs: NDArray[np.bool_]
+    spacing_mm: tuple[float, float, float]
+
+
+def stack_of(whole: WholeRows, patient: str) -> Stack:
+    """The whole slices of a patient. Raises ValueError for fewer than two: their distance is unknown."""
+    rows = np.flatnonzero(whole.patient == patient)
+    if len(rows) < 2:
+        raise ValueError(f"patient {patient} has {len(rows)} whole slices")
+    slices = whole.slices
+    origins = slices.to_patient[rows, :, 2]
+    dz = float(np.median(np.linalg.norm(np.diff(origins, axis=0), axis=1)))
+    return Stack(
+        patient, slices.image[rows], slices.tumour[rows], slices.lungs[rows], (dz, whole.pixel_mm, whole.pixel_mm)
+    )
+
+
+def densest_piece(stack: Stack, settings: FindSettings) -> Labels:
+    """The rival: of the dense pieces inside the lungs that are compact, the largest. (Z, S, S): 1 where it is.
+
+    The lungs are closed and filled in every slice, since a lung mask leaves out what is as dense as the chest wall.
+    """
+    reach = max(1, round(12.0 / stack.spacing_mm[1]))
+    disc = np.hypot(*np.ogrid[-reach : reach + 1, -reach : reach + 1]) <= reach
+    closed = [ndimage.binary_fill_holes(ndimage.binary_closing(np.pad(lungs, reach), disc)) for lungs in stack.lungs]
+    inside = np.stack(closed)[:, reach:-reach, reach:-reach]
+    dense = ndimage.binary_opening(inside & (stack.image > DENSE_HU), np.ones((1, 2, 2)))
+    pieces, _ = ndimage.label(dense)
+    best, size = 0, 0.0
+    for piece, box in enumerate(ndimage.find_objects(pieces), start=1):
+        mask = pieces[box] == piece
+        ml = float(mask.sum() * np.prod(stack.spacing_mm) / 1000)
+        if ml >= settings.smallest_ml and mask.mean() >= COMPACT and ml > size:
+            best, size = piece, ml
+    return ((pieces == best) & (best > 0)).astype(np.int32)
+
+
+def scores(labels: Labels, tumour: NDArray[np.bool_]) -> dict[str, float]:
+    """What one finding is worth; see MEASURES.
+
+    Args:
+        labels: (Z, S, S) 0 for nothing, 1 for the most likely tumour, 2 for the next.
+        tumour: (Z, S, S) what is outlined, not empty.
+    """
+    found = labels > 0
+    shown = np.flatnonzero(tumour.any(axis=(1, 2)))
+    pieces = range(1, int(labels.max()) + 1)
+    return {
+        "dice": 2 * float((found & tumour).sum()) / float(found.sum() + tumour.sum()),
+        "box_iou": box_iou(labels == 1, tumour),
+        "slice_box_iou": float(np.mean([box_iou(found[at], tumour[at]) for at in shown])),
+        "hit": float((found & tumour).any()),
+        "false_positives": float(sum(not tumour[labels == piece].any() for piece in pieces)),
+    }
+
+
+def box_iou(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
+    """Intersection over union of the bounding boxes of two masks of any dimension; 0 where one is empty."""
+    if not a.any() or not b.any():
+        return 0.0
+    edges = [[(found.min(), found.max() + 1) for found in np.nonzero(mask)] for mask in (a, b)]
+    sides = [[high - low for low, high in box] for box in edges]
+    common = [min(h1, h2) - max(l1, l2) for (l1, h1), (l2, h2) in zip(*edges, strict=True)]
+    both = float(np.prod(np.clip(common, 0, None)))
+    return both / (float(np.prod(sides[0])) + float(np.prod(sides[1])) - both)
+
+
+def detection_table(
+    method: TumorUNet,
+    pixel_mm: float,
+    cohort: Cohort,
+    patients: Sequence[str],
+    *,
+    find: FindSettings,
+    settings: EvaluationSettings,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Every measure for the U-Net, the rival and the null.
+
+    Args:
+        method: the trained U-Net.
+        pixel_mm: side of a pixel that it was trained on.
+        cohort: keeps whole slices of that size; may be another one than it was trained on.
+        patients: whom it was not trained on.
+        find: how probabilities become tumours.
+        settings: resamples, confidence, seed.
+
+    Returns:
+        tidy: finder, measure, value, low, high, patients; and one row per finder and patient with every measure.
+
+    Raises:
+        CohortError: the cohort keeps no whole slices, or others than the U-Net was trained on; or shows no tumour of
+            these patients.
+    """
+    stacks = outlined_stacks(cohort, patients, method.pixels, pixel_mm)
+    unet = [separate(method.probability(stack.image), stack.spacing_mm, find) for stack in stacks]
+    findings: dict[str, list[Labels]] = {UNET: unet, RIVAL: [densest_piece(stack, find) for stack in stacks]}
+    if len(stacks) > 1:
+        (other,) = derangements(len(stacks), 1, [settings.seed, 0xDE7])
+        findings[NULL] = [_stretched(unet[at], len(stack.image)) for at, stack in zip(other, stacks, strict=True)]
+    rows: list[dict[str, Any]] = [
+        {"finder": finder, "patient": stack.patient, **scores(labels, stack.tumour)}
+        for finder, found in findings.items()
+        for stack, labels in zip(stacks, found, strict=True)
+    ]
+    each = pd.DataFrame(rows)
+    return summarised(each, settings), each
+
+
+def summarised(each: pd.DataFrame, settings: EvaluationSettings) -> pd.DataFrame:
+    """Means over patients with bootstrap intervals: finder, measure, value, low, high, patients."""
+    rows = []
+    for finder, group in each.groupby("finder", sort=False):
+        for measure in MEASURES:
+            estimate = bootstrap(
+                _mean_of(group[measure].to_numpy(float)),
+                len(group),
+                draws=settings.bootstrap,
+                seed=[settings.seed, 0xB07],
+                confidence=settings.confidence,
+            )
+            rows.append(
+                {"finder": finder, "measure": measure, **vars(estimate), "patients": len(group)},
+            )
+    return pd.DataFrame(rows)
+
+
+def _mean_of(values: NDArray[np.float64]) -> Callable[[NDArray[np.int64]], NDArray[np.float64]]:
+    return lambda chosen: nanmean(values[chosen], 1)
+
+
+def outlined_stacks(cohort: Cohort, patients: Sequence[str], pixels: int, pixel_mm: float) -> list[Stack]:
+    """The stacks of those of the patients whose tumour is outlined. Raises CohortError; see `detection_table`."""
+    whole = cohort.whole
+    if whole is None:
+        raise CohortError("keeps no whole slices", path=cohort.path, remedy="build it with --whole_pixels")
+    if cohort.whole_pixels != pixels or abs(whole.pixel_mm - pixel_mm) > 1e-6:
+        raise CohortError(
+            f"keeps whole slices of {cohort.whole_pixels} pixels of {whole.pixel_mm:.4g} mm, and the U-Net was trained "
+            f"on {pixels} pixels of {pixel_mm:.4g} mm",
+            path=cohort.path,
+            remedy=f"build it with --whole_pixels {pixels} --whole_field_mm {pixels * pixel_mm:g}",
+        )
+    stacks = [stack_of(whole, patient) for patient in patients if (whole.patient == patient).sum() > 1]
+    stacks = [stack for stack in stacks if stack.tumour.any()]
+    if not stacks:
+        raise CohortError(f"shows no outlined tumour of the {len(patients)} patients", path=cohort.path)
+    return stacks
+
+
+def _stretched(labels: Labels, planes: int) -> Labels:
+    """The finding on another number of planes, first on first and last on last."""
+    return labels[np.linspace(0, len(labels) - 1, planes).round().astype(int)]
