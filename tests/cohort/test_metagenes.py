@@ -94,6 +94,19 @@ def test_stability_is_high_for_modules_and_low_for_noise() -> None:
     assert chance.rand.mean() < 0.6
 
 
+def test_clustered_noise_is_incoherent_and_modules_are_not() -> None:
+    x, _ = expression()
+    noise = np.random.default_rng(7).standard_normal((PATIENTS, 200))
+    both = np.hstack([x, noise])
+    names = [*NAMES, *(f"N{i}" for i in range(200))]
+    found = Metagenes.fit(both, names, clusters=20)
+    share = np.bincount(found.label[: len(NAMES)], minlength=20) / found.size
+    coherent = found.coherent(both)
+    assert (share > 0.5).sum() == MODULES
+    assert coherent[share > 0.5].all()
+    assert not coherent[share == 0].any()
+
+
 def test_the_number_of_modules_is_chosen() -> None:
     x, _ = expression()
     chosen, table = choose_clusters(x, candidates=(2, 4, 8, 16, 24), resamples=4)

@@ -129,9 +129,7 @@ def _links(
     links.insert(1, "genes", links["metagene"].map(members))
     size = own_features(cohort, split.test)[:, FEATURES.index("size")]
     known = np.isfinite(size)
-    given = associate(
-        x[known], y[known], found.genes, found.features, covariates=stats.rankdata(size[known])[:, None]
-    )
+    given = associate(x[known], y[known], found.genes, found.features, covariates=stats.rankdata(size[known])[:, None])
     p = pd.DataFrame(given.p, index=list(found.genes), columns=list(found.features)).stack(future_stack=True)
     links["p_given_size"] = p.reindex(pd.MultiIndex.from_frame(links[["metagene", "feature"]])).to_numpy(np.float64)
     batches = confounding.cohort_batches(cohort, split.test)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from radiogenesis.mapping.features import NOISE
-from radiogenesis.mapping.three_step import CONFOUNDED, FOUND, ConventionalMap
+from radiogenesis.mapping.three_step import CONFOUNDED, FOUND, INCOHERENT, ConventionalMap
 
 
 def counts(made: ConventionalMap) -> dict[str, float]:
@@ -18,6 +18,7 @@ def counts(made: ConventionalMap) -> dict[str, float]:
         "tests": made.by_metagene.tests,
         "found": len(found),
         "confounded": len(confounded),
+        "incoherent": int((links["verdict"] == INCOHERENT).sum()),
         "familywise": int((found["p_max"] < alpha).sum()),
         "beyond_size_of": int(other["p_given_size"].notna().sum()),
         "beyond_size": int((other["p_given_size"] < alpha).sum()),
@@ -63,6 +64,11 @@ def conclusions(made: ConventionalMap) -> list[str]:
             "show a link, which does not show that there is none."
         )
     said += _about_batches(made, n)
+    if n["incoherent"]:
+        said.append(
+            f"{n['incoherent']} more pass the threshold with metagenes whose genes go together no more than clustered "
+            "noise does: they follow a profile in these patients and would not in others, and are not reported."
+        )
     if n["sentinels"]:
         said.append(
             f"{n['sentinels']} of the associations at this threshold are with the noise of the image outside the "

@@ -145,6 +145,7 @@ def _controls_section(made: ConventionalMap, folder: Path) -> Section:
         ("size held fixed", f"of {n['beyond_size_of']} with other features", n["beyond_size"]),
         ("batches", "flagged as confounded, not counted above", n["confounded"]),
         ("inside batches", "of the confounded ones", n["inside_batches"]),
+        ("clustered noise", "with incoherent metagenes, not counted above", n["incoherent"]),
     ]
     if not size:
         rows = [row for row in rows if not row[0].startswith("size")]
@@ -225,10 +226,11 @@ def _metagene_section(made: ConventionalMap, folder: Path) -> Section:
         Table(
             file="metagenes_shown.csv",
             caption="Metagenes, the largest first. Homogeneity: mean correlation of two members. Stability: overlap "
-            "with the best match when 80 % of the patients are clustered; below 0.6 a metagene is not to be trusted.",
+            "with the best match when 80 % of the patients are clustered; below 0.6 not to be trusted. "
+            "Coherent: more homogeneous than twice what clusters of independent genes are.",
             columns=(
                 Column(label="Metagene", value="metagene"), Column(label="Most typical genes", value="genes"),
-                Column(label="Genes", value="size", format="d"),
+                Column(label="Coherent", value="coherent"), Column(label="Genes", value="size", format="d"),
                 Column(label="Homogeneity", value="homogeneity", format=".2f"),
                 Column(label="Stability", value="stability", format=".2f"),
             ),
@@ -355,6 +357,7 @@ def metagene_table(made: ConventionalMap) -> pd.DataFrame:
             "size": made.metagenes.size,
             "homogeneity": made.metagenes.homogeneity,
             "stability": made.stability.jaccard,
+            "coherent": np.where(made.coherent, "yes", "no"),
             "genes": list(_first_genes(made, 8).values()),
         }
     )

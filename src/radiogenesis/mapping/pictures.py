@@ -68,13 +68,14 @@ def volcano(links: pd.DataFrame, theme: Theme, *, left: str = "metagene") -> Fig
     """Effect against -log10 p of every test; found, confounded and other ones apart.
 
     Args:
-        links: columns `left`, feature, effect, p, verdict ("found", "confounded", "not found").
+        links: columns `left`, feature, effect, p, verdict ("found", "confounded", "incoherent", "not found").
     """
     figure = Figure(figsize=(7.2, 4.0), layout="constrained")
     axes = figure.add_subplot()
     logp = -np.log10(np.maximum(links["p"].to_numpy(float), 1e-300))
     effect = links["effect"].to_numpy(float)
     looks = {"not found": (theme.mute, 8, "."), "confounded": (theme.second, 30, "X"), "found": (theme.accent, 26, "o")}
+    looks = {"incoherent": (theme.soft, 20, "^"), **looks}
     for verdict, (colour, size, marker) in looks.items():
         mine = (links["verdict"] == verdict).to_numpy() & np.isfinite(logp)
         axes.scatter(
@@ -120,7 +121,7 @@ def network(links: pd.DataFrame, theme: Theme) -> Figure:
     figure = Figure(figsize=(7.2, 0.24 * tall + 0.9), layout="constrained")
     axes = figure.add_subplot()
     for _, link in drawn.iloc[::-1].iterrows():
-        trapped = link["verdict"] == "confounded"
+        trapped = link["verdict"] != "found"
         colour = theme.mute if trapped else theme.accent if link["effect"] > 0 else theme.second
         y0, y1 = y_left[link["metagene"]], y_right[link["feature"]]
         t = np.linspace(0, 1, 40)
@@ -137,7 +138,7 @@ def network(links: pd.DataFrame, theme: Theme) -> Figure:
     handles = [
         axes.plot([], [], color=theme.accent, linewidth=2, label="rises with the metagene")[0],
         axes.plot([], [], color=theme.second, linewidth=2, label="falls")[0],
-        axes.plot([], [], color=theme.mute, linewidth=2, linestyle=(0, (3, 2)), label="confounded")[0],
+        axes.plot([], [], color=theme.mute, linewidth=2, linestyle=(0, (3, 2)), label="confounded or incoherent")[0],
     ]
     figure.legend(handles=handles, loc="outside upper left", ncols=3, frameon=False, fontsize=8, labelcolor=theme.soft)
     return figure
@@ -183,8 +184,7 @@ def _diverging(theme: Theme) -> LinearSegmentedColormap:
     """Orange below, the page's own ground at 0, teal above."""
     middle = (*to_rgb(theme.line), 0.35)
     made = LinearSegmentedColormap.from_list("effect", [to_rgb(theme.second), middle, to_rgb(theme.accent)])
-    made.set_bad((0, 0, 0, 0))
-    return made
+    return made.with_extremes(bad=(0, 0, 0, 0))
 
 
 def _short(name: str, most: int = 44) -> str:

@@ -24,7 +24,7 @@ from radiogenesis.mapping.association import FEWEST, Associations, associate, pe
 from radiogenesis.mapping.features import LESION, FeatureTable, cohort_features
 from radiogenesis.mapping.settings import MapSettings
 
-FOUND, CONFOUNDED, NOT_FOUND = "found", "confounded", "not found"
+FOUND, CONFOUNDED, INCOHERENT, NOT_FOUND = "found", "confounded", "incoherent", "not found"
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +62,7 @@ class ConventionalMap:
         metagenes: fitted on all patients of the map, without a look at any feature.
         values: (n, K) of the metagenes.
         stability: of the metagenes on random parts of the patients.
+        coherent: (K,) whether a metagene is more than clustered noise; one that is not is never reported as found.
         choice: how the number of metagenes was chosen; None where it was given.
         by_metagene, by_gene: all tests.
         links: tidy: metagene, feature, family, effect, z, p, q, p_max, n, test, p_given_size, batch, effect_within,
@@ -78,6 +79,7 @@ class ConventionalMap:
     metagenes: Metagenes
     values: NDArray[np.float32]
     stability: Stability
+    coherent: NDArray[np.bool_]
     choice: pd.DataFrame | None
     by_metagene: Associations
     by_gene: Associations
@@ -142,6 +144,9 @@ def conventional_map(
     of_genes = confounding.test_batches(genes, material.names, material.batches)
     of_features = confounding.test_batches(features, names, material.batches)
     links = _judged(by_metagene.table("metagene"), "metagene", of_metagenes, of_features, material, settings)
+    coherent = metagenes.coherent(genes, seed=seed)
+    noise = links["metagene"].isin(np.array(metagenes.ids)[~coherent])
+    links.loc[noise & (links["verdict"] == FOUND), "verdict"] = INCOHERENT
     links = _given_size(links, material, values, metagenes, settings)
     links = _inside_batches(links, material, values, metagenes, settings)
     gene_links = _judged(by_gene.table("gene"), "gene", of_genes, of_features, material, settings)
@@ -153,8 +158,8 @@ def conventional_map(
         )
         members = enrichment.over_representation(metagenes, gene_sets)
     return ConventionalMap(
-        material, settings, metagenes, values, metagenes.stability(genes, seed=seed), choice, by_metagene, by_gene,
-        links, gene_links, of_metagenes, of_genes, of_features,
+        material, settings, metagenes, values, metagenes.stability(genes, seed=seed), coherent, choice,
+        by_metagene, by_gene, links, gene_links, of_metagenes, of_genes, of_features,
         _shuffled_hits(values, features, blocks, settings), sets, members,
     )  # fmt: skip
 

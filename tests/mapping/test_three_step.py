@@ -1,0 +1,153 @@
+"""The whole map of a cohort whose answer is known: the link is found, the scanner's is flagged, files are whole."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+
+from radiogenesis.cli.main import main
+from radiogenesis.cohort.store import Cohort
+from radiogenesis.errors import RunError, SettingError
+from radiogenesis.mapping.conclusions import conclusions, counts
+from radiogenesis.mapping.output import write_map
+from radiogenesis.mapping.page import known_answers
+from radiogenesis.mapping.settings import MapSettings
+from radiogenesis.mapping.three_step import CONFOUNDED, FOUND, ConventionalMap, conventional_map, material_of
+
+SETTINGS = MapSettings(clusters=6, permutations=200, shuffles=4)
+SIZE, NOISE = "size (mm)", "noise (HU)"
+
+
+@pytest.fixture(scope="module")
+def made(cohort: Cohort) -> ConventionalMap:
+    sets = {"size genes": tuple(f"G{i:02d}" for i in range(10)), "others": tuple(f"G{i:02d}" for i in range(22, 36))}
+    return conventional_map(material_of(cohort, SETTINGS), SETTINGS, sets)
+
+
+def row(made: ConventionalMap, gene: str, feature: str) -> pd.Series:
+    """The link of the metagene that holds the gene."""
+    metagene = made.metagenes.ids[made.metagenes.label[made.metagenes.names.index(gene)]]
+    return made.links.set_index(["metagene", "feature"]).loc[(metagene, feature)]
+
+
+def test_the_material_is_what_the_cohort_holds(cohort: Cohort) -> None:
+    material = material_of(cohort, SETTINGS)
+    assert material.size == SIZE
+    assert set(material.features.family.values()) == {"lesion", "image noise", "clinical"}
+    assert [name for name in material.features.values if name.startswith(("Grade", "Gender"))] in (
+        ["Grade = G1"], ["Grade = G2"]
+    )  # fmt: skip
+    assert list(material.batches) == ["kernel", "Gender", "order (number in the id)"]
+    planted = cohort.truth.factors["size"]  # type: ignore[union-attr]
+    assert material.features.values[SIZE].corr(planted, method="spearman") > 0.95
+
+
+def test_the_planted_link_is_found(made: ConventionalMap) -> None:
+    link = row(made, "G00", SIZE)
+    assert link["verdict"] == FOUND
+    assert link["effect"] > 0.85
+    assert link["p_max"] == pytest.approx(1 / 201)
+    assert made.shuffled.mean() < 1
+
+
+def test_the_scanners_link_is_flagged_and_gone_inside_the_batches(made: ConventionalMap) -> None:
+    link = row(made, "G10", NOISE)
+    assert link["q"] < 1e-4
+    assert link["verdict"] == CONFOUNDED
+    assert "kernel" in link["batch"]
+    assert link["p_within"] > 0.05
+    genes = made.gene_links[(made.gene_links["feature"] == NOISE) & (made.gene_links["q"] < 0.05)]
+    assert set(genes["verdict"]) == {CONFOUNDED}
+    assert set(genes["gene"]) >= {f"G{i:02d}" for i in range(10, 20)}
+
+
+def test_permuting_within_the_kernel_takes_the_scanners_link_away_and_leaves_the_other(cohort: Cohort) -> None:
+    settings = MapSettings(clusters=6, permutations=200, shuffles=2, within="kernel")
+    inside = conventional_map(material_of(cohort, settings), settings)
+    assert row(inside, "G00", SIZE)["q"] < 1e-6
+    assert row(inside, "G10", NOISE)["q"] > 0.05
+    with pytest.raises(SettingError, match="choose from: kernel, Gender"):
+        conventional_map(material_of(cohort, settings), MapSettings(clusters=6, within="scanner"))
+
+
+def test_the_planted_answers_are_counted(made: ConventionalMap, cohort: Cohort) -> None:
+    assert cohort.truth is not None
+    table = known_answers(made, cohort.truth).set_index("question")
+    assert table["links"].tolist()[1:] == [10, 8]
+    assert table["average_precision"].iloc[:2].tolist() == pytest.approx([1.0, 1.0])
+    assert table["average_precision"].iloc[2] < 1.0  # decoys rank among the genes with effects
+    assert table["chance"].iloc[1] == pytest.approx(10 / 40)
+
+
+def test_gene_sets_are_tested_along_each_feature_and_in_metagenes(made: ConventionalMap) -> None:
+    # Fifteen genes are the least for a ranked set; over-representation takes five.
+    assert len(made.sets) == 0
+    first = made.members.iloc[0]
+    assert first["set"] == "size genes"
+    assert first["overlap"] == 10
+
+
+def test_the_sentences_say_what_the_numbers_say(made: ConventionalMap) -> None:
+    n, said = counts(made), conclusions(made)
+    assert n["found"] == (made.links["verdict"] == FOUND).sum() > 0
+    assert f"{n['found']} associations may be reported" in said[0]
+    assert SIZE in said[1]
+    assert any("both of their sides go with" in sentence and "kernel" in sentence for sentence in said)
+    assert any("noise of the image" in sentence for sentence in said)
+
+
+def test_a_map_of_nothing_claims_nothing(cohort: Cohort) -> None:
+    material = material_of(cohort, SETTINGS)
+    rng = np.random.default_rng(1)
+    shuffled = type(material)(
+        rng.permutation(material.genes), material.names, material.features, material.batches[[]], SIZE, "nobody"
+    )
+    said = conclusions(conventional_map(shuffled, SETTINGS))
+    assert "no association may be reported" in said[0]
+    assert said[1].startswith("No batch variable is known")
+
+
+def test_everything_is_written_whole_and_the_page_opens(made: ConventionalMap, cohort: Cohort, tmp_path: Path) -> None:
+    out = tmp_path / "map"
+    said = write_map(made, out, truth=cohort.truth)
+    assert not (tmp_path / "map.partial").exists()
+    for name in ("links", "metagenes", "metagene_genes", "batches", "gene_links"):
+        assert len(pd.read_parquet(out / "tables" / f"{name}.parquet")) > 0
+        assert (out / "tables" / f"{name}.csv").is_file()
+    found = pd.read_parquet(out / "tables" / "links.parquet")
+    assert len(found) == len(made.metagenes) * len(made.by_metagene.features)
+    written = anndata.read_h5ad(out / "map.h5ad")
+    assert written.shape == (40, 6)
+    assert written.obsm["features"][SIZE].to_numpy() == pytest.approx(made.material.features.values[SIZE].to_numpy())
+    assert json.loads((out / "map.json").read_text())["conclusions"] == said
+    assert main(["report", str(out)]) == 0
+    page = (out / "report.html").read_text()
+    for text in ("Which genes go with which property?", "Known answers", "kernel", "heat map"):
+        assert text.lower() in page.lower()
+    with pytest.raises(RunError, match="already exists"):
+        write_map(made, out)
+
+
+def test_the_verb_maps_and_refuses_what_a_user_can_mend(
+    cohort: Cohort, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = ["--clusters", "6", "--permutations", "100", "--shuffles", "1"]
+    assert main(["map", str(cohort.path), str(tmp_path / "out"), *few]) == 0
+    assert "may be reported" in capsys.readouterr().out
+    for arguments, line in (
+        ([str(cohort.path), str(tmp_path / "out")], "already exists"),
+        ([str(tmp_path / "nothing"), str(tmp_path / "new")], "nothing"),
+        ([str(cohort.path), str(tmp_path / "new"), "--gmt", str(tmp_path / "no.gmt")], "cannot be read"),
+        ([str(cohort.path), str(tmp_path / "new"), "--permutations", "5"], "permutations 5: at least 100"),
+        ([str(cohort.path), str(tmp_path / "new"), "--clusters", "99"], "clusters 99: from 1 to the number of genes"),
+    ):
+        assert main(["map", *arguments]) == 2
+        error = capsys.readouterr().err
+        assert line in error
+        assert "Traceback" not in error
+        assert not (tmp_path / "new").exists()
