@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.colors import LinearSegmentedColormap, to_rgb
+from matplotlib.colors import Colormap, LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import leaves_list, linkage
@@ -180,7 +180,7 @@ def _order(values: NDArray[Any]) -> NDArray[np.intp]:
     return np.asarray(leaves_list(linkage(values, "average", optimal_ordering=len(values) <= 400)))
 
 
-def _diverging(theme: Theme) -> LinearSegmentedColormap:
+def _diverging(theme: Theme) -> Colormap:
     """Orange below, the page's own ground at 0, teal above."""
     middle = (*to_rgb(theme.line), 0.35)
     made = LinearSegmentedColormap.from_list("effect", [to_rgb(theme.second), middle, to_rgb(theme.accent)])
