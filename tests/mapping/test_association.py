@@ -98,6 +98,15 @@ def test_permutations_do_not_depend_on_how_they_are_divided() -> None:
     assert whole == pytest.approx(np.concatenate(parts), rel=1e-6)
 
 
+def test_many_tests_go_through_dask_and_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    genes, features = table()
+    here = associate(genes, features, NAMES, FEATURES, permutations=120, each=True)
+    monkeypatch.setattr("radiogenesis.mapping.association._MANY", 1)
+    there = associate(genes, features, NAMES, FEATURES, permutations=120, each=True)
+    assert there.null_max == pytest.approx(here.null_max, rel=1e-6)
+    assert there.p_permuted == pytest.approx(here.p_permuted)
+
+
 def test_patients_stay_in_their_block() -> None:
     blocks = np.array(list("aabbbbccc"))
     for number in range(5):

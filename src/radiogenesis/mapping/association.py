@@ -22,6 +22,7 @@ _Single = NDArray[np.float32]
 Model = Literal["rank", "linear"]
 
 _AT_ONCE = 2_000_000  # products held at a time by the permutations: what stays in a cache
+_MANY = 1e10  # tests times permutations from which Dask divides the work
 FEWEST = 8
 """Patients with a value that a feature must have to be tested."""
 
@@ -218,7 +219,7 @@ def _permuted(
     observed: _Single | None,
 ) -> tuple[Floats, NDArray[np.int32]]:
     """All permutations; through Dask where there are many products: a client that is connected takes them over."""
-    if left.shape[1] * right.shape[1] * permutations < 1e10:
+    if left.shape[1] * right.shape[1] * permutations < _MANY:
         return null_maxima(left, right, scale, blocks, range(permutations), seed, observed)
     from dask.base import compute
     from dask.delayed import delayed
