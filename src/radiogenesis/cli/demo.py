@@ -1,4 +1,7 @@
-"""`radiogenesis demo`: a phantom cohort, the alignment, the fusion GAN, drawings, the evaluation and its report."""
+"""`radiogenesis demo`: a phantom cohort, the alignment, the fusion GAN, drawings, the evaluation and its report.
+
+`--framework sui` runs the three stages of the other paper instead (`demo_sui`).
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import json
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 from radiogenesis.cli.arguments import add_settings, parser, settings_from
 from radiogenesis.errors import RunError
@@ -19,12 +23,21 @@ What is already in the folder is kept, so a demo that was interrupted goes on wh
 class DemoSettings:
     """How long the demo takes."""
 
+    framework: Literal["xu", "sui"] = "xu"
+    """xu: the fusion GAN and its alignment (Xu et al. 2020); sui: find the tumour, read genes off it, draw it from
+    metagenes (Li, Sui et al. 2021)."""
     patients: int = 130
     """Patients of the phantom cohort (Xu et al. 2020: 130)."""
     alignment_steps: int = 300
-    """Training steps of the alignment."""
+    """Training steps of the alignment (xu)."""
     gan_steps: int = 800
-    """Training steps of the fusion GAN."""
+    """Training steps of the fusion GAN (xu), or of the metagene GAN (sui)."""
+    unet_steps: int = 300
+    """Training steps of the tumour U-Net (sui)."""
+    autoencoder_steps: int = 300
+    """Training steps of the gene autoencoder (sui)."""
+    metagenes: int = 100
+    """Clusters of genes (sui; Li, Sui et al.: 100)."""
     seed: int = 0
     """Of everything drawn at random."""
 
@@ -33,6 +46,10 @@ class DemoSettings:
             raise ValueError(f"patients {self.patients}: at least 12, to have some to hold out")
         if self.alignment_steps < 1 or self.gan_steps < 1:
             raise ValueError("alignment_steps and gan_steps must be at least 1")
+        if self.unet_steps < 1 or self.autoencoder_steps < 1 or self.metagenes < 1:
+            raise ValueError("unet_steps, autoencoder_steps and metagenes must be at least 1")
+        if self.framework == "sui" and self.patients < 36:
+            raise ValueError(f"patients {self.patients}: at least 36 with framework sui, to hold out 8 for figure 6")
 
 
 def main(arguments: list[str]) -> None:
@@ -47,6 +64,21 @@ def main(arguments: list[str]) -> None:
     remember(out, settings)
     started = time.perf_counter()
 
+    if settings.framework == "sui":
+        from radiogenesis.cli import demo_sui
+
+        evaluation = demo_sui.main(out, settings)
+    else:
+        evaluation = xu(out, settings)
+    minutes = (time.perf_counter() - started) / 60
+    print(f"\nDone in {minutes:.1f} minutes. The numbers that matter, on held-out patients:")
+    for line in headline(evaluation):
+        print(f"  {line}")
+    print(f"\nOpen {evaluation / 'report.html'}")
+
+
+def xu(out: Path, settings: DemoSettings) -> Path:
+    """The framework of Xu et al.; returns the folder of the evaluation."""
     from radiogenesis.cli import cohort_phantom, evaluate, report, synthesize, train
 
     cohort, alignment, gan = (str(out / name) for name in ("cohort.zarr", "alignment", "fusion-gan"))
@@ -67,11 +99,7 @@ def main(arguments: list[str]) -> None:
         evaluate.main([alignment, gan, str(evaluation), seed])
     step(6, "the report")
     report.main([str(evaluation)])
-    minutes = (time.perf_counter() - started) / 60
-    print(f"\nDone in {minutes:.1f} minutes. The numbers that matter, on held-out patients:")
-    for line in headline(evaluation):
-        print(f"  {line}")
-    print(f"\nOpen {evaluation / 'report.html'}")
+    return evaluation
 
 
 def remember(out: Path, settings: DemoSettings) -> None:
@@ -83,9 +111,9 @@ def remember(out: Path, settings: DemoSettings) -> None:
         raise RunError("holds a demo with other settings", path=out, remedy="choose another folder or delete it")
 
 
-def step(number: int, what: str) -> None:
-    """Say which of the six steps begins."""
-    print(f"\n[{number}/6] {what}", flush=True)
+def step(number: int, what: str, steps: int = 6) -> None:
+    """Say which of the steps begins."""
+    print(f"\n[{number}/{steps}] {what}", flush=True)
 
 
 def go_on(train: object, arguments: list[str]) -> None:

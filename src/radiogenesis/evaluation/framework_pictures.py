@@ -1,8 +1,8 @@
-"""The pictures of stages 2 and 3 of Li, Sui et al.: figures 7 and 8, and the correlation of every gene."""
+"""The pictures of Li, Sui et al.: figures 5, 7 and 8, and the correlation of every gene."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,45 @@ from radiogenesis.reporting.gene_figures import correlation_histogram
 from radiogenesis.reporting.model import Picture
 
 REGIONS = 64  # synthetic regions of one patient (Li, Sui et al., section 4)
+
+
+def figure_5(
+    found: Mapping[str, tuple[NDArray[Any], NDArray[np.bool_], NDArray[Any]]], folder: Path, threshold: float
+) -> Picture:
+    """The slice with most tumour of each patient: what is there, what was found, and the part around it enlarged.
+
+    Args:
+        found: patient -> whole slices (Z, S, S) in HU, the tumour outlined (Z, S, S), its probability (Z, S, S).
+        threshold: from which probability a pixel is tumour.
+    """
+    whole, parts = [], []
+    for image, tumour, probability in found.values():
+        k = int(tumour.sum((1, 2)).argmax())
+        row, column = (
+            (int(v) for v in np.argwhere(tumour[k]).mean(0)) if tumour[k].any() else (image.shape[1] // 2,) * 2
+        )
+        side = image.shape[1]
+        reach = side // 6
+        top, left = (min(max(v - reach, 0), side - 2 * reach) for v in (row, column))
+        cut = np.s_[top : top + 2 * reach, left : left + 2 * reach]
+        whole.append((image[k], tumour[k], probability[k] >= threshold))
+        parts.append(tuple(one[cut] for one in whole[-1]))
+    rows: list[tuple[str, list[NDArray[Any]]]] = []
+    contours: dict[int, list[NDArray[Any]]] = {}
+    for label, pieces in (("found", whole), ("found,\nenlarged", parts)):
+        contours[len(rows)] = [piece[2] for piece in pieces]
+        rows.append((label, [figures.gray(piece[0]) for piece in pieces]))
+    contours[len(rows)] = [piece[1] for piece in parts]
+    rows.append(("outlined", [figures.gray(piece[0]) for piece in parts]))
+    figures.slice_grid(rows, folder / "figure5.png", columns=list(found), contours=contours)
+    return Picture(
+        file="figure5.png",
+        alt="Whole slices with what the U-Net found, enlarged, and the true outline",
+        caption=(
+            "As figure 5 of Li, Sui et al., on patients whom the U-Net never saw: the slice with most tumour, the "
+            "pixels that it calls tumour outlined; the part around the tumour enlarged; the same with the true outline."
+        ),
+    )
 
 
 def figure_7(
