@@ -1,15 +1,15 @@
 """The conventional map of real data: NSCLC Radiogenomics, expression against all that is known of the images.
 
-    python benchmarks/real_map.py OUT [--within VARIABLE] [--clusters K] [--keep-encodings]
+    python benchmarks/real_map.py OUT [--within VARIABLE] [--clusters K]
 
 Expression: 1,000 genes of 130 patients (z-scores of log10(FPKM + 1)); missing values become the gene's median.
 Features: radiologists' annotations (AIM), the 107 original PyRadiomics features of 60 patients, the clinical table.
 Batch variables: site (affiliation), sex, date of the CT, days between CT and surgery, order, date of annotation,
-voxel spacing, encoding of the image (see below), expression's own first component is left to the reader.
+voxel spacing, the images' range of values.
 Gene sets: Hallmark. Needs ../shared/data. Writes OUT as `radiogenesis map` does; `radiogenesis report OUT` renders it.
 
-What PyRadiomics was computed from is in its diagnostics columns: some images span 0 to 255, not HU. First-order and
-texture features of those are of another scale, so the encoding is a batch variable, and so is the spacing.
+What PyRadiomics was computed from is in its diagnostics columns, and is printed: images that span 0 to 255 are not in
+HU, so their first-order and texture features can be compared with each other and with nothing else.
 """
 
 from __future__ import annotations
@@ -52,6 +52,10 @@ def radiomics() -> tuple[pd.DataFrame, pd.DataFrame]:
     original = table[[name for name in table if name.startswith("original_")]]
     original.columns = pd.Index([name.removeprefix("original_").replace("_", " ") for name in original])
     spacing = table["diagnostics_Image-original_Spacing"].str.strip("()").str.split(",", expand=True).astype(float)
+    diagnostics = [f"diagnostics_Image-original_{name}" for name in ("Minimum", "Maximum")]
+    spans = table[diagnostics].agg(["min", "max"])
+    print(f"PyRadiomics' images: minima {spans.iloc[0, 0]:g} to {spans.iloc[1, 0]:g}, maxima {spans.iloc[0, 1]:g} to "
+          f"{spans.iloc[1, 1]:g}: " + ("NOT in HU" if spans.iloc[1, 1] <= 255 else "HU"))  # fmt: skip
     low, high = (table[f"diagnostics_Image-original_{name}"] for name in ("Minimum", "Maximum"))
     made = pd.DataFrame(
         {
@@ -122,7 +126,24 @@ def biology(made: ConventionalMap) -> None:
         print(made.sets.drop(columns=["leading", "es"]).head(25).round(4).to_string(index=False))
         print("\ngene sets that fill metagenes:")
         print(made.members.drop(columns="genes").head(15).round(5).to_string(index=False))
+    given_histology(made)
     controls(made)
+
+
+def given_histology(made: ConventionalMap) -> None:
+    """Which of the links found with the image are more than the difference between adenocarcinoma and the others."""
+    table = made.material.features.values
+    links = made.links[(made.links["verdict"] == "found") & made.links["family"].isin([SEMANTIC, RADIOMIC])]
+    found = associate(
+        made.values, table.to_numpy(np.float64), made.metagenes.ids, list(table),
+        covariates=table[["Histology = Adenocarcinoma"]].to_numpy(np.float64),
+    )  # fmt: skip
+    left = found.table("metagene").set_index(["metagene", "feature"])
+    rows = links.set_index(["metagene", "feature"]).assign(p_given_histology=left["p"], effect_left=left["effect"])
+    print(f"\nof {len(rows)} links found with image features, {int((rows['p_given_histology'] < 0.05).sum())} remain "
+          f"(p < 0.05) when the histology is held fixed; the strongest:")  # fmt: skip
+    columns = ["effect", "q", "effect_left", "p_given_histology", "p_given_size", "n"]
+    print(rows.sort_values("p_given_histology")[columns].head(20).round(4).to_string())
 
 
 def members(made: ConventionalMap, name: str) -> tuple[str, ...]:
