@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from radiogenesis.cohort.sampling import SamplingSettings
 from radiogenesis.cohort.scan import Acquisition
+from radiogenesis.cohort.split import Split
 from radiogenesis.cohort.store import Cohort, CohortWriter, PatientData
 from radiogenesis.cohort.whole import WholeSlices
 from radiogenesis.errors import CohortError
@@ -29,8 +30,12 @@ from radiogenesis.evaluation.detection import (
     stack_of,
     summarised,
 )
+from radiogenesis.evaluation.evaluate import evaluate_runs
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.methods.tumor_unet import FindSettings, TumorUNet, TumorUNetSettings
+from radiogenesis.reporting.model import Page
+from radiogenesis.reporting.page import write_report
+from radiogenesis.training.run import Run
 
 QUICK = EvaluationSettings(bootstrap=200, permutations=10)
 
@@ -100,6 +105,29 @@ def test_the_rival_takes_the_largest_compact_piece_and_no_vessel() -> None:
     thin = lung_with(np.s_[0:6, 20:21, 6:34])  # one pixel thin: opened away
     assert densest_piece(thin, FindSettings()).sum() == 0
     assert densest_piece(lung_with(blob, vessel), FindSettings()).any()
+
+
+def test_evaluate_writes_tables_picture_and_page(tmp_path: Path) -> None:
+    cohort = cohort_of_stacks(tmp_path / "c")
+    method = Bright(TumorUNetSettings(widths=(1, 1, 1, 1, 1)), pixels=32)
+    config = {"method": "tumor-unet", "cohort": str(cohort.path), "pixels": 32, "pixel_mm": 6.0}
+
+    def run_of(digest: str) -> Run:
+        run = Run(tmp_path / "unet", config, {"cohort_digest": digest})
+        vars(run).update(method=method, split=Split(("a",), (), ("b", "c")))
+        return run
+
+    summary = evaluate_runs([run_of(cohort.digest)], tmp_path / "out", QUICK)
+    assert summary["headline"][0]["value"] == 1.0
+    assert "held-out patients (n = 2): Dice 1.00" in summary["conclusions"][0]
+    table = pd.read_csv(tmp_path / "out" / "tables" / "detection.csv")
+    assert set(table["finder"]) == {UNET, RIVAL, NULL}
+    assert (tmp_path / "out" / "pictures" / "unet_found.png").is_file()
+    page = Page.load(tmp_path / "out")
+    assert page.sections[0].title == "Finding the tumour"
+    assert "densest piece in the lung" in write_report(tmp_path / "out").read_text(encoding="utf-8")
+    other = evaluate_runs([run_of("another")], tmp_path / "other", QUICK, cohort=cohort.path)
+    assert "another cohort (n = 3)" in other["conclusions"][0]
 
 
 class Bright(TumorUNet):

@@ -96,6 +96,8 @@ def beside(number: dict[str, Any]) -> str:
     if number["name"] == "control":
         text = f"ceiling {number['ceiling']:.2f}, null {number['null_low']:.2f} to {number['null_high']:.2f}"
         return f"{text}, share {number['share']:.0%}" if number["share"] == number["share"] else text
+    if number["name"] == "detection":
+        return f"rival {number['rival']:.2f}, null {number['null']:.2f}"
     if number["name"] == "gene prediction":
         return f"ridge {number['ceiling']:.2f}, null {number['null_low']:.2f} to {number['null_high']:.2f}"
     if number["name"] == "retrieval":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import uuid
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -88,7 +89,9 @@ def write_segmentation(scan: Scan, files: Sequence[Path], path: Path, *, descrip
     if len(slices) != len(scan.hu) or not np.allclose(first, scan.affine[:3, 3], atol=0.1):
         raise ScanError(f"{len(slices)} slices are not those of the scan of {scan.patient} ({len(scan.hu)} slices)")
     partial = path.with_name(path.name + ".partial")
-    _segmentation(scan, slices, description, "AUTOMATIC", False, uid_seed).save_as(partial)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*unlikely to represent the intended person name")  # archives' names
+        _segmentation(scan, slices, description, "AUTOMATIC", False, uid_seed).save_as(partial)
     partial.rename(path)
 
 

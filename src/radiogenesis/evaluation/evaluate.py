@@ -29,6 +29,7 @@ from radiogenesis.errors import RunError
 from radiogenesis.evaluation import comparison, conclusions, pictures
 from radiogenesis.evaluation.appraise import appraise, appraise_usefulness
 from radiogenesis.evaluation.control import MEAN, OWN
+from radiogenesis.evaluation.detection_page import detects, evaluate_detection
 from radiogenesis.evaluation.drawing import draw, measured
 from radiogenesis.evaluation.fidelity import OTHER, OUTSIDE
 from radiogenesis.evaluation.framework import (
@@ -74,6 +75,8 @@ def evaluate_runs(
         CohortError: there is no readable cohort.
     """
     refuse_existing(Path(out))
+    if any(map(detects, runs)):
+        return evaluate_detection(runs, Path(out), settings, cohort=cohort)
     opened = [run.open_cohort(cohort) for run in runs]
     digests = {c.digest for c in opened}
     if len(digests) != 1:
