@@ -91,7 +91,8 @@ def associate(
     """Test every gene against every feature.
 
     Missing values of features: effect and p are those of the patients who have one (pairwise). In the permutations a
-    missing value counts as the feature's mean, which leaves every z with variance 1 under permutation.
+    missing value counts as the feature's mean, which leaves every z with variance 1 under permutation; where those who
+    have a value are alike in their genes, the family-wise p is then too large, never too small.
 
     With covariates both sides are freed of them first, and what is left is permuted (Freedman and Lane 1983). With
     blocks, patients change places within a block only, and the blocks' means are taken out: what is left then is an

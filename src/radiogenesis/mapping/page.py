@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from radiogenesis.cohort.store import Truth
 from radiogenesis.mapping import links as known
 from radiogenesis.mapping.conclusions import counts
-from radiogenesis.mapping.pictures import heat_map, network, volcano
+from radiogenesis.mapping.pictures import MOST_FEATURES, heat_map, network, volcano
 from radiogenesis.mapping.three_step import CONFOUNDED, FOUND, NOT_FOUND, ConventionalMap
 from radiogenesis.reporting.figures import save_both
 from radiogenesis.reporting.model import Column, Fact, Picture, Section, Table
@@ -60,6 +60,7 @@ def sections(made: ConventionalMap, folder: Path, truth: Truth | None = None) ->
 
 def _map_section(made: ConventionalMap, folder: Path) -> Section:
     n, found = counts(made), made.by_metagene
+    many = len(found.features) > MOST_FEATURES
     light, dark = save_both(
         lambda theme: heat_map(
             found.z, found.genes, found.features, _cells(made, FOUND), _cells(made, CONFOUNDED), theme
@@ -69,8 +70,10 @@ def _map_section(made: ConventionalMap, folder: Path) -> Section:
     blocks: list[Table | Picture] = [
         Picture(
             file=light, dark=dark, alt="Heat map of features against metagenes",
-            caption="Every metagene against every feature, both in the order of their clustering. Dots: found; "
-            "crosses: flagged as confounded.",
+            caption=(
+                "Metagenes against features" + (f", the {MOST_FEATURES} with the largest |z|" if many else "")
+                + ", both in the order of their clustering. Dots: found; crosses: flagged as confounded."
+            ),
         )
     ]  # fmt: skip
     light, dark = save_both(lambda theme: volcano(made.links, theme), folder / "pictures", "volcano")
@@ -125,7 +128,9 @@ def _map_section(made: ConventionalMap, folder: Path) -> Section:
         notes=(
             f"{n['tests']:,} tests. q: Benjamini–Hochberg over all of them. Family-wise p: the largest |z| of the "
             f"whole table in {made.settings.permutations:,} permutations of patients{within}, which keep the "
-            "correlation inside genes and inside features. Gene by gene, the same tests are in "
+            "correlation inside genes and inside features. A missing value counts as the mean there, so that a feature "
+            "known of a chosen part of the patients has a larger family-wise p than it deserves. p given size is of "
+            "the patients whose size is known. Gene by gene, the same tests are in "
             f"tables/gene_links.parquet: {n['genes_found']:,} of {n['gene_tests']:,} found, "
             f"{n['genes_confounded']:,} confounded.",
         ),

@@ -15,6 +15,7 @@ from scipy.cluster.hierarchy import leaves_list, linkage
 from radiogenesis.reporting.figures import FONT, Theme
 
 MOST_LABELS = 60
+MOST_FEATURES = 80
 MOST_LINKS = 60
 
 
@@ -26,13 +27,17 @@ def heat_map(
     confounded: NDArray[np.bool_],
     theme: Theme,
 ) -> Figure:
-    """Features (rows) x metagenes (columns), both ordered by clustering, coloured by z.
+    """Features (rows) x metagenes (columns), both ordered by clustering, coloured by z; at most 80 features, those
+    with the largest |z|.
 
     Args:
         z: (K, F) standard deviations of the null; nan is left empty.
         columns, rows: names of metagenes and of features.
         found, confounded: (K, F) cells with a dot, and cells crossed out.
     """
+    strongest = np.nan_to_num(np.abs(np.asarray(z, float))).max(axis=0, initial=0.0)
+    kept = np.sort(np.argsort(-strongest, kind="stable")[:MOST_FEATURES])
+    z, rows, found, confounded = z[:, kept], [rows[i] for i in kept], found[:, kept], confounded[:, kept]
     filled = np.nan_to_num(np.asarray(z, float))
     down, across = _order(filled.T), _order(filled)
     values = np.ma.masked_invalid(np.asarray(z, float).T[np.ix_(down, across)])
@@ -78,6 +83,8 @@ def volcano(links: pd.DataFrame, theme: Theme, *, left: str = "metagene") -> Fig
     looks = {"incoherent": (theme.soft, 20, "^"), **looks}
     for verdict, (colour, size, marker) in looks.items():
         mine = (links["verdict"] == verdict).to_numpy() & np.isfinite(logp)
+        if not mine.any():
+            continue
         axes.scatter(
             effect[mine], logp[mine], s=size, marker=marker, color=colour, linewidths=0,
             label=f"{verdict} ({int(mine.sum()):,})", rasterized=True,
@@ -188,7 +195,13 @@ def _diverging(theme: Theme) -> Colormap:
 
 
 def _short(name: str, most: int = 44) -> str:
-    return name if len(name) <= most else name[: most - 1] + "…"
+    """The name cut to length; of "question = answer" the question gives way, since answers tell rows apart."""
+    if len(name) <= most:
+        return name
+    question, is_answer, answer = name.partition(" = ")
+    if is_answer and len(answer) < most - 12:
+        return f"{question[: most - len(answer) - 4]}… = {answer}"
+    return name[: most - 1] + "…"
 
 
 def _plain(axes: Any, theme: Theme) -> None:
