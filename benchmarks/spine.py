@@ -57,7 +57,7 @@ def main() -> None:
             for patient, volume in Cohort.open(path).patients["tumour_volume_ml"].dropna().items():
                 print(f"contour_edge={edge}: {patient} {volume:.1f} ml")
         return
-    run("train", "alignment", cohort, alignment, "--steps", "300")
+    run("train", "canonical-alignment", cohort, alignment)
     run("train", "fusion-gan", cohort, gan, "--alignment", alignment, "--steps", str(given.steps))
     run("evaluate", alignment, gan, out / "evaluation")
     run("report", out / "evaluation")

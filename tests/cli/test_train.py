@@ -156,7 +156,10 @@ def test_a_wrong_yaml_is_one_line(
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["paint", "c", "r"], "there is no method 'paint'; choose from: alignment, fusion-gan, mc-gan, inpainting-gan"),
+        (
+            ["paint", "c", "r"],
+            "there is no method 'paint'; choose from: canonical-alignment, alignment, fusion-gan, mc-gan",
+        ),
         (["fusion-gan", "c", "r", "--preset", "best"], "fusion-gan has no preset 'best'; choose from: default, paper"),
         (["alignment", "c", "r", "--preset", "paper"], "alignment has no preset 'paper'; choose from: default"),
         (["alignment", "no-cohort", "r"], "no-cohort"),

@@ -16,7 +16,9 @@ from scipy import ndimage
 from torch import Tensor, nn
 
 from radiogenesis.methods.alignment import Alignment, AlignmentSettings
+from radiogenesis.methods.canonical_alignment import CanonicalAlignment, CanonicalAlignmentSettings
 from radiogenesis.methods.fusion_gan import PRESETS, FusionGAN, FusionGANSettings, Step
+from radiogenesis.methods.losses import loss_energy
 from radiogenesis.methods.protocols import Batch, GeneEncoder, Synthesizer
 
 GENES, PIXELS, PATIENTS = 10, 32, 3
@@ -350,10 +352,37 @@ def test_generator_loss_reaches_genes_through_the_drawing_only() -> None:
 
 
 def test_generator_loss_moves_mapping_and_generator() -> None:
-    gan = make_gan().train()
+    gan = make_gan(gene_code="both").train()
     gan.generator_loss(gan.prepare(make_batch())).total.backward()
     assert any(name.startswith("phi") for name in moved(gan.part))
     assert any(name.startswith("generator") for name in moved(gan.part))
+
+
+def test_a_canonical_alignment_is_code_and_critic() -> None:
+    """The style is its coordinates; the terms are the cross-entropy of its likelihood, and energy in its statistics."""
+    torch.manual_seed(0)
+    alignment = CanonicalAlignment(CanonicalAlignmentSettings(directions=2), genes=GENES)
+    for name in ("mean", "lesion_weights", "gene_mean", "gene_weights"):
+        alignment.get_buffer(name).normal_(std=0.1)
+    alignment.deviation.fill_(1.0)
+    alignment.readability.copy_(torch.tensor([0.8, 0.5]))
+    settings = FusionGANSettings(**(TINY | {"gene_dropout": 0.0}))
+    gan = FusionGAN(settings, genes=GENES, pixels=PIXELS, alignment=alignment).eval()
+    batch = make_batch()
+    step = gan.prepare(batch)
+    torch.testing.assert_close(step.code, alignment.code(batch.g))
+    record = gan.generator_loss(step)
+    ours = alignment.standardised(step.drawn.image, step.drawn.mask)
+    likelihood = alignment.log_likelihood(ours, batch.all_genes).log_softmax(1)
+    expected = -likelihood[torch.arange(4), batch.patient].mean()
+    assert record.terms["match"].item() == pytest.approx(settings.matching * expected.item(), rel=1e-5)
+    pairs = zip(alignment.kinds(ours), alignment.kinds(alignment.standardised(batch.x, batch.m)), strict=True)
+    energies = [loss_energy(a.reshape(2, 2, -1), b.reshape(2, 2, -1)).item() for a, b in pairs]
+    assert record.terms["energy"].item() == pytest.approx(settings.energy * np.mean(energies), rel=1e-5)
+    record.total.backward()
+    assert any(name.startswith("generator") for name in moved(gan.part))
+    with pytest.raises(ValueError, match="train_critic needs a contrastive alignment"):
+        FusionGAN(replace(settings, train_critic=True), genes=GENES, pixels=PIXELS, alignment=alignment)
 
 
 def test_a_frozen_critic_stays_as_it_was_trained() -> None:

@@ -5,7 +5,8 @@ import torch
 
 from radiogenesis.networks.discriminator import PatchEncoder, ThreeHeadDiscriminator
 from radiogenesis.networks.fusion import AdaIN, FusionBlock, FusionGenerator
-from radiogenesis.networks.lesion_encoder import LesionEncoder, mask_shape, masked_statistics, rim
+from radiogenesis.networks.lesion_encoder import LesionEncoder
+from radiogenesis.networks.lesion_statistics import mask_shape, masked_statistics, rim
 from radiogenesis.networks.mapping import GeneEncoder, GeneMapping
 
 

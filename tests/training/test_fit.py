@@ -9,13 +9,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from radiogenesis.cohort.expression import ExpressionSettings
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import RunError, SettingError
 from radiogenesis.methods.alignment import AlignmentSettings
+from radiogenesis.methods.canonical_alignment import CanonicalAlignment, CanonicalAlignmentSettings
 from radiogenesis.methods.fusion_gan import FusionGANSettings
+from radiogenesis.methods.images import images_from_hu, soften
 from radiogenesis.training import fit
 from radiogenesis.training.run import Run
 from radiogenesis.training.settings import TrainSettings
@@ -172,6 +175,43 @@ def test_damaged_runs_say_what_is_wrong(alignment: Run, tmp_path: Path) -> None:
         Run.open(copy)
     with pytest.raises(RunError, match="no run here"):
         Run.open(tmp_path)
+
+
+def canonical(cohort: Cohort, path: Path, **changes: object) -> Run:
+    settings = CanonicalAlignmentSettings(directions=3, permutations=20)
+    return train(cohort, path, "canonical-alignment", method_settings=settings, **changes)
+
+
+def test_a_method_in_closed_form_is_a_run_like_any_other(discs: Cohort, tmp_path: Path) -> None:
+    """The discs' size follows the first gene; what was fitted is what comes back from the run."""
+    run = canonical(discs, tmp_path / "run")
+    assert run.metrics.empty
+    assert run.config["steps"] == 0
+    method = run.method
+    assert isinstance(method, CanonicalAlignment)
+    genes = run.scaler.transform(discs.expression, list(run.split.train))
+    rows = np.isin(discs.slice_patient, run.split.train)
+    owner = np.array([run.split.train.index(name) for name in discs.slice_patient[rows]])
+    again = CanonicalAlignment(method.settings, genes=genes.shape[1])
+    m = soften(torch.from_numpy(discs.slice_mask[rows]).float().unsqueeze(1))
+    again.fit(images_from_hu(discs.slice_image[rows]), m, owner, genes, seed=SHARED.seed)
+    for name, tensor in again.state_dict().items():
+        torch.testing.assert_close(method.state_dict()[name], tensor, msg=name)
+    gan = train(discs, tmp_path / "gan", "fusion-gan", alignment=run)
+    assert gan.config["alignment_method"] == "canonical-alignment"
+    assert gan.method.state_dict()["alignment.gene_weights"].equal(method.gene_weights)
+
+
+def test_a_null_is_a_null_from_the_alignment_on(discs: Cohort, tmp_path: Path) -> None:
+    shuffled = replace(SHARED, shuffle_genes=True)
+    null = canonical(discs, tmp_path / "null", settings=shuffled)
+    true = canonical(discs, tmp_path / "true")
+    assert not null.method.state_dict()["gene_weights"].equal(true.method.state_dict()["gene_weights"])
+    assert train(discs, tmp_path / "both", "fusion-gan", alignment=null, settings=shuffled).method_name == "fusion-gan"
+    for alignment, settings in ((true, shuffled), (null, SHARED)):
+        with pytest.raises(SettingError, match="the same shuffled genes"):
+            train(discs, tmp_path / "mixed", "fusion-gan", alignment=alignment, settings=settings)
+        assert not (tmp_path / "mixed").exists()
 
 
 def test_shuffled_genes_change_the_training(discs: Cohort, alignment: Run, tmp_path: Path) -> None:

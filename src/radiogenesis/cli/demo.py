@@ -28,8 +28,6 @@ class DemoSettings:
     metagenes (Li, Sui et al. 2021)."""
     patients: int = 130
     """Patients of the phantom cohort (Xu et al. 2020: 130)."""
-    alignment_steps: int = 300
-    """Training steps of the alignment (xu)."""
     gan_steps: int = 800
     """Training steps of the fusion GAN (xu), or of the metagene GAN (sui)."""
     unet_steps: int = 300
@@ -44,8 +42,8 @@ class DemoSettings:
     def __post_init__(self) -> None:
         if self.patients < 12:
             raise ValueError(f"patients {self.patients}: at least 12, to have some to hold out")
-        if self.alignment_steps < 1 or self.gan_steps < 1:
-            raise ValueError("alignment_steps and gan_steps must be at least 1")
+        if self.gan_steps < 1:
+            raise ValueError("gan_steps must be at least 1")
         if self.unet_steps < 1 or self.autoencoder_steps < 1 or self.metagenes < 1:
             raise ValueError("unet_steps, autoencoder_steps and metagenes must be at least 1")
         if self.framework == "sui" and self.patients < 36:
@@ -86,8 +84,8 @@ def xu(out: Path, settings: DemoSettings) -> Path:
     if not Path(cohort).exists():
         step(1, "a cohort of phantom patients, whose genes drive what their lesions look like")
         cohort_phantom.main([cohort, f"--patients={settings.patients}", seed])
-    step(2, "the alignment learns which genes go with which lesion")
-    go_on(train.main, ["alignment", cohort, alignment, f"--steps={settings.alignment_steps}", seed])
+    step(2, "the alignment finds the directions of appearance that genes foretell")
+    go_on(train.main, ["canonical-alignment", cohort, alignment, seed])
     step(3, "the fusion GAN learns to draw a patient's lesion from the patient's genes")
     go_on(train.main, ["fusion-gan", cohort, gan, f"--alignment={alignment}", f"--steps={settings.gan_steps}", seed])
     drawings, evaluation = out / "drawings", out / "evaluation"

@@ -6,9 +6,9 @@ from pathlib import Path
 
 _DESCRIPTION = """Fit a method to a cohort and write a run folder.
 
-fusion-gan builds on a run of alignment (give it with --alignment) unless --preset paper, or --matching 0 with
---energy 0 and --gene_code mapping, says otherwise. Stopped at any moment, `--resume` with the same settings goes on
-to the same result."""
+fusion-gan builds on a run of canonical-alignment or alignment (give it with --alignment) unless --preset paper, or
+--matching 0 with --energy 0 and --gene_code mapping, says otherwise. Stopped at any moment, `--resume` with the same
+settings goes on to the same result."""
 
 
 def main(arguments: list[str]) -> None:
@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> None:
     verb.add_argument("cohort", type=str, help="The cohort to train on.")
     verb.add_argument("run", type=str, help="The run folder to write.")
     verb.add_argument("--preset", type=str, default="default", help=f"One of: {', '.join(method.presets)}.")
-    verb.add_argument("--alignment", type=str | None, default=None, help="A finished run of alignment to build on.")
+    verb.add_argument("--alignment", type=str | None, default=None, help="A finished run of an alignment to build on.")
     verb.add_argument("--resume", action="store_true", help="Go on from the run's last checkpoint.")
     for kind in (method.settings, TrainSettings, ExpressionSettings):
         add_settings(verb, kind)
@@ -58,6 +58,9 @@ def main(arguments: list[str]) -> None:
         alignment=Run.open(parsed.alignment) if parsed.alignment else None,
         resume=parsed.resume,
     )
+    if run.metrics.empty:
+        print(f"{run.path}: fitted in closed form")
+        return
     last = run.metrics.iloc[-1]
     print(f"{run.path}: {int(last['images_seen']):,} images seen, {last['images_per_second']:.0f} images per second")
 

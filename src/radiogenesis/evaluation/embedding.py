@@ -24,7 +24,7 @@ from torch.nn import functional as F
 
 from radiogenesis.evaluation.bootstrap import Floats
 from radiogenesis.evaluation.fidelity import scaled
-from radiogenesis.networks.lesion_encoder import masked_statistics, rim
+from radiogenesis.networks.lesion_statistics import masked_statistics, rim
 
 WIDTHS = (8, 12, 16)  # channels at 1/1, 1/2 and 1/4 of the resolution
 RIM_MM = 3.0

@@ -113,6 +113,31 @@ class Alignment(nn.Module):
             hit = (batch.patient[found] == batch.patient).float().mean()
         return LossRecord(total, {"contrastive": total.detach(), "found_own_genes": hit})
 
+    # Critic
+
+    @property
+    def code_length(self) -> int:
+        return self.settings.embedding
+
+    def code(self, g: Tensor) -> Tensor:
+        """The gene embedding, scaled from unit length to unit variance per number, (B, D)."""
+        embedded: Tensor = self.genes(g).float() * self.settings.embedding**0.5
+        return embedded
+
+    def standardised(self, x: Tensor, m: Tensor) -> Tensor:
+        """The pooled statistics of the lesions, standardised, (B, S)."""
+        return self.lesions.standardised(x, m)
+
+    def kinds(self, standardised: Tensor) -> Sequence[Tensor]:
+        """Statistics (B, S) by kind: shape, level, texture, learned features."""
+        return self.lesions.grouped(standardised)
+
+    def log_likelihood(self, standardised: Tensor, genes: Tensor) -> Tensor:
+        """(B, N) cosines of lesions and genes over the temperature."""
+        return self.lesions.embed(standardised) @ self.genes(genes).T / self.temperature
+
+    # Use
+
     @torch.no_grad()
     def encode(self, expression: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
         """Scaled genes (B, G) -> unit vectors (B, D)."""

@@ -19,9 +19,10 @@ from torch import Tensor, nn
 
 from radiogenesis.methods import losses
 from radiogenesis.methods.alignment import Alignment
+from radiogenesis.methods.canonical_alignment import CanonicalAlignment
 from radiogenesis.methods.checks import require
 from radiogenesis.methods.images import background_region, compose, composition_mask, images_from_hu, to_hu
-from radiogenesis.methods.protocols import Batch, LossRecord, Player, Synthesis
+from radiogenesis.methods.protocols import Batch, Critic, LossRecord, Player, Synthesis
 from radiogenesis.networks.discriminator import ThreeHeadDiscriminator
 from radiogenesis.networks.fusion import Drawing, FusionGenerator
 from radiogenesis.networks.mapping import GeneMapping
@@ -67,18 +68,18 @@ class FusionGANSettings:
     """Pixels by which the mask is dilated before composing, odd (METHODS.md section 1)."""
     composition_smoothing: int = 5
     """Pixels over which the dilated mask is smoothed before composing, odd (METHODS.md section 1)."""
-    matching: float = 1.0
+    matching: float = 5.0
     """Weight of the contrastive matching of drawn lesions with genes; needs a trained alignment (beyond the paper)."""
-    energy: float = 10.0
-    """Weight of the energy score between drawn and real lesions of a patient, in the statistics that the alignment's
-    lesion encoder pools (mean over four kinds); needs a trained alignment (beyond the paper)."""
+    energy: float = 15.0
+    """Weight of the energy score between drawn and real lesions of a patient, in the statistics that the alignment
+    sees (mean over their kinds); needs a trained alignment (beyond the paper)."""
     train_critic: bool = False
-    """Train the alignment on with the GAN, on real pairs; else it stays as it was trained."""
-    gene_code: Literal["mapping", "aligned", "both"] = "both"
+    """Train a contrastive alignment on with the GAN, on real pairs; else it stays as it was trained."""
+    gene_code: Literal["mapping", "aligned", "both"] = "aligned"
     """What styles the lesion: the paper's mapping phi(g), the alignment's gene embedding, or both side by side."""
     lambda_background: float = 10.0
     """lambda: weight of the background's L1 (METHODS.md section 1; the authors' code: 100)."""
-    lambda_weight_map: float = 10.0
+    lambda_weight_map: float = 2.0
     """Weight of the L1 between the weight map and the softened mask: composing would else leave the map without a
     task, and figures 2c and 2g without a meaning (beyond the paper)."""
     weight_i: float = 1.0
@@ -89,10 +90,12 @@ class FusionGANSettings:
     """Weight of the terms of D_ISG (1 in METHODS.md; the authors' code: 10)."""
     erosion: int = 7
     """Pixels by which the inverse of the mask is eroded to the region B, odd (open in the paper)."""
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     """Of the generator's Adam (2e-4 in the paper preset, METHODS.md section 1; the authors' code: 1e-4)."""
     discriminator_learning_rate: float = 4e-4
     """Of the discriminator's Adam (2e-4 in the paper preset, METHODS.md section 1)."""
+    learning_rate_schedule: Literal["constant", "cosine"] = "cosine"
+    """Of both: constant (paper), or falling to zero along a cosine over the run (beyond it)."""
     beta1: float = 0.5
     """First beta of Adam (METHODS.md section 1); the second is 0.999."""
     average: float = 0.998
@@ -144,6 +147,7 @@ PAPER: dict[str, Any] = {
     "energy": 0.0,
     "gene_code": "mapping",
     "lambda_weight_map": 0.0,
+    "learning_rate_schedule": "constant",
     "learning_rate": 2e-4,
     "discriminator_learning_rate": 2e-4,
 }
@@ -186,8 +190,7 @@ class GeneratorPart(nn.Module):
         if self.phi is not None:
             parts.append(self.phi(g))
         if aligned is not None and self.embedding:
-            # Unit vectors scaled to unit variance per number, the scale of the noise beside them.
-            parts.append(aligned * self.embedding**0.5)
+            parts.append(aligned)
         return torch.cat([p.float() for p in parts], dim=1)
 
     def forward(self, background: Tensor, code: Tensor, noise: Noise) -> Drawing:
@@ -229,7 +232,12 @@ class FusionGAN(nn.Module):
     """
 
     def __init__(
-        self, settings: FusionGANSettings, *, genes: int, pixels: int, alignment: Alignment | None = None
+        self,
+        settings: FusionGANSettings,
+        *,
+        genes: int,
+        pixels: int,
+        alignment: Alignment | CanonicalAlignment | None = None,
     ) -> None:
         super().__init__()
         if settings.needs_alignment and alignment is None:
@@ -238,9 +246,11 @@ class FusionGAN(nn.Module):
             )
         self.settings, self.pixels = settings, pixels
         self.alignment = alignment if settings.needs_alignment else None
+        if settings.train_critic and not isinstance(self.alignment, Alignment):
+            raise ValueError("train_critic needs a contrastive alignment: a canonical one does not train on")
         if self.alignment is not None:
             self.alignment.requires_grad_(settings.train_critic)
-        embedding = alignment.settings.embedding if alignment is not None and settings.gene_code != "mapping" else 0
+        embedding = alignment.code_length if alignment is not None and settings.gene_code != "mapping" else 0
         self.part = GeneratorPart(settings, genes=genes, pixels=pixels, embedding=embedding)
         self.phi_d: GeneMapping | None = None
         if settings.own_mapping or settings.gene_code != "mapping":
@@ -260,13 +270,27 @@ class FusionGAN(nn.Module):
 
     def players(self) -> Sequence[Player]:
         s = self.settings
-        betas = (s.beta1, 0.999)
+        betas, schedule = (s.beta1, 0.999), s.learning_rate_schedule
         d_parameters = [*self.discriminator.parameters(), *(self.phi_d.parameters() if self.phi_d else ())]
         players = [
-            Player("discriminator", d_parameters, self.discriminator_loss, s.discriminator_learning_rate, betas),
-            Player("generator", list(self.part.parameters()), self.generator_loss, s.learning_rate, betas),
+            Player(
+                "discriminator",
+                d_parameters,
+                self.discriminator_loss,
+                s.discriminator_learning_rate,
+                betas,
+                schedule=schedule,
+            ),
+            Player(
+                "generator",
+                list(self.part.parameters()),
+                self.generator_loss,
+                s.learning_rate,
+                betas,
+                schedule=schedule,
+            ),
         ]
-        if self.alignment is not None and s.train_critic:
+        if isinstance(self.alignment, Alignment) and s.train_critic:
             a = self.alignment.settings
             players.append(
                 Player("critic", list(self.alignment.parameters()), self.critic_loss, a.learning_rate / 10,
@@ -287,11 +311,11 @@ class FusionGAN(nn.Module):
         return Step(batch, code, self.part(batch.background, code, self.draw_noise(len(batch.g), batch.x.device)))
 
     def aligned(self, g: Tensor) -> Tensor | None:
-        """The alignment's gene embedding, held still; None where it is not part of the style."""
+        """The alignment's gene code, held still; None where it is not part of the style."""
         if self.alignment is None or not self.part.embedding:
             return None
         with torch.no_grad():
-            return self.alignment.genes(g).float()
+            return self.alignment.code(g)
 
     def d_code(self, g: Tensor) -> Tensor:
         """phi(g) as the discriminator reads it: its own, or the generator's, detached."""
@@ -335,27 +359,26 @@ class FusionGAN(nn.Module):
             torch.stack(list(terms.values())).sum(), {name: term.detach() for name, term in terms.items()}
         )
 
-    def critic_terms(self, critic: Alignment, step: Step) -> dict[str, Tensor]:
+    def critic_terms(self, critic: Critic, step: Step) -> dict[str, Tensor]:
         """What the trained alignment asks of a drawing: that its genes are found, that it is as the patient's own."""
         s, b, drawn, terms = self.settings, step.batch, step.drawn, {}
-        ours = critic.lesions.standardised(drawn.image, drawn.mask)
+        ours = critic.standardised(drawn.image, drawn.mask)
         if s.matching:
-            with torch.no_grad():
-                everyone = critic.genes(b.all_genes)
-            t = critic.temperature.detach()
-            terms["match"] = losses.loss_match(critic.lesions.embed(ours), everyone, b.patient, t) * s.matching
+            terms["match"] = losses.loss_match(critic.log_likelihood(ours, b.all_genes), b.patient) * s.matching
         if s.energy:
             with torch.no_grad():
-                real = critic.lesions.standardised(b.x, b.m)
-            # By kind, each counting alike: else the many learned features drown the few of shape and texture.
-            kinds = zip(critic.lesions.grouped(ours), critic.lesions.grouped(real), strict=True)
-            scores = [losses.loss_energy(o.view(2, len(o) // 2, -1), r.view(2, len(r) // 2, -1)) for o, r in kinds]
+                real = critic.standardised(b.x, b.m)
+            # By kind, each counting alike: else the many of texture drown the few of shape.
+            kinds = zip(critic.kinds(ours), critic.kinds(real), strict=True)
+            scores = [
+                losses.loss_energy(o.reshape(2, len(o) // 2, -1), r.reshape(2, len(r) // 2, -1)) for o, r in kinds
+            ]
             terms["energy"] = torch.stack(scores).mean() * s.energy
         return terms
 
     def critic_loss(self, step: Step) -> LossRecord:
         """The alignment's own loss on the real pairs."""
-        assert self.alignment is not None
+        assert isinstance(self.alignment, Alignment)
         self.alignment.train()
         record = self.alignment.loss(step.batch)
         self.alignment.eval()

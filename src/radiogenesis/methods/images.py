@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from radiogenesis.networks.lesion_encoder import dilate
+from radiogenesis.networks.lesion_statistics import dilate
 
 WINDOW_HU = (-1000.0, 500.0)
 """Mapped linearly to [-1, 1] and clipped (the authors' own window, METHODS.md section 1)."""

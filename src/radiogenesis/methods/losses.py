@@ -56,18 +56,16 @@ def loss_weight_map(weight: Tensor, lesion: Tensor) -> Tensor:
     return (inside + outside) / 2
 
 
-def loss_match(lesions: Tensor, genes: Tensor, patient: Tensor, temperature: Tensor | float) -> Tensor:
-    """Cross-entropy of finding each lesion's own patient among all patients' genes.
+def loss_match(log_likelihood: Tensor, patient: Tensor) -> Tensor:
+    """Cross-entropy of finding each lesion's own patient among all patients by their genes.
 
-    L_match = -E log( exp(e_x . e_g(own) / t) / sum_j exp(e_x . e_g(j) / t) )
+    L_match = -E log( exp l(x, g_own) / sum_j exp l(x, g_j) )
 
     Args:
-        lesions: (B, D) unit vectors.
-        genes: (N, D) unit vectors, one per patient.
+        log_likelihood: l (B, N), how likely each lesion is of each patient's genes, up to a constant.
         patient: (B,) long, which of the N is the lesion's own.
-        temperature: t.
     """
-    return F.cross_entropy(lesions @ genes.T / temperature, patient)
+    return F.cross_entropy(log_likelihood, patient)
 
 
 def loss_energy(drawn: Tensor, real: Tensor) -> Tensor:

@@ -161,6 +161,34 @@ class LesionEncoder(Protocol):
 
 
 @runtime_checkable
+class Critic(Protocol):
+    """What a trained alignment of genes and lesions says of drawings, so that a generator can learn from it."""
+
+    @property
+    def code_length(self) -> int:
+        """K, the length of `code`."""
+        ...
+
+    def code(self, g: Tensor) -> Tensor:
+        """Scaled genes (B, G) -> what they say of the lesion (B, K), each number of about unit variance."""
+        ...
+
+    def standardised(self, x: Tensor, m: Tensor) -> Tensor:
+        """Images in [-1, 1] and soft masks (B, 1, P, P) -> statistics of the lesions (B, S), of mean 0 and variance 1
+        over the training data."""
+        ...
+
+    def kinds(self, standardised: Tensor) -> Sequence[Tensor]:
+        """Statistics (B, S) by what they are of (shape, level, texture, ...): a (B, S_k) for each kind."""
+        ...
+
+    def log_likelihood(self, standardised: Tensor, genes: Tensor) -> Tensor:
+        """Statistics (B, S) and scaled genes (N, G) -> (B, N): how likely each lesion is of each patient, up to a
+        constant."""
+        ...
+
+
+@runtime_checkable
 class GenePredictor(Protocol):
     """Predicts a patient's genes from the patient's lesion, in a scale of its own from 0 to 1."""
 

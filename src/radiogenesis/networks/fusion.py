@@ -158,7 +158,8 @@ class FusionGenerator(nn.Module):
             if level:
                 h = F.interpolate(h, scale_factor=2, mode="bilinear")  # nearest leaves a lattice in the texture
             h, w = block(h, b, style, noise[level] if noise else None)
-        image, mask = self.head(h).float().chunk(2, dim=1)  # in float32: the 8 bits of bfloat16 would band the image
+        with torch.autocast(h.device.type, enabled=False):  # the 8 bits of bfloat16 would band the image
+            image, mask = self.head(h.float()).chunk(2, dim=1)
         if self.mask_bias is not None:
             mask = MASK_REACH * torch.tanh(mask / MASK_REACH) + self.mask_bias
         return Drawing(torch.tanh(image), torch.sigmoid(mask), w.float().mean(1, keepdim=True))

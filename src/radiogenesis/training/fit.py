@@ -23,11 +23,10 @@ from radiogenesis.cohort.expression import ExpressionScaler, ExpressionSettings
 from radiogenesis.cohort.split import Split, split_patients, split_scans
 from radiogenesis.cohort.store import Cohort, WholeRows
 from radiogenesis.errors import RunError, SettingError
-from radiogenesis.methods.alignment import Alignment
 from radiogenesis.training.callbacks import MetricsLog, ProgressLine, SampleGrid
 from radiogenesis.training.data import TrainingData, seed_of, training_backgrounds
 from radiogenesis.training.module import MethodModule
-from radiogenesis.training.registry import entry
+from radiogenesis.training.registry import AnyAlignment, entry
 from radiogenesis.training.run import (
     Run,
     make_method,
@@ -85,6 +84,7 @@ def train(
         "training": asdict(settings),
         "expression": asdict(expression_settings),
         "alignment": None if alignment is None else alignment.config["settings"],
+        "alignment_method": None if alignment is None else alignment.method_name,
         "alignment_run": None if alignment is None else str(alignment.path),
         "cohort": str(cohort.path.resolve()),
         "pixels": cohort.pixels,
@@ -104,20 +104,22 @@ def train(
         split = choose_split(cohort, settings, alignment)
         scaler = ExpressionScaler.fit(cohort.expression, list(split.train), expression_settings)
         config["genes"] = len(scaler.genes)
-        made = make_method(config, alignment=check_alignment(alignment, cohort, scaler))
-        genes = scaler.transform(cohort.expression, list(split.train))
-        entry(method).prepare(made, genes, scaler.genes, settings.seed)
+        made = make_method(config, alignment=check_alignment(alignment, cohort, scaler, settings))
         data = TrainingData.from_cohort(
             cohort,
             split.train,
-            genes,
+            scaler.transform(cohort.expression, list(split.train)),
             shuffle_seed=seed_of(settings.seed, 0x5F) if settings.shuffle_genes else None,
         )
+        entry(method).prepare(made, data, scaler.genes, settings.seed)
         callbacks.append(SampleGrid(path, *sample_inputs(cohort, split, scaler), save_drawing_grid))
     steps = count_steps(method_settings, data.epoch)
     config["steps"] = steps
     if not (_get_rank() or 0):  # Lightning starts the command again for every further process
         prepare_folder(path, config, split, scaler, cohort, settings, resume=resume)
+    if not steps:  # all of the method is in closed form
+        save_weights(path, made)
+        return Run.open(path)
     module = MethodModule(
         made.to(memory_format=torch.channels_last),  # type: ignore[call-overload]
         data,
@@ -213,25 +215,39 @@ def fractions(settings: TrainSettings) -> tuple[float, float, float]:
     return (1 - settings.validation - settings.test, settings.validation, settings.test)
 
 
-def check_alignment(alignment: Run | None, cohort: Cohort, scaler: ExpressionScaler) -> Alignment | None:
+def check_alignment(
+    alignment: Run | None, cohort: Cohort, scaler: ExpressionScaler, settings: TrainSettings
+) -> AnyAlignment | None:
     """The trained alignment of the same cohort and genes, or None where none was given."""
     if alignment is None:
         return None
-    if not isinstance(alignment.method, Alignment):
-        raise RunError(f"is a run of {alignment.method_name}, not of alignment", path=alignment.path)
+    if not isinstance(alignment.method, AnyAlignment):
+        raise RunError(f"is a run of {alignment.method_name}, not of an alignment", path=alignment.path)
     if alignment.provenance["cohort_digest"] != cohort.digest:
         raise RunError(
-            "was trained on another cohort", path=alignment.path, remedy=f"train alignment on {cohort.path} first"
+            "was trained on another cohort",
+            path=alignment.path,
+            remedy=f"train {alignment.method_name} on {cohort.path} first",
         )
     if tuple(alignment.scaler.genes) != tuple(scaler.genes):
         raise SettingError("the alignment was trained with other expression settings", remedy="give both the same")
+    before = alignment.config["training"]
+    if (before["shuffle_genes"], before["seed"]) != (settings.shuffle_genes, settings.seed) and (
+        before["shuffle_genes"] or settings.shuffle_genes
+    ):
+        raise SettingError(
+            "a null of shuffled genes needs an alignment of the same shuffled genes: else it learns of the true ones",
+            path=alignment.path,
+            remedy="train both with --shuffle_genes true and the same seed",
+        )
     return alignment.method
 
 
 def count_steps(method_settings: Any, slices: int) -> int:
-    """`epochs` passes over the slices where the method counts in epochs, else `steps`."""
+    """`epochs` passes over the slices where the method counts in epochs, else `steps`; 0 for a method that has neither,
+    because it is fitted in closed form."""
     epochs = getattr(method_settings, "epochs", 0)
-    return int(epochs * -(-slices // method_settings.batch) if epochs else method_settings.steps)
+    return int(epochs * -(-slices // method_settings.batch) if epochs else getattr(method_settings, "steps", 0))
 
 
 def prepare_folder(

@@ -1,4 +1,4 @@
-"""What some methods fit to the training patients' genes before the first step; it is saved among their weights."""
+"""What some methods fit to the training patients before the first step; it is saved among their weights."""
 
 from __future__ import annotations
 
@@ -7,34 +7,39 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from radiogenesis.cohort.metagenes import Metagenes
 from radiogenesis.errors import RunError, SettingError
+from radiogenesis.methods.canonical_alignment import CanonicalAlignment
 from radiogenesis.methods.gene_autoencoder import GeneAutoencoder
+from radiogenesis.methods.images import soften, to_unit
 from radiogenesis.methods.metagene_gan import MetageneGAN
+from radiogenesis.training.data import TrainingData
 
-Genes = NDArray[np.float32]
 
-
-def prepare_nothing(method: Any, genes: Genes, names: Sequence[str], seed: int) -> None:
+def prepare_nothing(method: Any, data: TrainingData, names: Sequence[str], seed: int) -> None:
     """Most methods fit nothing before the first step."""
 
 
-def prepare_autoencoder(method: GeneAutoencoder, genes: Genes, names: Sequence[str], seed: int) -> None:
+def prepare_canonical(method: CanonicalAlignment, data: TrainingData, names: Sequence[str], seed: int) -> None:
+    """All of the canonical alignment."""
+    method.fit(to_unit(data.image), soften(data.mask.float()), data.patient.numpy(), data.genes.numpy(), seed)
+
+
+def prepare_autoencoder(method: GeneAutoencoder, data: TrainingData, names: Sequence[str], seed: int) -> None:
     """The scale of every gene; the features of the perceptual loss are loaded, or refused, here.
 
     Args:
-        genes: (N, G) scaled genes of the training patients.
-        names: of the G genes.
+        data: slices and scaled genes of the training patients.
+        names: of the genes.
         seed: of the training.
     """
-    method.begin(genes)
+    method.begin(data.genes.numpy())
 
 
-def prepare_metagenes(method: MetageneGAN, genes: Genes, names: Sequence[str], seed: int) -> None:
+def prepare_metagenes(method: MetageneGAN, data: TrainingData, names: Sequence[str], seed: int) -> None:
     """The metagenes. Raises SettingError where the genes cannot be clustered so."""
-    s = method.settings
+    s, genes = method.settings, data.genes.numpy()
     try:
         fitted = Metagenes.fit(genes, names, clusters=s.metagenes, method=s.clustering, seed=seed)
     except ValueError as error:

@@ -11,13 +11,22 @@ from torch import nn
 from radiogenesis.errors import SettingError
 from radiogenesis.methods import fusion_gan, gene_autoencoder, inpainting_gan, mc_gan, metagene_gan, tumor_unet
 from radiogenesis.methods.alignment import Alignment, AlignmentSettings
+from radiogenesis.methods.canonical_alignment import CanonicalAlignment, CanonicalAlignmentSettings
 from radiogenesis.methods.fusion_gan import FusionGAN, FusionGANSettings
 from radiogenesis.methods.gene_autoencoder import GeneAutoencoder, GeneAutoencoderSettings
 from radiogenesis.methods.inpainting_gan import InpaintingGAN, InpaintingGANSettings
 from radiogenesis.methods.mc_gan import MCGAN, MCGANSettings
 from radiogenesis.methods.metagene_gan import MetageneGAN, MetageneGANSettings
 from radiogenesis.methods.tumor_unet import TumorUNet, TumorUNetSettings
-from radiogenesis.training.preparation import Genes, prepare_autoencoder, prepare_metagenes, prepare_nothing
+from radiogenesis.training.data import TrainingData
+from radiogenesis.training.preparation import (
+    prepare_autoencoder,
+    prepare_canonical,
+    prepare_metagenes,
+    prepare_nothing,
+)
+
+AnyAlignment = Alignment | CanonicalAlignment
 
 
 @dataclass(frozen=True)
@@ -28,17 +37,17 @@ class Entry:
         settings: its settings dataclass.
         make: (settings, genes, pixels, alignment) -> the torch module; ValueError where they do not fit together.
         presets: name -> values that differ from the defaults.
-        prepare: (method, scaled genes of the training patients, their names, seed): fits what the method fits to the
-            genes before the first step, into its buffers.
+        prepare: (method, training data, names of the genes, seed): fits what the method fits before the first step,
+            into its buffers.
         what: one line for the help.
         data: what it is trained on: lesion slices with genes, or whole slices without.
     """
 
     settings: type[Any]
-    make: Callable[[Any, int, int, Alignment | None], nn.Module]
+    make: Callable[[Any, int, int, AnyAlignment | None], nn.Module]
     what: str
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {"default": {}})
-    prepare: Callable[[Any, Genes, Sequence[str], int], None] = prepare_nothing
+    prepare: Callable[[Any, TrainingData, Sequence[str], int], None] = prepare_nothing
     data: Literal["lesions", "whole slices"] = "lesions"
 
 
@@ -46,10 +55,16 @@ SPLIT_8_TO_2 = {"test": 0.2, "validation": 0.0}
 """Patients to train on and to hold out as in Li, Sui et al., section 3.2."""
 
 METHODS: dict[str, Entry] = {
+    "canonical-alignment": Entry(
+        CanonicalAlignmentSettings,
+        lambda settings, genes, pixels, alignment: CanonicalAlignment(settings, genes=genes),
+        "the directions of appearance that genes foretell, in closed form: seconds, and what fusion-gan builds on",
+        prepare=prepare_canonical,
+    ),
     "alignment": Entry(
         AlignmentSettings,
         lambda settings, genes, pixels, alignment: Alignment(settings, genes=genes),
-        "genes and lesions in one space: which patient's genes belong to this lesion?",
+        "the same by contrastive networks: which patient's genes belong to this lesion?",
     ),
     "fusion-gan": Entry(
         FusionGANSettings,

@@ -32,9 +32,8 @@ from radiogenesis.cohort.expression import ExpressionScaler
 from radiogenesis.cohort.split import Split
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import RunError, SettingError
-from radiogenesis.methods.alignment import Alignment
 from radiogenesis.methods.protocols import GeneEncoder, LesionEncoder, Synthesizer
-from radiogenesis.training.registry import entry
+from radiogenesis.training.registry import AnyAlignment, entry
 
 
 @dataclass(frozen=True)
@@ -84,8 +83,9 @@ class Run:
 
     @cached_property
     def metrics(self) -> pd.DataFrame:
-        """metrics.csv: a line per checkpoint."""
-        return pd.read_csv(self.path / "metrics.csv")
+        """metrics.csv: a line per checkpoint; empty for a method that is fitted in closed form."""
+        file = self.path / "metrics.csv"
+        return pd.read_csv(file) if file.is_file() or self.config.get("steps") else pd.DataFrame()
 
     @property
     def samples(self) -> list[Path]:
@@ -144,12 +144,12 @@ class Run:
             raise RunError(
                 f"the method {self.method_name} does not encode lesions",
                 path=self.path,
-                remedy="give a run of alignment",
+                remedy="give a run of canonical-alignment or alignment",
             )
         return self.method
 
 
-def make_method(config: dict[str, Any], *, alignment: Alignment | None) -> nn.Module:
+def make_method(config: dict[str, Any], *, alignment: AnyAlignment | None) -> nn.Module:
     """The untrained torch module that a config describes.
 
     Raises:
@@ -163,12 +163,13 @@ def make_method(config: dict[str, Any], *, alignment: Alignment | None) -> nn.Mo
         raise SettingError(str(error)) from error
 
 
-def blank_alignment(config: dict[str, Any]) -> Alignment | None:
+def blank_alignment(config: dict[str, Any]) -> AnyAlignment | None:
     """An untrained alignment of the shape that the run's own was; its weights lie among the run's."""
     if config.get("alignment") is None:
         return None
-    made = make_method({**config, "method": "alignment", "settings": config["alignment"]}, alignment=None)
-    return cast(Alignment, made)
+    name = config.get("alignment_method", "alignment")  # older runs know only one
+    made = make_method({**config, "method": name, "settings": config["alignment"]}, alignment=None)
+    return cast(AnyAlignment, made)
 
 
 def _tuples(settings: dict[str, Any]) -> dict[str, Any]:

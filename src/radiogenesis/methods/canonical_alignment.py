@@ -1,0 +1,290 @@
+"""Canonical alignment: the few directions of what lesions look like that their patients' genes foretell.
+
+The same object as `alignment` (METHODS.md section 1b), in closed form. Both sides are linear: a ridge regression from
+genes to the appearance of each training patient's lesions, judged on the patient that was left out, and the
+directions of appearance in which that judgement is best (canonical correlation with a ridge on either side; Hotelling
+1936, Vinod 1976). With a hundred patients and thousands of genes this generalises where a contrastive network learns
+the training patients by heart. How many directions there are is decided against shuffled genes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from radiogenesis.methods.checks import require
+from radiogenesis.methods.images import images_from_hu, soften
+from radiogenesis.methods.protocols import Batch, Player
+from radiogenesis.networks.lesion_statistics import SIZES, appearance
+
+Floats = NDArray[np.float64]
+GENE_RIDGES = np.logspace(-1.5, 1.5, 7)  # in units of a patient's mean squared expression
+HIGHEST_READABILITY = 0.9  # no direction is taken to be known better from genes than this
+
+
+@dataclass(frozen=True, kw_only=True)
+class CanonicalAlignmentSettings:
+    """Settings of the canonical alignment."""
+
+    directions: int = 12
+    """At most so many directions; kept are those that genes foretell better than shuffled genes foretell any."""
+    lesion_ridge: float = 0.3
+    """Added to the variance of every (standardised) statistic, above 0: what varies less than this is not trusted."""
+    permutations: int = 100
+    """Shuffles of the genes between patients behind the number of directions, at least 20."""
+
+    def __post_init__(self) -> None:
+        require(self, ("directions",), "at least 1", lambda v: v >= 1)
+        require(self, ("permutations",), "at least 20", lambda v: v >= 20)
+        require(self, ("lesion_ridge",), "above 0", lambda v: v > 0)
+
+
+class CanonicalAlignment(nn.Module):
+    """Lesions and genes on the same few axes.
+
+    Implements Trainable (nothing moves: `fit` does all), Critic, GeneEncoder and LesionEncoder.
+
+    Args:
+        settings: see CanonicalAlignmentSettings.
+        genes: number of genes.
+
+    Attributes:
+        readability: (K,) correlation of each direction with what the genes of a left-out patient foretell; 0 where a
+            direction is not used.
+        chance: 95th percentile of the greatest readability of any direction with shuffled genes: what is kept is above.
+        gene_weights: (G, K): a direction's coordinate is this weighted sum of a patient's genes.
+    """
+
+    def __init__(self, settings: CanonicalAlignmentSettings, *, genes: int) -> None:
+        super().__init__()
+        self.settings = settings
+        k, s = settings.directions, sum(SIZES)
+        shapes = {
+            "mean": (s,), "deviation": (s,), "lesion_weights": (s, k), "gene_mean": (genes,),
+            "gene_weights": (genes, k), "readability": (k,), "chance": (),
+        }  # fmt: skip
+        for name, shape in shapes.items():
+            self.register_buffer(name, torch.zeros(shape))
+        self.mean: Tensor
+        self.deviation: Tensor
+        self.lesion_weights: Tensor
+        self.gene_mean: Tensor
+        self.gene_weights: Tensor
+        self.readability: Tensor
+        self.chance: Tensor
+
+    # Trainable, with nothing to do step by step
+
+    views = 1
+
+    def players(self) -> Sequence[Player]:
+        return ()
+
+    def prepare(self, batch: Batch) -> Batch:
+        return batch
+
+    def averaged(self) -> nn.Module | None:
+        return None
+
+    def fit(self, image: Tensor, mask: Tensor, patient: NDArray[np.int64], genes: NDArray[Any], seed: int) -> None:
+        """Find the directions.
+
+        Args:
+            image: (N, 1, P, P) slices of the training patients in [-1, 1].
+            mask: (N, 1, P, P) their masks, softened.
+            patient: (N,) row of each slice's patient in `genes`; every patient has slices.
+            genes: (n, G) scaled.
+            seed: of the shuffles.
+        """
+        statistics = torch.cat(
+            [appearance(image[i : i + 256], mask[i : i + 256]) for i in range(0, len(image), 256)]
+        ).numpy()  # fmt: skip
+        found = canonical_directions(statistics, patient, np.asarray(genes, float), self.settings, seed)
+        for name, value in found.items():
+            buffer = self.get_buffer(name)
+            buffer.copy_(torch.from_numpy(np.asarray(value)).to(buffer.dtype))
+
+    # Critic
+
+    @property
+    def code_length(self) -> int:
+        return self.settings.directions
+
+    def code(self, g: Tensor) -> Tensor:
+        """Scaled genes (B, G) -> coordinates (B, K), of variance 1 over the training patients."""
+        with torch.autocast(g.device.type, enabled=False):
+            return (g.float() - self.gene_mean) @ self.gene_weights
+
+    def standardised(self, x: Tensor, m: Tensor) -> Tensor:
+        """Image and soft mask (B, 1, P, P) -> statistics (B, S), of mean 0 and variance 1 over training patients."""
+        return (appearance(x, m) - self.mean) / self.deviation
+
+    def kinds(self, standardised: Tensor) -> Sequence[Tensor]:
+        """Statistics (B, S) by kind: shape, level, texture."""
+        return standardised.split(SIZES, dim=1)
+
+    def coordinates(self, standardised: Tensor) -> Tensor:
+        """Statistics (B, S) -> coordinates (B, K), of variance 1 over the training patients' means."""
+        with torch.autocast(standardised.device.type, enabled=False):
+            return standardised.float() @ self.lesion_weights
+
+    def log_likelihood(self, standardised: Tensor, genes: Tensor) -> Tensor:
+        """(B, N): how likely each lesion is of each patient, up to a constant.
+
+        -1/2 sum_j (z_j - r_j c_j)^2 / (1 - r_j^2), for z the lesion's coordinates, c the patient's, r the readability:
+        the Gaussian density of a patient's mean lesion given the patient's genes.
+
+        Args:
+            standardised: (B, S).
+            genes: (N, G) scaled.
+        """
+        r = self.readability.clamp(max=HIGHEST_READABILITY)
+        z, expected = self.coordinates(standardised), r * self.code(genes)
+        precision = (1 - r.square()).rsqrt()
+        return (
+            -torch.cdist(z * precision, expected * precision, compute_mode="donot_use_mm_for_euclid_dist").square() / 2
+        )
+
+    # Use
+
+    @torch.no_grad()
+    def encode(self, expression: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+        """Scaled genes (B, G) -> unit vectors (B, K); a direction counts as much as it is readable."""
+        g = torch.from_numpy(np.asarray(expression, np.float32)).to(self.mean.device)
+        return F.normalize(self.readability * self.code(g), dim=1).cpu().numpy()
+
+    @torch.no_grad()
+    def encode_lesions(self, images: NDArray[np.floating[Any]], masks: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """Slices (B, P, P) in HU with hard masks (B, P, P), which are softened here -> unit vectors (B, K)."""
+        parts = [np.zeros((0, self.settings.directions), np.float32)]
+        for start in range(0, len(images), 256):
+            x = images_from_hu(images[start : start + 256]).to(self.mean.device)
+            m = soften(torch.from_numpy(np.asarray(masks[start : start + 256], np.float32)).unsqueeze(1).to(x.device))
+            z = self.coordinates(self.standardised(x, m))
+            parts.append(F.normalize(self.readability * z, dim=1).cpu().numpy())
+        return np.concatenate(parts)
+
+
+def canonical_directions(
+    statistics: NDArray[Any],
+    patient: NDArray[np.int64],
+    genes: Floats,
+    settings: CanonicalAlignmentSettings,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """The directions of appearance that genes foretell, and the genes' weights in them.
+
+    With M the patients' mean statistics, M' what ridge regression foretells for each patient from the others, and C_t
+    the covariance of the statistics over slices, the directions are those w that make most of
+
+        w' (M' M'^T) w / w' (C_t + lambda I) w        (M' M'^T: the symmetric part of M^T M' / n).
+
+    Patients count alike, however many slices they have.
+
+    Args:
+        statistics: (N, S) of the slices.
+        patient: (N,) rows of `genes`.
+        genes: (n, G) scaled.
+        seed: of the shuffles.
+
+    Returns:
+        the buffers of CanonicalAlignment by name.
+    """
+    n, k = len(genes), settings.directions
+    count = np.bincount(patient, minlength=n)
+    weight = 1 / (n * count[patient])  # (N,)
+    mean = weight @ statistics
+    deviation = np.sqrt(weight @ (statistics - mean) ** 2) + 1e-6
+    h = (statistics - mean) / deviation
+    spread = (h * weight[:, None]).T @ h  # C_t (S, S)
+    means = np.stack([h[patient == p].mean(0) for p in range(n)])  # M (n, S)
+    whiten = np.linalg.inv(np.linalg.cholesky(spread + settings.lesion_ridge * np.eye(len(spread))))
+    gene_mean = genes.mean(0)
+    centred = genes - gene_mean
+    scale = (centred**2).sum() / n or 1.0
+    kernel = centred @ centred.T / scale
+    found = max(
+        (directions(means, kernel, whiten, ridge, k) for ridge in GENE_RIDGES),
+        key=lambda candidate: np.maximum(candidate.explained, 0).sum(),
+    )
+    rng = np.random.default_rng(seed)
+    shuffled = []
+    for _ in range(settings.permutations):
+        order = rng.permutation(n)
+        shuffled.append(directions(means, kernel[np.ix_(order, order)], whiten, found.ridge, k).readability.max())
+    chance = float(np.quantile(shuffled, 0.95))
+    used = found.readability > chance
+    used[0] = True  # one in any case, so that a model of shuffled genes has something to follow
+    z = means @ found.weights
+    dual = np.linalg.solve(kernel + found.ridge * np.eye(n), z)
+    gene_weights = centred.T @ dual / scale
+    gene_weights = gene_weights / np.maximum((centred @ gene_weights).std(0), 1e-12)
+
+    def padded(columns: Floats) -> Floats:
+        """Zero where a direction is not used, so that the shape does not depend on the data."""
+        out = np.zeros((*columns.shape[:-1], k))
+        out[..., : columns.shape[-1]] = np.where(used, columns, 0.0)
+        return out
+
+    return {
+        "mean": mean, "deviation": deviation, "gene_mean": gene_mean, "chance": chance,
+        "lesion_weights": padded(found.weights), "gene_weights": padded(gene_weights),
+        "readability": padded(np.maximum(found.readability, 0.0)),
+    }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Directions:
+    """Directions of appearance, the most covariance with the genes first.
+
+    Attributes:
+        ridge: of the regression from genes.
+        weights: (S, K); a patient's mean statistics times these have variance 1 over the patients.
+        readability: (K,) correlation of a patient's coordinates with what the other patients foretell of them.
+        explained: (K,) share of the coordinates' variance that is foretold, below 0 where the mean is a better guess.
+    """
+
+    ridge: float
+    weights: Floats
+    readability: Floats
+    explained: Floats
+
+
+def directions(means: Floats, kernel: Floats, whiten: Floats, ridge: float, k: int) -> Directions:
+    """The first k directions at one ridge.
+
+    Args:
+        means: M (n, S), of mean 0.
+        kernel: (n, n) of the genes, centred.
+        whiten: (S, S), L^-1 of C_t + lambda I = L L^T.
+    """
+    foretold = left_out(means, kernel, ridge)
+    covariance = means.T @ foretold / len(means)
+    value, vectors = np.linalg.eigh(whiten @ ((covariance + covariance.T) / 2) @ whiten.T)
+    weights = whiten.T @ vectors[:, np.argsort(-value)[:k]]
+    weights = weights / (means @ weights).std(0)
+    z, expected = means @ weights, foretold @ weights
+    readability = np.array([np.corrcoef(z[:, j], expected[:, j])[0, 1] for j in range(weights.shape[1])])
+    return Directions(ridge, weights, np.nan_to_num(readability), 1 - ((z - expected) ** 2).mean(0))
+
+
+def left_out(values: Floats, kernel: Floats, ridge: float) -> Floats:
+    """What kernel ridge regression foretells for each row from the other rows, in closed form (Allen 1974).
+
+    y_i - (y_i - yhat_i) / (1 - H_ii),   H = 1/n + K (K + ridge I)^-1 for a centred kernel K.
+
+    Args:
+        values: (n, S) centred.
+        kernel: (n, n) centred.
+    """
+    n = len(kernel)
+    hat = np.linalg.solve(kernel + ridge * np.eye(n), kernel).T + 1 / n
+    residual = values - hat @ values
+    return values - residual / (1 - np.diag(hat))[:, None]

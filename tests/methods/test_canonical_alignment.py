@@ -1,0 +1,189 @@
+"""The canonical alignment: against explicit regressions, and on patients whose directions are known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from scipy.stats import multivariate_normal
+from sklearn.linear_model import Ridge
+
+from radiogenesis.methods.canonical_alignment import (
+    CanonicalAlignment,
+    CanonicalAlignmentSettings,
+    canonical_directions,
+    left_out,
+)
+from radiogenesis.methods.images import images_from_hu, soften
+from radiogenesis.methods.protocols import Critic, GeneEncoder, LesionEncoder
+from radiogenesis.networks.lesion_statistics import SIZES
+
+QUICK = CanonicalAlignmentSettings(directions=6, permutations=40)
+PIXELS, GENES, PATIENTS = 32, 40, 60
+
+
+def test_left_out_is_ridge_regression_without_the_patient() -> None:
+    rng = np.random.default_rng(0)
+    genes, values = rng.normal(size=(12, 30)), rng.normal(size=(12, 3))
+    centred = genes - genes.mean(0)
+    values -= values.mean(0)
+    found = left_out(values, centred @ centred.T / 10, ridge=0.7)
+    for i in range(12):
+        others = np.arange(12) != i
+        expected = Ridge(alpha=7.0).fit(genes[others], values[others]).predict(genes[i : i + 1])[0]
+        np.testing.assert_allclose(found[i], expected, atol=1e-9)
+
+
+def planted(factors: int, *, strength: float = 2.0, seed: int = 0) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Statistics of 4 slices of each patient, owners and genes; the first `factors` pairs of columns share a factor."""
+    rng = np.random.default_rng(seed)
+    factor = rng.normal(size=(PATIENTS, factors))
+    genes = rng.normal(size=(PATIENTS, GENES))
+    for f in range(factors):
+        genes[:, 5 * f : 5 * f + 5] += strength * factor[:, f, None]
+    owner = np.repeat(np.arange(PATIENTS), 4)
+    statistics = rng.normal(size=(len(owner), 20))
+    statistics[:, :factors] += strength * factor[owner]
+    return statistics, owner, genes
+
+
+@pytest.mark.parametrize("factors", [1, 3])
+def test_it_finds_as_many_directions_as_were_planted(factors: int) -> None:
+    statistics, owner, genes = planted(factors)
+    found = canonical_directions(statistics, owner, genes, QUICK)
+    assert (found["readability"] > 0).sum() == factors
+    assert found["readability"][:factors].min() > 0.8 > found["chance"]
+    assert np.abs(found["lesion_weights"])[:, :factors].argmax(0).max() < factors  # the planted columns lead
+    heavy = np.abs(found["gene_weights"][:, :factors])
+    assert heavy[: 5 * factors].mean() > 2 * heavy[5 * factors :].mean()
+    assert not found["gene_weights"][:, factors:].any()
+
+
+def test_shuffled_genes_leave_the_one_direction_that_is_always_kept() -> None:
+    statistics, owner, genes = planted(3)
+    found = canonical_directions(statistics, owner, np.roll(genes, 11, axis=0), QUICK)
+    assert (found["readability"] > found["chance"]).sum() == 0
+    assert not found["lesion_weights"][:, 1:].any()
+
+
+def test_patients_count_alike_however_many_slices_they_have() -> None:
+    statistics, owner, genes = planted(2)
+    once = canonical_directions(statistics, owner, genes, QUICK)
+    again = [np.r_[a, np.tile(a[owner == 7], (5, *[1] * (a.ndim - 1))).reshape(-1, *a.shape[1:])] for a in
+             (statistics, owner)]  # fmt: skip
+    repeated = canonical_directions(again[0], again[1], genes, QUICK)
+    for name, value in once.items():
+        np.testing.assert_allclose(repeated[name], value, atol=1e-8, err_msg=name)
+
+
+def test_the_same_seed_finds_the_same_and_coordinates_have_variance_one() -> None:
+    statistics, owner, genes = planted(2)
+    first, second = (canonical_directions(statistics, owner, genes, QUICK, seed=3) for _ in range(2))
+    assert (
+        first["chance"] == second["chance"] != canonical_directions(statistics, owner, genes, QUICK, seed=4)["chance"]
+    )
+    standard = (statistics - first["mean"]) / first["deviation"]
+    means = np.stack([(standard @ first["lesion_weights"])[owner == p].mean(0) for p in range(PATIENTS)])
+    np.testing.assert_allclose(means.std(0)[:2], 1)
+    np.testing.assert_allclose(((genes - genes.mean(0)) @ first["gene_weights"]).std(0)[:2], 1)
+
+
+def lesions(patients: int = PATIENTS, seed: int = 0) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Two slices of each patient: images HU, masks, owners and genes. Radius and HU follow five genes each."""
+    rng = np.random.default_rng(seed)
+    size, level = rng.uniform(-1, 1, size=(2, patients))
+    genes = rng.normal(size=(patients, GENES))
+    genes[:, :5] += 2 * size[:, None]
+    genes[:, 5:10] += 2 * level[:, None]
+    owner = np.repeat(np.arange(patients), 2)
+    y, x = np.mgrid[:PIXELS, :PIXELS] - (PIXELS - 1) / 2
+    masks = np.hypot(y, x) < (8 + 3 * size[owner] + rng.normal(scale=0.4, size=len(owner)))[:, None, None]
+    images = np.where(masks, 250 * level[owner, None, None], -850) + rng.normal(scale=20, size=masks.shape)
+    return images, masks, owner, genes
+
+
+@pytest.fixture(scope="module")
+def fitted() -> CanonicalAlignment:
+    images, masks, owner, genes = lesions()
+    alignment = CanonicalAlignment(QUICK, genes=GENES)
+    m = soften(torch.from_numpy(masks.astype(np.float32))[:, None])
+    alignment.fit(images_from_hu(images), m, owner, genes, seed=0)
+    return alignment
+
+
+def test_lesions_of_unseen_patients_find_their_genes(fitted: CanonicalAlignment) -> None:
+    assert (fitted.readability > 0).sum() == 2
+    images, masks, owner, genes = lesions(20, seed=5)
+    lesion, gene = fitted.encode_lesions(images, masks), fitted.encode(genes)
+    for embedded in (lesion, gene):
+        assert embedded.dtype == np.float32
+        np.testing.assert_allclose(np.linalg.norm(embedded, axis=1), 1, rtol=1e-5)
+    similarity = lesion @ gene.T
+    own = np.take_along_axis(similarity, owner[:, None], 1)
+    assert (1 + (similarity > own).sum(1)).mean() < 5  # of 20; chance is 10.5
+    other = np.take_along_axis(similarity, (owner[:, None] + 7) % 20, 1)
+    assert (1 + (similarity > other).sum(1)).mean() > 7
+
+
+def test_the_log_likelihood_is_the_gaussian_density(fitted: CanonicalAlignment) -> None:
+    images, masks, _, genes = lesions(4, seed=6)
+    x, m = images_from_hu(images), soften(torch.from_numpy(masks.astype(np.float32))[:, None])
+    g = torch.from_numpy(genes).float()
+    found = fitted.log_likelihood(fitted.standardised(x, m), g).numpy()
+    r = fitted.readability.numpy()[:2].clip(max=0.9)
+    z = fitted.coordinates(fitted.standardised(x, m)).numpy()[:, :2]
+    c = fitted.code(g).numpy()[:, :2]
+    for j in range(4):
+        density = multivariate_normal(r * c[j], np.diag(1 - r**2)).logpdf(z)
+        np.testing.assert_allclose(found[:, j] - found[0, j], density - density[0], rtol=1e-4, atol=1e-4)
+    assert found.shape == (8, 4)
+
+
+def test_it_is_what_the_house_asks_of_an_alignment(fitted: CanonicalAlignment) -> None:
+    assert isinstance(fitted, GeneEncoder)
+    assert isinstance(fitted, LesionEncoder)
+    assert isinstance(fitted, Critic)
+    assert fitted.code_length == 6
+    assert fitted.players() == ()
+    assert fitted.averaged() is None
+    images, masks, _, genes = lesions(3)
+    statistics = fitted.standardised(images_from_hu(images), torch.from_numpy(masks[:, None].astype(np.float32)))
+    assert [kind.shape[1] for kind in fitted.kinds(statistics)] == list(SIZES)
+    assert fitted.code(torch.from_numpy(genes).float()).shape == (3, 6)
+    assert fitted.encode_lesions(images[:0], masks[:0]).shape == (0, 6)
+
+
+def test_gradients_reach_image_and_mask(fitted: CanonicalAlignment) -> None:
+    images, masks, _, genes = lesions(3)
+    x = images_from_hu(images).requires_grad_()
+    m = soften(torch.from_numpy(masks.astype(np.float32))[:, None]).requires_grad_()
+    fitted.log_likelihood(fitted.standardised(x, m), torch.from_numpy(genes).float())[0, 0].backward()
+    for tensor in (x, m):
+        assert tensor.grad is not None
+        assert tensor.grad[0].abs().max() > 0
+        assert tensor.grad.isfinite().all()
+
+
+def test_autocast_does_not_round_the_coordinates(fitted: CanonicalAlignment) -> None:
+    images, masks, _, _ = lesions(3)
+    x, m = images_from_hu(images), soften(torch.from_numpy(masks.astype(np.float32))[:, None])
+    plain = fitted.coordinates(fitted.standardised(x, m))
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(fitted.coordinates(fitted.standardised(x, m)), plain)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"directions": 0}, "directions must be at least 1, not 0"),
+        ({"permutations": 5}, "permutations must be at least 20, not 5"),
+        ({"lesion_ridge": 0.0}, r"lesion_ridge must be above 0, not 0.0"),
+    ],
+)
+def test_refused_settings(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        replace(QUICK, **changes)
