@@ -11,7 +11,7 @@ import pytest
 
 from radiogenesis import __version__
 from radiogenesis.cli import main as command
-from radiogenesis.cli.main import VERBS, find_verb, main
+from radiogenesis.cli.main import VERBS, find_verb, main, module_of
 
 HEAVY = {"torch", "lightning", "numpy", "pandas", "anndata", "zarr", "matplotlib", "jsonargparse", "pydicom", "scipy"}
 
@@ -46,8 +46,7 @@ def test_help_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_every_verb_has_its_module() -> None:
     for verb in VERBS:
-        module = importlib.import_module("radiogenesis.cli." + verb.replace(" ", "_"))
-        assert callable(module.main)
+        assert callable(importlib.import_module(module_of(verb)).main)
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,7 +18,7 @@ VERBS = {
     "cohort phantom": "COHORT: a cohort whose gene-image map is known, because it was planted",
     "cohort plant": "CT_FOLDER TABLE COHORT: lesions planted into real lungs, driven by real expression",
     "cohort describe": "COHORT: what is in it, who is not and why, and whether it is intact",
-    "train": "METHOD COHORT RUN: fit a method (alignment, fusion-gan, mc-gan, inpainting-gan) to a cohort",
+    "train": "METHOD COHORT RUN: fit a method (fusion-gan, mc-gan, gene-autoencoder, ...) to a cohort",
     "synthesize": "RUN OUT: draw lesions from genes: PNG, NPZ, NIfTI, DICOM with SEG",
     "find-tumour": "RUN CT_FOLDER OUT: tumours in whole scans: masks, boxes in mm, DICOM SEG, NIfTI",
     "evaluate": "RUN... OUT: fidelity, control and retrieval, beside their ceilings and nulls",
@@ -55,6 +55,11 @@ def find_verb(arguments: Sequence[str]) -> tuple[str, list[str]] | None:
     return None
 
 
+def module_of(verb: str) -> str:
+    """The module that a verb lives in."""
+    return "radiogenesis.cli." + verb.replace(" ", "_").replace("-", "_")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb. Returns the exit code: 0 done, 2 an error the user can mend, 130 interrupted."""
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -76,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"radiogenesis: there is no verb {' '.join(words[:2])!r}; choose from: {known}", file=sys.stderr)
         return 2
     verb, rest = found
-    module = importlib.import_module("radiogenesis.cli." + verb.replace(" ", "_").replace("-", "_"))
+    module = importlib.import_module(module_of(verb))
     try:
         module.main(rest)
     except RadiogenesisError as error:
