@@ -98,3 +98,15 @@ def test_contrastive_leaves_other_slices_of_the_same_patient_out() -> None:
                cross_entropy(logits[2][2], [logits[0][2], logits[1][2]])]  # fmt: skip
     expected = (sum(rows) / 3 + sum(columns) / 3) / 2
     assert losses.loss_contrastive(lesions, genes, patient, 1.0).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_limited_gradient_is_that_of_each_drawing_by_itself() -> None:
+    """Losses 3 x_1 + 4 y_1 and 0.1 x_2, averaged: norms 5 and 0.1 for each drawing; only the first is above 2."""
+    x = torch.tensor([[1.0, 1.0], [1.0, 1.0]], requires_grad=True)
+    weight = torch.tensor([[3.0, 4.0], [0.1, 0.0]])
+    through = losses.limited(x, 2.0)
+    torch.testing.assert_close(through, x)
+    (through * weight).sum(1).mean().backward()
+    assert x.grad is not None
+    torch.testing.assert_close(x.grad, torch.tensor([[3.0 * 2 / 5, 4.0 * 2 / 5], [0.1, 0.0]]) / 2)
+    assert losses.limited(x, 0.0) is x

@@ -22,6 +22,7 @@ from radiogenesis.methods.alignment import Alignment
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment
 from radiogenesis.methods.checks import require
 from radiogenesis.methods.images import background_region, compose, composition_mask, images_from_hu, to_hu
+from radiogenesis.methods.noise import seeded_normals
 from radiogenesis.methods.protocols import Batch, Critic, LossRecord, Player, Synthesis
 from radiogenesis.networks.discriminator import ThreeHeadDiscriminator
 from radiogenesis.networks.fusion import Drawing, FusionGenerator
@@ -68,11 +69,15 @@ class FusionGANSettings:
     """Pixels by which the mask is dilated before composing, odd (METHODS.md section 1)."""
     composition_smoothing: int = 5
     """Pixels over which the dilated mask is smoothed before composing, odd (METHODS.md section 1)."""
-    matching: float = 5.0
+    matching: float = 1.0
     """Weight of the contrastive matching of drawn lesions with genes; needs a trained alignment (beyond the paper)."""
-    energy: float = 15.0
+    energy: float = 10.0
     """Weight of the energy score between drawn and real lesions of a patient, in the statistics that the alignment
     sees (mean over their kinds); needs a trained alignment (beyond the paper)."""
+    pull: float = 4.0
+    """Greatest norm of the gradient that matching and energy together send into one drawn image, and into one drawn
+    mask; 0 for no limit. The discriminator's is about 0.5: statistics are hundreds of times steeper, and without a
+    limit it is never listened to (beyond the paper)."""
     train_critic: bool = False
     """Train a contrastive alignment on with the GAN, on real pairs; else it stays as it was trained."""
     gene_code: Literal["mapping", "aligned", "both"] = "aligned"
@@ -114,6 +119,7 @@ class FusionGANSettings:
         weights = (
             "matching",
             "energy",
+            "pull",
             "lambda_background",
             "lambda_weight_map",
             "weight_i",
@@ -145,6 +151,7 @@ PAPER: dict[str, Any] = {
     "compose": False,
     "matching": 0.0,
     "energy": 0.0,
+    "pull": 0.0,
     "gene_code": "mapping",
     "lambda_weight_map": 0.0,
     "learning_rate_schedule": "constant",
@@ -362,7 +369,7 @@ class FusionGAN(nn.Module):
     def critic_terms(self, critic: Critic, step: Step) -> dict[str, Tensor]:
         """What the trained alignment asks of a drawing: that its genes are found, that it is as the patient's own."""
         s, b, drawn, terms = self.settings, step.batch, step.drawn, {}
-        ours = critic.standardised(drawn.image, drawn.mask)
+        ours = critic.standardised(losses.limited(drawn.image, s.pull), losses.limited(drawn.mask, s.pull))
         if s.matching:
             terms["match"] = losses.loss_match(critic.log_likelihood(ours, b.all_genes), b.patient) * s.matching
         if s.energy:
@@ -391,18 +398,11 @@ class FusionGAN(nn.Module):
         return Noise(vector, [torch.randn(shape, device=device) for shape in maps])
 
     def seeded_noise(self, first: int, count: int, seed: int, device: torch.device) -> Noise:
-        """Noise for drawings `first` to `first + count`: a drawing's noise depends on the seed and its own number only.
-
-        Drawn on the CPU, so that every device gets the same.
-        """
+        """Noise for drawings `first` to `first + count`; see `seeded_normals`."""
         shapes: list[tuple[int, ...]] = [(1, self.settings.noise)]
         shapes += self.part.generator.noise_shapes(1) if self.settings.spatial_noise else []
         sizes = [math.prod(shape) for shape in shapes]
-        rows = []
-        for number in range(first, first + count):
-            stream = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
-            rows.append(torch.randn(sum(sizes), generator=torch.Generator().manual_seed(stream)))
-        vector, *maps = torch.stack(rows).to(device).split(sizes, dim=1)
+        vector, *maps = seeded_normals(sum(sizes), first=first, count=count, seed=seed).to(device).split(sizes, dim=1)
         return Noise(vector, [m.reshape(count, *shape[1:]) for m, shape in zip(maps, shapes[1:], strict=True)])
 
     # Use

@@ -5,9 +5,35 @@ Least squares (Mao et al. 2017): what the discriminator should call real is push
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+
+class _Limited(torch.autograd.Function):
+    """The identity, whose gradient is limited drawing by drawing; see `limited`."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, limit: float) -> Tensor:
+        ctx.limit = limit
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        each = gradient.flatten(1).norm(dim=1).view(-1, *[1] * (gradient.ndim - 1))
+        return gradient * (ctx.limit / len(gradient) / each.clamp_min(1e-12)).clamp(max=1.0), None
+
+
+def limited(x: Tensor, limit: float) -> Tensor:
+    """x itself; what comes back through it as the gradient of a mean over the batch is limited for each drawing.
+
+    Args:
+        x: (B, ...).
+        limit: greatest norm of the gradient of one drawing's own loss; 0 for no limit.
+    """
+    return _Limited.apply(x, limit) if limit else x
 
 
 def to_one(d: Tensor) -> Tensor:
