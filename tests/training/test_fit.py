@@ -214,6 +214,15 @@ def test_a_null_is_a_null_from_the_alignment_on(discs: Cohort, tmp_path: Path) -
         assert not (tmp_path / "mixed").exists()
 
 
+def test_seeds_share_a_split_unless_they_are_given_another(discs: Cohort, alignment: Run, tmp_path: Path) -> None:
+    other = train(discs, tmp_path / "other", settings=replace(SHARED, seed=5))
+    assert other.split == alignment.split
+    a, b = (load_file(run.path / "weights.safetensors")["genes.layers.1.weight"] for run in (alignment, other))
+    assert not np.array_equal(a.numpy(), b.numpy())
+    elsewhere = train(discs, tmp_path / "elsewhere", settings=replace(SHARED, split_seed=5))
+    assert elsewhere.split != alignment.split
+
+
 def test_shuffled_genes_change_the_training(discs: Cohort, alignment: Run, tmp_path: Path) -> None:
     null = train(discs, tmp_path / "null", settings=replace(SHARED, shuffle_genes=True))
     a, b = (load_file(run.path / "weights.safetensors")["genes.layers.1.weight"] for run in (alignment, null))

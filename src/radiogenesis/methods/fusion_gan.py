@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -53,6 +53,14 @@ class FusionGANSettings:
     """Length of the noise vector n (10 in the paper preset)."""
     outer_weight: bool = True
     """Apply the weight map after AdaIN too; the paper's figure 1b applies it before AdaIN only."""
+    use_genes: bool = True
+    """False shows every network the same constant in place of the genes (an ablation)."""
+    adain: bool = True
+    """False lets the style in at the start of the generator only (an ablation)."""
+    weight_map: bool = True
+    """False adds object and background features without a weight map (an ablation; with lambda_weight_map 0)."""
+    mismatched: bool = True
+    """False leaves the mismatched negatives m' and g' out of the discriminator's losses (an ablation)."""
     own_mapping: bool = True
     """The discriminator reads a gene mapping of its own; else the generator's phi(g), detached (the authors' code)."""
     gene_dropout: float = 0.5
@@ -127,6 +135,10 @@ class FusionGANSettings:
             "weight_isg",
         )
         require(self, weights, "at least 0", lambda v: v >= 0)
+        if self.lambda_weight_map > 0 and not self.weight_map:
+            raise ValueError("without a weight_map there is nothing to guide: lambda_weight_map must be 0")
+        if self.matching > 0 and not self.use_genes:
+            raise ValueError("without genes nobody can be matched with theirs: matching must be 0")
         if self.energy > 0 and self.batch % 2:
             raise ValueError(f"batch must be even for the energy score, which compares pairs, not {self.batch}")
 
@@ -189,6 +201,8 @@ class GeneratorPart(nn.Module):
             outer_weight=settings.outer_weight,
             spatial_noise=settings.spatial_noise,
             central_mask=settings.central_mask,
+            adain=settings.adain,
+            weight_map=settings.weight_map,
         )
 
     def code(self, g: Tensor, aligned: Tensor | None) -> Tensor:
@@ -314,8 +328,14 @@ class FusionGAN(nn.Module):
 
     def prepare(self, batch: Batch) -> Step:
         """Draw once for both players."""
+        if not self.settings.use_genes:
+            batch = replace(batch, g=self.shown(batch.g), wrong_g=self.shown(batch.wrong_g))
         code = self.part.code(batch.g, self.aligned(batch.g))
         return Step(batch, code, self.part(batch.background, code, self.draw_noise(len(batch.g), batch.x.device)))
+
+    def shown(self, g: Tensor) -> Tensor:
+        """The genes as the networks see them: a constant for everybody where `use_genes` is off."""
+        return g if self.settings.use_genes else torch.zeros_like(g)
 
     def aligned(self, g: Tensor) -> Tensor | None:
         """The alignment's gene code, held still; None where it is not part of the style."""
@@ -337,10 +357,14 @@ class FusionGAN(nn.Module):
         phi, wrong_phi = self.d_code(b.g), self.d_code(b.wrong_g)
         real, wrong_m, drawn = d.pair(b.x, b.m), d.pair(b.x, b.wrong_m), d.pair(drawn_x, drawn_m)
         l_di = losses.loss_d_i(d.d_i(b.x), d.d_i(drawn_x))
-        l_dis = losses.loss_d_is(d.d_is(real), d.d_is(wrong_m), d.d_is(drawn))
-        l_disg = losses.loss_d_isg(
-            d.d_isg(real, phi), d.d_isg(wrong_m, phi), d.d_isg(real, wrong_phi), d.d_isg(drawn, phi)
-        )
+        if s.mismatched:
+            l_dis = losses.loss_d_is(d.d_is(real), d.d_is(wrong_m), d.d_is(drawn))
+            l_disg = losses.loss_d_isg(
+                d.d_isg(real, phi), d.d_isg(wrong_m, phi), d.d_isg(real, wrong_phi), d.d_isg(drawn, phi)
+            )
+        else:
+            l_dis = losses.to_one(d.d_is(real)) + losses.to_zero(d.d_is(drawn))
+            l_disg = losses.to_one(d.d_isg(real, phi)) + losses.to_zero(d.d_isg(drawn, phi))
         total = s.weight_i * l_di + s.weight_is * l_dis + s.weight_isg * l_disg
         return LossRecord(total, {"L_DI": l_di.detach(), "L_DIS": l_dis.detach(), "L_DISG": l_disg.detach()})
 
@@ -421,7 +445,7 @@ class FusionGAN(nn.Module):
         parts: list[tuple[Tensor, Tensor, Tensor]] = []
         for start in range(0, len(backgrounds), 128):
             x_b = images_from_hu(backgrounds[start : start + 128]).to(device)
-            g = torch.from_numpy(np.asarray(expression[start : start + 128], np.float32)).to(device)
+            g = self.shown(torch.from_numpy(np.asarray(expression[start : start + 128], np.float32)).to(device))
             noise = self.seeded_noise(start, len(g), seed, device)
             drawn = self.part(x_b, self.part.code(g, self.aligned(g)), noise)
             parts.append((to_hu(drawn.image), drawn.mask, drawn.weight))
@@ -432,5 +456,5 @@ class FusionGAN(nn.Module):
     def encode(self, expression: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
         """Scaled genes (B, G) -> the gene code that styles the lesion (B, K)."""
         self.eval()
-        g = torch.from_numpy(np.asarray(expression, np.float32)).to(next(self.parameters()).device)
+        g = self.shown(torch.from_numpy(np.asarray(expression, np.float32)).to(next(self.parameters()).device))
         return self.part.code(g, self.aligned(g)).cpu().numpy()

@@ -57,33 +57,54 @@ class FusionBlock(nn.Module):
         channels: channels C of b and of the output.
         style: length of the style.
         outer_weight: apply w after AdaIN too; the paper's figure applies it before AdaIN only (False).
+        adain: False leaves the style to the generator's start: plain instance normalisation (an ablation).
+        weight_map: False adds object features to the background's, out = AdaIN(o) + b, and w is 0 (an ablation).
         spatial_noise: add one noise map per block with a learned strength (beyond the paper).
     """
 
-    def __init__(self, incoming: int, channels: int, style: int, *, outer_weight: bool, spatial_noise: bool) -> None:
+    def __init__(
+        self,
+        incoming: int,
+        channels: int,
+        style: int,
+        *,
+        outer_weight: bool,
+        spatial_noise: bool,
+        adain: bool = True,
+        weight_map: bool = True,
+    ) -> None:
         super().__init__()
-        split = nn.BatchNorm2d(2 * channels)
-        # Start with weight maps that are nearly decided, and mostly for the background.
-        nn.init.constant_(split.weight[:channels], 3.0)
-        nn.init.constant_(split.bias[:channels], -2.0)
+        self.weight_map = weight_map
+        drawn = 2 * channels if weight_map else channels
+        split = nn.BatchNorm2d(drawn)
+        if weight_map:
+            # Start with weight maps that are nearly decided, and mostly for the background.
+            nn.init.constant_(split.weight[:channels], 3.0)
+            nn.init.constant_(split.bias[:channels], -2.0)
         self.encode = nn.Sequential(
             nn.Conv2d(incoming, channels, 3, padding=1, bias=False),
             nn.BatchNorm2d(channels),
             nn.LeakyReLU(0.2, inplace=True),
-            nn.Conv2d(channels, 2 * channels, 3, padding=1, bias=False),
+            nn.Conv2d(channels, drawn, 3, padding=1, bias=False),
             split,
         )
-        self.adain = AdaIN(channels, style)
+        self.adain = AdaIN(channels, style) if adain else nn.InstanceNorm2d(channels, affine=True)
         self.outer_weight = outer_weight
         self.noise_strength = nn.Parameter(0.3 * torch.randn(1, channels, 1, 1)) if spatial_noise else None
 
     def forward(self, h: Tensor, b: Tensor, style: Tensor, noise: Tensor | None) -> tuple[Tensor, Tensor]:
         """h (B, I, H, W), b (B, C, H, W), style (B, S), noise (B, 1, H, W) -> out (B, C, H, W), w (B, C, H, W)."""
-        logits, o = self.encode(h).chunk(2, dim=1)  # (B, C, H, W) each
-        w = torch.sigmoid(logits)
+        if self.weight_map:
+            logits, o = self.encode(h).chunk(2, dim=1)  # (B, C, H, W) each
+            w = torch.sigmoid(logits)
+        else:
+            o = self.encode(h)
+            w = torch.ones_like(o)
         if self.noise_strength is not None and noise is not None:
             o = torch.addcmul(o, self.noise_strength.to(o.dtype), noise.to(o.dtype))
-        styled = self.adain(w * o, style).to(b.dtype)
+        styled = (self.adain(w * o, style) if isinstance(self.adain, AdaIN) else self.adain(w * o)).to(b.dtype)
+        if not self.weight_map:
+            return styled + b, torch.zeros_like(o)
         if self.outer_weight:
             return torch.lerp(b, styled, w), w  # w * styled + (1 - w) * b
         return styled + (1 - w) * b, w
@@ -119,7 +140,7 @@ class FusionGenerator(nn.Module):
         pixels: P, a multiple of 16, at least 32.
         style: length of the style, the gene code and the noise n together.
         width: channels at full resolution.
-        outer_weight, spatial_noise: see FusionBlock.
+        outer_weight, spatial_noise, adain, weight_map: see FusionBlock.
         central_mask: start from a mask that covers the middle of the image, by a learned bias of the mask's logits
             (beyond the paper). Every volume is centred on its tumour, so the middle is where lesions are.
     """
@@ -133,6 +154,8 @@ class FusionGenerator(nn.Module):
         outer_weight: bool = True,
         spatial_noise: bool = True,
         central_mask: bool = True,
+        adain: bool = True,
+        weight_map: bool = True,
     ) -> None:
         super().__init__()
         if pixels % 16 or pixels < 32:
@@ -143,7 +166,15 @@ class FusionGenerator(nn.Module):
         self.background = BackgroundEncoder(channels)
         coarse_to_fine = channels[::-1]
         self.blocks = nn.ModuleList(
-            FusionBlock(incoming, c, style, outer_weight=outer_weight, spatial_noise=spatial_noise)
+            FusionBlock(
+                incoming,
+                c,
+                style,
+                outer_weight=outer_weight,
+                spatial_noise=spatial_noise,
+                adain=adain,
+                weight_map=weight_map,
+            )
             for incoming, c in zip([coarse_to_fine[0], *coarse_to_fine[:-1]], coarse_to_fine, strict=True)
         )
         self.head = nn.Conv2d(width, 2, 3, padding=1)

@@ -96,7 +96,7 @@ def train(
     data: TrainingData | SliceData
     callbacks: list[L.Callback] = [ProgressLine(f"train {method}"), MetricsLog(path)]
     if entry(method).data == "whole slices":
-        split = split_scans(cohort, seed=settings.seed, fractions=fractions(settings))
+        split = split_scans(cohort, seed=settings.split_seed, fractions=fractions(settings))
         data = SliceData.from_cohort(cohort, split.train, empty_share=method_settings.empty_share)
         config |= {"pixels": cohort.whole_pixels, "pixel_mm": cast(WholeRows, cohort.whole).pixel_mm}
         made = make_method(config, alignment=None)
@@ -207,7 +207,7 @@ def choose_split(cohort: Cohort, settings: TrainSettings, alignment: Run | None)
     """The alignment's split where there is one, else a new one from the seed."""
     if alignment is not None:
         return alignment.split
-    return split_patients(cohort, seed=settings.seed, fractions=fractions(settings))
+    return split_patients(cohort, seed=settings.split_seed, fractions=fractions(settings))
 
 
 def fractions(settings: TrainSettings) -> tuple[float, float, float]:

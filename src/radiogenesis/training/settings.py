@@ -11,7 +11,9 @@ class TrainSettings:
     """Settings of the training that every method shares."""
 
     seed: int = 0
-    """Of everything drawn at random: split, weights, batches, noise."""
+    """Of everything drawn at random but the split: weights, batches, noise."""
+    split_seed: int = 0
+    """Of the split into training, validation and test patients: runs to be compared share it, whatever their seed."""
     validation: float = 0.05
     """Share of the patients kept for validation."""
     test: float = 0.25
@@ -38,7 +40,8 @@ class TrainSettings:
     def __post_init__(self) -> None:
         if not (0 <= self.validation < 1 and 0 < self.test < 1 and self.validation + self.test < 1):
             raise ValueError(f"validation {self.validation} and test {self.test} must leave patients to train on")
-        if self.seed < 0:
-            raise ValueError(f"seed must be at least 0, not {self.seed}")
+        for name in ("seed", "split_seed"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}")
         if self.checkpoint_every < 1 or self.devices < 1 or self.nodes < 1 or self.threads < 0:
             raise ValueError("checkpoint_every, devices and nodes must be at least 1, threads at least 0")
