@@ -175,6 +175,20 @@ def test_a_cavity_beside_the_middle_belongs_to_the_lesion() -> None:
     assert (lesion_in_the_middle(hu)[0] > 0.5).sum() == pytest.approx(math.pi * 16**2, rel=0.05)
 
 
+def test_a_lesion_dark_in_its_middle_is_found_by_its_wall() -> None:
+    hu = region((31.5, 31.5, 16, 30.0), (31.5, 31.5, 5, -950.0))
+    assert (lesion_in_the_middle(hu)[0] > 0.5).sum() == pytest.approx(math.pi * 16**2, rel=0.05)
+
+
+def test_vessels_and_the_chest_wall_that_touch_the_lesion_come_off() -> None:
+    hu = region((31.5, 31.5, 12, 40.0))
+    hu[0, 30:33, 40:] = 40.0  # a vessel of three pixels that runs from the lesion to the wall
+    hu[0, :, 60:] = 40.0
+    found, true = lesion_in_the_middle(hu)[0] > 0.5, region((31.5, 31.5, 12, 40.0))[0] > -800
+    assert 2 * (found & true).sum() / (found.sum() + true.sum()) > 0.95
+    assert not found[:, 52:].any()
+
+
 def test_no_lesion_no_mask() -> None:
     assert lesion_in_the_middle(torch.full((1, 32, 32), -850.0)).sum() == 0
 

@@ -10,6 +10,7 @@ the mask as a second channel.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -27,7 +28,7 @@ from radiogenesis.methods.protocols import Batch, LossRecord, Player, Synthesis
 from radiogenesis.methods.regions import loose_regions
 from radiogenesis.networks.discriminator import Norm
 from radiogenesis.networks.metagene_gan import MetageneLayer, Region, RegionDiscriminator, RegionGenerator
-from radiogenesis.phenotypes.morphology import blur, fill_holes, flood, quantile
+from radiogenesis.phenotypes.morphology import blur, distance, fill_holes, flood, quantile
 
 CHUNK = 128  # regions at a time: bounds memory
 AIR_HU = -1000.0  # beyond the region's border
@@ -257,13 +258,19 @@ def resized(x: Tensor, pixels: int) -> Tensor:
 def lesion_in_the_middle(hu: Tensor) -> Tensor:
     """The lesion in a region that has it in its middle: (B, P, P) HU -> (B, P, P) in 0 and 1.
 
-    All that is connected to the middle and lies above half-way between lung (the 20th percentile of the region) and the
-    lesion's level (the median within a sixteenth of the side around the middle), smoothed over one pixel, holes filled.
-    Where the lesion touches the chest wall it takes the wall with it.
+    What lies above half-way between lung (the 20th percentile of the region) and the lesion's wall (the 80th within an
+    eighth of the side around the middle: a cavity is darker), smoothed over one pixel, opened by a disc of a 32nd of
+    the side so that vessels and the touching chest wall come off, connected to the middle, holes filled. Against the
+    outlines of the largest slices of 60 phantom patients: median Dice 0.90, a quarter below 0.78, 13 % below 0.5, most
+    of these at the chest wall.
     """
     side = hu.shape[-1]
     line = torch.arange(side, device=hu.device) - (side - 1) / 2
-    middle = (torch.hypot(line[:, None], line[None, :]) <= side / 16).expand_as(hu)
-    lung, lesion = quantile(hu, torch.ones_like(middle), 0.2), quantile(hu, middle, 0.5)
-    above = blur(hu - AIR_HU, 0.7) + AIR_HU > ((lung + lesion) / 2)[:, None, None]
-    return fill_holes(flood(middle & above, above, diagonal=False)).float()
+    middle = (torch.hypot(line[:, None], line[None, :]) <= side / 8).expand_as(hu)
+    lung, wall = quantile(hu, torch.ones_like(middle), 0.2), quantile(hu, middle, 0.8)
+    above = blur(hu - AIR_HU, 0.7) + AIR_HU > ((lung + wall) / 2)[:, None, None]
+    radius = side / 32
+    reach = math.ceil(radius) + 3
+    core = distance(~above, reach) > radius
+    core = flood(middle & core, core, diagonal=False)
+    return fill_holes((distance(core, reach) <= radius + 1) & above).float()  # one more: a disc of pixels has corners
