@@ -26,12 +26,18 @@ ROUND = LesionFactors(
 )
 
 
-def chests(count: int, spacing: tuple[float, float, float] = COARSER) -> list[Thorax]:
-    return [draw_chest(spacing, np.random.default_rng(seed)) for seed in range(count)]
+@pytest.fixture(scope="module")
+def chests() -> list[Thorax]:
+    return [draw_chest(COARSER, np.random.default_rng(seed)) for seed in range(6)]
 
 
-def test_both_lungs_lie_where_the_lung_mask_of_real_scans_finds_them() -> None:
-    for thorax in chests(2, COARSE):
+@pytest.fixture(scope="module")
+def finer() -> list[Thorax]:
+    return [draw_chest(COARSE, np.random.default_rng(seed)) for seed in range(2)]
+
+
+def test_both_lungs_lie_where_the_lung_mask_of_real_scans_finds_them(finer: list[Thorax]) -> None:
+    for thorax in finer:
         affine = np.diag([*COARSE, 1.0])[:, [2, 1, 0, 3]]
         hu = np.rint(thorax.hu).astype(np.int16)
         found, true = lung_mask(Scan(patient="p", hu=hu, affine=affine)), thorax.inside_mm > 0
@@ -41,8 +47,8 @@ def test_both_lungs_lie_where_the_lung_mask_of_real_scans_finds_them() -> None:
         assert min(halves) > 0.5 * max(halves)
 
 
-def test_the_body_is_as_large_as_a_body_and_stands_clear_of_the_image() -> None:
-    for thorax in chests(4):
+def test_the_body_is_as_large_as_a_body_and_stands_clear_of_the_image(chests: list[Thorax]) -> None:
+    for thorax in chests:
         tissue = ndimage.binary_opening(thorax.hu[-1] > -300, iterations=1)
         rows, columns = (np.flatnonzero(tissue.any(axis=axis)) for axis in (1, 0))
         assert 260 < 6.0 * (columns[-1] - columns[0]) < 420
@@ -50,9 +56,9 @@ def test_the_body_is_as_large_as_a_body_and_stands_clear_of_the_image() -> None:
         assert (thorax.hu[:, :, :1] < -700).mean() > 0.95
 
 
-def test_the_hilum_belongs_to_the_half_that_is_named() -> None:
+def test_the_hilum_belongs_to_the_half_that_is_named(chests: list[Thorax]) -> None:
     sides = set()
-    for thorax in chests(8):
+    for thorax in chests:
         first, last = thorax.half
         assert last is not None
         column = thorax.hilum_mm[2] / COARSER[2]
@@ -61,14 +67,14 @@ def test_the_hilum_belongs_to_the_half_that_is_named() -> None:
     assert sides == {False, True}
 
 
-def test_some_slabs_show_the_diaphragm_and_others_do_not() -> None:
-    shares = [float((thorax.inside_mm[0] > 0).mean() / (thorax.inside_mm[-1] > 0).mean()) for thorax in chests(10)]
+def test_some_slabs_show_the_diaphragm_and_others_do_not(chests: list[Thorax]) -> None:
+    shares = [float((thorax.inside_mm[0] > 0).mean() / (thorax.inside_mm[-1] > 0).mean()) for thorax in chests]
     assert min(shares) < 0.7
     assert max(shares) > 0.9
 
 
-def test_tumours_lie_at_the_edge_and_away_from_it() -> None:
-    thorax = draw_chest(COARSE, np.random.default_rng(3))
+def test_tumours_lie_at_the_edge_and_away_from_it(finer: list[Thorax]) -> None:
+    thorax = finer[0]
     for edge in (False, True):
         depths = []
         for seed in range(5):
