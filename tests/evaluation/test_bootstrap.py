@@ -65,3 +65,25 @@ def test_permutation_p_counts_itself() -> None:
     assert b.permutation_p(1000.0, null) == pytest.approx(1 / 100)
     assert b.permutation_p(-1.0, null) == 1.0
     assert b.permutation_p(-1.0, null, greater=False) == pytest.approx(1 / 100)
+
+
+def test_the_interval_of_a_mean_over_pairs_is_that_of_ginis_mean_difference() -> None:
+    """Its variance for normal values in closed form (Nair 1936); resampling patients' means would give half of it."""
+    n, spread = 30, []
+    for trial in range(20):
+        x = np.random.default_rng([5, trial]).normal(size=n)
+        apart = np.abs(x[:, None] - x[None])
+        np.fill_diagonal(apart, np.nan)
+        counts = b.counted(b.resamples(n, 300, [trial]), n)
+        spread.append(b.mean_of_pairs(apart, counts, counts).std())
+    terms = (n + 1) / 3 + 2 * np.sqrt(3) * (n - 2) / np.pi - 2 * (2 * n - 3) / np.pi
+    assert np.mean(spread) == pytest.approx(np.sqrt(4 / (n * (n - 1)) * terms), rel=0.15)
+
+
+def test_means_of_pairs_by_hand() -> None:
+    values = np.array([[np.nan, 1.0, 2.0], [3.0, np.nan, np.nan], [4.0, 5.0, np.nan]])
+    assert b.counted(np.array([[0, 0, 2]]), 3).tolist() == [[2, 0, 1]]
+    rows = np.array([[1.0, 1.0, 1.0], [2.0, 0.0, 1.0], [0.0, 3.0, 0.0]])
+    found = b.mean_of_pairs(values, rows, rows)
+    assert found[:2] == pytest.approx([15 / 5, (2 * 2 + 2 * 4) / 4])
+    assert np.isnan(found[2])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -144,3 +146,32 @@ def test_worse_drawings_are_farther_and_the_ceiling_is_near() -> None:
         assert values[0].ceiling[name].value < bad_one
         low, high = np.quantile(values[0].drawn[name].draws, [0.025, 0.975])
         assert low <= good_one <= high
+
+
+def deaf(rng: np.random.Generator, d: int) -> tuple[Lesions, Lesions]:
+    """30 patients for whom the same 12 lesions were drawn, which are as good as real; and 30 real ones."""
+    drawn = np.tile(rng.normal(size=(12, d)), (30, 1))
+    return replace(lesions(drawn, "h", 12), place=np.tile(np.arange(12), 30)), lesions(rng.normal(size=(30, d)), "h")
+
+
+def test_backgrounds_that_all_patients_share_do_not_make_a_method_unreal() -> None:
+    """The deaf method draws from the real distribution: its KID is 0, though it drew 12 images in all."""
+    ours, usual = [], []
+    for trial in range(150):
+        drawn, held_out = deaf(np.random.default_rng(trial), 2)
+        ours.append(r.kid(drawn, held_out, Plain(), draws=1, seed=(0,), paired=True).value)
+        usual.append(r.kid(replace(drawn, place=None), held_out, Plain(), draws=1, seed=(0,), paired=True).value)
+    error = 3 * np.std(ours) / np.sqrt(len(ours))
+    assert abs(np.mean(ours)) < error
+    assert np.mean(usual) > error
+
+
+def test_the_bias_of_few_backgrounds_is_taken_off() -> None:
+    identity = Axes(np.zeros(3), np.ones(3), np.inf, np.eye(3))
+    ours, usual = [], []
+    for trial in range(25):
+        drawn, held_out = deaf(np.random.default_rng(trial), 3)
+        ours.append(r.frechet(drawn, held_out, identity, draws=100, seed=(trial,), paired=True).value)
+        plain = replace(drawn, place=None)
+        usual.append(r.frechet(plain, held_out, identity, draws=100, seed=(trial,), paired=True).value)
+    assert np.mean(ours) < 0.6 * np.mean(usual)

@@ -41,6 +41,25 @@ def resamples(n: int, draws: int, seed: Sequence[int]) -> Indices:
     return np.random.default_rng(list(seed)).integers(0, n, size=(draws, n))
 
 
+def counted(index: Indices, n: int) -> Floats:
+    """(D, n): how often each of n patients is in each of D resamples (D, ...)."""
+    counts = np.zeros((len(index), n))
+    np.add.at(counts, (np.arange(len(index))[:, None], index), 1)
+    return counts
+
+
+def mean_of_pairs(values: Floats, rows: Floats, columns: Floats) -> Floats:
+    """(D,) means of (n, m) values over pairs of patients, of whom resamples hold (D, n) and (D, m).
+
+    Pairs with nan are left out: a pair of a patient with itself is to be nan. nan where no pair is left. Resampling
+    the rows' means instead would make the interval half as wide as it is, since each patient is in a pair twice.
+    """
+    known = np.isfinite(values)
+    total = ((rows @ np.where(known, values, 0.0)) * columns).sum(1)
+    count = ((rows @ known.astype(float)) * columns).sum(1)
+    return np.asarray(np.where(count > 0, total / np.where(count > 0, count, 1.0), np.nan))
+
+
 def derangements(n: int, draws: int, seed: Sequence[int]) -> Indices:
     """(draws, n) uniform permutations in which nobody keeps the own place: everybody gets another patient's.
 

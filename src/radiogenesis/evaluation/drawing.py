@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -98,7 +98,6 @@ def draw(
     )
     backgrounds = cohort.background_image[index].astype(np.float32)
     features: list[Floats] = []
-    noise_features: list[Floats] = []
     lesions: list[Lesions] = []
     by_noise: list[Lesions] = []
     fidelity: dict[str, dict[str, list[Floats]]] = {}
@@ -116,10 +115,13 @@ def draw(
             band_mm=settings.band_mm,
             erased_radius=erased_radius,
         )
-        lesions.append(measure_lesions(drawn.image, drawn.mask, [patient] * len(drawn.image), cohort.pixel_mm))
+        owner = [patient] * len(drawn.image)
+        seen = measure_lesions(drawn.image, drawn.mask, owner, cohort.pixel_mm)
+        lesions.append(replace(seen, place=np.arange(len(owner), dtype=np.int64)))
         again = _by_noise(synthesizer, backgrounds[0], g, settings)
-        noise_features.append(measure(again.image, again.mask, cohort.pixel_mm))
-        by_noise.append(measure_lesions(again.image, again.mask, [patient] * len(again.image), cohort.pixel_mm))
+        owner = [patient] * len(again.image)
+        # Spread is taken of the plain features: the radiomic ones, which take far longer, nobody would look at.
+        by_noise.append(measure_lesions(again.image, again.mask, owner, cohort.pixel_mm, lesion_features))
         for region, measures in values.items():
             for name in MEASURES:
                 fidelity.setdefault(region, {}).setdefault(name, []).append(measures[name])
@@ -131,7 +133,7 @@ def draw(
         np.stack(features),
         Lesions.together(lesions),
         Lesions.together(by_noise),
-        np.stack(noise_features),
+        np.stack([one.features for one in by_noise]),
         joined,
         {patient: examples[patient] for patient in show},
         index,

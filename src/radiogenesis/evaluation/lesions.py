@@ -41,29 +41,35 @@ class Lesions:
         embedding: (N, E), see `embedding`; nan where there is no lesion.
         features: (N, F), see `FeatureSet`; nan where one cannot be measured.
         patient: (N,) whose lesion it is, or from whose genes it was drawn.
+        place: (N,) which of the backgrounds, with its noise, it was drawn on, where all patients share them: such
+            drawings are alike beyond what their genes say. None for lesions that share nothing.
     """
 
     embedding: Floats
     features: Floats
     patient: NDArray[np.str_]
+    place: NDArray[np.int64] | None = None
 
     def of(self, patients: Collection[str]) -> Lesions:
         """Those of some patients."""
         return self[np.isin(self.patient, list(patients))]
 
     def __getitem__(self, which: NDArray[Any]) -> Lesions:
-        return Lesions(self.embedding[which], self.features[which], self.patient[which])
+        place = None if self.place is None else self.place[which]
+        return Lesions(self.embedding[which], self.features[which], self.patient[which], place)
 
     def __len__(self) -> int:
         return len(self.patient)
 
     @classmethod
     def together(cls, parts: Sequence[Lesions]) -> Lesions:
-        """All of them, one after the other."""
+        """All of them, one after the other; they share places if all parts have places."""
+        places = [part.place for part in parts if part.place is not None]
         return cls(
             np.concatenate([part.embedding for part in parts]),
             np.concatenate([part.features for part in parts]),
             np.concatenate([part.patient for part in parts]),
+            np.concatenate(places) if len(places) == len(parts) else None,
         )
 
     def usable(self) -> Lesions:

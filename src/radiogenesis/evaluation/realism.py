@@ -5,11 +5,14 @@ Two distances between sets of lesions, both against the HELD-OUT real ones, both
 - KID (Binkowski et al. 2018): squared maximum mean discrepancy under k(x, y) = (x . y / d + 1)^3 on the embedding of
   `embedding.py`, unbiased whatever the number of images. Inception's subsets bound memory; here the kernel of all
   images fits, so that all pairs are used, which is the mean over all subsets. Slices of one patient resemble each
-  other: pairs of one patient are left out, where the usual estimator leaves out only an image's pair with itself.
+  other: pairs of one patient are left out, where the usual estimator leaves out only an image's pair with itself. All
+  patients are drawn on the same few backgrounds with the same noise: pairs of drawings on one background are left out,
+  too, else a method that listens to nobody would be a sample of as many images as there are backgrounds.
 - Frechet distance on radiomic features (IBSI; `lesions.ibsi_features`): |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)), on
   at most a few principal axes of the training lesions, since a covariance needs more patients than axes; outliers are
   held back, since texture features have long tails. It is biased upwards in small samples; the bootstrap's estimate
-  of the bias is taken off, and what is left is read beside ceiling and null.
+  of the bias, for which the shared backgrounds are resampled too, is taken off, and what is left is read beside
+  ceiling and null.
 
 Ceiling: real lesions of training patients against the held-out ones. Null: held-out lesions with shuffled pixels.
 The Frechet distance of Inception features is not computed: its weights cannot be had offline, and below a few thousand
@@ -23,7 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from radiogenesis.evaluation.bootstrap import Floats, Indices, resamples
+from radiogenesis.evaluation.bootstrap import Floats, counted, mean_of_pairs, nanmean, resamples
 from radiogenesis.evaluation.lesions import SQUASH, Axes, Lesions, Space, complete
 from radiogenesis.evaluation.settings import EvaluationSettings
 
@@ -51,18 +54,23 @@ def polynomial_kernel(x: Floats, y: Floats) -> Floats:
     return np.asarray((x @ y.T / x.shape[1] + 1) ** 3)
 
 
-def patient_kernel(x: Floats, of_x: NDArray[np.str_], y: Floats, of_y: NDArray[np.str_]) -> Floats:
-    """(n, m) means of the kernel over the pairs of images of each pair of patients, patients sorted."""
-    rows, columns = _averaging(of_x), _averaging(of_y)
-    return np.asarray(rows @ polynomial_kernel(x, y) @ columns.T)
+def patient_kernel(x: Floats, y: Floats, of_x: Lesions, of_y: Lesions) -> Floats:
+    """(n, m) means of the kernel over the pairs of images (N, d), (M, d) of each pair of patients, patients sorted.
+
+    Pairs of drawings that share a place are left out; nan for a patient with itself, and where no pair is left.
+    """
+    rows, columns = _belonging(of_x.patient), _belonging(of_y.patient)
+    kernel, pairs = polynomial_kernel(x, y), np.ones((len(x), len(y)))
+    if of_x.place is not None and of_y.place is not None:
+        pairs = (of_x.place[:, None] != of_y.place[None]).astype(float)
+    total, count = rows @ (kernel * pairs) @ columns.T, rows @ pairs @ columns.T
+    count[np.unique(of_x.patient)[:, None] == np.unique(of_y.patient)[None]] = 0
+    return np.asarray(np.where(count > 0, total / np.maximum(count, 1), np.nan))
 
 
-def _averaging(patient: NDArray[np.str_]) -> Floats:
-    """(n, N): averages images within patients, patients sorted."""
-    names, code = np.unique(patient, return_inverse=True)
-    rows = np.zeros((len(names), len(patient)))
-    rows[code, np.arange(len(patient))] = 1
-    return np.asarray(rows / rows.sum(1, keepdims=True))
+def _belonging(patient: NDArray[np.str_]) -> Floats:
+    """(n, N): 1 where an image is the patient's, patients sorted."""
+    return np.asarray(np.unique(patient)[:, None] == patient[None], float)
 
 
 def kid(
@@ -82,24 +90,16 @@ def kid(
     x, y = space(drawn), space(real)
     of_x, of_y = np.unique(drawn.patient), np.unique(real.patient)
     wx, wy = _weights(of_x, of_y, draws, seed, paired)
-    terms = (
-        (x, drawn.patient, x, drawn.patient, of_x, of_x, wx, wx),
-        (y, real.patient, y, real.patient, of_y, of_y, wy, wy),
-        (x, drawn.patient, y, real.patient, of_x, of_y, wx, wy),
-    )
     within_x, within_y, between = (
-        _mean_of_pairs(patient_kernel(a, pa, b, pb), names_a[:, None] != names_b[None], wa, wb)
-        for a, pa, b, pb, names_a, names_b, wa, wb in terms
+        mean_of_pairs(patient_kernel(a, b, of_a, of_b), wa, wb)
+        for a, b, of_a, of_b, wa, wb in (
+            (x, x, drawn, drawn, wx, wx),
+            (y, y, real, real, wy, wy),
+            (x, y, drawn, real, wx, wy),
+        )
     )
     values = within_x + within_y - 2 * between
     return Distance(float(values[0]), values[1:], len(drawn), len(of_x), float(values[0]))
-
-
-def _mean_of_pairs(kernel: Floats, others: NDArray[np.bool_], wa: Floats, wb: Floats) -> Floats:
-    """(D,) weighted means over the pairs of different patients; nan where there is no such pair."""
-    total = ((wa @ (kernel * others)) * wb).sum(1)
-    count = ((wa @ others.astype(float)) * wb).sum(1)
-    return np.asarray(np.where(count > 0, total / np.maximum(count, 1), np.nan))
 
 
 def _weights(
@@ -114,10 +114,7 @@ def _weights(
 
 
 def _counts(n: int, draws: int, seed: tuple[int, ...]) -> Floats:
-    index: Indices = np.concatenate([np.arange(n)[None], resamples(n, draws, seed)])
-    counts = np.zeros((len(index), n))
-    np.add.at(counts, (np.arange(len(index))[:, None], index), 1)
-    return counts
+    return counted(np.concatenate([np.arange(n)[None], resamples(n, draws, seed)]), n)
 
 
 def frechet_distance(m1: Floats, c1: Floats, m2: Floats, c2: Floats) -> Floats:
@@ -140,21 +137,38 @@ def frechet(
     if min(len(of_x), len(of_y)) < 2:
         return Distance(np.nan, np.full(draws, np.nan), len(drawn), len(of_x), np.nan)
     wx, wy = _weights(of_x, of_y, draws, seed, paired)
-    values = frechet_distance(*_moments(axes(drawn.features), drawn.patient, wx),
-                              *_moments(axes(real.features), real.patient, wy))  # fmt: skip
+    ux, uy = _image_weights(drawn, wx, draws, seed), _image_weights(real, wy, draws, seed)
+    values = frechet_distance(*_moments(axes(drawn.features), ux), *_moments(axes(real.features), uy))
+    values = np.where(ux.any(1) & uy.any(1), values, np.nan)
     # A resample holds fewer patients than the sample, and fewer patients are farther apart: by about as much as the
     # sample is farther than the truth. Mirrored, the bias is taken off instead of counted twice.
     mirrored = 2 * values[0] - values[1:]
-    value = max(float(mirrored.mean()), 0.0)
+    value = max(float(nanmean(mirrored, 0)), 0.0)
     return Distance(value, np.maximum(mirrored, 0), len(drawn), len(of_x), float(values[0]))
 
 
-def _moments(x: Floats, patient: NDArray[np.str_], weight: Floats) -> tuple[Floats, Floats]:
-    """(D, d) means and (D, d, d) covariances of (N, d) values under (D, n) weights of the patients."""
-    average = _averaging(patient)
-    weight = weight / np.maximum(weight.sum(1, keepdims=True), 1)
-    mean = weight @ (average @ x)
-    second = np.einsum("dp,pij->dij", weight, np.einsum("pk,ki,kj->pij", average, x, x, optimize=True))
+def _image_weights(lesions: Lesions, weight: Floats, draws: int, seed: tuple[int, ...]) -> Floats:
+    """(1 + D, N) weights of the images, which add up to 1, under (1 + D, n) weights of the patients.
+
+    Shared places are resampled as well (two-way bootstrap, Owen 2007): a few places are few images, however many
+    patients are drawn on them, and the bias is that of few images.
+    """
+    theirs = _belonging(lesions.patient)
+    times = np.ones((1, len(lesions)))
+    if lesions.place is not None:
+        places, code = np.unique(lesions.place, return_inverse=True)
+        times = _counts(len(places), draws, (*seed, 3))[:, code]
+    images = (times @ theirs.T) @ theirs  # of each image's patient
+    weight = (weight @ theirs) * times / np.maximum(images, 1)
+    total = weight.sum(1, keepdims=True)  # 0 where a resample holds nothing
+    return np.asarray(weight / np.where(total > 0, total, 1.0))
+
+
+def _moments(x: Floats, weight: Floats) -> tuple[Floats, Floats]:
+    """(D, d) means and (D, d, d) covariances of (N, d) values under (D, N) weights."""
+    n, d = x.shape
+    mean = weight @ x
+    second = (weight @ (x[:, :, None] * x[:, None, :]).reshape(n, d * d)).reshape(-1, d, d)
     return np.asarray(mean), np.asarray(second - mean[:, :, None] * mean[:, None, :])
 
 
