@@ -51,7 +51,9 @@ def test_a_synthesizer_that_copies_training_lesions_is_caught() -> None:
     rng = np.random.default_rng(0)
     training, held_out = real(rng)
     copied = training.embedding[rng.integers(0, len(training), (len(TEST), 8))]
-    found = memorisation(of(copied + 1e-3 * rng.normal(size=copied.shape), TEST), training, held_out, Plain(), SETTINGS)
+    found = memorisation(
+        of(copied + 1e-3 * rng.normal(size=copied.shape), TEST), training, held_out, Plain(), Plain(), SETTINGS
+    )
     assert found.ratio[0] < 0.01
     assert found.p_distance < 0.001
     assert found.p_preference == pytest.approx(1 / 500)
@@ -66,14 +68,16 @@ def test_one_that_draws_new_lesions_is_not() -> None:
         rng = np.random.default_rng([1, trial])
         training, held_out = real(rng)
         drawn = of(rng.normal(size=(len(TEST), 1, 6)) + 0.5 * rng.normal(size=(len(TEST), 8, 6)), TEST)
-        caught += copies(judged(memorisation(drawn, training, held_out, Plain(), SETTINGS)))
+        caught += copies(judged(memorisation(drawn, training, held_out, Plain(), Plain(), SETTINGS)))
     assert caught <= 2
 
 
 def test_bland_lesions_are_near_but_no_copies() -> None:
     rng = np.random.default_rng(2)
     training, held_out = real(rng)
-    found = memorisation(of(0.3 * rng.normal(size=(len(TEST), 8, 6)), TEST), training, held_out, Plain(), SETTINGS)
+    found = memorisation(
+        of(0.3 * rng.normal(size=(len(TEST), 8, 6)), TEST), training, held_out, Plain(), Plain(), SETTINGS
+    )
     assert found.p_distance < 0.01
     assert found.p_preference > 0.05
     assert "bland rather than copied" in memorisation_conclusion("bland", judged(found))
@@ -83,7 +87,7 @@ def test_the_preference_of_chance_is_what_it_says() -> None:
     """t training patients among all but the own: the null's mean is that share, and so is its closed form."""
     rng = np.random.default_rng(3)
     training, held_out = real(rng)
-    found = memorisation(of(rng.normal(size=(len(TEST), 8, 6)), TEST), training, held_out, Plain(), SETTINGS)
+    found = memorisation(of(rng.normal(size=(len(TEST), 8, 6)), TEST), training, held_out, Plain(), Plain(), SETTINGS)
     assert found.expected == pytest.approx(30 / 44)
     assert found.null.mean() == pytest.approx(found.expected, abs=4 * found.null.std() / np.sqrt(len(found.null)))
 
@@ -92,7 +96,7 @@ def test_the_own_lesions_are_not_the_nearest() -> None:
     rng = np.random.default_rng(4)
     training, held_out = real(rng)
     own = held_out.embedding.reshape(len(TEST), 4, 6)
-    found = memorisation(of(own, TEST), training, held_out, Plain(), SETTINGS)
+    found = memorisation(of(own, TEST), training, held_out, Plain(), Plain(), SETTINGS)
     assert found.p_distance == 1.0  # the very same distances
     assert found.ratio[0] == pytest.approx(1)
     by_hand = []
@@ -140,3 +144,31 @@ def test_what_cannot_be_measured_is_left_out() -> None:
     table = spread_of(drawn, drawn, own)
     assert table.loc[(BACKGROUND, DISTANCE), "patients"] == len(TEST) - 1
     assert np.isfinite(table.loc[(BACKGROUND, DISTANCE), "ratio"])
+
+
+def test_whom_the_space_was_fitted_to_does_not_change_chance() -> None:
+    """24 training patients and 32 axes: whoever was not among them lies farther out in a space of theirs alone."""
+    quick = EvaluationSettings(bootstrap=1, permutations=1)
+    shared, alone = [], []
+    for trial in range(30):
+        rng = np.random.default_rng([8, trial])
+        training, held_out, drawn = (
+            of(rng.normal(size=(n, 1, 40)) + 0.5 * rng.normal(size=(n, count, 40)), names)
+            for n, count, names in ((24, 3, TRAIN[:24]), (14, 3, TEST[:14]), (14, 6, TEST[:14]))
+        )
+        own, both = Space.fit(training), Space.fit(Lesions.together([training, held_out]))
+        for found, space in ((shared, both), (alone, own)):
+            one = memorisation(drawn, training, held_out, own, space, quick)
+            found.append(one.preference.mean() - one.expected)
+    error = 3 * np.std(shared) / np.sqrt(len(shared))
+    assert abs(np.mean(shared)) < error
+    assert abs(np.mean(alone)) > error
+
+
+def test_nothing_drawn_is_nan_without_a_warning() -> None:
+    training, held_out = real(np.random.default_rng(9))
+    nothing = of(np.full((len(TEST), 2, 6), np.nan), TEST)
+    found = memorisation(nothing, training, held_out, Plain(), Plain(), SETTINGS)
+    assert np.isnan(found.preference).all()
+    assert np.isnan([found.p_distance, found.p_preference, found.ratio[0]]).all()
+    assert found.images == 0

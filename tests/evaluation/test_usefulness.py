@@ -15,6 +15,7 @@ from radiogenesis.evaluation.usefulness import (
     drawn_for_training,
     segmentation_dice,
     soft_dice_loss,
+    two_way,
     usefulness,
 )
 
@@ -68,6 +69,7 @@ def test_more_of_the_needed_helps_and_nonsense_does_not() -> None:
     assert helped.difference[0] > 0.3
     assert harmed.difference[0] < 0
     assert helped.without.shape == (3,)
+    assert helped.by_network == pytest.approx(helped.difference[:1])
     assert (helped.images, helped.added) == (9, 24)
 
 
@@ -87,3 +89,12 @@ def test_drawings_for_training_come_from_training_patients(tmp_path: object) -> 
     held_out = cohort.background_image[np.isin(cohort.background_patient, one.split.test)]
     assert not any((b == other).all() for b in np.concatenate(seen) for other in held_out)
     assert len(drawn.image) == np.isin(cohort.slice_patient, one.split.train).sum()
+
+
+def test_networks_that_disagree_widen_the_interval() -> None:
+    """Every patient the same, two pairs of networks that contradict each other: of patients alone no spread at all."""
+    draws = two_way(np.array([[1.0] * 5, [-1.0] * 5]), 400, 0)
+    assert set(draws) == {-1.0, 0.0, 1.0}
+    assert np.mean(draws == 0) == pytest.approx(0.5, abs=4 * 0.5 / 20)
+    agreed = np.array([[1.0, 2.0, np.nan]] * 3)
+    assert np.nanstd(two_way(agreed, 400, 0)) == pytest.approx(np.nanstd(two_way(agreed[:1], 400, 0)))

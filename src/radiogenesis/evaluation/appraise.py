@@ -16,7 +16,7 @@ from radiogenesis.evaluation.diversity import BACKGROUND, DISTANCE, NOISE, diver
 from radiogenesis.evaluation.drawing import Drawn, measure
 from radiogenesis.evaluation.fidelity import BAND, NEAR, OTHER, OUTSIDE, WHOLE, fidelity_draws, fidelity_table
 from radiogenesis.evaluation.framework import keeps_background
-from radiogenesis.evaluation.lesions import RealLesions, Space
+from radiogenesis.evaluation.lesions import Lesions, RealLesions, Space
 from radiogenesis.evaluation.memorisation import memorisation
 from radiogenesis.evaluation.realism import FRECHET, KID, Distance, realism
 from radiogenesis.evaluation.settings import EvaluationSettings
@@ -109,7 +109,9 @@ def _diversity(
 
 def _memorisation(found: Found, drawn: Drawn, real: RealLesions, space: Space, settings: EvaluationSettings) -> None:
     split = found.subject.split
-    result = memorisation(drawn.lesions, real.slices.of(split.train), real.slices.of(split.test), space, settings)
+    training, held_out = real.slices.of(split.train), real.slices.of(split.test)
+    shared = Space.fit(Lesions.together([training, held_out]))
+    result = memorisation(drawn.lesions, training, held_out, space, shared, settings)
     low, high = interval(result.ratio[1:], settings.confidence)
     null_low, null_high = interval(result.null, settings.confidence)
     found.memorisation = pd.DataFrame(
@@ -156,6 +158,7 @@ def appraise_usefulness(
             {
                 "without": float(nanmean(result.without, 0)), "with": float(nanmean(result.with_drawings, 0)),
                 "difference": float(result.difference[0]), "low": low, "high": high, "p": result.p,
+                "least": float(result.by_network.min()), "most": float(result.by_network.max()),
                 "steps": settings.segmentation_steps, "networks": settings.segmentation_repeats,
                 "drawings": result.added, "slices": int(train.sum()), "patients": len(result.without),
                 "images": result.images,

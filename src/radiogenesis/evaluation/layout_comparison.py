@@ -270,7 +270,9 @@ def _usefulness_section(file: str) -> Section:
         Column(label="Dice without", value="without", format=".3f"),
         Column(label="Dice with", value="with", format=".3f"),
         Column(label="Difference", value="difference", low="low", high="high", format=".3f"),
-        Column(label="p", value="p", format="p", help="one-sided Wilcoxon over patients"),
+        Column(label="Pairs of networks, least", value="least", format=".3f"),
+        Column(label="most", value="most", format=".3f"),
+        Column(label="p", value="p", format="p", help="one-sided Wilcoxon over patients, given these networks"),
         Column(label="Steps", value="steps", format="d"),
         Column(label="Networks", value="networks", format="d"),
         Column(label="Drawings", value="drawings", format="d"),
@@ -285,7 +287,11 @@ def _usefulness_section(file: str) -> Section:
             "were drawn from the same patients' genes; the same steps, the same first weights. Dice on held-out "
             "patients."
         ),
-        blocks=(Table(file=file, caption="Means over patients, 95 % intervals over patients.", columns=columns),),
+        blocks=(
+            Table(
+                file=file, caption="Means over patients, 95 % intervals over patients and networks.", columns=columns
+            ),
+        ),
     )
 
 

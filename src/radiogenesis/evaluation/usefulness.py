@@ -4,6 +4,9 @@ A small U-Net is trained twice with the same first weights, for the same number 
 training patients' slices alone, and on those mixed half and half with lesions drawn from their genes on their
 backgrounds. Nothing of a held-out patient is seen by either. Dice on the held-out patients'
 slices, averaged by patient; the difference is paired by patient.
+
+Two networks that were trained on the same slices in another order differ too, for all patients alike, and a test over
+patients takes that for an effect. So the interval is over patients and over networks (two-way bootstrap, Owen 2007).
 """
 
 from __future__ import annotations
@@ -87,7 +90,7 @@ def soft_dice_loss(logits: Tensor, mask: Tensor) -> Tensor:
 def segmentation_dice(parts: Sequence[Slices], test: Slices, *, steps: int, seed: int) -> Floats:
     """Train on equal shares of `parts`, and return the Dice of every test slice.
 
-    The same seed gives the same first weights, and the same slices of the first part at every step.
+    The same seed gives the same first weights.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -140,8 +143,9 @@ class Usefulness:
     """Dice by held-out patient (n,), with real slices alone and with drawings added; the test of the difference.
 
     Attributes:
-        p: one-sided Wilcoxon signed-rank test for "better with drawings".
-        difference: (1 + D,) mean difference over patients and its resamples.
+        p: one-sided Wilcoxon signed-rank test over patients for "better with drawings", given these networks.
+        difference: (1 + D,) mean difference and its resamples over patients and networks.
+        by_network: (R,) mean difference over patients of each pair of networks.
         images: held-out slices.
         added: drawings that were added.
     """
@@ -150,6 +154,7 @@ class Usefulness:
     with_drawings: Floats
     p: float
     difference: Floats
+    by_network: Floats
     images: int
     added: int
 
@@ -160,27 +165,37 @@ def usefulness(
     """Train with and without `drawn`, and compare on `test`, whose slices belong to `owner`."""
     patients = sorted(set(map(str, owner)))
     without, with_drawings = (
-        nanmean(
-            np.stack(
-                [
-                    patient_means(
-                        segmentation_dice(parts, test, steps=settings.segmentation_steps, seed=settings.seed + repeat),
-                        owner,
-                        patients,
-                    )
-                    for repeat in range(settings.segmentation_repeats)
-                ]
-            ),
-            axis=0,
+        np.stack(
+            [
+                patient_means(
+                    segmentation_dice(parts, test, steps=settings.segmentation_steps, seed=settings.seed + repeat),
+                    owner,
+                    patients,
+                )
+                for repeat in range(settings.segmentation_repeats)
+            ]
         )
         for parts in ([real], [real, drawn])
     )
-    difference = with_drawings - without
-    index = resamples(len(patients), settings.bootstrap, [settings.seed, 11])
-    index = np.concatenate([np.arange(len(patients))[None], index])
-    known = difference[np.isfinite(difference)]
-    p = float(wilcoxon(known, alternative="greater").pvalue) if known.any() else 1.0
-    return Usefulness(without, with_drawings, p, nanmean(difference[index], 1), len(test.image), len(drawn.image))
+    difference = with_drawings - without  # (R, n)
+    mean = nanmean(difference, 0)
+    known = mean[np.isfinite(mean)]
+    return Usefulness(
+        nanmean(without, 0),
+        nanmean(with_drawings, 0),
+        p=float(wilcoxon(known, alternative="greater").pvalue) if known.any() else 1.0,
+        difference=np.concatenate([[nanmean(mean, 0)], two_way(difference, settings.bootstrap, settings.seed)]),
+        by_network=nanmean(difference, 1),
+        images=len(test.image),
+        added=len(drawn.image),
+    )
+
+
+def two_way(values: Floats, draws: int, seed: int) -> Floats:
+    """(D,) means of (R, n) values, rows and columns resampled; nan left out."""
+    rows = resamples(len(values), draws, [seed, 15])
+    columns = resamples(values.shape[1], draws, [seed, 11])
+    return nanmean(values[rows[:, :, None], columns[:, None, :]].reshape(draws, -1), 1)
 
 
 def drawn_for_training(
