@@ -65,3 +65,8 @@ def test_control_where_there_can_be_none_fails_the_measure() -> None:
     deaf = table.assign(rho=0.0, p=1.0, q=1.0)
     assert "finds no control where there is none" in c.control_conclusion("in-painting", deaf, ignores_genes=True)
     assert "check of the measure" not in c.control_conclusion("gan", table)
+
+
+def test_a_negative_share_has_a_minus_sign() -> None:
+    assert c.percent(-0.571) == "−57 %"
+    assert c.percent(-0.001) == "0 %"

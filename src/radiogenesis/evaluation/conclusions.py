@@ -215,4 +215,4 @@ def p_text(p: float) -> str:
 
 def percent(share: float) -> str:
     """0.913 -> 91 %."""
-    return f"{100 * share:.0f} %"
+    return f"{100 * share:z.0f} %".replace("-", "−")

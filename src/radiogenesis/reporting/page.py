@@ -73,7 +73,7 @@ def shown(value: Any, form: str) -> str:
     if form == "small":
         return "< 0.0001" if 0 < number < 0.00005 else f"{number:.4f}"
     if form == "%":
-        return f"{100 * number:.0f} %"
+        return f"{100 * number:z.0f} %".replace("-", "−")
     if form == "d":
         return f"{round(number):,}"
     return format(number, "z" + form).replace("-", "−")  # z: no minus before a zero
