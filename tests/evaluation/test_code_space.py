@@ -13,6 +13,7 @@ from sklearn.metrics import silhouette_samples
 
 from radiogenesis.evaluation import code_space as c
 from radiogenesis.evaluation.conclusions import code_conclusion
+from radiogenesis.evaluation.gene_codes import leading
 from radiogenesis.evaluation.lesions import Axes, Lesions
 from radiogenesis.evaluation.settings import EvaluationSettings
 
@@ -128,3 +129,18 @@ def test_the_map_is_the_same_each_time_and_works_for_few() -> None:
     x = np.random.default_rng(9).normal(size=(9, 5))
     assert c.tsne(x, 0).shape == (9, 2)
     assert np.array_equal(c.tsne(x, 0), c.tsne(x, 0))
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["raw genes", "mc-gan", "alignment", "canonical-alignment", "fusion-gan"], "fusion-gan"),
+        (["raw genes", "alignment", "canonical-alignment", "mc-gan"], "canonical-alignment"),
+        (["raw genes", "alignment", "mc-gan"], "alignment"),
+        (["raw genes", "mc-gan"], "mc-gan"),
+    ],
+)
+def test_our_codes_colour_the_figure(names: list[str], expected: str) -> None:
+    x = np.random.default_rng(10).normal(size=(6, 2))
+    codes = [c.Codes.of(name, lambda g: g, x, x, 2, 0) for name in names]
+    assert leading(codes).name == expected

@@ -82,3 +82,12 @@ def test_other_patients_decide_nothing() -> None:
     table = differences(rows([run("a"), run("b", method="other", value=9.0, test=("x", "y", "z"))]), SETTINGS)
     assert (table["verdict"] == "undecided").all()
     assert table["low"].isna().all()
+
+
+def test_another_kind_of_alignment_is_another_row_named_by_its_kind() -> None:
+    runs = [run("a"), run("b"), run("c")]
+    for one, kind in zip(runs, ("canonical-alignment", "canonical-alignment", "alignment"), strict=True):
+        settings = {"directions": 12} if kind == "canonical-alignment" else {"dropout": 0.5, "widths": [16, 32]}
+        one.config.update(alignment=settings, alignment_method=kind)  # type: ignore[attr-defined]
+    runs[1].config["settings"]["width"] = 8
+    assert [row.label for row in rows(runs)] == ["gan", "gan (width 8)", "gan (alignment_method alignment)"]

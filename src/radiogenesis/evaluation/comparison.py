@@ -86,7 +86,7 @@ class Row:
 def key(method: str, config: Mapping[str, Any]) -> str:
     """What two runs must share to be one method's seeds, as JSON."""
     training = {k: v for k, v in (config.get("training") or {}).items() if k not in NOT_THE_METHOD}
-    kept = {name: config.get(name) for name in ("settings", "alignment", "expression", "steps")}
+    kept = {name: config.get(name) for name in ("settings", "alignment", "alignment_method", "expression", "steps")}
     return json.dumps({"method": method, "training": training, **kept}, sort_keys=True, default=str)
 
 
@@ -98,6 +98,8 @@ def labels(keys: Sequence[str]) -> list[str]:
         namesakes = [other for other in parsed if other["method"] == one["method"]]
         flat = [_flat(other) for other in namesakes]
         differing = [name for name in _flat(one) if len({json.dumps(f.get(name)) for f in flat}) > 1]
+        if "alignment_method" in differing:  # another kind of alignment has other settings: its name says it
+            differing = [name for name in differing if not name.startswith("alignment.")]
         # What most namesakes share goes unsaid: an ablation is named by what was taken away.
         said = [name for name in differing if not _usual(_flat(one)[name], [f.get(name) for f in flat])]
         text = ", ".join(f"{name.split('.')[-1]} {_flat(one)[name]}" for name in said)

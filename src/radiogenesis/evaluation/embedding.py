@@ -1,7 +1,7 @@
 """What lesions are compared by: one fixed network, the same for every method, trained on nothing.
 
 Why random weights. Inception needs weights that cannot be assumed to be there, and was trained on photographs. The
-alignment would be unfair: its lesion encoder is the critic that our own generator was trained to please, so a distance
+alignments would be unfair: one of them is the critic that our own generator was trained to please, so a distance
 in its space would reward our method for its training, not for its drawings. Networks with random weights see textures
 and edges all the same, and rank generators better than ImageNet's where images are no photographs (Naeem et al. 2020,
 "Reliable fidelity and diversity metrics for generative models", section 4). Neither weights nor architecture here are

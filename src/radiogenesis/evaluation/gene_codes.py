@@ -28,7 +28,8 @@ from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.evaluation.subject import Found
 from radiogenesis.methods.protocols import GeneEncoder
 
-OURS = ("fusion-gan", "alignment")  # whose clusters colour figure 4, the first of these that is there
+OURS = ("fusion-gan", "canonical-alignment", "alignment")
+"""Whose clusters colour figure 4: the first of these that is there."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def code_space(
         Codes.of(name, encode, training, held_out, settings.clusters, settings.seed)
         for name, encode in encoders.items()
     ]
-    reference = next((c for ours in OURS for c in codes if c.name == ours), codes[-1])
+    reference = leading(codes)
     known = real.slices.of(split.train)
     axes = Axes.fit(known.features, known.patient, AXES, squash=SQUASH)
     looks = [appearance(real.slices.of(part), axes, part) for part in (split.train, split.test)]
@@ -87,6 +88,11 @@ def code_space(
         reference.name,
         _typical(reference, split.train),
     )
+
+
+def leading(codes: Sequence[Codes]) -> Codes:
+    """The codes whose clusters colour figure 4: ours, or failing that the last."""
+    return next((one for ours in OURS for one in codes if one.name == ours), codes[-1])
 
 
 def _same(one: ExpressionScaler, other: ExpressionScaler) -> bool:

@@ -354,9 +354,9 @@ def _retrieval_sections(found: Sequence[Found], tables: Path) -> list[Section]:
         Section(
             title="Whose genes belong to this lesion?",
             text=(
-                "The alignment puts lesions and genes into one space. For each held-out patient the genes of all "
-                "held-out patients are ordered by how near they lie to the lesion; the rank of the right ones is "
-                "counted."
+                "An alignment, contrastive or canonical, puts lesions and genes into one space. For each held-out "
+                "patient the genes of all held-out patients are ordered by how near they lie to the lesion; the rank of "
+                "the right ones is counted."
             ),
             blocks=tuple(blocks),
         )

@@ -1,4 +1,4 @@
-"""Retrieval: which patient's genes belong to this lesion? The alignment's own measure (METHODS.md section 1b).
+"""Retrieval: which patient's genes belong to this lesion? The alignments' own measure (METHODS.md section 1b).
 
 For each held-out patient the genes of all held-out patients are ranked by their similarity to the patient's lesion; the
 rank of the patient's own genes is 1 at best and (n + 1) / 2 by chance. Per slice (ranks averaged over a patient's
