@@ -141,10 +141,10 @@ class Copier:
 
 
 class Restless(Deaf):
-    """Deaf, and its noise differs from patient to patient: nothing that it draws is constant."""
+    """Deaf, and its noise differs from patient to patient: nothing that it draws is constant. `first` is a seed."""
 
-    def __init__(self) -> None:
-        self.calls = 0
+    def __init__(self, first: int = 0) -> None:
+        self.calls = first
 
     def synthesize(self, backgrounds: NDArray, expression: NDArray, *, seed: int) -> Synthesis:
         self.calls += 1
