@@ -5,7 +5,8 @@ held-out patients apart:
 
 - Clusters: k-means on the training patients' codes; held-out patients join the nearest centre. Silhouette
   (Rousseeuw 1987), beside its null: the same with each gene shuffled between patients by itself, which keeps
-  the encoder and every gene's distribution, and destroys the patients.
+  the encoder and every gene's distribution, and destroys the patients. Shuffling also destroys what genes have in
+  common: a mere gradient that many genes share is tighter than this null, too, without any groups.
 - Appearance: Mantel's (1967) correlation between distance in code and distance in the appearance of the patients' own
   lesions (standardised radiomic features: shape, intensity and texture), of ranks; null: patients permuted.
 """

@@ -67,7 +67,7 @@ def _fact(number: dict[str, Any], summary: dict[str, Any]) -> Fact:
     if number["name"] == "control":
         return Fact(
             label=label,
-            value=f"{number['value']:.2f}",
+            value=f"{number['value']:.2f}".replace("-", "−"),
             beside=(
                 f"95 % interval {low:.2f} to {high:.2f}, against {number['reference']}. Ceiling "
                 f"{number['ceiling']:.2f}, null {number['null_low']:.2f} to {number['null_high']:.2f}."
@@ -84,7 +84,8 @@ def _fact(number: dict[str, Any], summary: dict[str, Any]) -> Fact:
             f"95 % interval {low:.3f} to {high:.3f}. Ridge regression on radiomic features {number['ceiling']:.3f}, "
             f"null {number['null_low']:.3f} to {number['null_high']:.3f}."
         )
-        return Fact(label=label, value=f"{number['value']:.3f}", beside=beside.replace("-", "−"))
+        value = f"{number['value']:.3f}".replace("-", "−")
+        return Fact(label=label, value=value, beside=beside.replace("-", "−"))
     beside = f"of {number['patients']:.0f}. 95 % interval {low:.1f} to {high:.1f}; chance {number['chance']:.1f}."
     return Fact(label=label, value=f"{number['value']:.1f}", beside=beside)
 
@@ -355,8 +356,8 @@ def _retrieval_sections(found: Sequence[Found], tables: Path) -> list[Section]:
             title="Whose genes belong to this lesion?",
             text=(
                 "An alignment, contrastive or canonical, puts lesions and genes into one space. For each held-out "
-                "patient the genes of all held-out patients are ordered by how near they lie to the lesion; the rank of "
-                "the right ones is counted."
+                "patient the genes of all held-out patients are ordered by how near they lie to the lesion; the rank "
+                "of the right ones is counted."
             ),
             blocks=tuple(blocks),
         )

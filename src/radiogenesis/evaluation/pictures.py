@@ -130,7 +130,7 @@ def figure_3_methods(found: Mapping[str, Found], cohort: Cohort, folder: Path) -
 def figure_4(codes: CodeSpace, cohort: Cohort, folder: Path) -> list[Picture]:
     """t-SNE of every code space in the colours of one space's clusters, and lesions of patients near each centre."""
     notes = {
-        str(row["space"]): f"ρ = {row['rho']:.2f}"
+        str(row["space"]): f"ρ = {row['rho']:.2f}".replace("-", "−")
         for row in codes.mantel.to_dict("records")
         if row["part"] == "held out"
     }
@@ -201,7 +201,7 @@ def scatter(measured: Measured, table: pd.DataFrame, folder: Path, name: str) ->
     x, words = ("truth", "planted") if planted else ("own", "measured on the patient's own slices")
     reference = next(iter(measured.references()))
     rows = table[(table["reference"] == reference) & (table["feature"] != MEAN)].set_index("feature")
-    notes = {str(f): f"ρ = {rows.loc[f, 'rho']:.2f}" for f in rows.index}
+    notes = {str(f): f"ρ = {rows.loc[f, 'rho']:.2f}".replace("-", "−") for f in rows.index}
     units = {feature: UNITS[feature] for feature in FEATURES}
     frame = measured.frame()
 
