@@ -19,8 +19,8 @@ from radiogenesis.cohort.sampling import SamplingSettings
 from radiogenesis.cohort.sources import ReadSettings
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import CohortError, ExpressionError, ScanError
-from radiogenesis.phantom.factors import FACTORS
-from radiogenesis.phantom.plant import Host, PlantSettings, choose_modules, plant_cohort
+from radiogenesis.phantom.factors import FACTORS, LesionFactors
+from radiogenesis.phantom.plant import Host, PlantSettings, choose_modules, plant_cohort, plant_patient
 
 SPACING = (3.0, 2.0, 2.0)
 SHAPE = (60, 120, 160)  # 180 x 240 x 320 mm
@@ -200,6 +200,23 @@ def test_a_mirrored_scan_keeps_its_places_in_the_patient(folder: Path) -> None:
     whole = ndimage.center_of_mass(ellipsoid((0, 0, 70), (20, 20, 20)))
     inside = host.scan.to_patient(np.array(ndimage.center_of_mass(host.scan.tumour_mask)))
     np.testing.assert_allclose(inside, AFFINE[:3, :3] @ whole + AFFINE[:3, 3], atol=1e-6)
+
+
+def test_whole_slices_show_the_lesion_and_what_was_outlined_before(folder: Path) -> None:
+    source = next(one for one in find_nifti(folder).sources if one.patient == "outlined")
+    host = Host.of(read_nifti(source, ReadSettings()), SETTINGS)
+    factors = LesionFactors(
+        size_mm=24.0, attenuation_hu=30.0, spiculation=0.0, margin_mm=2.0, heterogeneity_hu=10.0, cavitation=0.0
+    )
+    sampling = SamplingSettings(pixels=16, slices_per_center=2, background_centers=1, whole_pixels=96, whole_every_mm=0)
+    data = plant_patient("T00", host, factors, SETTINGS, sampling, np.random.default_rng(0))
+    assert data.whole is not None
+    pieces, count = ndimage.label(data.whole.tumour)
+    assert count == 2
+    ml = np.sort(np.bincount(pieces.ravel())[1:]) * 4.0 * 4.0 * SPACING[0] / 1000
+    np.testing.assert_allclose(ml, [data.tumour_volume_ml, 4 / 3 * np.pi * 20**3 / 1000], rtol=0.1)
+    assert np.median(data.whole.image[data.whole.tumour]) == pytest.approx(35, abs=30)
+    assert np.median(data.whole.image[data.whole.lungs & ~data.whole.tumour]) == pytest.approx(-850, abs=30)
 
 
 def test_modules_hang_together_and_little_with_each_other() -> None:
