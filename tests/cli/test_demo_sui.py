@@ -94,7 +94,7 @@ def test_figure_5_shows_the_slice_with_most_tumour_and_enlarges_it(
         real(rows, path, **options)
 
     monkeypatch.setattr(figures, "slice_grid", look)
-    picture = figure_5({"P1": (image, tumour, 0.9 * tumour)}, tmp_path, 0.5)
+    picture = figure_5({"P1": (image, tumour, tumour)}, tmp_path)
     (_, (whole,)), (_, (part,)), (_, (outlined,)) = shown["rows"]
     np.testing.assert_array_equal(whole, figures.gray(image[1]))
     np.testing.assert_array_equal(part, figures.gray(image[1, 26:42, 0:16]))  # a third of the side around (34.5, 4.5)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +20,15 @@ from radiogenesis.errors import CohortError
 from radiogenesis.evaluation.detection import (
     MEASURES,
     NULL,
+    PAIRED,
     RIVAL,
     UNET,
     Stack,
     box_iou,
     densest_piece,
     detection_table,
+    differences,
+    found_in,
     scores,
     stack_of,
     summarised,
@@ -87,6 +90,33 @@ def test_means_and_intervals_are_over_patients() -> None:
     assert (alike["low"] == 1).all()
 
 
+def test_the_difference_is_taken_patient_by_patient_and_seeds_are_averaged_first() -> None:
+    dice = {UNET: [0.9, 0.5, 0.1], RIVAL: [0.8, 0.4, 0.0]}  # far apart between patients, 0.1 apart in each
+    parts = [
+        pd.DataFrame({"finder": who, "patient": list("abc"), **dict.fromkeys(MEASURES, values)})
+        for who, values in dice.items()
+    ]
+    found = differences(pd.concat(parts), QUICK)
+    assert set(found["finder"]) == {PAIRED}
+    np.testing.assert_allclose(found[["value", "low", "high"]], 0.1)
+    better = pd.concat(parts).assign(
+        **{key: lambda t, key=key: t[key] + 0.2 * (t["finder"] == UNET) for key in MEASURES}
+    )
+    twice = differences(pd.concat([pd.concat(parts).assign(seed=0), better.assign(seed=1)]), QUICK)
+    np.testing.assert_allclose(twice[["value", "low", "high"]], 0.2)
+    assert (twice["patients"] == 3).all()
+
+
+def test_what_lies_far_from_the_lungs_does_not_count() -> None:
+    stack = lung_with(np.s_[1:4, 10:16, 10:16])
+    lungs = stack.lungs.copy()
+    lungs[:, :, 26:] = False  # 30 mm from the piece
+    method = Bright(TumorUNetSettings(widths=(1, 1, 1, 1, 1)), pixels=32)
+    assert found_in(method, stack, FindSettings()).max() == 1
+    lungs[:, :, :26] = False
+    assert found_in(method, replace(stack, lungs=lungs), FindSettings()).max() == 0
+
+
 def lung_with(*bright: tuple[slice, slice, slice]) -> Stack:
     image = np.full((6, 40, 40), 40, np.int16)
     image[:, 4:36, 4:36] = -850
@@ -121,7 +151,8 @@ def test_evaluate_writes_tables_picture_and_page(tmp_path: Path) -> None:
     assert summary["headline"][0]["value"] == 1.0
     assert "held-out patients (n = 2): Dice 1.00" in summary["conclusions"][0]
     table = pd.read_csv(tmp_path / "out" / "tables" / "detection.csv")
-    assert set(table["finder"]) == {UNET, RIVAL, NULL}
+    assert set(table["finder"]) == {UNET, RIVAL, NULL, PAIRED}
+    assert "the rival's 1.00 (paired difference 0.00, 0.00 to 0.00)" in summary["conclusions"][0]
     assert (tmp_path / "out" / "pictures" / "unet_found.png").is_file()
     page = Page.load(tmp_path / "out")
     assert page.sections[0].title == "Finding the tumour"
@@ -172,7 +203,7 @@ def test_the_table_holds_finder_rival_and_null(tmp_path: Path) -> None:
     assert value[NULL, "false_positives"] == 1.0
     assert len(each) == 9
     alone, _ = detection_table(method, 6.0, cohort, ["b"], find=FindSettings(), settings=QUICK)
-    assert set(alone["finder"]) == {UNET, RIVAL}
+    assert set(alone["finder"]) == {UNET, RIVAL, PAIRED}
 
 
 def test_cohorts_that_do_not_fit_are_refused(tmp_path: Path) -> None:

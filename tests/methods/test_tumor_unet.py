@@ -15,12 +15,13 @@ from radiogenesis.methods.tumor_unet import (
     FindSettings,
     TumorUNet,
     TumorUNetSettings,
+    bent,
     separate,
     soft_dice,
 )
 
 SMALL = TumorUNetSettings(widths=(2, 2, 2, 2, 2), batch=2, steps=2)
-PLAIN = replace(SMALL, turn_degrees=0.0, resize=0.0, shift=0.0, scanner_noise_hu=0.0, dropout=0.0)
+PLAIN = replace(SMALL, turn_degrees=0.0, resize=0.0, shift=0.0, gamma=0.0, scanner_noise_hu=0.0, dropout=0.0)
 
 
 def pair(values: list[float]) -> torch.Tensor:
@@ -119,12 +120,46 @@ def test_pieces_become_tumours_the_most_likely_first() -> None:
     probability[1:3, 12:17, 12:16] = 0.9  # 40 voxels, sum 36
     probability[3, 0, 19] = 0.99  # 1 voxel
     spacing = (5.0, 2.0, 2.0)  # 0.02 ml each
-    labels = separate(probability, spacing, FindSettings(smallest_ml=0.1))
+    everywhere = np.ones(probability.shape, bool)
+    labels = separate(probability, everywhere, spacing, FindSettings(smallest_ml=0.1))
     assert (labels[1:3, 12:17, 12:16] == 1).all()
     assert (labels == 2).sum() == 33
     assert labels[2, 6, 6] == 2
     assert labels.max() == 2
-    assert separate(probability, spacing, FindSettings(smallest_ml=0.1, most=1)).max() == 1
-    assert separate(probability, spacing, FindSettings(smallest_ml=0.0)).max() == 3
-    assert (separate(probability, spacing, FindSettings(threshold=0.7, smallest_ml=0.1)) > 0).sum() == 40
-    assert separate(np.zeros((2, 4, 4), np.float32), spacing, FindSettings()).max() == 0
+    assert separate(probability, everywhere, spacing, FindSettings(smallest_ml=0.1, most=1)).max() == 1
+    assert separate(probability, everywhere, spacing, FindSettings(smallest_ml=0.0)).max() == 3
+    assert (separate(probability, everywhere, spacing, FindSettings(threshold=0.7, smallest_ml=0.1)) > 0).sum() == 40
+    nothing = np.zeros((2, 4, 4), np.float32)
+    assert separate(nothing, nothing > -1, spacing, FindSettings()).max() == 0
+
+
+def test_pieces_away_from_the_lungs_are_dropped_before_they_are_counted() -> None:
+    probability = np.zeros((4, 30, 30), np.float32)
+    lungs = np.zeros(probability.shape, bool)
+    lungs[:, :10, :] = True
+    probability[0:2, 11:15, 2:6] = 0.6  # its first row is 2 rows from the lungs' last: 4 mm
+    probability[1:3, 20:27, 12:20] = 0.9  # 22 mm away, and the most likely
+    spacing = (5.0, 2.0, 2.0)
+
+    def found(**changes: float) -> int:
+        return int(separate(probability, lungs, spacing, FindSettings(smallest_ml=0.1, **changes)).max())  # type: ignore[arg-type]
+
+    labels = separate(probability, lungs, spacing, FindSettings(smallest_ml=0.1, most=1))
+    assert (labels == 1).sum() == 32
+    assert (labels[0:2, 11:15, 2:6] == 1).all()
+    assert [found(lung_mm=mm) for mm in (3.9, 4.0, 21.9, 22.0)] == [0, 1, 1, 2]
+    lungs[:, 10] = True
+    assert found(lung_mm=0.0) == 1  # it touches
+    assert separate(probability, np.zeros_like(lungs), spacing, FindSettings(lung_mm=99.0)).max() == 0
+
+
+def test_grey_levels_are_bent_by_a_power_between_the_windows_ends() -> None:
+    torch.manual_seed(0)
+    image = torch.tensor([-1.0, -0.5, 0.0, 1.0]).repeat(200, 1).reshape(200, 1, 2, 2)
+    found = (bent(image, 0.25) + 1) / 2
+    assert (found[:, 0, 0, 0] == 0).all()
+    assert (found[:, 0, 1, 1] == 1).all()
+    powers = found[:, 0, 1, 0].log() / math.log(0.5)
+    torch.testing.assert_close(found[:, 0, 0, 1].log() / math.log(0.25), powers)  # one power for the whole slice
+    assert 0.75 <= powers.min() < 0.78
+    assert 1.22 < powers.max() <= 1.2501

@@ -60,7 +60,7 @@ def add_sections(evaluation: Path, unet: Path, autoencoder: Path, settings: Demo
 
 def detection_section(evaluation: Path, unet: Path, settings: DemoSettings) -> Section:
     """Figure 5 and the numbers of stage 1, on the patients that the U-Net never saw."""
-    from radiogenesis.evaluation.detection import detection_table, stack_of
+    from radiogenesis.evaluation.detection import detection_table, found_in, stack_of
     from radiogenesis.evaluation.framework_pictures import figure_5
     from radiogenesis.evaluation.settings import EvaluationSettings
     from radiogenesis.methods.tumor_unet import FindSettings
@@ -78,7 +78,7 @@ def detection_section(evaluation: Path, unet: Path, settings: DemoSettings) -> S
     each.to_csv(evaluation / "tables" / "detection_patients.csv", index=False)
     assert cohort.whole is not None
     stacks = [stack_of(cohort.whole, patient) for patient in held_out[:6]]
-    shown = {stack.patient: (stack.image, stack.tumour, method.probability(stack.image)) for stack in stacks}
+    shown = {stack.patient: (stack.image, stack.tumour, found_in(method, stack, find) > 0) for stack in stacks}
     columns = (
         Column(label="Finder", value="finder"), Column(label="Measure", value="measure"),
         Column(label="Value", value="value", low="low", high="high", format=".2f"),
@@ -92,7 +92,7 @@ def detection_section(evaluation: Path, unet: Path, settings: DemoSettings) -> S
             "on. The regions that the next stages see are cut from the given outlines here."
         ),
         blocks=(
-            figure_5(shown, evaluation / "pictures", find.threshold),
+            figure_5(shown, evaluation / "pictures"),
             Table(file="detection.csv", caption=caption, columns=columns),
         ),
     )

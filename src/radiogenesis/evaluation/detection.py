@@ -4,7 +4,8 @@ Stage 1 of Li, Sui et al. 2021, who give a Dice only. Here also: how well the bo
 how many pieces per scan are none; each with a bootstrap interval over patients. Everything is measured on the whole
 slices that a cohort keeps, in which no outline has a part: the lungs were found without it.
 
-The rival takes the largest compact dense piece inside the lungs, by threshold. The null gives every patient what the
+The rival takes the largest compact dense piece inside the lungs, by threshold; the two are compared patient by patient.
+The null gives every patient what the
 U-Net found in another patient: what can be had from the place of tumours alone.
 """
 
@@ -26,6 +27,7 @@ from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.methods.tumor_unet import FindSettings, TumorUNet, separate
 
 UNET, RIVAL, NULL = "U-Net", "densest piece in the lung", "another patient's finding"
+PAIRED = "U-Net minus densest piece"
 MEASURES = {
     "dice": "Dice of all that is found",
     "box_iou": "IoU of the first tumour's box, 3-D",
@@ -123,6 +125,11 @@ def box_iou(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
     return both / (float(np.prod(sides[0])) + float(np.prod(sides[1])) - both)
 
 
+def found_in(method: TumorUNet, stack: Stack, settings: FindSettings) -> Labels:
+    """What the U-Net finds, counted as `find-tumour` counts it: (Z, S, S), see `separate`."""
+    return separate(method.probability(stack.image), stack.lungs, stack.spacing_mm, settings)
+
+
 def detection_table(
     method: TumorUNet,
     pixel_mm: float,
@@ -132,7 +139,7 @@ def detection_table(
     find: FindSettings,
     settings: EvaluationSettings,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Every measure for the U-Net, the rival and the null.
+    """Every measure for the U-Net, the rival and the null, and for the difference of the first two.
 
     Args:
         method: the trained U-Net.
@@ -150,7 +157,7 @@ def detection_table(
             these patients.
     """
     stacks = outlined_stacks(cohort, patients, method.pixels, pixel_mm)
-    unet = [separate(method.probability(stack.image), stack.spacing_mm, find) for stack in stacks]
+    unet = [found_in(method, stack, find) for stack in stacks]
     findings: dict[str, list[Labels]] = {UNET: unet, RIVAL: [densest_piece(stack, find) for stack in stacks]}
     if len(stacks) > 1:
         (other,) = derangements(len(stacks), 1, [settings.seed, 0xDE7])
@@ -161,7 +168,7 @@ def detection_table(
         for stack, labels in zip(stacks, found, strict=True)
     ]
     each = pd.DataFrame(rows)
-    return summarised(each, settings), each
+    return pd.concat([summarised(each, settings), differences(each, settings)], ignore_index=True), each
 
 
 def summarised(each: pd.DataFrame, settings: EvaluationSettings) -> pd.DataFrame:
@@ -179,6 +186,29 @@ def summarised(each: pd.DataFrame, settings: EvaluationSettings) -> pd.DataFrame
             rows.append(
                 {"finder": finder, "measure": measure, **vars(estimate), "patients": len(group)},
             )
+    return pd.DataFrame(rows)
+
+
+def differences(each: pd.DataFrame, settings: EvaluationSettings) -> pd.DataFrame:
+    """The U-Net minus the rival, patient by patient: the columns of `summarised`.
+
+    Args:
+        each: one row per finder and patient with every measure; with a column `seed`, a patient's value is the mean
+            over the seeds, for a patient is the unit whatever the number of trainings.
+    """
+    mean = each.groupby(["finder", "patient"], sort=False)[list(MEASURES)].mean()
+    less = mean.loc[UNET] - mean.loc[RIVAL].reindex(mean.loc[UNET].index)
+    rows = []
+    for measure in MEASURES:
+        values = less[measure].to_numpy(float)
+        estimate = bootstrap(
+            _mean_of(values),
+            len(values),
+            draws=settings.bootstrap,
+            seed=[settings.seed, 0xB07],
+            confidence=settings.confidence,
+        )
+        rows.append({"finder": PAIRED, "measure": measure, **vars(estimate), "patients": len(values)})
     return pd.DataFrame(rows)
 
 

@@ -24,17 +24,14 @@ from radiogenesis.reporting.model import Picture
 REGIONS = 64  # synthetic regions of one patient (Li, Sui et al., section 4)
 
 
-def figure_5(
-    found: Mapping[str, tuple[NDArray[Any], NDArray[np.bool_], NDArray[Any]]], folder: Path, threshold: float
-) -> Picture:
+def figure_5(found: Mapping[str, tuple[NDArray[Any], NDArray[np.bool_], NDArray[np.bool_]]], folder: Path) -> Picture:
     """The slice with most tumour of each patient: what is there, what was found, and the part around it enlarged.
 
     Args:
-        found: patient -> whole slices (Z, S, S) in HU, the tumour outlined (Z, S, S), its probability (Z, S, S).
-        threshold: from which probability a pixel is tumour.
+        found: patient -> whole slices (Z, S, S) in HU, the tumour outlined (Z, S, S), what was found (Z, S, S).
     """
     whole, parts = [], []
-    for image, tumour, probability in found.values():
+    for image, tumour, seen in found.values():
         k = int(tumour.sum((1, 2)).argmax())
         row, column = (
             (int(v) for v in np.argwhere(tumour[k]).mean(0)) if tumour[k].any() else (image.shape[1] // 2,) * 2
@@ -43,7 +40,7 @@ def figure_5(
         reach = side // 6
         top, left = (min(max(v - reach, 0), side - 2 * reach) for v in (row, column))
         cut = np.s_[top : top + 2 * reach, left : left + 2 * reach]
-        whole.append((image[k], tumour[k], probability[k] >= threshold))
+        whole.append((image[k], tumour[k], seen[k]))
         parts.append(tuple(one[cut] for one in whole[-1]))
     rows: list[tuple[str, list[NDArray[Any]]]] = []
     contours: dict[int, list[NDArray[Any]]] = {}
@@ -58,7 +55,7 @@ def figure_5(
         alt="Whole slices with what the U-Net found, enlarged, and the true outline",
         caption=(
             "As figure 5 of Li, Sui et al., on patients whom the U-Net never saw: the slice with most tumour, the "
-            "pixels that it calls tumour outlined; the part around the tumour enlarged; the same with the true outline."
+            "pixels that count as found outlined; the part around the tumour enlarged; the same with the true outline."
         ),
     )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Literal
 
 import numpy as np
@@ -51,26 +52,31 @@ class TumorUNetSettings:
     """Sum equation 4 over each image, as in the paper, or over the whole batch, where slices without tumour count."""
     cross_entropy: float = 0.5
     """Weight of the pixels' mean binary cross-entropy beside the Dice loss (beyond the paper; 0 in its preset)."""
-    turn_degrees: float = 8.0
+    turn_degrees: float = 10.0
     """Slices are turned by up to this angle while training (beyond the paper)."""
-    resize: float = 0.2
+    resize: float = 0.25
     """Slices are enlarged or reduced by up to this share while training (beyond the paper)."""
-    shift: float = 0.06
+    shift: float = 0.1
     """Slices are shifted by up to this share of their side while training (beyond the paper)."""
+    gamma: float = 0.25
+    """Grey levels, from air at 0 to the window's end at 1, are raised to a power between 1 - this and 1 + this while
+    training: dense lungs and aerated ones, fat and muscle (beyond the paper)."""
     scanner_noise_hu: float = 40.0
     """Noise of up to this standard deviation, in HU, is added while training (beyond the paper)."""
     learning_rate: float = 1e-3
     """Of Adam (Li, Sui et al.)."""
     schedule: Literal["constant", "cosine"] = "cosine"
     """Keep the learning rate, as in the paper, or let it fall to zero along a cosine."""
+    weight_decay: float = 1e-3
+    """Decoupled weight decay (beyond the paper; 0 in the paper preset)."""
 
     def __post_init__(self) -> None:
         require(self, ("steps", "batch"), "at least 1", lambda v: v >= 1)
         require(self, ("epochs",), "at least 0", lambda v: v >= 0)
         require(self, ("widths",), "five numbers of at least 1", lambda v: len(v) == 5 and min(v) >= 1)
-        require(self, ("dropout", "empty_share", "resize"), "in [0, 1)", lambda v: 0 <= v < 1)
+        require(self, ("dropout", "empty_share", "resize", "gamma"), "in [0, 1)", lambda v: 0 <= v < 1)
         require(self, ("learning_rate",), "above 0", lambda v: v > 0)
-        beyond = ("cross_entropy", "turn_degrees", "shift", "scanner_noise_hu")
+        beyond = ("cross_entropy", "turn_degrees", "shift", "scanner_noise_hu", "weight_decay")
         require(self, beyond, "at least 0", lambda v: v >= 0)
 
 
@@ -84,7 +90,9 @@ PAPER: dict[str, Any] = {
     "turn_degrees": 0.0,
     "resize": 0.0,
     "shift": 0.0,
+    "gamma": 0.0,
     "scanner_noise_hu": 0.0,
+    "weight_decay": 0.0,
     "schedule": "constant",
 }
 """The preset `paper`."""
@@ -100,12 +108,14 @@ class FindSettings:
     """A voxel is tumour from this probability on, 0 to 1."""
     smallest_ml: float = 0.3
     """Smaller pieces are no tumour, in ml (a ball of 8 mm has 0.3 ml)."""
+    lung_mm: float = 5.0
+    """A piece must touch the lungs or come this near to them, in mm; others lie on the table or in the abdomen."""
     most: int = 5
     """So many pieces are kept at most, those with the largest sum of probabilities."""
 
     def __post_init__(self) -> None:
         require(self, ("threshold",), "between 0 and 1", lambda v: 0 < v < 1)
-        require(self, ("smallest_ml",), "at least 0", lambda v: v >= 0)
+        require(self, ("smallest_ml", "lung_mm"), "at least 0", lambda v: v >= 0)
         require(self, ("most",), "at least 1", lambda v: v >= 1)
 
 
@@ -120,6 +130,12 @@ def soft_dice(p: Tensor, t: Tensor, *, over: Literal["image", "batch"]) -> Tenso
     pixels = (1, 2, 3) if over == "image" else (0, 1, 2, 3)
     both, either = (p * t).sum(pixels), p.sum(pixels) + t.sum(pixels)
     return (2 * both / (either + EPSILON)).mean()
+
+
+def bent(image: Tensor, gamma: float) -> Tensor:
+    """Each image raised to a random power from 1 - gamma to 1 + gamma, its ends kept: (B, 1, H, W) in [-1, 1]."""
+    power = 1 + gamma * (2 * torch.rand((len(image), 1, 1, 1), device=image.device) - 1)
+    return 2 * ((image + 1) / 2).clamp(0, 1) ** power - 1
 
 
 class TumorUNet(nn.Module):
@@ -146,16 +162,23 @@ class TumorUNet(nn.Module):
 
     def players(self) -> Sequence[Player]:
         s = self.settings
-        return (Player("unet", list(self.parameters()), self.loss, s.learning_rate, schedule=s.schedule),)
+        return (
+            Player(
+                "unet", list(self.parameters()), self.loss, s.learning_rate, weight_decay=s.weight_decay,
+                schedule=s.schedule,
+            ),
+        )  # fmt: skip
 
     def prepare(self, batch: SliceBatch) -> SliceBatch:
-        """The batch, each slice turned, resized and shifted by chance, with noise."""
+        """The batch, each slice turned, resized and shifted by chance, its grey levels bent, with noise."""
         s = self.settings
         image, tumour = batch.image, batch.tumour
         if s.turn_degrees or s.resize or s.shift:
             grid = self._distortion(image)
             air = F.grid_sample(image + 1, grid, align_corners=False) - 1  # beyond the slice is air
             image, tumour = air, (F.grid_sample(tumour, grid, align_corners=False) > 0.5).to(tumour.dtype)
+        if s.gamma:
+            image = bent(image, s.gamma)
         return SliceBatch(with_scanner_noise(image, s.scanner_noise_hu), tumour)
 
     def _distortion(self, image: Tensor) -> Tensor:
@@ -202,14 +225,18 @@ class TumorUNet(nn.Module):
 
 
 def separate(
-    probability: NDArray[np.floating], spacing_mm: tuple[float, float, float], settings: FindSettings
+    probability: NDArray[np.floating],
+    lungs: NDArray[np.bool_],
+    spacing_mm: tuple[float, float, float],
+    settings: FindSettings,
 ) -> NDArray[np.int32]:
-    """The tumours in a stack of slices: pieces that hang together, the most likely first.
+    """The tumours in a stack of slices: pieces at the lungs that hang together, the most likely first.
 
     Args:
         probability: (Z, Y, X).
+        lungs: (Z, Y, X), found without an outline.
         spacing_mm: between voxels along (z, y, x).
-        settings: threshold, smallest and largest number of pieces.
+        settings: threshold, smallest size, distance from the lungs, largest number of pieces.
 
     Returns:
         (Z, Y, X): 0 where there is none, 1 for the piece with the largest sum of probabilities, 2 for the next.
@@ -217,8 +244,35 @@ def separate(
     pieces, count = ndimage.label(probability >= settings.threshold, np.ones((3, 3, 3)))
     ml = np.bincount(pieces.ravel(), minlength=count + 1) * float(np.prod(spacing_mm)) / 1000
     weight = np.bincount(pieces.ravel(), weights=probability.ravel(), minlength=count + 1)
-    order = [piece for piece in np.argsort(-weight, kind="stable") if piece and ml[piece] >= settings.smallest_ml]
+    large = (piece for piece in np.argsort(-weight, kind="stable") if piece and ml[piece] >= settings.smallest_ml)
+    boxes = ndimage.find_objects(pieces)
+    at_lung = (p for p in large if near(pieces, p, boxes[p - 1], lungs, spacing_mm, settings.lung_mm))
     rank = np.zeros(count + 1, np.int32)
-    for place, piece in enumerate(order[: settings.most], start=1):
+    for place, piece in enumerate(islice(at_lung, settings.most), start=1):
         rank[piece] = place
     return rank[pieces]
+
+
+def near(
+    pieces: NDArray[np.integer[Any]],
+    piece: int,
+    box: tuple[slice, ...],
+    lungs: NDArray[np.bool_],
+    spacing_mm: tuple[float, float, float],
+    distance_mm: float,
+) -> bool:
+    """Whether a piece overlaps the lungs, touches them, or comes within `distance_mm` of them.
+
+    Args:
+        pieces: (Z, Y, X) numbered pieces.
+        piece: the number of one.
+        lungs: (Z, Y, X).
+        box: around the piece; the distance is measured in its surroundings only, since a whole chest takes seconds.
+    """
+    reach = [math.floor(distance_mm / step) + 1 for step in spacing_mm]
+    around = tuple(slice(max(edge.start - more, 0), edge.stop + more) for edge, more in zip(box, reach, strict=True))
+    lung, inside = lungs[around], pieces[around] == piece
+    if not lung.any():
+        return False
+    within = ndimage.distance_transform_edt(~lung, sampling=spacing_mm) <= distance_mm
+    return bool((inside & (within | ndimage.binary_dilation(lung))).any())

@@ -75,7 +75,7 @@ def find_tumours(run: Run, scan: Scan, settings: FindSettings) -> Found:
     Args:
         run: a run of tumor-unet.
         scan: the scan; outlines on it are not looked at.
-        settings: threshold, smallest size.
+        settings: threshold, smallest size, distance from the lungs.
 
     Raises:
         ScanError: no lung is found.
@@ -84,9 +84,10 @@ def find_tumours(run: Run, scan: Scan, settings: FindSettings) -> Found:
     pixels, pixel_mm = int(run.config["pixels"]), float(run.config["pixel_mm"])
     sampling = SamplingSettings(whole_pixels=pixels, whole_field_mm=pixels * pixel_mm, whole_every_mm=0)
     scan = replace(scan, masks={}, tumour=None)
-    frame = Frame.around(blind_lungs(scan), scan, sampling)
+    lungs = blind_lungs(scan)
+    frame = Frame.around(lungs, scan, sampling)
     probability = frame.back(tumor_unet(run).probability(frame.images(scan)), scan.hu.shape)
-    labels = separate(probability, scan.spacing_mm, settings)
+    labels = separate(probability, lungs, scan.spacing_mm, settings)
     tumours, slices = tables(labels, probability, scan)
     return Found(scan.with_mask(TUMOUR, labels > 0, tumour=True), tumours, slices)
 
