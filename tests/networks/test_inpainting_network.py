@@ -54,3 +54,15 @@ def test_every_skip_reaches_the_output() -> None:
     assert len(kept) == 5
     assert all(features.grad is not None and features.grad.any() for features in kept)
     assert not [name for name, p in generator.named_parameters() if p.grad is None or not p.grad.any()]
+
+
+def test_autocast_does_not_round_what_the_heads_say() -> None:
+    torch.manual_seed(0)
+    generator, discriminator = InpaintingGenerator(pixels=32, width=2), PatchDiscriminator(width=2)
+    said: list[torch.dtype] = []
+    for head in (generator.head, discriminator.layers[-1]):
+        head.register_forward_hook(lambda module, given, made: said.append(made.dtype))
+    x = torch.randn(4, 1, 32, 32)
+    with torch.autocast("cpu", torch.bfloat16):
+        discriminator(generator(x), x)
+    assert said == [torch.float32] * 2

@@ -119,3 +119,22 @@ def test_every_part_gets_a_gradient() -> None:
     drawn = generator(torch.randn(4, 1, 32, 32), torch.randn(4, 3))
     (drawn.image.square().mean() + drawn.mask.mean()).backward()
     assert not [name for name, p in generator.named_parameters() if p.grad is None or not p.grad.any()]
+
+
+def test_autocast_does_not_round_what_heads_and_condition_say() -> None:
+    torch.manual_seed(0)
+    generator = MCGANGenerator(pixels=32, start=3, width=2)
+    condition = ConditioningAugmentation(50, 4)
+    d = ThreeHeadDiscriminator(pixels=32, code=4, width=4)
+    said: list[torch.dtype] = []
+    for head in (generator.head, condition.linear, d.head_i, d.head_is, d.head_isg):
+        head.register_forward_hook(lambda module, given, made: said.append(made.dtype))
+    x, g = torch.randn(4, 1, 32, 32), torch.randn(4, 50)
+    with torch.autocast("cpu", torch.bfloat16):
+        drawn = generator(x, torch.randn(4, 3))
+        mean, _ = condition(g)
+        pair = d.pair(drawn.image, drawn.mask)
+        judged = (d.d_i(drawn.image), d.d_is(pair), d.d_isg(pair, mean))
+    assert pair.dtype == torch.bfloat16  # the rest of the network is faster for it
+    assert said == [torch.float32] * 5
+    assert {one.dtype for one in (drawn.image, mean, *judged)} == {torch.float32}

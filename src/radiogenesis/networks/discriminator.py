@@ -20,6 +20,13 @@ def block(incoming: int, outgoing: int, kernel: int, stride: int, norm: Norm | N
     return nn.Sequential(convolution, *normalise, nn.LeakyReLU(0.2, inplace=True))
 
 
+def in_full(head: nn.Module, features: Tensor) -> Tensor:
+    """The head's answer in float32, under autocast too: the 8 bits of bfloat16 would round it before it is squared."""
+    with torch.autocast(features.device.type, enabled=False):
+        answer: Tensor = head(features.float())
+    return answer
+
+
 class PatchEncoder(nn.Module):
     """Stride-2 convolutions from (B, channels, P, P) to (B, C, side, side), C at most `growth` times `width`."""
 
@@ -71,7 +78,7 @@ class ThreeHeadDiscriminator(nn.Module):
 
     def d_i(self, x: Tensor) -> Tensor:
         """D_I(x): (B, 1, P, P) -> (B,)."""
-        return self.head_i(self.image_encoder(x)).float().flatten()
+        return in_full(self.head_i, self.image_encoder(x)).flatten()
 
     def pair(self, x: Tensor, m: Tensor) -> Tensor:
         """Features of image and mask, (B, C, side, side): what D_IS and D_ISG share."""
@@ -80,9 +87,9 @@ class ThreeHeadDiscriminator(nn.Module):
 
     def d_is(self, pair: Tensor) -> Tensor:
         """D_IS from the pair's features: (B, C, side, side) -> (B,)."""
-        return self.head_is(pair).float().flatten()
+        return in_full(self.head_is, pair).flatten()
 
     def d_isg(self, pair: Tensor, phi: Tensor) -> Tensor:
         """D_ISG from the pair's features and the gene code spread over the grid: (B, C, side, side), (B, K) -> (B,)."""
         spread = phi.to(pair.dtype)[:, :, None, None].expand(-1, -1, *pair.shape[2:])
-        return self.head_isg(self.joint(torch.cat([pair, spread], dim=1))).float().flatten()
+        return in_full(self.head_isg, self.joint(torch.cat([pair, spread], dim=1))).flatten()

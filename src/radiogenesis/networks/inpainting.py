@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from radiogenesis.networks.discriminator import block
+from radiogenesis.networks.discriminator import block, in_full
 
 CHANNEL_FACTORS = (1, 2, 4, 8, 8)  # times the base width, at 1/1, 1/2, 1/4, 1/8, 1/16 of the resolution
 
@@ -57,7 +57,8 @@ class InpaintingGenerator(nn.Module):
         h = features.pop()
         for merge in self.up:
             h = merge(h, features.pop())
-        return torch.tanh(self.head(h).float())
+        with torch.autocast(h.device.type, enabled=False):  # the 8 bits of bfloat16 would band the image
+            return torch.tanh(self.head(h.float()))
 
 
 class PatchDiscriminator(nn.Module):
@@ -76,5 +77,5 @@ class PatchDiscriminator(nn.Module):
         )
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        judged: Tensor = self.layers(torch.cat([x, y], dim=1))
-        return judged.float().squeeze(1)
+        features = self.layers[:-1](torch.cat([x, y], dim=1))
+        return in_full(self.layers[-1], features).squeeze(1)

@@ -24,7 +24,8 @@ class ConditioningAugmentation(nn.Module):
         self.linear = nn.Linear(genes, 4 * code)
 
     def forward(self, g: Tensor) -> tuple[Tensor, Tensor]:
-        mean, log_variance = F.glu(self.linear(g), dim=1).float().chunk(2, dim=1)
+        with torch.autocast(g.device.type, enabled=False):  # thousands of genes are summed: 8 bits are too few
+            mean, log_variance = F.glu(self.linear(g.float()), dim=1).chunk(2, dim=1)
         return mean, log_variance
 
 
@@ -104,7 +105,8 @@ class MCGANGenerator(nn.Module):
         for block, up, b in zip(self.blocks, self.up, features[::-1], strict=True):
             h, gate = block(h, b)
             h = up(h)
-        image, mask = torch.tanh(self.head(h).float()).chunk(2, dim=1)
+        with torch.autocast(h.device.type, enabled=False):  # the 8 bits of bfloat16 would band the image
+            image, mask = torch.tanh(self.head(h.float())).chunk(2, dim=1)
         held_back = 1 - gate.float().mean(1, keepdim=True)
         weight = F.interpolate(held_back, scale_factor=2, mode="bilinear")
         return Drawing(image, (mask + 1) / 2, weight)
