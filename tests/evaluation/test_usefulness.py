@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from known_cohort import Perfect, lung, paint, subject, write
 
+from radiogenesis.cohort.split import Split
+from radiogenesis.errors import CohortError
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.evaluation.usefulness import (
     Slices,
     SmallUNet,
+    _backgrounds,
     dice,
     drawn_for_training,
     segmentation_dice,
@@ -98,3 +103,13 @@ def test_networks_that_disagree_widen_the_interval() -> None:
     assert np.mean(draws == 0) == pytest.approx(0.5, abs=4 * 0.5 / 20)
     agreed = np.array([[1.0, 2.0, np.nan]] * 3)
     assert np.nanstd(two_way(agreed, 400, 0)) == pytest.approx(np.nanstd(two_way(agreed[:1], 400, 0)))
+
+
+def test_healthy_scans_serve_where_training_patients_have_no_background() -> None:
+    split = Split(train=("a", "b"), validation=(), test=("c",))
+    owner = {"theirs": ["c", "b", "scan"], "healthy": ["c", "scan", "scan"], "none": ["c", "c", "c"]}
+    of = {name: SimpleNamespace(background_patient=np.array(who), path="x") for name, who in owner.items()}
+    assert _backgrounds(of["theirs"], split).tolist() == [1]
+    assert _backgrounds(of["healthy"], split).tolist() == [1, 2]
+    with pytest.raises(CohortError, match="none to draw on for training"):
+        _backgrounds(of["none"], split)

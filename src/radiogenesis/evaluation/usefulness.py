@@ -2,8 +2,8 @@
 
 A small U-Net is trained twice with the same first weights, for the same number of steps of the same size: on the
 training patients' slices alone, and on those mixed half and half with lesions drawn from their genes on their
-backgrounds. Nothing of a held-out patient is seen by either. Dice on the held-out patients'
-slices, averaged by patient; the difference is paired by patient.
+backgrounds; where these have none, on those of scans of nobody who is held out. Nothing of a held-out patient is seen
+by either. Dice on the held-out patients' slices, averaged by patient; the difference is paired by patient.
 
 Two networks that were trained on the same slices in another order differ too, for all patients alike, and a test over
 patients takes that for an effect. So the interval is over patients and over networks (two-way bootstrap, Owen 2007).
@@ -24,6 +24,7 @@ from torch.nn import functional as F
 
 from radiogenesis.cohort.split import Split
 from radiogenesis.cohort.store import Cohort
+from radiogenesis.errors import CohortError
 from radiogenesis.evaluation.bootstrap import Floats, nanmean, patient_means, resamples
 from radiogenesis.evaluation.fidelity import scaled
 from radiogenesis.evaluation.settings import EvaluationSettings
@@ -205,8 +206,11 @@ def drawn_for_training(
 
     Args:
         genes: (t, G) scaled genes of `split.train`, in its order.
+
+    Raises:
+        CohortError: only held-out patients have backgrounds.
     """
-    pool = np.flatnonzero(np.isin(cohort.background_patient, list(split.train)))
+    pool = _backgrounds(cohort, split)
     count = min(MOST_DRAWN, int(np.isin(cohort.slice_patient, list(split.train)).sum()))
     rng = np.random.default_rng([settings.seed, 12])
     index, who = rng.choice(pool, count), np.arange(count) % len(genes)
@@ -223,3 +227,16 @@ def drawn_for_training(
     images, masks = np.concatenate(image), np.concatenate(mask)
     kept = masks.any((1, 2))
     return Slices(images[kept], masks[kept])
+
+
+def _backgrounds(cohort: Cohort, split: Split) -> NDArray[np.int64]:
+    """Places of the training patients' backgrounds; where these have none, of scans of nobody who is held out."""
+    owner = cohort.background_patient
+    for pool in (np.isin(owner, list(split.train)), ~np.isin(owner, list(split.test))):
+        if pool.any():
+            return np.flatnonzero(pool)
+    raise CohortError(
+        "all backgrounds of its cohort are of held-out patients, so there is none to draw on for training",
+        path=cohort.path,
+        remedy="leave usefulness out with --segmentation_steps 0",
+    )
