@@ -177,8 +177,8 @@ def _page(names: Sequence[str], table: pd.DataFrame, cohort: Cohort, summary: di
         text=(
             "A U-Net looks at every whole slice that contains lung; the lungs are found without the outline. The rival "
             "takes the largest compact piece inside the lungs that is denser than -400 HU. The null gives each patient "
-            "what the U-Net found in another. Only pieces at the lungs count. Intervals are over patients, by bootstrap; "
-            "the difference from the rival is taken patient by patient."
+            "what the U-Net found in another. Only pieces at the lungs count. Intervals are over patients; the rival "
+            "is compared patient by patient."
         ),
         blocks=(
             Table(file="detection.csv", caption="Every measure, beside rival and null.", columns=columns),
