@@ -196,11 +196,10 @@ def differences(each: pd.DataFrame, settings: EvaluationSettings) -> pd.DataFram
         each: one row per finder and patient with every measure; with a column `seed`, a patient's value is the mean
             over the seeds, for a patient is the unit whatever the number of trainings.
     """
-    mean = each.groupby(["finder", "patient"], sort=False)[list(MEASURES)].mean()
-    less = mean.loc[UNET] - mean.loc[RIVAL].reindex(mean.loc[UNET].index)
     rows = []
     for measure in MEASURES:
-        values = less[measure].to_numpy(float)
+        means = each.pivot_table(index="patient", columns="finder", values=measure)
+        values = (means[UNET] - means[RIVAL]).to_numpy(float)
         estimate = bootstrap(
             _mean_of(values),
             len(values),
