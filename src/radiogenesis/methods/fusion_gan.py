@@ -82,7 +82,7 @@ class FusionGANSettings:
     energy: float = 10.0
     """Weight of the energy score between drawn and real lesions of a patient, in the statistics that the alignment
     sees (mean over their kinds); needs a trained alignment (beyond the paper)."""
-    pull: float = 6.0
+    pull: float = 8.0
     """Greatest norm of the gradient that matching and energy together send into one drawn image, and into one drawn
     mask; 0 for no limit. The discriminator's is about 0.5: statistics are hundreds of times steeper, and without a
     limit it is never listened to (beyond the paper)."""
