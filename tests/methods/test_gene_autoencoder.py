@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sklearn.decomposition import PCA
 from torch import Tensor, nn
 
 from radiogenesis.errors import SettingError
@@ -20,6 +21,7 @@ from radiogenesis.methods.gene_autoencoder import (
     loss_h,
 )
 from radiogenesis.methods.protocols import Batch, GenePredictor
+from radiogenesis.networks.gene_autoencoder import Components
 
 TINY: dict[str, Any] = {"ltr_pixels": 16, "widths": (3, 4, 5), "code": 6, "hidden": 7, "batch": 4}
 GENES, PIXELS = 10, 24
@@ -96,8 +98,10 @@ def test_without_features_the_term_is_nothing() -> None:
     )
 
 
-def test_gradients_reach_encoder_and_decoder() -> None:
-    method = made(true_genes=0.0)
+@pytest.mark.parametrize("head", ["grid", "dense", "components"])
+def test_gradients_reach_encoder_and_decoder(head: Any) -> None:
+    method = made(head=head, true_genes=0.0)
+    method.begin(np.random.default_rng(0).normal(size=(20, GENES)))
     method.loss(method.prepare(batch(torch.rand(4, GENES)))).total.backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in method.parameters())
 
@@ -113,15 +117,61 @@ def test_genes_are_scaled_by_the_training_patients_only() -> None:
     np.testing.assert_allclose(method.gene_mean, [0.5, 2 / 3, 0.0], atol=1e-6)
 
 
-@pytest.mark.parametrize("head", ["grid", "dense"])
-def test_starting_from_the_mean_predicts_the_mean(head: Any) -> None:
+@pytest.mark.parametrize(("head", "last"), [("grid", 0), ("dense", -1), ("components", -2)])
+def test_starting_from_the_mean_predicts_the_mean(head: Any, last: int) -> None:
     method = made(head=head)
     genes = np.random.default_rng(0).normal(size=(20, GENES))
     method.begin(genes)
-    nn.init.zeros_(method.encoder.head[-1 if head == "dense" else 0].weight)  # type: ignore[index, arg-type]
+    nn.init.zeros_(method.encoder.head[last].weight)  # type: ignore[index, arg-type]
     found = method.predict_genes(np.zeros((2, PIXELS, PIXELS)), np.ones((2, PIXELS, PIXELS), bool))
     expected = ((genes - genes.min(0)) / np.ptp(genes, axis=0)).mean(0)
     np.testing.assert_allclose(found, np.stack([expected] * 2), atol=1e-5)
+
+
+def test_the_components_are_the_principal_ones_of_the_training_patients() -> None:
+    genes = np.random.default_rng(0).uniform(0.2, 0.8, size=(9, GENES))
+    made_of = Components(4, GENES)
+    made_of.fit(torch.from_numpy(genes).float())
+    pca = PCA(4).fit(genes)
+    expected = pca.components_ * np.sqrt(pca.explained_variance_ * 8 / 9)[:, None]  # scores of variance 1
+    found = (made_of.axes * torch.from_numpy(genes.mean(0) * (1 - genes.mean(0)))).numpy()
+    np.testing.assert_allclose(np.abs(found), np.abs(expected), atol=1e-5)
+    np.testing.assert_allclose(np.abs((found * expected).sum(1)), (expected**2).sum(1), rtol=1e-4)
+    torch.testing.assert_close(made_of(torch.eye(4)), made_of.axes)
+    made_of.fit(torch.from_numpy(genes[:3]).float())  # three patients lie in a plane
+    assert (made_of.axes[:2].abs().sum(1) > 0).all()
+    assert (made_of.axes[2:] == 0).all()
+
+
+def test_predictions_are_averaged_over_quarter_turns() -> None:
+    rng = np.random.default_rng(0)
+    image, mask = rng.normal(-500, 300, (2, PIXELS, PIXELS)), np.zeros((2, PIXELS, PIXELS), bool)
+    mask[:, 8:14, 9:12] = True
+    turned = np.rot90(image, 1, (1, 2)), np.rot90(mask, 1, (1, 2))
+    apart = []
+    for turns in (1, 4):
+        method = made(turns=turns)
+        method.begin(rng.normal(size=(20, GENES)))
+        nn.init.normal_(method.encoder.head[-2].weight)  # type: ignore[index, arg-type]
+        apart.append(np.abs(method.predict_genes(image, mask) - method.predict_genes(*turned)).max())
+    assert apart[0] > 1e-3
+    assert apart[1] < 1e-5
+
+
+def test_predictions_shrink_towards_the_mean_of_the_training_patients() -> None:
+    genes = np.random.default_rng(0).normal(size=(20, GENES))
+    image, mask = np.full((2, PIXELS, PIXELS), -500.0), np.zeros((2, PIXELS, PIXELS), bool)
+    mask[:, 8:14, 9:12] = True
+    found = []
+    for shrink in (0.0, 0.25, 1.0):
+        method = made(shrink=shrink)
+        method.begin(genes)
+        nn.init.normal_(method.encoder.head[-2].bias)  # type: ignore[index, arg-type]
+        found.append(method.predict_genes(image, mask))
+    mean = ((genes - genes.min(0)) / np.ptp(genes, axis=0)).mean(0)
+    np.testing.assert_allclose(found[0], np.stack([mean] * 2), atol=1e-6)
+    assert np.abs(found[2] - mean).max() > 0.05
+    np.testing.assert_allclose(found[1] - mean, 0.25 * (found[2] - mean), atol=1e-6)
 
 
 def test_padding_is_zeros_in_the_target_and_is_not_handed_out() -> None:
@@ -143,14 +193,14 @@ def test_60607_genes_fit() -> None:
     record = method.loss(method.prepare(batch(torch.rand(2, 60607))))
     record.total.backward()
     assert record.total.isfinite()
-    dense = GeneAutoencoder(GeneAutoencoderSettings(), genes=60607)
+    dense = GeneAutoencoder(GeneAutoencoderSettings(head="dense"), genes=60607)
     assert sum(p.numel() for p in dense.parameters()) < 25_000_000  # 100 MB
 
 
 # Shapes and use
 
 
-@pytest.mark.parametrize("head", ["grid", "dense"])
+@pytest.mark.parametrize("head", ["grid", "dense", "components"])
 def test_everything_that_is_drawn_and_read(head: Any) -> None:
     method = made(head=head)
     assert isinstance(method, GenePredictor)
@@ -184,7 +234,7 @@ def test_features_are_the_means_of_the_first_two_blocks() -> None:
 
 
 def test_it_learns_a_gene_that_shows_and_leaves_one_that_does_not() -> None:
-    method = made(genes=2, dropout=0.0, true_genes=0.0)
+    method = made(genes=2, head="dense", dropout=0.0, true_genes=0.0)
     method.begin(np.array([[0.0, 0.0], [1.0, 1.0]]))
     level = torch.linspace(-0.8, 0.8, 16)
     genes = torch.stack([(level + 0.8) / 1.6, torch.tensor([0.0, 1.0] * 8)], dim=1)
@@ -224,6 +274,7 @@ def test_the_perceptual_features_are_not_saved_with_the_method() -> None:
     [
         ({"batch": 1}, "batch must be at least 2, not 1"),
         ({"ltr_pixels": 20}, "ltr_pixels must be a multiple of 8, at least 16, not 20"),
+        ({"turns": 5}, "turns must be from 1 to 4, not 5"),
         ({"dropout": 1.0}, r"dropout must be in \[0, 1\), not 1.0"),
         ({"learning_rate": 0.0}, "learning_rate must be above 0, not 0.0"),
         ({"widths": (1, 2)}, "widths must be three numbers of at least 1"),
@@ -238,6 +289,7 @@ def test_the_paper_preset_is_the_papers() -> None:
     paper = GeneAutoencoderSettings(**PRESETS["paper"])
     assert (paper.epochs, paper.ltr_pixels, paper.learning_rate, paper.perceptual) == (4000, 128, 1e-3, "vgg16")
     assert paper.true_genes == paper.dropout == paper.weight_decay == 0
+    assert (paper.head, paper.turns, paper.shrink) == ("grid", 1, 1.0)
     assert GeneAutoencoderSettings(**PRESETS["default"]) == GeneAutoencoderSettings()
 
 

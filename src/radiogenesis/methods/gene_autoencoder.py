@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ from radiogenesis.methods.checks import require
 from radiogenesis.methods.images import images_from_hu, soften, to_hu, with_scanner_noise
 from radiogenesis.methods.protocols import Batch, LossRecord, Player
 from radiogenesis.methods.regions import tumour_regions
-from radiogenesis.networks.gene_autoencoder import DOWN, Head, RegionDecoder, RegionEncoder
+from radiogenesis.networks.gene_autoencoder import DOWN, Components, Head, RegionDecoder, RegionEncoder
 from radiogenesis.networks.vgg import Perceptual, VGG16Features, perceptual_features
 
 CHUNK = 128  # slices at a time outside training: bounds memory
@@ -45,15 +45,25 @@ class GeneAutoencoderSettings:
     """Side of the loose tumour region; the tight one's is half of it (128 and 64 in Li, Sui et al., section 3.1)."""
     widths: tuple[int, int, int] = (32, 64, 128)
     """Channels of the three blocks of each region's branch; the first two blocks of both give the 192 features."""
-    head: Head = "dense"
+    head: Head = "components"
     """grid: the genes are read off the encoder's map and padded to its size (the paper); dense: off one code that all
-    genes share, without padding (beyond the paper)."""
+    genes share, without padding; components: only the scores of principal components of the training patients' genes
+    are learned (both beyond the paper)."""
     code: int = 64
     """Length of the dense head's code."""
+    components: int = 8
+    """Principal components of the components head."""
     hidden: int = 256
-    """Units between genes and the decoder's first map, of the dense head."""
-    dropout: float = 0.3
-    """Share of the dense head's code set to zero while training, 0 to 1 (beyond the paper)."""
+    """Units between genes and the decoder's first map, of all heads but the grid."""
+    dropout: float = 0.5
+    """Share of the dense head's code, or of what the components are read off, set to zero while training, 0 to 1
+    (beyond the paper)."""
+    turns: int = 4
+    """Quarter turns of each slice, 1 to 4, whose predictions are averaged: a tumour has no upright (beyond the paper; 1
+    in the paper preset)."""
+    shrink: float = 0.5
+    """What is left in a prediction of its distance from the training patients' mean, 0 to 1: learned by few patients,
+    predictions for others lie too far from it (beyond the paper; 1 in the paper preset)."""
     scanner_noise_hu: float = 40.0
     """Noise of up to this standard deviation, in HU, is added to the encoder's slices while training: the scanner's
     noise would else tell the training patients apart (beyond the paper; 0 in the paper preset)."""
@@ -73,11 +83,13 @@ class GeneAutoencoderSettings:
     """Decoupled weight decay (beyond the paper; 0 in the paper preset)."""
 
     def __post_init__(self) -> None:
-        require(self, ("steps", "code", "hidden"), "at least 1", lambda v: v >= 1)
+        require(self, ("steps", "code", "hidden", "components"), "at least 1", lambda v: v >= 1)
         require(self, ("batch",), "at least 2", lambda v: v >= 2)
         require(self, ("epochs",), "at least 0", lambda v: v >= 0)
         require(self, ("ltr_pixels",), f"a multiple of {DOWN}, at least 16", lambda v: v >= 16 and v % DOWN == 0)
         require(self, ("widths",), "three numbers of at least 1", lambda v: len(v) == 3 and min(v) >= 1)
+        require(self, ("turns",), "from 1 to 4", lambda v: 1 <= v <= 4)
+        require(self, ("shrink",), "in [0, 1]", lambda v: 0 <= v <= 1)
         require(self, ("dropout",), "in [0, 1)", lambda v: 0 <= v < 1)
         require(self, ("true_genes", "weight_decay", "scanner_noise_hu"), "at least 0", lambda v: v >= 0)
         require(self, ("learning_rate",), "above 0", lambda v: v > 0)
@@ -89,6 +101,8 @@ PAPER: dict[str, Any] = {
     "ltr_pixels": 128,
     "head": "grid",
     "dropout": 0.0,
+    "turns": 1,
+    "shrink": 1.0,
     "scanner_noise_hu": 0.0,
     "start_from_mean": False,
     "true_genes": 0.0,
@@ -142,8 +156,9 @@ class GeneAutoencoder(nn.Module):
         super().__init__()
         s = self.settings = settings
         self.encoder = RegionEncoder(
-            genes, ltr_pixels=s.ltr_pixels, widths=s.widths, head=s.head, code=s.code, dropout=s.dropout
-        )
+            genes, ltr_pixels=s.ltr_pixels, widths=s.widths, head=s.head, code=s.code, components=s.components,
+            dropout=s.dropout,
+        )  # fmt: skip
         self.decoder = RegionDecoder(genes, ltr_pixels=s.ltr_pixels, widths=s.widths, head=s.head, hidden=s.hidden)
         self.padding = self.encoder.length - genes
         for name, value in (("gene_low", 0.0), ("gene_span", 1.0), ("gene_mean", 0.5)):
@@ -156,7 +171,7 @@ class GeneAutoencoder(nn.Module):
     # Training
 
     def begin(self, genes: NDArray[np.floating[Any]]) -> None:
-        """Fit the scale of every gene to the training patients, and load the features of the perceptual loss.
+        """Fit every gene's scale and the genes' components to the training patients; load the perceptual features.
 
         Args:
             genes: (N, G) of the training patients, as every batch will have them.
@@ -171,6 +186,8 @@ class GeneAutoencoder(nn.Module):
         if self.settings.start_from_mean:
             with torch.no_grad():
                 self.encoder.bias[: len(self.gene_mean)] = torch.logit(self.gene_mean, eps=1e-3)
+        if self.settings.head == "components":
+            cast(Components, cast(nn.Sequential, self.encoder.head)[-1]).fit(self.unit_tensor(g))
         self.phi()
 
     def phi(self) -> VGG16Features | None:
@@ -237,7 +254,11 @@ class GeneAutoencoder(nn.Module):
 
     def predict_genes(self, images: NDArray[np.floating[Any]], masks: NDArray[np.bool_]) -> NDArray[np.float32]:
         """Slices (B, P, P) in HU with hard masks -> genes (B, G) in [0, 1], without the padding."""
-        return self._encoded(images, masks, self._predicted)
+        turns = self.settings.turns
+        turned = ((np.rot90(images, turn, (1, 2)), np.rot90(masks, turn, (1, 2))) for turn in range(turns))
+        found = np.mean([self._encoded(x, m, self._predicted) for x, m in turned], axis=0)
+        mean = self.gene_mean.cpu().numpy()
+        return np.asarray(mean + self.settings.shrink * (found - mean), np.float32)
 
     def image_features(self, images: NDArray[np.floating[Any]], masks: NDArray[np.bool_]) -> NDArray[np.float32]:
         """Slices (B, P, P) in HU with hard masks -> the encoder's first two blocks (B, 192), see `feature_names`."""

@@ -3,6 +3,8 @@
 The paper pads the gene vector to the size of the encoder's output, which is therefore a map: `head="grid"` reads the
 genes off a map of `ltr_pixels / 8` a side with as many channels as the genes need, so that 60,607 genes cost no large
 matrix. `head="dense"` (beyond the paper) pools the map to a code that the whole tumour shares, and needs no padding.
+`head="components"` (beyond the paper) reads the scores of a few principal components of the training patients' genes
+off that pool: some dozen patients cannot teach thousands of genes one by one which of them an image shows.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-Head = Literal["grid", "dense"]
+Head = Literal["grid", "dense", "components"]
 DOWN = 8  # the loose region is halved three times
 
 
@@ -38,11 +40,20 @@ class RegionEncoder(nn.Module):
         widths: channels of the three blocks of each region's branch; 2 x (32 + 64) are the paper's 192 features.
         head: see above.
         code: length of the dense head's code.
-        dropout: share of the code set to zero while training.
+        components: number of principal components that the components head knows.
+        dropout: share of the code, or of what the components are read off, set to zero while training.
     """
 
     def __init__(
-        self, genes: int, *, ltr_pixels: int, widths: tuple[int, int, int], head: Head, code: int, dropout: float
+        self,
+        genes: int,
+        *,
+        ltr_pixels: int,
+        widths: tuple[int, int, int],
+        head: Head,
+        code: int,
+        components: int,
+        dropout: float,
     ) -> None:
         super().__init__()
         first, second, third = widths
@@ -56,10 +67,23 @@ class RegionEncoder(nn.Module):
         self.head: nn.Module
         if head == "grid":
             self.head = nn.Sequential(nn.Conv2d(2 * third, channels, 1, bias=False), nn.Flatten())
+        elif head == "components":
+            scores = nn.Linear(4 * third, components)
+            nn.init.normal_(scores.weight, std=1e-2)  # training starts close to the mean of the training patients
+            nn.init.zeros_(scores.bias)
+            self.head = nn.Sequential(
+                MeanAndDeviation(),
+                nn.BatchNorm1d(4 * third),
+                nn.Dropout(dropout),
+                scores,
+                Components(components, genes),
+            )
         else:
+            last = nn.Linear(code, genes, bias=False)
+            nn.init.normal_(last.weight, std=1e-3)  # else training starts with an MSE a fifth above the mean's
             self.head = nn.Sequential(
                 MeanAndDeviation(), nn.Linear(4 * third, code), nn.LayerNorm(code), nn.LeakyReLU(0.2),
-                nn.Dropout(dropout), nn.Linear(code, genes, bias=False),
+                nn.Dropout(dropout), last,
             )  # fmt: skip
         self.bias = nn.Parameter(torch.zeros(self.length))
         """The genes' logits before anything is seen."""
@@ -89,6 +113,33 @@ class RegionEncoder(nn.Module):
         return torch.cat([out.mean((2, 3)) for branch in (loose, tight) for out in branch[:2]], dim=1)
 
 
+class Components(nn.Module):
+    """Scores (B, K) -> genes' logits (B, G) along principal components, which are fitted and then held still."""
+
+    def __init__(self, components: int, genes: int) -> None:
+        super().__init__()
+        self.register_buffer("axes", torch.zeros(components, genes))
+        self.axes: Tensor
+
+    def fit(self, genes: Tensor) -> None:
+        """Take the components of genes (N, G) in [0, 1]; a score of 1 is one standard deviation over the N patients.
+
+        An axis dy of genes y becomes one of logits to first order, dy / (y (1 - y)), at their mean. Where there are
+        fewer patients than components the rest is nothing.
+        """
+        mean = genes.mean(0)
+        _, size, axes = torch.linalg.svd(genes.double() - mean, full_matrices=False)
+        axes = axes * (size / len(genes) ** 0.5)[:, None]
+        largest = axes.gather(1, axes.abs().argmax(1, keepdim=True))
+        axes = axes * torch.where(largest < 0, -1.0, 1.0)  # of the two signs always the same
+        kept = min(len(self.axes), len(genes) - 1)
+        self.axes.zero_()
+        self.axes[:kept] = (axes[:kept] / (mean * (1 - mean)).clamp_min(1e-2)).to(self.axes.dtype)
+
+    def forward(self, scores: Tensor) -> Tensor:
+        return scores @ self.axes
+
+
 class MeanAndDeviation(nn.Module):
     """(B, C, H, W) -> (B, 2 C): mean and standard deviation of every channel over the map."""
 
@@ -104,7 +155,7 @@ class RegionDecoder(nn.Module):
     Args:
         genes: number of genes.
         ltr_pixels, widths, head: as of the encoder.
-        hidden: units between genes and map, of the dense head only.
+        hidden: units between genes and map, of all heads but the grid.
     """
 
     def __init__(self, genes: int, *, ltr_pixels: int, widths: tuple[int, int, int], head: Head, hidden: int) -> None:
@@ -113,7 +164,7 @@ class RegionDecoder(nn.Module):
         side, channels = ltr_pixels // DOWN, grid_channels(genes, ltr_pixels)
         incoming = channels if head == "grid" else third
         start: list[nn.Module] = []
-        if head == "dense":
+        if head != "grid":
             start = [nn.Linear(genes, hidden), nn.LeakyReLU(0.2), nn.Linear(hidden, third * side**2)]
         self.start = nn.Sequential(*start, nn.Unflatten(1, (incoming, side, side)), convolution(incoming, third))
         self.up = nn.ModuleList([convolution(third, second), convolution(second, first), convolution(first, first)])
