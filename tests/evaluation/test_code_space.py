@@ -144,3 +144,11 @@ def test_our_codes_colour_the_figure(names: list[str], expected: str) -> None:
     x = np.random.default_rng(10).normal(size=(6, 2))
     codes = [c.Codes.of(name, lambda g: g, x, x, 2, 0) for name in names]
     assert leading(codes).name == expected
+
+
+def test_codes_that_know_fewer_places_than_clusters_are_asked_for() -> None:
+    """An alignment of one direction encodes every patient as 1 or -1."""
+    signs = np.where(np.arange(12)[:, None] % 3 == 0, 1.0, -1.0)
+    codes = c.Codes.of("signs", lambda genes: genes, signs, signs[:4], 3, 0)
+    assert set(codes.labels(c.TRAINING)) == {0, 1}
+    assert c.silhouette(codes.training, codes.labels(c.TRAINING)) == pytest.approx(1.0)

@@ -131,7 +131,9 @@ class Codes:
 
 
 def _cluster(codes: Floats, count: int, seed: int) -> KMeans:
-    return KMeans(count, n_init=4, random_state=seed).fit(codes)
+    """At most `count` clusters: codes of a single direction know two places only."""
+    places = len(np.unique(codes.round(6), axis=0))
+    return KMeans(min(count, places), n_init=4, random_state=seed).fit(codes)
 
 
 def silhouette(codes: Floats, labels: NDArray[Any]) -> float:
