@@ -38,3 +38,9 @@ def test_composition_keeps_the_background_exactly_away_from_the_mask() -> None:
     image = images.compose(drawn, background, through)
     assert torch.equal(image[..., :8, :], background[..., :8, :])
     assert torch.equal(image[..., 14:18, 14:18], torch.ones(1, 1, 4, 4))
+
+
+def test_turned_views_of_an_array_are_read_like_any_other() -> None:
+    hu = np.arange(-8, 8, dtype=np.float32).reshape(1, 4, 4) * 10
+    turned = np.rot90(hu, 1, (1, 2))  # negative strides, which torch does not take
+    torch.testing.assert_close(images.images_from_hu(turned), images.images_from_hu(turned.copy()))

@@ -305,6 +305,6 @@ class GeneAutoencoder(nn.Module):
         device, parts = self.gene_low.device, []
         for start in range(0, len(images), CHUNK):
             x = images_from_hu(images[start : start + CHUNK]).to(device)
-            m = torch.from_numpy(np.asarray(masks[start : start + CHUNK], np.float32)).unsqueeze(1).to(device)
+            m = torch.from_numpy(np.ascontiguousarray(masks[start : start + CHUNK], np.float32)).unsqueeze(1).to(device)
             parts.append(what(*self.cut(x, soften(m))).float().cpu().numpy())
         return np.concatenate(parts)

@@ -28,7 +28,7 @@ def to_hu(unit: Tensor) -> Tensor:
 
 def images_from_hu(images: NDArray[np.number]) -> Tensor:
     """(B, P, P) HU -> (B, 1, P, P) float32 in [-1, 1]."""
-    return to_unit(torch.from_numpy(np.asarray(images, np.float32)).unsqueeze(1))
+    return to_unit(torch.from_numpy(np.ascontiguousarray(images, np.float32)).unsqueeze(1))
 
 
 def with_scanner_noise(unit: Tensor, hu: float) -> Tensor:
