@@ -7,7 +7,6 @@ import pytest
 from scipy import ndimage
 
 from radiogenesis.cohort.regions import tumour_boxes, tumour_regions
-from radiogenesis.cohort.scan import AIR_HU
 
 
 def slice_with_box(top: int, left: int, bottom: int, right: int, size: int = 64) -> tuple[np.ndarray, np.ndarray]:
@@ -52,14 +51,22 @@ def test_enlarging_agrees_with_scipy() -> None:
     np.testing.assert_allclose(ttr[0], expected, atol=1e-3)
 
 
-def test_beyond_the_slice_is_air_and_a_ramp_stays_a_ramp_when_reduced() -> None:
+def test_beyond_the_slice_its_border_goes_on_and_a_ramp_stays_a_ramp_when_reduced() -> None:
     ramp = np.broadcast_to(np.arange(200.0), (1, 200, 200))
     mask = np.zeros((1, 200, 200), bool)
     mask[0, 0:3, 36:164] = True  # at the upper edge: the tight region is reduced twice along its columns
     ltr, ttr = tumour_regions(ramp, mask, loose_side=100)
     np.testing.assert_allclose(np.diff(ttr[0, 32]), 2.0, atol=1e-3)
-    assert (ltr[0, :50] == AIR_HU).all()
-    assert (ltr[0, 70:] > 0).all()
+    np.testing.assert_allclose(ltr[0], np.tile(ltr[0, 64], (128, 1)))  # the same in every row, beyond the slice too
+    np.testing.assert_allclose(ltr[0, 0, 64:], 99.5 + (np.arange(64) + 0.5) * 100 / 128, atol=1e-3)
+
+
+def test_a_tumour_at_the_border_has_no_frame() -> None:
+    image, mask = slice_with_box(0, 20, 10, 44)
+    image[0, :, 50:] = 300  # a wall along the right border
+    ltr, _ = tumour_regions(image, mask, ltr_pixels=64)
+    assert (ltr[0, :20, 24:40] == 40).all()  # the tumour's own row goes on
+    assert (ltr[0, :, 54:] == 300).all()
 
 
 def test_every_slice_on_its_own_is_the_same_as_all_at_once() -> None:

@@ -67,6 +67,16 @@ def test_control_where_there_can_be_none_fails_the_measure() -> None:
     assert "check of the measure" not in c.control_conclusion("gan", table)
 
 
+def test_drawings_without_a_lesion_say_nothing_about_control() -> None:
+    nothing = {"rho": float("nan"), "p": float("nan"), "q": float("nan"), "share": float("nan")}
+    table = pd.DataFrame([{"feature": name, **nothing} for name in ("size", "mean")])
+    table = table.assign(reference="own slices", patients=12)
+    for deaf in (False, True):
+        said = c.control_conclusion("gan", table, ignores_genes=deaf)
+        assert "no lesion could be measured" in said
+        assert "FAILS" not in said
+
+
 def test_a_negative_share_has_a_minus_sign() -> None:
     assert c.percent(-0.571) == "−57 %"
     assert c.percent(-0.001) == "0 %"

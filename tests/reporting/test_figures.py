@@ -51,6 +51,17 @@ def test_scatter_shows_every_patient_of_every_feature_that_has_one() -> None:
     assert figure.axes[0].collections[0].get_offsets().tolist() == [[1, 2], [2, 3], [3, 4]]
 
 
+def test_scatter_without_a_dot_says_so_and_can_be_written(tmp_path: Path) -> None:
+    table = pd.DataFrame({"feature": ["size"], "x": [1.0], "y": [np.nan]})
+    words = {"x": "x", "y": "y", "x_label": "planted", "y_label": "drawn"}
+    light, _ = f.save_both(
+        lambda theme: f.scatter_by_feature(table, theme, **words, units={"size": "mm"}, notes={}), tmp_path, "none"
+    )
+    assert min(imread(tmp_path / light).shape[:2]) > 100
+    figure = f.scatter_by_feature(table, f.LIGHT, **words, units={"size": "mm"}, notes={})
+    assert "nothing could be measured" in [text.get_text() for text in figure.texts]
+
+
 def test_curves_leave_out_what_was_never_written() -> None:
     metrics = pd.DataFrame({"step": [1, 2], "images_seen": [32, 64], "a_loss": [2.0, 1.0], "b": [np.nan, np.nan]})
     assert [axes.get_title(loc="left") for axes in f.training_curves(metrics, f.DARK).axes] == ["a loss"]

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radiogenesis.cohort.sampling import linear_weights
-from radiogenesis.cohort.scan import AIR_HU
 
 LTR_PIXELS, TTR_PIXELS = 128, 64
 """Sides of the regions in pixels (Li, Sui et al., section III.B)."""
@@ -29,7 +28,8 @@ def tumour_regions(
 
     The middle of both is the middle of the tumour's box in that slice. Values are interpolated linearly; where a pixel
     of the region is larger than one of the slice, details smaller than it are averaged away, as everywhere in
-    `cohort.sampling`. What lies outside the slice is air.
+    `cohort.sampling`. Beyond the slice its border goes on: air there would frame every region whose tumour is not in
+    the middle of its slice, and a GAN would learn to draw frames.
 
     Args:
         images: (B, P, Q) HU.
@@ -73,14 +73,10 @@ def tumour_boxes(masks: NDArray[np.bool_]) -> NDArray[np.intp]:
 def _resampled(
     image: NDArray[np.generic], middle: tuple[float, float], side: tuple[float, float], pixels: int
 ) -> NDArray[np.float64]:
-    """The rectangle of `side` (rows, columns) around `middle`, resampled to pixels x pixels; outside is air."""
+    """The rectangle of `side` (rows, columns) around `middle`, resampled to pixels x pixels; the border goes on."""
     (from_rows, rows), (from_columns, columns) = (
         linear_weights(center, length / pixels, pixels) for center, length in zip(middle, side, strict=True)
     )
-    cut = np.full((len(rows), len(columns)), AIR_HU, np.float64)
-    row_inside, column_inside = (
-        (index >= 0) & (index < n) for index, n in zip((rows, columns), image.shape, strict=True)
-    )
-    cut[np.ix_(row_inside, column_inside)] = image[np.ix_(rows[row_inside], columns[column_inside])]
+    cut = image[np.ix_(*(index.clip(0, n - 1) for index, n in zip((rows, columns), image.shape, strict=True)))]
     resampled: NDArray[np.float64] = from_rows @ cut @ from_columns.T
     return resampled

@@ -21,6 +21,11 @@ def control_conclusion(label: str, table: pd.DataFrame, *, ignores_genes: bool =
     reference = TRUTH if (table["reference"] == TRUTH).any() else OWN
     rows = table[table["reference"] == reference]
     single, mean = rows[rows["feature"] != MEAN], rows[rows["feature"] == MEAN].to_dict("records")[0]
+    if rows["rho"].isna().all():
+        return (
+            f"{label}: in what was drawn for {int(mean['patients'])} held-out patients no lesion could be measured, so "
+            "nothing can be said about control."
+        )
     followed = list(single.loc[(single["q"] < ALPHA) & (single["rho"] > 0), "feature"])
     rest = [feature for feature in single["feature"] if feature not in followed]
     against = "what was planted" if reference == TRUTH else "the patients' own slices"

@@ -3,7 +3,7 @@
 The definition is that of `cohort.regions.tumour_regions` (Li, Sui et al., section 3.1), and a test holds the two
 together: the loose tumour region (LTR) is a square as wide as the slice with the tumour in its middle, the tight one
 (TTR) the tumour's own box stretched to a square; linear interpolation, averaged over a window where a pixel of the
-region is larger than one of the slice; air beyond the slice.
+region is larger than one of the slice; beyond the slice its border goes on.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ def tumour_regions(x: Tensor, m: Tensor, *, ltr_pixels: int, ttr_pixels: int) ->
     """The loose and the tight region of every slice.
 
     Args:
-        x: (B, 1, P, P) in [-1, 1], -1 is air.
+        x: (B, 1, P, P) in [-1, 1].
         m: (B, 1, P, P) masks, hard or softened: tumour is above half of the mask's own maximum.
         ltr_pixels, ttr_pixels: sides of the regions.
 
@@ -37,8 +37,8 @@ def loose_regions(x: Tensor, m: Tensor, pixels: int) -> tuple[Tensor, Tensor]:
     """
     first, last = tumour_boxes(m)
     middle = (first + last - 1) / 2
-    image, mask = (resampled(v, middle, torch.full_like(middle, x.shape[-1]), pixels) for v in (x, 2 * m - 1))
-    return image, (mask + 1) / 2
+    image, mask = (resampled(v, middle, torch.full_like(middle, x.shape[-1]), pixels) for v in (x, m))
+    return image, mask
 
 
 def tumour_boxes(m: Tensor) -> tuple[Tensor, Tensor]:
@@ -56,26 +56,30 @@ def tumour_boxes(m: Tensor) -> tuple[Tensor, Tensor]:
 def resampled(x: Tensor, middle: Tensor, side: Tensor, pixels: int) -> Tensor:
     """The rectangle of `side` (B, 2) pixels around `middle` (B, 2), each rows and columns, as `pixels` x `pixels`.
 
-    (B, 1, P, P) in [-1, 1] -> (B, 1, pixels, pixels).
+    (B, 1, P, P) -> (B, 1, pixels, pixels).
     """
     rows, columns = (line_weights(middle[:, i], side[:, i] / pixels, pixels, x.shape[2 + i]) for i in range(2))
     with torch.autocast(x.device.type, enabled=False):
-        above_air = rows @ (x[:, 0].float() + 1) @ columns.transpose(1, 2)  # beyond the slice: nothing above air
-    return (above_air - 1).unsqueeze(1)
+        return (rows @ x[:, 0].float() @ columns.transpose(1, 2)).unsqueeze(1)
 
 
 def line_weights(middle: Tensor, step: Tensor, pixels: int, length: int) -> Tensor:
     """Weights of a line's `length` old pixels in its new ones: middle (B,), step (B,) -> (B, pixels, length).
 
     Where a new pixel is larger than an old one (step > 1), hat * window has the variance of the hat of one new pixel:
-    1/6 + window^2/12 = step^2/6.
+    1/6 + window^2/12 = step^2/6. What a new pixel has beyond the line's ends, the old pixel at that end has instead.
     """
     along = torch.arange(pixels, device=step.device) - (pixels - 1) / 2
     positions = middle[:, None] + along * step[:, None]  # (B, pixels)
     u = positions[:, :, None] - torch.arange(length, device=step.device)  # (B, pixels, length)
     window = (2 * (step.square() - 1).clamp_min(0)).sqrt()[:, None, None]
     averaged = (hat_integral(u + window / 2) - hat_integral(u - window / 2)) / window.clamp_min(1e-3)
-    return torch.where(window < 1e-3, (1 - u.abs()).clamp_min(0), averaged)
+    weights = torch.where(window < 1e-3, (1 - u.abs()).clamp_min(0), averaged)
+    rest = (1 - weights.sum(2)).clamp_min(0)
+    beyond_first = positions < (length - 1) / 2
+    weights[:, :, 0] += rest * beyond_first
+    weights[:, :, -1] += rest * ~beyond_first
+    return weights
 
 
 def hat_integral(t: Tensor) -> Tensor:

@@ -168,11 +168,15 @@ def scatter_by_feature(
         table: tidy, columns feature, x, y.
         units: feature -> unit of both axes, "" for none.
         notes: feature -> what stands over the panel's right corner.
+
+    Where no feature has a dot, a line says so.
     """
     features = [f for f in units if table.loc[table["feature"] == f, [x, y]].dropna().shape[0]]
     columns = min(3, max(len(features), 1))
-    height = -(-len(features) // columns)
+    height = max(-(-len(features) // columns), 1)
     figure = Figure(figsize=(2.75 * columns, 2.55 * height), layout="constrained")
+    if not features:
+        figure.text(0.5, 0.5, "nothing could be measured", ha="center", fontsize=9, color=theme.soft, family=FONT)
     for number, feature in enumerate(features):
         axes = figure.add_subplot(height, columns, number + 1)
         mine = table[table["feature"] == feature]
