@@ -14,7 +14,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -25,7 +26,16 @@ from radiogenesis.errors import RunError
 from radiogenesis.mapping.conclusions import conclusions, counts, plain
 from radiogenesis.mapping.page import facts, metagene_table, sections
 from radiogenesis.mapping.three_step import ConventionalMap
-from radiogenesis.reporting.model import Page
+from radiogenesis.reporting.model import Fact, Page, Section
+
+
+@dataclass(frozen=True, kw_only=True)
+class Addition:
+    """What another part of a map puts on its page, after it has written its tables and pictures."""
+
+    sections: tuple[Section, ...]
+    facts: tuple[Fact, ...] = ()
+    conclusions: tuple[str, ...] = ()
 
 
 def refuse_existing(out: Path) -> None:
@@ -35,9 +45,17 @@ def refuse_existing(out: Path) -> None:
 
 
 def write_map(
-    made: ConventionalMap, out: Path, *, truth: Truth | None = None, provenance: Mapping[str, str] | None = None
+    made: ConventionalMap,
+    out: Path,
+    *,
+    truth: Truth | None = None,
+    provenance: Mapping[str, str] | None = None,
+    additions: Sequence[Callable[[Path], Addition]] = (),
 ) -> list[str]:
     """Write tables, AnnData, pictures and the page into OUT; returns the sentences of what may be concluded.
+
+    Args:
+        additions: each is called with the folder (tables/ and pictures/ are in it), writes, and says what to show.
 
     Raises:
         RunError: something is already at OUT.
@@ -50,14 +68,16 @@ def write_map(
             (partial / folder).mkdir(parents=True)
         write_tables(made, partial / "tables")
         annotated(made).write_h5ad(partial / "map.h5ad")
+        added = [write(partial) for write in additions]
         said, settings = conclusions(made), dataclasses.asdict(made.settings)
+        said += [sentence for one in added for sentence in one.conclusions]
         facts_about = {**(provenance or {}), "Settings": ", ".join(f"{name} {v}" for name, v in settings.items())}
         page = Page(
             title="Which genes go with which property?",
             subtitle=f"A conventional radiogenomic map with its controls: {made.material.source}.",
-            facts=facts(made),
+            facts=(*facts(made), *(fact for one in added for fact in one.facts)),
             conclusions=tuple(said),
-            sections=sections(made, partial, truth),
+            sections=(*sections(made, partial, truth), *(section for one in added for section in one.sections)),
             provenance=tuple(facts_about.items()),
         )
         page.save(partial)
