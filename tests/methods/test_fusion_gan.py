@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -15,9 +16,11 @@ import torch
 from scipy import ndimage
 from torch import Tensor, nn
 
+from radiogenesis.methods import images
 from radiogenesis.methods.alignment import Alignment, AlignmentSettings
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment, CanonicalAlignmentSettings
 from radiogenesis.methods.fusion_gan import PRESETS, FusionGAN, FusionGANSettings, Step
+from radiogenesis.methods.images import GrownMask
 from radiogenesis.methods.losses import loss_energy
 from radiogenesis.methods.protocols import Batch, GeneEncoder, Synthesizer
 
@@ -230,6 +233,17 @@ def test_composing_leaves_the_background_exactly_outside_the_softened_mask() -> 
     torch.testing.assert_close(composed.image, through * plain.image + (1 - through) * b.background)
 
 
+def test_a_dilation_is_computed_once_for_composing_and_for_the_losses() -> None:
+    gan, b = make_gan(), make_batch()
+    with patch("radiogenesis.methods.images.dilate", wraps=images.dilate) as dilate:
+        step = gan.prepare(b)
+        gan.generator_loss(step)
+        assert dilate.call_count == 1  # composition_dilation and erosion are both 7
+        gan.settings = replace(gan.settings, erosion=5)
+        gan.generator_loss(step)
+        assert dilate.call_count == 2
+
+
 def test_the_papers_image_is_the_generators_own() -> None:
     gan, b = make_gan(**PRESETS["paper"]), make_batch()
     noise = gan.seeded_noise(0, 4, 5, torch.device("cpu"))
@@ -346,6 +360,7 @@ def test_generator_loss_reaches_genes_through_the_drawing_only() -> None:
         drawn = replace(
             step.drawn, **{name: getattr(step.drawn, name).detach() for name in ("image", "mask", "weight")}
         )
+        drawn = replace(drawn, grown=GrownMask(drawn.mask))
         gan.generator_loss(replace(step, drawn=drawn)).total.backward()
         assert not moved(gan.part)
         assert gan.phi_d is None or not moved(gan.phi_d)

@@ -21,7 +21,7 @@ from radiogenesis.methods import losses
 from radiogenesis.methods.alignment import Alignment
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment
 from radiogenesis.methods.checks import require
-from radiogenesis.methods.images import background_region, compose, composition_mask, images_from_hu, to_hu
+from radiogenesis.methods.images import GrownMask, compose, images_from_hu, to_hu
 from radiogenesis.methods.noise import seeded_normals
 from radiogenesis.methods.protocols import Batch, Critic, LossRecord, Player, Synthesis
 from radiogenesis.networks.discriminator import ThreeHeadDiscriminator
@@ -175,6 +175,13 @@ PAPER: dict[str, Any] = {
 PRESETS: dict[str, dict[str, Any]] = {"default": {}, "paper": PAPER}
 
 
+@dataclass(frozen=True)
+class FusionDrawing(Drawing):
+    """A drawing, and the dilations of its mask, which composing and the generator's losses share."""
+
+    grown: GrownMask
+
+
 class GeneratorPart(nn.Module):
     """Gene mapping and generator: what is averaged over the steps, and all that drawing needs.
 
@@ -214,15 +221,15 @@ class GeneratorPart(nn.Module):
             parts.append(aligned)
         return torch.cat([p.float() for p in parts], dim=1)
 
-    def forward(self, background: Tensor, code: Tensor, noise: Noise) -> Drawing:
+    def forward(self, background: Tensor, code: Tensor, noise: Noise) -> FusionDrawing:
         """Background (B, 1, P, P), gene code (B, K), noise -> the drawing, composed where the settings say so."""
         s = self.settings
         drawn: Drawing = self.generator(background, torch.cat([code, noise.vector], dim=1), noise.maps)
         image = (background + 2 * drawn.image).clamp(-1, 1) if s.residual else drawn.image
-        if not s.compose:
-            return Drawing(image, drawn.mask, drawn.weight)
-        through = composition_mask(drawn.mask, dilation=s.composition_dilation, smoothing=s.composition_smoothing)
-        return Drawing(compose(image, background, through), drawn.mask, drawn.weight)
+        grown = GrownMask(drawn.mask)
+        if s.compose:
+            image = compose(image, background, grown.composition(s.composition_dilation, s.composition_smoothing))
+        return FusionDrawing(image, drawn.mask, drawn.weight, grown)
 
 
 @dataclass(frozen=True)
@@ -239,7 +246,7 @@ class Step:
 
     batch: Batch
     code: Tensor
-    drawn: Drawing
+    drawn: FusionDrawing
 
 
 class FusionGAN(nn.Module):
@@ -377,14 +384,12 @@ class FusionGAN(nn.Module):
             "D_IS": losses.to_one(d.d_is(pair)) * s.weight_is,
             "D_ISG": losses.to_one(d.d_isg(pair, self.d_code(b.g).detach())) * s.weight_isg,
         }
-        region = background_region(drawn.mask, s.erosion)
+        region = drawn.grown.background_region(s.erosion)
         terms["background"] = losses.loss_background(drawn.image, b.background, region) * s.lambda_background
         if self.alignment is not None and (s.matching or s.energy):
             terms |= self.critic_terms(self.alignment, step)
         if s.lambda_weight_map:
-            target = composition_mask(
-                drawn.mask.detach(), dilation=s.composition_dilation, smoothing=s.composition_smoothing
-            )
+            target = drawn.grown.composition(s.composition_dilation, s.composition_smoothing).detach()
             terms["weight_map"] = losses.loss_weight_map(drawn.weight, target) * s.lambda_weight_map
         return LossRecord(
             torch.stack(list(terms.values())).sum(), {name: term.detach() for name, term in terms.items()}

@@ -59,14 +59,39 @@ def soften(mask: Tensor) -> Tensor:
 
 def background_region(mask: Tensor, pixels: int = 7) -> Tensor:
     """B, the inverse of the mask, eroded (Xu et al. 2020, section 2.3): the same as the dilated mask, inverted."""
-    return 1 - dilate(mask, pixels)
+    return GrownMask(mask).background_region(pixels)
 
 
 def composition_mask(mask: Tensor, *, dilation: int = 7, smoothing: int = 5) -> Tensor:
     """The softened mask through which the drawn image is laid over the background: dilated, then smoothed."""
-    grown = dilate(mask, dilation)
-    pad = smoothing // 2
-    return F.avg_pool2d(F.pad(grown, (pad, pad, pad, pad), mode="replicate"), smoothing, 1)
+    return GrownMask(mask).composition(dilation, smoothing)
+
+
+class GrownMask:
+    """A mask (B, 1, P, P) and what its dilations give; each is computed once, however many terms ask for it."""
+
+    def __init__(self, mask: Tensor) -> None:
+        self.mask = mask
+        self._dilated: dict[int, Tensor] = {}
+        self._softened: dict[tuple[int, int], Tensor] = {}
+
+    def dilated(self, pixels: int) -> Tensor:
+        """Grey dilation by a square of `pixels` (odd)."""
+        if pixels not in self._dilated:
+            self._dilated[pixels] = dilate(self.mask, pixels)
+        return self._dilated[pixels]
+
+    def background_region(self, pixels: int) -> Tensor:
+        """See the function of this name."""
+        return 1 - self.dilated(pixels)
+
+    def composition(self, dilation: int, smoothing: int) -> Tensor:
+        """See `composition_mask`."""
+        if (dilation, smoothing) not in self._softened:
+            pad = smoothing // 2
+            padded = F.pad(self.dilated(dilation), (pad, pad, pad, pad), mode="replicate")
+            self._softened[dilation, smoothing] = F.avg_pool2d(padded, smoothing, 1)
+        return self._softened[dilation, smoothing]
 
 
 def compose(image: Tensor, background: Tensor, through: Tensor) -> Tensor:

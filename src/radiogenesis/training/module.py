@@ -62,9 +62,7 @@ class MethodModule(L.LightningModule):
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         return [
-            torch.optim.AdamW(
-                p.parameters, lr=p.learning_rate, betas=p.betas, weight_decay=p.weight_decay, foreach=True
-            )
+            torch.optim.AdamW(p.parameters, lr=p.learning_rate, betas=p.betas, weight_decay=p.weight_decay, fused=True)
             for p in self.players
         ]
 
