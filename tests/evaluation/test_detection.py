@@ -30,6 +30,7 @@ from radiogenesis.evaluation.detection import (
     differences,
     found_in,
     scores,
+    side_by_side,
     stack_of,
     summarised,
 )
@@ -68,6 +69,7 @@ def test_scores_by_hand() -> None:
     found = scores(labels, tumour)
     assert found == {
         "dice": pytest.approx(2 * 16 / (17 + 32)),
+        "slice_dice": pytest.approx((1 + 0) / 2),
         "box_iou": pytest.approx(16 / 32),
         "slice_box_iou": pytest.approx((1 + 0) / 2),
         "hit": 1.0,
@@ -105,6 +107,17 @@ def test_the_difference_is_taken_patient_by_patient_and_seeds_are_averaged_first
     twice = differences(pd.concat([pd.concat(parts).assign(seed=0), better.assign(seed=1)]), QUICK)
     np.testing.assert_allclose(twice[["value", "low", "high"]], 0.2)
     assert (twice["patients"] == 3).all()
+
+
+def test_the_finders_stand_side_by_side() -> None:
+    rows = [
+        {"finder": finder, "measure": measure, "value": v, "low": v - 0.1, "high": v + 0.1, "patients": 4}
+        for finder, v in ((UNET, 0.5), (NULL, 0.2))
+        for measure in MEASURES
+    ]
+    beside = side_by_side(pd.DataFrame(rows))
+    assert list(beside["what"]) == list(MEASURES.values())
+    assert beside[[UNET, f"{UNET}, low", f"{NULL}, high", "patients"]].iloc[1].tolist() == [0.5, 0.4, 0.2 + 0.1, 4]
 
 
 def test_what_lies_far_from_the_lungs_does_not_count() -> None:

@@ -25,6 +25,23 @@ def test_it_has_the_papers_layers() -> None:
     assert kinds.count(nn.Dropout2d) == 5
 
 
+def test_signals_keep_their_size_from_the_start() -> None:
+    torch.manual_seed(0)
+    net = UNet(widths=(8, 8, 8, 8, 8), dropout=0.0)
+    seen: list[float] = []
+    for block in net.decoder:
+        block.register_forward_hook(lambda module, given, made: seen.append(made.detach().square().mean().item()))
+    net(torch.randn(2, 1, 64, 64))
+    assert len(seen) == 5
+    assert min(seen) > 0.2  # with torch's own start 0.01 and less
+    assert max(seen) < 5
+
+
+def test_normalisation_in_the_decoder_is_a_choice() -> None:
+    kinds = [type(layer) for layer in UNet(widths=(2, 2, 2), dropout=0.5, decoder_norm=True).modules()]
+    assert kinds.count(nn.BatchNorm2d) == 3 + 3
+
+
 def test_a_pixel_sees_far_and_the_fine_detail_comes_through() -> None:
     net = UNet(widths=(2, 3, 4, 5, 6), dropout=0.0).eval()
     with torch.no_grad():

@@ -60,11 +60,12 @@ def add_sections(evaluation: Path, unet: Path, autoencoder: Path, settings: Demo
 
 def detection_section(evaluation: Path, unet: Path, settings: DemoSettings) -> Section:
     """Figure 5 and the numbers of stage 1, on the patients that the U-Net never saw."""
-    from radiogenesis.evaluation.detection import detection_table, found_in, stack_of
+    from radiogenesis.evaluation.detection import detection_table, found_in, side_by_side, stack_of
+    from radiogenesis.evaluation.detection_page import SIDE_BY_SIDE, comparison_table
     from radiogenesis.evaluation.framework_pictures import figure_5
     from radiogenesis.evaluation.settings import EvaluationSettings
     from radiogenesis.methods.tumor_unet import FindSettings
-    from radiogenesis.reporting.model import Column, Section, Table
+    from radiogenesis.reporting.model import Section
     from radiogenesis.training.finding import tumor_unet
     from radiogenesis.training.run import Run
 
@@ -75,25 +76,22 @@ def detection_section(evaluation: Path, unet: Path, settings: DemoSettings) -> S
         method, pixel_mm, cohort, held_out, find=find, settings=EvaluationSettings(seed=settings.seed)
     )
     table.to_csv(evaluation / "tables" / "detection.csv", index=False)
+    side_by_side(table).to_csv(evaluation / "tables" / SIDE_BY_SIDE, index=False)
     each.to_csv(evaluation / "tables" / "detection_patients.csv", index=False)
     assert cohort.whole is not None
     stacks = [stack_of(cohort.whole, patient) for patient in held_out[:6]]
     shown = {stack.patient: (stack.image, stack.tumour, found_in(method, stack, find) > 0) for stack in stacks}
-    columns = (
-        Column(label="Finder", value="finder"), Column(label="Measure", value="measure"),
-        Column(label="Value", value="value", low="low", high="high", format=".2f"),
-        Column(label="Patients", value="patients", format="d"),
-    )  # fmt: skip
-    caption = "Held-out patients, 95 % intervals over patients, beside a threshold and another patient's finding."
     return Section(
         title="Finding the tumour",
         text=(
             "Stage 1 of Li, Sui et al.: a U-Net looks for tumours in whole slices of patients whom it was not trained "
-            "on. The regions that the next stages see are cut from the given outlines here."
+            "on; the lungs are found without the outline, and only pieces at the lungs count. The rival takes the "
+            "largest compact dense piece inside the lungs; the null is what was found in another patient. The regions "
+            "that the next stages see are cut from the given outlines here."
         ),
         blocks=(
             figure_5(shown, evaluation / "pictures"),
-            Table(file="detection.csv", caption=caption, columns=columns),
+            comparison_table(),
         ),
     )
 

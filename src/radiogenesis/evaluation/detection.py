@@ -5,8 +5,7 @@ how many pieces per scan are none; each with a bootstrap interval over patients.
 slices that a cohort keeps, in which no outline has a part: the lungs were found without it.
 
 The rival takes the largest compact dense piece inside the lungs, by threshold; the two are compared patient by patient.
-The null gives every patient what the
-U-Net found in another patient: what can be had from the place of tumours alone.
+The null gives every patient what the U-Net found in another patient: what can be had from the place of tumours alone.
 """
 
 from __future__ import annotations
@@ -30,6 +29,7 @@ UNET, RIVAL, NULL = "U-Net", "densest piece in the lung", "another patient's fin
 PAIRED = "U-Net minus densest piece"
 MEASURES = {
     "dice": "Dice of all that is found",
+    "slice_dice": "Dice on slices with tumour",
     "box_iou": "IoU of the first tumour's box, 3-D",
     "slice_box_iou": "IoU of the boxes on slices with tumour",
     "hit": "share of scans whose tumour is touched",
@@ -106,12 +106,18 @@ def scores(labels: Labels, tumour: NDArray[np.bool_]) -> dict[str, float]:
     shown = np.flatnonzero(tumour.any(axis=(1, 2)))
     pieces = range(1, int(labels.max()) + 1)
     return {
-        "dice": 2 * float((found & tumour).sum()) / float(found.sum() + tumour.sum()),
+        "dice": dice(found, tumour),
+        "slice_dice": float(np.mean([dice(found[at], tumour[at]) for at in shown])),
         "box_iou": box_iou(labels == 1, tumour),
         "slice_box_iou": float(np.mean([box_iou(found[at], tumour[at]) for at in shown])),
         "hit": float((found & tumour).any()),
         "false_positives": float(sum(not tumour[labels == piece].any() for piece in pieces)),
     }
+
+
+def dice(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
+    """2 |a and b| / (|a| + |b|) of two masks that are not both empty."""
+    return 2 * float((a & b).sum()) / float(a.sum() + b.sum())
 
 
 def box_iou(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
@@ -208,6 +214,22 @@ def differences(each: pd.DataFrame, settings: EvaluationSettings) -> pd.DataFram
             confidence=settings.confidence,
         )
         rows.append({"finder": PAIRED, "measure": measure, **vars(estimate), "patients": len(values)})
+    return pd.DataFrame(rows)
+
+
+def side_by_side(table: pd.DataFrame) -> pd.DataFrame:
+    """The table of `detection_table` to be read: a row per measure, the finders beside each other.
+
+    Columns: what, patients, and for each finder its name, `NAME, low` and `NAME, high`.
+    """
+    rows = []
+    for measure, words in MEASURES.items():
+        row: dict[str, Any] = {"what": words}
+        for one in table[table["measure"] == measure].to_dict("records"):
+            name = one["finder"]
+            row |= {name: one["value"], f"{name}, low": one["low"], f"{name}, high": one["high"]}
+            row["patients"] = one["patients"]
+        rows.append(row)
     return pd.DataFrame(rows)
 
 

@@ -30,6 +30,7 @@ from radiogenesis.evaluation.detection import (
     detection_table,
     found_in,
     outlined_stacks,
+    side_by_side,
 )
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.methods.tumor_unet import FindSettings, TumorUNet
@@ -39,6 +40,7 @@ from radiogenesis.training.run import Run
 
 SHOWN = 8
 """Patients on the picture."""
+SIDE_BY_SIDE = "detection_side_by_side.csv"
 
 
 def detects(run: Run) -> bool:
@@ -82,6 +84,8 @@ def evaluate_detection(
             "versions": {"radiogenesis": __version__},
         }
         table.to_csv(partial / "tables" / "detection.csv", index=False)
+        beside = [side_by_side(one[0]).assign(run=name) for name, one in zip(names, measured, strict=True)]
+        pd.concat(beside).to_csv(partial / "tables" / SIDE_BY_SIDE, index=False)
         pd.concat([one[1] for one in measured]).to_csv(partial / "tables" / "detection_patients.csv", index=False)
         _page(names, table, opened[0], summary).save(partial)
         (partial / "evaluation.json").write_text(json.dumps(summary, indent=1, default=str) + "\n", encoding="utf-8")
@@ -146,6 +150,28 @@ def _conclusion(name: str, table: pd.DataFrame) -> str:
     )
 
 
+def comparison_table(*, several: bool = False) -> Table:
+    """Shows SIDE_BY_SIDE: every measure for the U-Net, the rival, their difference and the null.
+
+    Args:
+        several: of more than one run, so that they must be told apart.
+    """
+    finders = tuple(
+        Column(label=finder, value=finder, low=f"{finder}, low", high=f"{finder}, high", format=".2f")
+        for finder in (UNET, RIVAL, PAIRED, NULL)
+    )
+    return Table(
+        file=SIDE_BY_SIDE,
+        caption="Means over patients with 95 % intervals over patients.",
+        columns=(
+            *([Column(label="Run", value="run")] if several else []),
+            Column(label="Measure", value="what"),
+            *finders,
+            Column(label="Patients", value="patients", format="d"),
+        ),
+    )
+
+
 def _page(names: Sequence[str], table: pd.DataFrame, cohort: Cohort, summary: dict[str, Any]) -> Page:
     facts = tuple(
         Fact(
@@ -156,13 +182,6 @@ def _page(names: Sequence[str], table: pd.DataFrame, cohort: Cohort, summary: di
             ),
         )
         for number in summary["headline"]
-    )
-    columns = (
-        Column(label="run", value="run"),
-        Column(label="finder", value="finder"),
-        Column(label="measure", value="what"),
-        Column(label="mean", value="value", low="low", high="high", format=".2f"),
-        Column(label="patients", value="patients", format=".0f"),
     )
     shown = tuple(
         Picture(
@@ -181,7 +200,7 @@ def _page(names: Sequence[str], table: pd.DataFrame, cohort: Cohort, summary: di
             "is compared patient by patient."
         ),
         blocks=(
-            Table(file="detection.csv", caption="Every measure, beside rival and null.", columns=columns),
+            comparison_table(several=len(names) > 1),
             *shown,
         ),
     )

@@ -46,6 +46,8 @@ class TumorUNetSettings:
     paper; the paper preset has those of the first U-Net, Ronneberger et al. 2015)."""
     dropout: float = 0.2
     """Share of channels set to zero in the decoder while training, 0 to 1 (open in the paper)."""
+    decoder_norm: bool = True
+    """Batch normalisation in the decoder as well as in the encoder (beyond the paper; off in its preset)."""
     empty_share: float = 0.3
     """Share of each batch that shows lung without tumour (0 in the paper preset: slices that contain tumour)."""
     dice_over: Literal["image", "batch"] = "batch"
@@ -84,6 +86,7 @@ PAPER: dict[str, Any] = {
     "epochs": 500,
     "widths": (64, 128, 256, 512, 1024),
     "dropout": 0.5,
+    "decoder_norm": False,
     "empty_share": 0.0,
     "dice_over": "image",
     "cross_entropy": 0.0,
@@ -156,7 +159,7 @@ class TumorUNet(nn.Module):
         if pixels % 32:
             raise ValueError(f"whole slices of {pixels} pixels: five poolings need a multiple of 32")
         self.settings, self.pixels = settings, pixels
-        self.unet = UNet(widths=settings.widths, dropout=settings.dropout)
+        self.unet = UNet(widths=settings.widths, dropout=settings.dropout, decoder_norm=settings.decoder_norm)
         # Tumour is rare: where training starts from one half everywhere, Dice has hardly a gradient for a long time.
         nn.init.constant_(self.unet.to_logit.bias, RARE)  # type: ignore[arg-type]
 
