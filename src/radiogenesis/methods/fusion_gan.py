@@ -21,6 +21,7 @@ from radiogenesis.methods import losses
 from radiogenesis.methods.alignment import Alignment
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment
 from radiogenesis.methods.checks import require
+from radiogenesis.methods.drawing import genes_to, in_chunks, require_pairs
 from radiogenesis.methods.images import GrownMask, compose, images_from_hu, to_hu
 from radiogenesis.methods.noise import seeded_normals
 from radiogenesis.methods.protocols import Batch, Critic, LossRecord, Player, Synthesis
@@ -335,8 +336,7 @@ class FusionGAN(nn.Module):
 
     def prepare(self, batch: Batch) -> Step:
         """Draw once for both players."""
-        if not self.settings.use_genes:
-            batch = replace(batch, g=self.shown(batch.g), wrong_g=self.shown(batch.wrong_g))
+        batch = replace(batch, g=self.shown(batch.g), wrong_g=self.shown(batch.wrong_g))
         code = self.part.code(batch.g, self.aligned(batch.g))
         return Step(batch, code, self.part(batch.background, code, self.draw_noise(len(batch.g), batch.x.device)))
 
@@ -436,25 +436,20 @@ class FusionGAN(nn.Module):
 
     # Use
 
-    @torch.no_grad()
     def synthesize(
         self, backgrounds: NDArray[np.floating[Any]], expression: NDArray[np.floating[Any]], *, seed: int
     ) -> Synthesis:
         """Backgrounds (B, P, P) in HU and scaled genes (B, G) -> B drawn lesions. The same seed draws the same."""
-        if len(backgrounds) != len(expression) or not len(backgrounds):
-            raise ValueError(
-                f"{len(backgrounds)} backgrounds for {len(expression)} gene vectors: as many, at least one"
-            )
-        self.eval()
+        require_pairs(backgrounds, expression)
         device = next(self.parameters()).device
-        parts: list[tuple[Tensor, Tensor, Tensor]] = []
-        for start in range(0, len(backgrounds), 128):
-            x_b = images_from_hu(backgrounds[start : start + 128]).to(device)
-            g = self.shown(torch.from_numpy(np.asarray(expression[start : start + 128], np.float32)).to(device))
-            noise = self.seeded_noise(start, len(g), seed, device)
-            drawn = self.part(x_b, self.part.code(g, self.aligned(g)), noise)
-            parts.append((to_hu(drawn.image), drawn.mask, drawn.weight))
-        image, mask, weight = (torch.cat([part[i] for part in parts]).squeeze(1).cpu().numpy() for i in range(3))
+
+        def draw(rows: slice) -> tuple[Tensor, Tensor, Tensor]:
+            g = self.shown(genes_to(device, expression[rows]))
+            noise = self.seeded_noise(rows.start, len(g), seed, device)
+            drawn = self.part(images_from_hu(backgrounds[rows]).to(device), self.part.code(g, self.aligned(g)), noise)
+            return to_hu(drawn.image), drawn.mask, drawn.weight
+
+        image, mask, weight = in_chunks(self, len(backgrounds), draw)
         return Synthesis(image, mask, weight, np.asarray(backgrounds, np.float32), seed)
 
     @torch.no_grad()

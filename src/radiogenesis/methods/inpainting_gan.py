@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from radiogenesis.methods import losses
 from radiogenesis.methods.checks import require
+from radiogenesis.methods.drawing import in_chunks, require_pairs
 from radiogenesis.methods.images import compose, images_from_hu, soften, to_hu
 from radiogenesis.methods.protocols import Batch, LossRecord, Player, Synthesis
 from radiogenesis.networks.inpainting import InpaintingGenerator, PatchDiscriminator
@@ -212,7 +213,6 @@ class InpaintingGAN(nn.Module):
 
     # Use
 
-    @torch.no_grad()
     def synthesize(
         self, backgrounds: NDArray[np.floating[Any]], expression: NDArray[np.floating[Any]], *, seed: int
     ) -> Synthesis:
@@ -221,17 +221,14 @@ class InpaintingGAN(nn.Module):
         The mask is found in the drawing (see find_lesion) and softened as every real one; the weight map is the erased
         disc, outside which the background stays as it is.
         """
-        if len(backgrounds) != len(expression) or not len(backgrounds):
-            raise ValueError(
-                f"{len(backgrounds)} backgrounds for {len(expression)} gene vectors: as many, at least one"
-            )
-        self.eval()
+        require_pairs(backgrounds, expression)
         hu = np.asarray(backgrounds, np.float32)
-        images = []
-        for start in range(0, len(hu), 128):
-            x_b = images_from_hu(hu[start : start + 128]).to(self.erased.device)
-            images.append(to_hu(compose(self.generator(self.erase(x_b)), x_b, self.erased)).squeeze(1).cpu().numpy())
-        image = np.concatenate(images)
+
+        def draw(rows: slice) -> tuple[Tensor]:
+            x_b = images_from_hu(hu[rows]).to(self.erased.device)
+            return (to_hu(compose(self.generator(self.erase(x_b)), x_b, self.erased)),)
+
+        (image,) = in_chunks(self, len(hu), draw)
         region = self.erased[0, 0].cpu().numpy()
         contrast = self.settings.lesion_contrast_hu
         found = np.stack([find_lesion(*pair, region > 0, contrast=contrast) for pair in zip(image, hu, strict=True)])

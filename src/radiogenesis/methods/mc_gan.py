@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from radiogenesis.methods import losses
 from radiogenesis.methods.checks import require
+from radiogenesis.methods.drawing import genes_to, in_chunks, require_pairs
 from radiogenesis.methods.images import background_region, images_from_hu, to_hu
 from radiogenesis.methods.noise import seeded_normals
 from radiogenesis.methods.protocols import Batch, LossRecord, Player, Synthesis
@@ -203,7 +204,6 @@ class MCGAN(nn.Module):
 
     # Use
 
-    @torch.no_grad()
     def synthesize(
         self, backgrounds: NDArray[np.floating[Any]], expression: NDArray[np.floating[Any]], *, seed: int
     ) -> Synthesis:
@@ -211,21 +211,17 @@ class MCGAN(nn.Module):
 
         The conditioning code is drawn too, as in the authors' code, so the seed decides on it and on the noise.
         """
-        if len(backgrounds) != len(expression) or not len(backgrounds):
-            raise ValueError(
-                f"{len(backgrounds)} backgrounds for {len(expression)} gene vectors: as many, at least one"
-            )
-        self.eval()
+        require_pairs(backgrounds, expression)
         device = next(self.parameters()).device
         numbers = self.settings.code + self.settings.noise
-        parts: list[tuple[Tensor, Tensor, Tensor]] = []
-        for start in range(0, len(backgrounds), 128):
-            x_b = images_from_hu(backgrounds[start : start + 128]).to(device)
-            g = torch.from_numpy(np.asarray(expression[start : start + 128], np.float32)).to(device)
-            normals = seeded_normals(numbers, first=start, count=len(g), seed=seed).to(device)
-            drawn = self.part(x_b, *self.part.condition(g), normals)
-            parts.append((to_hu(drawn.image), drawn.mask, drawn.weight))
-        image, mask, weight = (torch.cat([part[i] for part in parts]).squeeze(1).cpu().numpy() for i in range(3))
+
+        def draw(rows: slice) -> tuple[Tensor, Tensor, Tensor]:
+            g = genes_to(device, expression[rows])
+            normals = seeded_normals(numbers, first=rows.start, count=len(g), seed=seed).to(device)
+            drawn = self.part(images_from_hu(backgrounds[rows]).to(device), *self.part.condition(g), normals)
+            return to_hu(drawn.image), drawn.mask, drawn.weight
+
+        image, mask, weight = in_chunks(self, len(backgrounds), draw)
         return Synthesis(image, mask, weight, np.asarray(backgrounds, np.float32), seed)
 
     @torch.no_grad()

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from radiogenesis.methods.checks import require
+from radiogenesis.methods.drawing import genes_to, in_chunks, require_pairs
 from radiogenesis.methods.images import to_hu
 from radiogenesis.methods.noise import seeded_normals
 from radiogenesis.methods.protocols import Batch, LossRecord, Player, Synthesis
@@ -30,7 +31,6 @@ from radiogenesis.networks.discriminator import Norm
 from radiogenesis.networks.metagene_gan import MetageneLayer, Region, RegionDiscriminator, RegionGenerator
 from radiogenesis.phenotypes.morphology import blur, distance, fill_holes, flood, quantile
 
-CHUNK = 128  # regions at a time: bounds memory
 AIR_HU = -1000.0  # beyond the region's border
 
 
@@ -203,7 +203,6 @@ class MetageneGAN(nn.Module):
 
     # Use
 
-    @torch.no_grad()
     def synthesize(
         self, backgrounds: NDArray[np.floating[Any]], expression: NDArray[np.floating[Any]], *, seed: int
     ) -> Synthesis:
@@ -212,29 +211,26 @@ class MetageneGAN(nn.Module):
         The backgrounds (B, P, P) in HU only say how many and how large; the weight map is 1 everywhere, since nothing
         of them is kept.
         """
-        if len(backgrounds) != len(expression) or not len(backgrounds):
-            raise ValueError(
-                f"{len(backgrounds)} backgrounds for {len(expression)} gene vectors: as many, at least one"
-            )
+        require_pairs(backgrounds, expression)
         image, mask = self.regions(expression, seed=seed)
         return Synthesis(image, mask, np.ones_like(mask), np.asarray(backgrounds, np.float32), seed)
 
-    @torch.no_grad()
     def regions(
         self, expression: NDArray[np.floating[Any]], *, seed: int
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Scaled genes (B, G) -> images (B, P, P) in HU and masks (B, P, P) in [0, 1]."""
-        self.eval()
-        device, parts = self.metagenes.mean.device, []
-        for start in range(0, len(expression), CHUNK):
-            g = torch.from_numpy(np.asarray(expression[start : start + CHUNK], np.float32)).to(device)
-            noise = seeded_normals(self.settings.noise, first=start, count=len(g), seed=seed).to(device)
+        device = self.metagenes.mean.device
+
+        def draw(rows: slice) -> tuple[Tensor, Tensor]:
+            g = genes_to(device, expression[rows])
+            noise = seeded_normals(self.settings.noise, first=rows.start, count=len(g), seed=seed).to(device)
             drawn = self.generator(noise, self.metagenes(g))
-            hu = resized(to_hu(drawn.image), self.pixels)[:, 0]
-            mask = lesion_in_the_middle(hu) if drawn.mask is None else resized(drawn.mask, self.pixels)[:, 0]
-            parts.append((hu.cpu().numpy(), mask.cpu().numpy()))
-        image, found = (np.concatenate([part[i] for part in parts]) for i in range(2))
-        return image, found
+            hu = resized(to_hu(drawn.image), self.pixels)
+            mask = lesion_in_the_middle(hu[:, 0])[:, None] if drawn.mask is None else resized(drawn.mask, self.pixels)
+            return hu, mask
+
+        image, mask = in_chunks(self, len(expression), draw)
+        return image, mask
 
     @torch.no_grad()
     def encode(self, expression: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
