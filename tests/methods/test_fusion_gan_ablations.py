@@ -93,6 +93,14 @@ def test_without_mismatched_negatives_only_pairs_and_drawings_are_judged() -> No
     assert gan.discriminator_loss(step).terms["L_DISG"].item() == pytest.approx(expected, rel=1e-5)
 
 
+def test_without_mismatched_negatives_none_is_encoded() -> None:
+    gan, b, seen = make(mismatched=False), make_batch(), []
+    step = gan.prepare(b)
+    gan.discriminator.pair_encoder.register_forward_hook(lambda module, given, made: seen.append(len(made)))
+    gan.discriminator_loss(step)
+    assert sum(seen) == 2 * len(b.x)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -1,5 +1,7 @@
 """Shapes as (settings, input, expected) cases, and what each part promises."""
 
+from typing import Literal
+
 import pytest
 import torch
 
@@ -44,6 +46,35 @@ def test_discriminator_shapes(pixels: int) -> None:
     pair = d.pair(x, m)
     assert pair.shape[2:] == (4, 4)
     assert d.d_i(x).shape == d.d_is(pair).shape == d.d_isg(pair, phi).shape == (3,)
+
+
+@pytest.mark.parametrize("norm", ["spectral", "batch"])
+def test_batches_that_pass_together_are_judged_as_one_after_the_other(norm: Literal["spectral", "batch"]) -> None:
+    """Also while training: batch normalisation keeps the statistics of each batch to itself."""
+    torch.manual_seed(0)
+    d = ThreeHeadDiscriminator(pixels=16, code=4, width=2, norm=norm)
+    x, m = ([torch.rand(3, 1, 16, 16) for _ in range(3)] for _ in range(2))
+    phi = [torch.rand(3, 4) for _ in range(3)]
+    for _ in range(50):  # the spectral norm is found by iterating: at its fixed point one more step changes nothing
+        d.d_isg(d.pair(x[0], m[0]), phi[0])
+        d.d_i(x[0])
+    pairs = d.each(d.pair, x, m)
+    for k in range(3):
+        torch.testing.assert_close(pairs[k], d.pair(x[k], m[k]))
+        torch.testing.assert_close(d.each(d.d_i, x)[k], d.d_i(x[k]))
+        torch.testing.assert_close(d.each(d.d_is, pairs)[k], d.d_is(pairs[k]))
+        torch.testing.assert_close(d.each(d.d_isg, pairs, phi)[k], d.d_isg(pairs[k], phi[k]))
+
+
+@pytest.mark.parametrize(("norm", "passes"), [("spectral", 1), ("batch", 3)])
+def test_only_without_batch_statistics_do_batches_pass_together(
+    norm: Literal["spectral", "batch"], passes: int
+) -> None:
+    d = ThreeHeadDiscriminator(pixels=16, code=4, width=2, norm=norm)
+    seen: list[int] = []
+    d.image_encoder.register_forward_hook(lambda module, given, made: seen.append(len(made)))
+    d.each(d.d_i, [torch.rand(2, 1, 16, 16)] * 3)
+    assert seen == [6 // passes] * passes
 
 
 def test_patch_encoder_refuses_sizes_that_do_not_halve_to_four() -> None:

@@ -361,17 +361,17 @@ class FusionGAN(nn.Module):
         """L_DI + L_DIS + L_DISG, each head's terms weighted alike."""
         s, b, d = self.settings, step.batch, self.discriminator
         drawn_x, drawn_m = step.drawn.image.detach(), step.drawn.mask.detach()
-        phi, wrong_phi = self.d_code(b.g), self.d_code(b.wrong_g)
-        real, wrong_m, drawn = d.pair(b.x, b.m), d.pair(b.x, b.wrong_m), d.pair(drawn_x, drawn_m)
-        l_di = losses.loss_d_i(d.d_i(b.x), d.d_i(drawn_x))
+        l_di = losses.loss_d_i(*d.each(d.d_i, [b.x, drawn_x]))
+        phi = self.d_code(b.g)
         if s.mismatched:
-            l_dis = losses.loss_d_is(d.d_is(real), d.d_is(wrong_m), d.d_is(drawn))
-            l_disg = losses.loss_d_isg(
-                d.d_isg(real, phi), d.d_isg(wrong_m, phi), d.d_isg(real, wrong_phi), d.d_isg(drawn, phi)
-            )
-        else:
-            l_dis = losses.to_one(d.d_is(real)) + losses.to_zero(d.d_is(drawn))
-            l_disg = losses.to_one(d.d_isg(real, phi)) + losses.to_zero(d.d_isg(drawn, phi))
+            real, wrong_m, drawn = d.each(d.pair, [b.x, b.x, drawn_x], [b.m, b.wrong_m, drawn_m])
+            l_dis = losses.loss_d_is(*d.each(d.d_is, [real, wrong_m, drawn]))
+            codes = [phi, phi, self.d_code(b.wrong_g), phi]
+            l_disg = losses.loss_d_isg(*d.each(d.d_isg, [real, wrong_m, real, drawn], codes))
+        else:  # two terms, as of an image alone
+            real, drawn = d.each(d.pair, [b.x, drawn_x], [b.m, drawn_m])
+            l_dis = losses.loss_d_i(*d.each(d.d_is, [real, drawn]))
+            l_disg = losses.loss_d_i(*d.each(d.d_isg, [real, drawn], [phi, phi]))
         total = s.weight_i * l_di + s.weight_is * l_dis + s.weight_isg * l_disg
         return LossRecord(total, {"L_DI": l_di.detach(), "L_DIS": l_dis.detach(), "L_DISG": l_disg.detach()})
 

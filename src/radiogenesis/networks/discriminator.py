@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -68,6 +69,7 @@ class ThreeHeadDiscriminator(nn.Module):
         self, *, pixels: int, code: int, width: int = 32, norm: Norm = "batch", growth: int = 4, side: int = 4
     ) -> None:
         super().__init__()
+        self.batch_statistics = norm == "batch"
         self.image_encoder = PatchEncoder(1, pixels=pixels, width=width, norm=norm, growth=growth, side=side)
         self.pair_encoder = PatchEncoder(2, pixels=pixels, width=width, norm=norm, growth=growth, side=side)
         channels = self.pair_encoder.channels
@@ -75,6 +77,15 @@ class ThreeHeadDiscriminator(nn.Module):
         self.head_is = nn.Conv2d(channels, 1, side)
         self.joint = block(channels + code, channels, 3, 1, norm)
         self.head_isg = nn.Conv2d(channels, 1, side)
+
+    def each(self, judge: Callable[..., Tensor], *inputs: Sequence[Tensor]) -> Sequence[Tensor]:
+        """`judge` of several batches of one size, in one pass: each[k] = judge(inputs[0][k], inputs[1][k], ...).
+
+        Batch normalisation gives every batch statistics of its own, so there they pass one after the other.
+        """
+        if self.batch_statistics:
+            return [judge(*batch) for batch in zip(*inputs, strict=True)]
+        return judge(*map(torch.cat, inputs)).chunk(len(inputs[0]))
 
     def d_i(self, x: Tensor) -> Tensor:
         """D_I(x): (B, 1, P, P) -> (B,)."""
