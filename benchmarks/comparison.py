@@ -25,6 +25,7 @@ ABLATIONS: dict[str, tuple[str, ...]] = {
     "no genes": ("--use_genes", "false", "--matching", "0"),
     "genes only at the start": ("--adain", "false"),
     "no weight map": ("--weight_map", "false", "--lambda_weight_map", "0"),
+    "no mask output": ("--mask_output", "false", "--compose", "false", "--lambda_weight_map", "0"),
     "no mismatched negatives": ("--mismatched", "false"),
     "no background loss": ("--lambda_background", "0"),
     "no matching": ("--matching", "0"),

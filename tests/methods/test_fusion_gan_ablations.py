@@ -101,11 +101,70 @@ def test_without_mismatched_negatives_none_is_encoded() -> None:
     assert sum(seen) == 2 * len(b.x)
 
 
+NO_MASK: dict[str, Any] = {"mask_output": False, "compose": False, "lambda_weight_map": 0.0}
+
+
+def test_without_a_mask_output_the_lesion_is_where_the_drawing_left_its_background() -> None:
+    gan = make(**NO_MASK, lesion_radius=0.25, lesion_contrast_hu=50.0)
+    assert gan.part.generator.head.out_channels == 1
+    b, raw = make_batch(), []
+    gan.part.generator.register_forward_hook(lambda module, given, made: raw.append(made.image))
+    drawn = gan.prepare(b).drawn
+    torch.testing.assert_close(drawn.image, (b.background + 2 * raw[0]).clamp(-1, 1))  # the whole image, not composed
+    off = np.abs((drawn.image - b.background).detach().numpy()[:, 0]) * 750  # HU
+    mean = np.stack([[[plane[max(i - 1, 0) : i + 2, max(j - 1, 0) : j + 2].mean() for j in range(PIXELS)]
+                      for i in range(PIXELS)] for plane in off])  # fmt: skip
+    line = np.arange(PIXELS) - 15.5
+    middle = np.hypot(line[:, None], line[None]) <= 8
+    expected = middle / (1 + np.exp(-(mean - 50) / 12.5))
+    np.testing.assert_allclose(drawn.mask.detach().numpy()[:, 0], expected, atol=1e-4)
+
+
+def test_without_a_mask_output_the_discriminator_sees_no_mask() -> None:
+    gan, b, seen = make(**NO_MASK), make_batch(), []
+    step = gan.prepare(b)
+    gan.discriminator.pair_encoder.register_forward_hook(lambda module, given, made: seen.append(given[0][:, 1]))
+    terms = gan.discriminator_loss(step).terms
+    gan.generator_loss(step)
+    assert sum(map(len, seen)) == 3 * len(b.x)  # real and drawn, then drawn
+    assert not any(mask.any() for mask in seen)
+    d, x, zeros = gan.discriminator, step.drawn.image, torch.zeros_like(b.m)
+    assert gan.phi_d is not None
+    phi, wrong_phi = gan.phi_d(b.g), gan.phi_d(b.wrong_g)
+    real, drawn = d.pair(b.x, zeros), d.pair(x, zeros)
+    is_, isg = (d.d_is(real) - 1).square().mean() + d.d_is(drawn).square().mean(), [
+        (d.d_isg(real, phi) - 1), d.d_isg(real, wrong_phi), d.d_isg(drawn, phi)
+    ]  # fmt: skip
+    assert terms["L_DIS"].item() == pytest.approx(is_.item(), rel=1e-5)
+    assert terms["L_DISG"].item() == pytest.approx(sum(part.square().mean().item() for part in isg), rel=1e-5)
+
+
+def test_without_a_mask_output_the_background_counts_outside_the_middle() -> None:
+    gan, b = make(**NO_MASK, lesion_radius=0.25, erosion=1), make_batch()
+    step = gan.prepare(b)
+    line = torch.arange(PIXELS) - 15.5
+    outside = torch.hypot(line[:, None], line[None]) > 8
+    expected = ((step.drawn.image - b.background).abs() * outside).mean().item() * gan.settings.lambda_background
+    assert gan.generator_loss(step).terms["background"].item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_without_a_mask_output_there_is_a_mask_to_evaluate_and_a_gradient_for_the_critic() -> None:
+    gan = make(**NO_MASK)
+    drawn = gan.synthesize(np.zeros((2, PIXELS, PIXELS)), np.zeros((2, GENES)), seed=0)
+    assert drawn.mask.shape == drawn.image.shape
+    assert 0 <= drawn.mask.min() <= drawn.mask.max() <= 1
+    gan.prepare(make_batch()).drawn.mask.sum().backward()
+    assert gan.part.generator.head.weight.grad is not None
+    assert gan.part.generator.head.weight.grad.any()
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"weight_map": False}, "lambda_weight_map must be 0"),
         ({"use_genes": False, "matching": 1.0}, "matching must be 0"),
+        ({"mask_output": False, "compose": True, "lambda_weight_map": 0.0}, "nothing is composed or guided"),
+        ({"mask_output": False, "compose": False, "lambda_weight_map": 1.0}, "nothing is composed or guided"),
     ],
 )
 def test_ablations_that_leave_a_term_without_meaning_are_refused(changes: dict[str, Any], message: str) -> None:

@@ -30,6 +30,19 @@ def test_soften_keeps_a_straight_edge_in_place_and_the_area() -> None:
     assert soft.unique().numel() > 2
 
 
+def test_difference_mask_is_a_half_at_the_contrast_and_only_inside_its_region() -> None:
+    background = torch.full((1, 1, 16, 16), -0.8)
+    image = background.clone()
+    image[..., 8:] += 100 * 2 / 1500  # 100 HU denser in the right half, wide enough for its inner 3 x 3 means
+    region = images.disc(16, 7.0)
+    mask = images.difference_mask(image, background, region, contrast_hu=100.0)
+    assert mask[0, 0, 8, 10].item() == pytest.approx(0.5, abs=1e-5)
+    assert mask[0, 0, 8, 4].item() == pytest.approx(1 / (1 + np.exp(4)), abs=1e-5)  # no difference at all
+    assert not mask[region == 0].any()
+    darker = images.difference_mask(2 * background - image, background, region, contrast_hu=100.0)
+    torch.testing.assert_close(darker, mask)  # cavities and emphysema count as much
+
+
 def test_composition_keeps_the_background_exactly_away_from_the_mask() -> None:
     mask = torch.zeros(1, 1, 32, 32)
     mask[..., 14:18, 14:18] = 1

@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from radiogenesis.methods.images import disc
 from radiogenesis.methods.inpainting_gan import (
     PRESETS,
     InpaintingGAN,
     InpaintingGANSettings,
-    disc,
     find_lesion,
     loss_multi_mask,
 )

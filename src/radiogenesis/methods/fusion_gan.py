@@ -22,7 +22,7 @@ from radiogenesis.methods.alignment import Alignment
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment
 from radiogenesis.methods.checks import require
 from radiogenesis.methods.drawing import genes_to, in_chunks, require_pairs
-from radiogenesis.methods.images import GrownMask, compose, images_from_hu, to_hu
+from radiogenesis.methods.images import GrownMask, compose, difference_mask, disc, images_from_hu, to_hu
 from radiogenesis.methods.noise import seeded_normals
 from radiogenesis.methods.protocols import Batch, Critic, LossRecord, Player, Synthesis
 from radiogenesis.networks.discriminator import ThreeHeadDiscriminator
@@ -62,6 +62,16 @@ class FusionGANSettings:
     """False adds object and background features without a weight map (an ablation; with lambda_weight_map 0)."""
     mismatched: bool = True
     """False leaves the mismatched negatives m' and g' out of the discriminator's losses (an ablation)."""
+    mask_output: bool = True
+    """False lets the generator draw the whole image and no mask (an ablation; with compose false and lambda_weight_map
+    0). The discriminator then sees a mask of zeros beside every image, and no mismatched mask; the background counts
+    outside a central disc; and the mask that critic and evaluation need is where the drawing differs from it."""
+    lesion_radius: float = 0.3
+    """Without a mask output: radius of the central disc that the lesion lies in, as a share of the image's side, as
+    in-painting's (ours)."""
+    lesion_contrast_hu: float = 100.0
+    """Without a mask output: least difference from the background, in HU, that counts as lesion, as in-painting's
+    (ours)."""
     own_mapping: bool = True
     """The discriminator reads a gene mapping of its own; else the generator's phi(g), detached (the authors' code)."""
     gene_dropout: float = 0.5
@@ -124,7 +134,8 @@ class FusionGANSettings:
         odd = ("composition_dilation", "composition_smoothing", "erosion")
         require(self, odd, "odd and at least 1", lambda v: v >= 1 and v % 2 == 1)
         require(self, ("gene_dropout", "beta1", "average"), "in [0, 1)", lambda v: 0 <= v < 1)
-        require(self, ("learning_rate", "discriminator_learning_rate"), "above 0", lambda v: v > 0)
+        positive = ("learning_rate", "discriminator_learning_rate", "lesion_radius", "lesion_contrast_hu")
+        require(self, positive, "above 0", lambda v: v > 0)
         weights = (
             "matching",
             "energy",
@@ -138,6 +149,8 @@ class FusionGANSettings:
         require(self, weights, "at least 0", lambda v: v >= 0)
         if self.lambda_weight_map > 0 and not self.weight_map:
             raise ValueError("without a weight_map there is nothing to guide: lambda_weight_map must be 0")
+        if not self.mask_output and (self.compose or self.lambda_weight_map > 0):
+            raise ValueError("without a mask_output nothing is composed or guided: compose false, lambda_weight_map 0")
         if self.matching > 0 and not self.use_genes:
             raise ValueError("without genes nobody can be matched with theirs: matching must be 0")
         if self.energy > 0 and self.batch % 2:
@@ -178,7 +191,8 @@ PRESETS: dict[str, dict[str, Any]] = {"default": {}, "paper": PAPER}
 
 @dataclass(frozen=True)
 class FusionDrawing(Drawing):
-    """A drawing, and the dilations of its mask, which composing and the generator's losses share."""
+    """A drawing, and the dilations of its mask, which composing and the generator's losses share; of the central disc
+    where the generator has no mask output."""
 
     grown: GrownMask
 
@@ -211,7 +225,10 @@ class GeneratorPart(nn.Module):
             central_mask=settings.central_mask,
             adain=settings.adain,
             weight_map=settings.weight_map,
+            mask_output=settings.mask_output,
         )
+        self.register_buffer("middle", disc(pixels, settings.lesion_radius * pixels), persistent=False)
+        self.middle: Tensor
 
     def code(self, g: Tensor, aligned: Tensor | None) -> Tensor:
         """The gene code that styles the lesion: phi(g), the aligned embedding, or both, (B, K)."""
@@ -227,6 +244,9 @@ class GeneratorPart(nn.Module):
         s = self.settings
         drawn: Drawing = self.generator(background, torch.cat([code, noise.vector], dim=1), noise.maps)
         image = (background + 2 * drawn.image).clamp(-1, 1) if s.residual else drawn.image
+        if not s.mask_output:
+            mask = difference_mask(image, background, self.middle, contrast_hu=s.lesion_contrast_hu)
+            return FusionDrawing(image, mask, drawn.weight, GrownMask(self.middle))
         grown = GrownMask(drawn.mask)
         if s.compose:
             image = compose(image, background, grown.composition(s.composition_dilation, s.composition_smoothing))
@@ -351,6 +371,10 @@ class FusionGAN(nn.Module):
         with torch.no_grad():
             return self.alignment.code(g)
 
+    def judged(self, m: Tensor) -> Tensor:
+        """A mask as the discriminator sees it: zeros where the generator has none to be judged."""
+        return m if self.settings.mask_output else torch.zeros_like(m)
+
     def d_code(self, g: Tensor) -> Tensor:
         """phi(g) as the discriminator reads it: its own, or the generator's, detached."""
         if self.phi_d is not None:
@@ -360,25 +384,23 @@ class FusionGAN(nn.Module):
     def discriminator_loss(self, step: Step) -> LossRecord:
         """L_DI + L_DIS + L_DISG, each head's terms weighted alike."""
         s, b, d = self.settings, step.batch, self.discriminator
-        drawn_x, drawn_m = step.drawn.image.detach(), step.drawn.mask.detach()
-        l_di = losses.loss_d_i(*d.each(d.d_i, [b.x, drawn_x]))
-        phi = self.d_code(b.g)
+        x, m = [b.x, step.drawn.image.detach()], [self.judged(b.m), self.judged(step.drawn.mask).detach()]
+        if s.mismatched and s.mask_output:
+            x, m = [*x, b.x], [*m, b.wrong_m]
+        pairs = list(d.each(d.pair, x, m))  # real, drawn, and the real image with m'
+        l_di = losses.loss_d(*d.each(d.d_i, x[:2]))
+        l_dis = losses.loss_d(*d.each(d.d_is, pairs))
+        codes = [self.d_code(b.g)] * len(pairs)
         if s.mismatched:
-            real, wrong_m, drawn = d.each(d.pair, [b.x, b.x, drawn_x], [b.m, b.wrong_m, drawn_m])
-            l_dis = losses.loss_d_is(*d.each(d.d_is, [real, wrong_m, drawn]))
-            codes = [phi, phi, self.d_code(b.wrong_g), phi]
-            l_disg = losses.loss_d_isg(*d.each(d.d_isg, [real, wrong_m, real, drawn], codes))
-        else:  # two terms, as of an image alone
-            real, drawn = d.each(d.pair, [b.x, drawn_x], [b.m, drawn_m])
-            l_dis = losses.loss_d_i(*d.each(d.d_is, [real, drawn]))
-            l_disg = losses.loss_d_i(*d.each(d.d_isg, [real, drawn], [phi, phi]))
+            pairs, codes = [*pairs, pairs[0]], [*codes, self.d_code(b.wrong_g)]
+        l_disg = losses.loss_d(*d.each(d.d_isg, pairs, codes))
         total = s.weight_i * l_di + s.weight_is * l_dis + s.weight_isg * l_disg
         return LossRecord(total, {"L_DI": l_di.detach(), "L_DIS": l_dis.detach(), "L_DISG": l_disg.detach()})
 
     def generator_loss(self, step: Step) -> LossRecord:
         """L_G (Xu et al. 2020, section 2.3), and the terms beyond the paper that the settings ask for."""
         s, b, d, drawn = self.settings, step.batch, self.discriminator, step.drawn
-        pair = d.pair(drawn.image, drawn.mask)
+        pair = d.pair(drawn.image, self.judged(drawn.mask))
         terms = {
             "D_I": losses.to_one(d.d_i(drawn.image)) * s.weight_i,
             "D_IS": losses.to_one(d.d_is(pair)) * s.weight_is,

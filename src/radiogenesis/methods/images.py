@@ -94,6 +94,30 @@ class GrownMask:
         return self._softened[dilation, smoothing]
 
 
+def disc(pixels: int, radius: float) -> Tensor:
+    """(1, 1, P, P): 1 within `radius` pixels of the image's centre, else 0."""
+    line = torch.arange(pixels) - (pixels - 1) / 2
+    return (torch.hypot(line[:, None], line[None, :]) <= radius).float()[None, None]
+
+
+def difference_mask(image: Tensor, background: Tensor, region: Tensor, *, contrast_hu: float) -> Tensor:
+    """Where a drawing without a mask of its own left its background, softly: at least 0.5 where the two differ by
+    `contrast_hu` or more, on the average of 3 x 3 pixels. A quarter of the contrast makes the odds e times as large.
+
+    Args:
+        image, background: (B, 1, P, P) in [-1, 1].
+        region: (1, 1, P, P): outside it nothing counts.
+        contrast_hu: above 0.
+
+    Returns:
+        (B, 1, P, P) in [0, 1], differentiable.
+    """
+    low, high = WINDOW_HU
+    contrast = contrast_hu * 2 / (high - low)
+    differs = F.avg_pool2d((image - background).abs(), 3, 1, 1, count_include_pad=False)
+    return torch.sigmoid((differs - contrast) / (contrast / 4)) * region
+
+
 def compose(image: Tensor, background: Tensor, through: Tensor) -> Tensor:
     """`image` where `through` is 1, `background` where it is 0, blended between."""
     return torch.lerp(background, image, through)

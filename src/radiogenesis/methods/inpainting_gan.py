@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from radiogenesis.methods import losses
 from radiogenesis.methods.checks import require
 from radiogenesis.methods.drawing import in_chunks, require_pairs
-from radiogenesis.methods.images import compose, images_from_hu, soften, to_hu
+from radiogenesis.methods.images import compose, disc, images_from_hu, soften, to_hu
 from radiogenesis.methods.protocols import Batch, LossRecord, Player, Synthesis
 from radiogenesis.networks.inpainting import InpaintingGenerator, PatchDiscriminator
 
@@ -80,12 +80,6 @@ PAPER: dict[str, Any] = {"epochs": 500, "batch": 16, "width": 64, "discriminator
 PRESETS: dict[str, dict[str, Any]] = {"default": {}, "paper": PAPER}
 
 ERASED_VALUE = 0.0  # the middle of the window, -250 HU: neither lung nor soft tissue, so that the hole is plain (open)
-
-
-def disc(pixels: int, radius: float) -> Tensor:
-    """M (1, 1, P, P): 1 within `radius` pixels of the image's centre, else 0."""
-    line = torch.arange(pixels) - (pixels - 1) / 2
-    return (torch.hypot(line[:, None], line[None, :]) <= radius).float()[None, None]
 
 
 def loss_multi_mask(x: Tensor, filled: Tensor, region: Tensor, ratio: float) -> Tensor:

@@ -46,6 +46,11 @@ def to_zero(d: Tensor) -> Tensor:
     return d.square().mean()
 
 
+def loss_d(real: Tensor, *negatives: Tensor) -> Tensor:
+    """E (D(real) - 1)^2 + sum over the negatives of E D(negative)^2."""
+    return to_one(real) + torch.stack([to_zero(negative) for negative in negatives]).sum()
+
+
 def loss_d_i(real: Tensor, drawn: Tensor) -> Tensor:
     """L_DI = E (D_I(x) - 1)^2 + E D_I(G_x)^2   (Xu et al. 2020, section 2.3)."""
     return to_one(real) + to_zero(drawn)

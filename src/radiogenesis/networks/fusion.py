@@ -22,7 +22,7 @@ class Drawing:
 
     Attributes:
         image: G_x (B, 1, P, P) in [-1, 1].
-        mask: G_m (B, 1, P, P) in [0, 1].
+        mask: G_m (B, 1, P, P) in [0, 1]; 0 everywhere from a generator without a mask output.
         weight: (B, 1, P, P) in [0, 1], the last block's weight map averaged over channels (figure 2c, 2g).
     """
 
@@ -175,6 +175,7 @@ class FusionGenerator(nn.Module):
         outer_weight, spatial_noise, adain, weight_map: see FusionBlock.
         central_mask: start from a mask that covers the middle of the image, by a learned bias of the mask's logits
             (beyond the paper). Every volume is centred on its tumour, so the middle is where lesions are.
+        mask_output: False gives the image only (an ablation).
     """
 
     def __init__(
@@ -188,6 +189,7 @@ class FusionGenerator(nn.Module):
         central_mask: bool = True,
         adain: bool = True,
         weight_map: bool = True,
+        mask_output: bool = True,
     ) -> None:
         super().__init__()
         if pixels % 16 or pixels < 32:
@@ -209,8 +211,8 @@ class FusionGenerator(nn.Module):
             )
             for incoming, c in zip([coarse_to_fine[0], *coarse_to_fine[:-1]], coarse_to_fine, strict=True)
         )
-        self.head = nn.Conv2d(width, 2, 3, padding=1)
-        self.mask_bias = nn.Parameter(central_logits(pixels)) if central_mask else None
+        self.head = nn.Conv2d(width, 2 if mask_output else 1, 3, padding=1)
+        self.mask_bias = nn.Parameter(central_logits(pixels)) if central_mask and mask_output else None
 
     def forward(self, background: Tensor, style: Tensor, noise: Sequence[Tensor] | None = None) -> Drawing:
         """`noise`: one (B, 1, H, W) map per block, coarse to fine; None or empty for none."""
@@ -222,10 +224,13 @@ class FusionGenerator(nn.Module):
                 h = F.interpolate(h, scale_factor=2, mode="bilinear")  # nearest leaves a lattice in the texture
             h, w = block(h, b, style, noise[level] if noise else None)
         with torch.autocast(h.device.type, enabled=False):  # the 8 bits of bfloat16 would band the image
-            image, mask = self.head(h.float()).chunk(2, dim=1)
+            image, *masks = self.head(h.float()).split(1, dim=1)
+        weight = w.permute(0, 2, 3, 1).float().mean(3)[:, None]  # so permuted, its gradient has channels last too
+        if not masks:
+            return Drawing(torch.tanh(image), torch.zeros_like(image), weight)
+        (mask,) = masks
         if self.mask_bias is not None:
             mask = MASK_REACH * torch.tanh(mask / MASK_REACH) + self.mask_bias
-        weight = w.permute(0, 2, 3, 1).float().mean(3)[:, None]  # so permuted, its gradient has channels last too
         return Drawing(torch.tanh(image), torch.sigmoid(mask), weight)
 
     def noise_shapes(self, batch: int) -> list[tuple[int, int, int, int]]:
