@@ -128,7 +128,7 @@ def conventional_map(
     genes, seed = material.genes, settings.seed
     features = material.features.values.to_numpy(np.float64)
     names = list(map(str, material.features.values.columns))
-    blocks = _blocks(material.batches, settings.within)
+    blocks = strata(material.batches, settings.within)
 
     clusters, choice = settings.clusters, None
     if not clusters:
@@ -164,7 +164,7 @@ def conventional_map(
     )  # fmt: skip
 
 
-def _blocks(batches: pd.DataFrame, within: str) -> NDArray[Any] | None:
+def strata(batches: pd.DataFrame, within: str) -> NDArray[Any] | None:
     """Strata of the batch variable that the permutations are to stay within."""
     if not within:
         return None

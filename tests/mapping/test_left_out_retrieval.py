@@ -1,0 +1,83 @@
+"""Whose lesion is this, when nothing was fitted to the patient: known with a planted map, chance without."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData
+
+from radiogenesis.mapping import left_out_retrieval as lr
+from radiogenesis.mapping.page_prediction import retrieval_addition
+from radiogenesis.mapping.prediction_settings import PredictionSettings
+from radiogenesis.methods.canonical_alignment import CanonicalAlignmentSettings
+
+PATIENTS, GENES, SIDE = 48, 30, 32
+SETTINGS = PredictionSettings(prediction_folds=4, prediction_bootstrap=200)
+ALIGNMENT = CanonicalAlignmentSettings(directions=3, permutations=20)
+
+
+class Painted:
+    """What retrieval asks of a cohort: discs whose size and level are two modules of genes, or are not."""
+
+    def __init__(self, *, planted: bool) -> None:
+        rng = np.random.default_rng(0)
+        size, level = rng.standard_normal((2, PATIENTS))
+        genes = 0.5 * rng.standard_normal((PATIENTS, GENES))
+        if planted:
+            genes[:, :10] += size[:, None]
+            genes[:, 10:20] += level[:, None]
+        names = [f"P{i:02d}" for i in range(PATIENTS)]
+        self.expression = AnnData(
+            genes.astype(np.float32),
+            obs=pd.DataFrame(index=names),
+            var=pd.DataFrame(index=[f"G{i}" for i in range(GENES)]),
+        )
+        self.slice_patient = np.repeat(names, 2)
+        radius = np.repeat(7 + 1.5 * np.clip(size, -2, 2), 2)
+        distance = np.hypot(*(np.mgrid[:SIDE, :SIDE] - SIDE / 2))
+        self.slice_mask = distance[None] < radius[:, None, None]
+        hu = np.repeat(-200 + 120 * level, 2)[:, None, None] + 30 * rng.standard_normal((2 * PATIENTS, SIDE, SIDE))
+        self.slice_image = np.where(self.slice_mask, hu, -850).astype(np.int16)
+        self.names = names
+
+
+def retrieve(planted: bool) -> lr.LeftOutRetrieval:
+    cohort: Any = Painted(planted=planted)
+    return lr.left_out_retrieval(cohort, cohort.names, SETTINGS, alignment=ALIGNMENT)
+
+
+@pytest.fixture(scope="module")
+def found() -> lr.LeftOutRetrieval:
+    return retrieve(planted=True)
+
+
+def test_everybody_is_left_out_once_and_found(found: lr.LeftOutRetrieval) -> None:
+    assert sorted(found.patients) == sorted(f"P{i:02d}" for i in range(PATIENTS))
+    assert set(found.among) == {12}
+    rank = found.table.set_index("measure").loc["mean rank"]
+    assert rank["chance"] == 6.5
+    assert rank["value"] == pytest.approx(found.ranks.mean())
+    assert rank["value"] < 3
+    assert rank["null_low"] < 6.5 < rank["null_high"]
+    assert rank["p"] == pytest.approx(1 / 201)
+    assert rank["retrained"] > 4.5
+
+
+def test_without_a_map_it_is_chance() -> None:
+    rank = retrieve(planted=False).table.set_index("measure").loc["mean rank"]
+    assert 4.5 < rank["value"] < 8.5
+    assert rank["p"] > 0.05
+
+
+def test_the_page_names_the_chance(found: lr.LeftOutRetrieval, tmp_path: Path) -> None:
+    for folder in ("tables", "pictures"):
+        (tmp_path / folder).mkdir()
+    added = retrieval_addition(found, tmp_path)
+    assert "among about 12 (chance 6.5" in added.conclusions[0]
+    for block in added.sections[0].blocks:
+        folder = "pictures" if block.kind == "picture" else "tables"
+        assert (tmp_path / folder / block.file).is_file()
