@@ -1,6 +1,6 @@
 """Stage 1 of Li, Sui et al. 2021, from one cohort to others: does a U-Net trained on phantoms find real tumours?
 
-    python benchmarks/tumor_unet_transfer.py OUT [--patients 200] [--steps 2000] [--seeds 0 1 2] [--size_mm 13 65]
+    python benchmarks/tumor_unet_transfer.py OUT [--patients 200] [--steps 2000] [--seeds 0 1 2] [--size_mm 13 70]
 
 makes a phantom with whole chests, trains tumor-unet on it once per seed, and measures it on the phantom's held-out
 patients, on a second phantom (another seed), and on LUNG1-001 and LUNG1-002 of ../shared/data; beside the rival and the
@@ -90,7 +90,7 @@ def main() -> None:
     options.add_argument("--steps", type=int, default=2000)
     options.add_argument("--seeds", type=int, nargs="+", default=[0], help="one training each; the split is the same")
     # Real tumours of NSCLC-Radiomics measure up to 9 cm: the phantom's are drawn larger than in the default cohort.
-    options.add_argument("--size_mm", type=float, nargs=2, default=(13.0, 65.0), help="least and largest diameter")
+    options.add_argument("--size_mm", type=float, nargs=2, default=(13.0, 70.0), help="least and largest diameter")
     given = options.parse_args()
     out: Path = given.out
     out.mkdir(parents=True, exist_ok=True)

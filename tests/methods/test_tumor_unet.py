@@ -94,6 +94,12 @@ def test_it_learns_to_find_a_bright_disc() -> None:
     assert 2 * ((found > 0.5) & truth).sum() / ((found > 0.5).sum() + truth.sum()) > 0.8
 
 
+def test_training_starts_from_few_pixels_of_tumour() -> None:
+    torch.manual_seed(0)
+    found = TumorUNet(PLAIN, pixels=64).probability(np.random.default_rng(0).normal(-500, 300, (4, 64, 64)))
+    assert 0.0005 < found.mean() < 0.05  # a tumour of 36 mm covers 0.7 % of a whole slice of 384 mm
+
+
 def test_slices_of_another_size_are_refused() -> None:
     with pytest.raises(ValueError, match="multiple of 32"):
         TumorUNet(SMALL, pixels=48)
