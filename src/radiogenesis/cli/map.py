@@ -15,6 +15,7 @@ gene against every feature, beside shuffled genes, the lesion's size and the bat
 
 def main(arguments: list[str]) -> None:
     """Parse, map, say what may be concluded."""
+    from radiogenesis.mapping.prediction_settings import PredictionSettings
     from radiogenesis.mapping.settings import MapSettings
 
     verb = parser("map", _DESCRIPTION)
@@ -22,8 +23,10 @@ def main(arguments: list[str]) -> None:
     verb.add_argument("out", type=str, help="The folder to write.")
     verb.add_argument("--gmt", type=str | None, default=None, help="Gene sets (GMT), such as those of MSigDB.")
     add_settings(verb, MapSettings)
+    add_settings(verb, PredictionSettings)
     parsed = verb.parse(arguments)
     settings = settings_from(parsed, MapSettings)
+    left_out = settings_from(parsed, PredictionSettings)
     out = Path(parsed.out)
 
     from rich.console import Console
@@ -31,6 +34,7 @@ def main(arguments: list[str]) -> None:
     from radiogenesis.cohort.store import Cohort
     from radiogenesis.mapping.enrichment import read_gmt
     from radiogenesis.mapping.output import refuse_existing, write_map
+    from radiogenesis.mapping.page_prediction import additions as more_of
     from radiogenesis.mapping.three_step import conventional_map, material_of
 
     refuse_existing(out)
@@ -40,10 +44,11 @@ def main(arguments: list[str]) -> None:
         material = material_of(cohort, settings)
         status.update(f"testing {len(material.names):,} genes against {len(material.features.family)} features")
         made = conventional_map(material, settings, gene_sets)
-        status.update("drawing the page")
+        additions = more_of(made, cohort, left_out)
+        status.update("predicting patients left out, drawing the page")
         provenance = {"Cohort": f"{cohort.path.name}, digest {cohort.digest[:12]}"}
         provenance |= {"Gene sets": Path(parsed.gmt).name} if parsed.gmt else {}
-        said = write_map(made, out, truth=cohort.truth, provenance=provenance)
+        said = write_map(made, out, truth=cohort.truth, provenance=provenance, additions=additions)
     for sentence in said:
         print(sentence)
     print(f"{out}: written; `radiogenesis report {out}` makes a page of it")
