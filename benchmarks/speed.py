@@ -8,7 +8,8 @@ loading, all players, optimisers and moving average; its time is the median over
 that another job's moment does not count. Images per second of the processor's time (all threads together) are what to
 compare where other jobs share the machine; they mean nothing with a GPU. FLOPs (2 per multiplication and addition) are
 counted by torch for the forward and backward passes of all players; optimisers and everything elementwise are not in
-them. "fusion-gan, no critic" is without the alignment's terms: --matching 0 --energy 0 --gene_code mapping.
+them. The fusion GAN has the canonical alignment, as in `comparison.py`; "fusion-gan, no critic" is without the
+alignment's terms: --matching 0 --energy 0 --gene_code mapping.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
-from radiogenesis.methods.alignment import Alignment, AlignmentSettings
+from radiogenesis.methods.canonical_alignment import CanonicalAlignment, CanonicalAlignmentSettings
 from radiogenesis.training.data import TrainingData
 from radiogenesis.training.fit import bfloat16, run_trainer
 from radiogenesis.training.module import MethodModule, only
@@ -116,13 +117,13 @@ def shared(given: argparse.Namespace) -> TrainSettings:
 
 
 def make(given: argparse.Namespace, case: str, pixels: int) -> tuple[MethodModule, Any]:
-    """An untrained method with random data, and its settings. An untrained critic costs what a trained one does."""
+    """An untrained method with random data, and its settings."""
     torch.manual_seed(0)
     method, changes = CASES[case]
     entry = METHODS[method]
     widths = {"batch": given.batch, "width": given.width, "discriminator_width": 2 * given.width}
     settings = entry.settings(**changes | widths)
-    made = entry.make(settings, given.genes, pixels, Alignment(AlignmentSettings(), genes=given.genes))
+    made = entry.make(settings, given.genes, pixels, critic(given.genes))
     module = MethodModule(
         made.to(memory_format=torch.channels_last),  # type: ignore[call-overload]
         random_data(given, pixels),
@@ -132,6 +133,16 @@ def make(given: argparse.Namespace, case: str, pixels: int) -> tuple[MethodModul
         average=settings.average,
     )
     return module, settings
+
+
+def critic(genes: int) -> CanonicalAlignment:
+    """The alignment that `benchmarks/comparison.py` gives the fusion GAN, with random directions: it costs the same."""
+    made = CanonicalAlignment(CanonicalAlignmentSettings(), genes=genes)
+    for buffer in made.buffers():
+        buffer.normal_(0, 1 / buffer.numel() ** 0.5)
+    made.deviation.fill_(1.0)
+    made.readability.fill_(0.5)
+    return made
 
 
 def random_data(given: argparse.Namespace, pixels: int, slices: int = 20) -> TrainingData:
