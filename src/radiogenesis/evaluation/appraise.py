@@ -88,7 +88,7 @@ def _realism(found: Found, drawn: Drawn, real: RealLesions, settings: Evaluation
 def _distance_row(name: str, of: str, one: Distance, settings: EvaluationSettings) -> dict[str, Any]:
     low, high = interval(one.draws, settings.confidence)
     row = {"distance": name, "of": of, "value": one.value, "low": low, "high": high}
-    return row | {"patients": one.patients, "images": one.images}
+    return row | {"bias": one.bias, "patients": one.patients, "images": one.images}
 
 
 def _diversity(

@@ -116,7 +116,8 @@ def draw(
             erased_radius=erased_radius,
         )
         owner = [patient] * len(drawn.image)
-        seen = measure_lesions(drawn.image, drawn.mask, owner, cohort.pixel_mm)
+        weights = settings.inception_weights
+        seen = measure_lesions(drawn.image, drawn.mask, owner, cohort.pixel_mm, inception_weights=weights)
         lesions.append(replace(seen, place=np.arange(len(owner), dtype=np.int64)))
         again = _by_noise(synthesizer, backgrounds[0], g, settings)
         owner = [patient] * len(again.image)

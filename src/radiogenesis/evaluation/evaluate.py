@@ -106,7 +106,7 @@ def evaluate(
         for folder in ("tables", "pictures"):
             (partial / folder).mkdir(parents=True)
         into = partial / "pictures"
-        real = _real(subjects, cohort)
+        real = _real(subjects, cohort, settings)
         found = [_evaluate_one(subject, cohort, real, into, settings, progress) for subject in subjects]
         rows = comparison.rows([_compared(one) for one in found if one.scores])
         codes = code_space(found, cohort, real, settings)
@@ -151,11 +151,11 @@ def _compared(found: Found) -> comparison.Compared:
     return comparison.Compared(s.name, s.method_name, s.config, s.seed, found.scores, s.split.test)
 
 
-def _real(subjects: Sequence[Subject], cohort: Cohort) -> RealLesions:
+def _real(subjects: Sequence[Subject], cohort: Cohort, settings: EvaluationSettings) -> RealLesions:
     """The real lesions of everybody who was trained on or held out; measured once for all runs."""
     test = {patient for subject in subjects for patient in subject.split.test}
     train = {patient for subject in subjects for patient in subject.split.train}
-    return real_lesions(cohort, test | train, test)
+    return real_lesions(cohort, test | train, test, inception_weights=settings.inception_weights)
 
 
 def _evaluate_one(

@@ -173,8 +173,14 @@ def _realism_section(file: str, settings: dict[str, Any]) -> Section:
         Column(label="Distance", value="distance"),
         Column(label="Of", value="of"),
         Column(label="To held-out real lesions", value="value", low="low", high="high", format=".3f"),
+        *((Column(label="Of which bias", value="bias", format=".3f"),) if settings["inception_weights"] else ()),
         PATIENTS,
         IMAGES,
+    )
+    inception = (
+        " inception fid: Frechet distance of Inception features of whole slices, sets cut to one size; of so few "
+        "images it is biased upwards, by about as much as stands beside it (what halving the images adds), so read it "
+        "beside the ceiling only."
     )
     return Section(
         title="Do drawn lesions look real?",
@@ -191,6 +197,7 @@ def _realism_section(file: str, settings: dict[str, Any]) -> Section:
                     "with random weights that no method was trained with; around 0 for alike sets, negative by chance. "
                     f"frechet: distance on {settings['frechet_axes']} principal axes of the radiomic features (IBSI), "
                     "the bootstrap's estimate of its bias in small samples taken off. 95 % intervals over patients."
+                    + (inception if settings["inception_weights"] else "")
                 ),
                 columns=columns,
                 strong=("of", "drawn"),

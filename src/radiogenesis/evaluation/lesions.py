@@ -17,6 +17,7 @@ from torch import Tensor
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.evaluation.bootstrap import Floats
 from radiogenesis.evaluation.embedding import embed
+from radiogenesis.evaluation.inception import seen_by_inception
 from radiogenesis.phenotypes.radiomics import FAMILIES, RadiomicsSettings, radiomic_features
 
 FeatureSet = Callable[[Tensor, Tensor, float], Mapping[str, Tensor]]
@@ -43,12 +44,14 @@ class Lesions:
         patient: (N,) whose lesion it is, or from whose genes it was drawn.
         place: (N,) which of the backgrounds, with its noise, it was drawn on, where all patients share them: such
             drawings are alike beyond what their genes say. None for lesions that share nothing.
+        inception: (N, 2048) Inception features of the whole slices, where the user supplies the weights; else None.
     """
 
     embedding: Floats
     features: Floats
     patient: NDArray[np.str_]
     place: NDArray[np.int64] | None = None
+    inception: Floats | None = None
 
     def of(self, patients: Collection[str]) -> Lesions:
         """Those of some patients."""
@@ -56,7 +59,8 @@ class Lesions:
 
     def __getitem__(self, which: NDArray[Any]) -> Lesions:
         place = None if self.place is None else self.place[which]
-        return Lesions(self.embedding[which], self.features[which], self.patient[which], place)
+        inception = None if self.inception is None else self.inception[which]
+        return Lesions(self.embedding[which], self.features[which], self.patient[which], place, inception)
 
     def __len__(self) -> int:
         return len(self.patient)
@@ -65,11 +69,13 @@ class Lesions:
     def together(cls, parts: Sequence[Lesions]) -> Lesions:
         """All of them, one after the other; they share places if all parts have places."""
         places = [part.place for part in parts if part.place is not None]
+        inception = [part.inception for part in parts if part.inception is not None]
         return cls(
             np.concatenate([part.embedding for part in parts]),
             np.concatenate([part.features for part in parts]),
             np.concatenate([part.patient for part in parts]),
             np.concatenate(places) if len(places) == len(parts) else None,
+            np.concatenate(inception) if len(inception) == len(parts) else None,
         )
 
     def usable(self) -> Lesions:
@@ -83,12 +89,14 @@ def measure_lesions(
     patient: Sequence[str] | NDArray[np.str_],
     pixel_mm: float,
     feature_set: FeatureSet = ibsi_features,
+    inception_weights: str = "",
 ) -> Lesions:
     """Slices (B, P, P) in HU with masks (lesion where at least 0.5), and whose they are."""
     lesion = torch.from_numpy(np.asarray(mask, np.float32) >= 0.5).float()[:, None]
     found = feature_set(torch.from_numpy(np.asarray(image, np.float32))[:, None], lesion, pixel_mm)
     features = np.stack([values.double().numpy() for values in found.values()], axis=1)
-    return Lesions(embed(image, mask, pixel_mm), features, np.asarray(patient, dtype=str))
+    seen = seen_by_inception(image, inception_weights)
+    return Lesions(embed(image, mask, pixel_mm), features, np.asarray(patient, dtype=str), inception=seen)
 
 
 @dataclass(frozen=True)
@@ -107,7 +115,11 @@ class RealLesions:
 
 
 def real_lesions(
-    cohort: Cohort, patients: Collection[str], shuffle: Collection[str], feature_set: FeatureSet = ibsi_features
+    cohort: Cohort,
+    patients: Collection[str],
+    shuffle: Collection[str],
+    feature_set: FeatureSet = ibsi_features,
+    inception_weights: str = "",
 ) -> RealLesions:
     """Measure the slices of `patients`, and those of `shuffle` with their pixels shuffled within the lesion."""
     index = np.flatnonzero(np.isin(cohort.slice_patient, list(patients)))
@@ -119,8 +131,8 @@ def real_lesions(
         one[inside] = rng.permutation(one[inside])
     pixel_mm = cohort.pixel_mm
     return RealLesions(
-        measure_lesions(image, mask, owner, pixel_mm, feature_set),
-        measure_lesions(mixed, mask[chosen], owner[chosen], pixel_mm, feature_set),
+        measure_lesions(image, mask, owner, pixel_mm, feature_set, inception_weights),
+        measure_lesions(mixed, mask[chosen], owner[chosen], pixel_mm, feature_set, inception_weights),
         index,
     )
 

@@ -15,8 +15,7 @@ Two distances between sets of lesions, both against the HELD-OUT real ones, both
   ceiling and null.
 
 Ceiling: real lesions of training patients against the held-out ones. Null: held-out lesions with shuffled pixels.
-The Frechet distance of Inception features is not computed: its weights cannot be had offline, and below a few thousand
-images it is mostly bias (EVIDENCE.md rule 7).
+Where the user supplies Inception's weights, its Frechet distance (FID) stands beside them; see `inception.py`.
 """
 
 from __future__ import annotations
@@ -27,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radiogenesis.evaluation.bootstrap import Floats, counted, mean_of_pairs, nanmean, resamples
+from radiogenesis.evaluation.inception import bias, fid, of_size
 from radiogenesis.evaluation.lesions import SQUASH, Axes, Lesions, Space, complete
 from radiogenesis.evaluation.settings import EvaluationSettings
 
@@ -40,6 +40,7 @@ class Distance:
         draws: (D,) resamples; of a biased estimate mirrored at it ("basic" bootstrap).
         images, patients: of the first set: what was measured.
         uncorrected: the distance as estimated.
+        bias: how much of `value` is bias, where it is not taken off; else nan.
     """
 
     value: float
@@ -47,6 +48,7 @@ class Distance:
     images: int
     patients: int
     uncorrected: float
+    bias: float = np.nan
 
 
 def polynomial_kernel(x: Floats, y: Floats) -> Floats:
@@ -181,7 +183,22 @@ class Realism:
     null: dict[str, Distance]
 
 
-KID, FRECHET = "kid", "frechet"
+def inception_distance(one: Lesions, real: Lesions, size: int, *, draws: int, seed: int) -> Distance:
+    """FID of `size` of the images to the real ones, as it is usually given: with its bias.
+
+    Without an interval: resamples of a biased estimate are more biased than it is.
+    """
+    assert one.inception is not None
+    assert real.inception is not None
+    if min(size, len(real)) < 4:  # of half of them a covariance is needed, too
+        return Distance(np.nan, np.full(draws, np.nan), size, 0, np.nan)
+    x = of_size(one.inception, size, seed)
+    value = fid(x, real.inception)
+    patients = len(np.unique(of_size(one.patient, size, seed)))
+    return Distance(value, np.full(draws, np.nan), size, patients, value, bias(x, real.inception, seed))
+
+
+KID, FRECHET, INCEPTION = "kid", "frechet", "inception fid"
 
 
 def realism(drawn: Lesions, training: Lesions, held_out: Lesions, shuffled: Lesions,
@@ -191,10 +208,15 @@ def realism(drawn: Lesions, training: Lesions, held_out: Lesions, shuffled: Lesi
     axes = Axes.fit(training.features, training.patient, settings.frechet_axes, squash=SQUASH)
     seed = (settings.seed, 7)
 
-    def both(lesions: Lesions, paired: bool) -> dict[str, Distance]:
-        return {
+    size = min(map(len, (drawn, training, shuffled)))
+
+    def distances(lesions: Lesions, paired: bool) -> dict[str, Distance]:
+        found = {
             KID: kid(lesions, held_out, space, draws=settings.bootstrap, seed=seed, paired=paired),
             FRECHET: frechet(lesions, held_out, axes, draws=settings.bootstrap, seed=seed, paired=paired),
         }
+        if drawn.inception is not None:
+            found[INCEPTION] = inception_distance(lesions, held_out, size, draws=settings.bootstrap, seed=settings.seed)
+        return found
 
-    return Realism(both(drawn, True), both(training, False), both(shuffled, True))
+    return Realism(distances(drawn, True), distances(training, False), distances(shuffled, True))

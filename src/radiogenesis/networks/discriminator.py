@@ -86,7 +86,7 @@ class ThreeHeadDiscriminator(nn.Module):
         """
         if self.batch_statistics:
             return [judge(*batch) for batch in zip(*inputs, strict=True)]
-        return judge(*map(torch.cat, inputs)).chunk(len(inputs[0]))
+        return judge(*(torch.cat(list(batches)) for batches in inputs)).chunk(len(inputs[0]))
 
     def d_i(self, x: Tensor) -> Tensor:
         """D_I(x): (B, 1, P, P) -> (B,)."""
