@@ -3,7 +3,9 @@ the noise. Nothing else goes with anything."""
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,6 +15,9 @@ from anndata import AnnData
 from radiogenesis.cohort.sampling import NoduleSlices, SamplingSettings
 from radiogenesis.cohort.scan import Acquisition
 from radiogenesis.cohort.store import Cohort, CohortWriter, PatientData, Truth
+
+# pytest's import mode `importlib` leaves sys.path alone: this makes the helper module beside the tests importable.
+sys.path.insert(0, str(Path(__file__).parent))
 
 PATIENTS, GENES, PIXELS = 40, 40, 64
 

@@ -38,3 +38,30 @@ class MapSettings:
             raise ValueError(f"alpha {self.alpha}: above 0, below 1")
         if self.smallest_group < 2 or self.shuffles < 1:
             raise ValueError(f"smallest_group {self.smallest_group}, shuffles {self.shuffles}: at least 2 and 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SynthesisSettings:
+    """How genes are moved in a trained run, and what the moves are compared with."""
+
+    step: float = 1.0
+    """Gene sets are moved so far up and down, in standard deviations of their value over the training patients."""
+    code_step: float = 0.5
+    """For single genes and random sets: the code's axes are moved so far up and down, in standard deviations, where the
+    gene code is linear."""
+    backgrounds: int = 2
+    """Backgrounds that each held-out patient is drawn on, the same for everybody, each with noise of its own."""
+    random_sets: int = 1000
+    """Random gene sets, as large and as coherent, behind each set's p value; and exchanges of patients."""
+    bootstrap: int = 1000
+    """Resamples of patients behind the intervals."""
+    gradient: bool = True
+    """Also take the effects from the gradient through generator and features, and report how far the two agree."""
+
+    def __post_init__(self) -> None:
+        if not (self.step > 0 and self.code_step > 0):
+            raise ValueError(f"step {self.step} and code_step {self.code_step} must be above 0")
+        if self.backgrounds < 1:
+            raise ValueError(f"backgrounds {self.backgrounds} must be at least 1")
+        if self.random_sets < 100 or self.bootstrap < 100:
+            raise ValueError(f"random_sets {self.random_sets} and bootstrap {self.bootstrap} must be at least 100")
