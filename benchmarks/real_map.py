@@ -1,6 +1,6 @@
 """The conventional map of real data: NSCLC Radiogenomics, expression against all that is known of the images.
 
-    python benchmarks/real_map.py OUT [--within VARIABLE] [--clusters K]
+    python benchmarks/real_map.py OUT [--within VARIABLE] [--clusters K] [--screen COLUMNS]
 
 Expression: 1,000 genes of 130 patients (z-scores of log10(FPKM + 1)); missing values become the gene's median.
 Features: radiologists' annotations (AIM), the 107 original PyRadiomics features of 60 patients, the clinical table.
@@ -15,13 +15,16 @@ HU, so their first-order and texture features can be compared with each other an
 from __future__ import annotations
 
 import argparse
+import re
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from anndata import AnnData
 
 from radiogenesis.cohort.annotations import read_aim, read_clinical
 from radiogenesis.cohort.expression import (
@@ -35,11 +38,19 @@ from radiogenesis.mapping.association import associate
 from radiogenesis.mapping.enrichment import read_gmt
 from radiogenesis.mapping.features import CLINICAL, RADIOMIC, SEMANTIC, from_table
 from radiogenesis.mapping.output import write_map
+from radiogenesis.mapping.page_prediction import prediction_addition
+from radiogenesis.mapping.prediction import gene_values, prediction_table, questions_of
+from radiogenesis.mapping.prediction_settings import PredictionSettings
 from radiogenesis.mapping.settings import MapSettings
 from radiogenesis.mapping.three_step import ConventionalMap, Material, conventional_map
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 SIZE = "shape MeshVolume"
+BEFORE_SURGERY = (
+    "Age at Histological Diagnosis", "Weight (lbs)", "Ethnicity = Asian", "Ethnicity = Caucasian",
+    "Smoking status = Current", "Smoking status = Former", "Smoking status = Nonsmoker", "Pack Years",
+)  # fmt: skip
+"""What "clinical only" knows; sex, site and dates are among the batch variables."""
 _OUTCOMES = ("Recurrence", "Recurrence Location", "Survival Status", "Time to Death (days)", "Adjuvant Treatment",
              "Chemotherapy", "Radiation", "Quit Smoking Year")  # fmt: skip
 
@@ -68,8 +79,8 @@ def radiomics() -> tuple[pd.DataFrame, pd.DataFrame]:
     return original, made
 
 
-def material(settings: MapSettings, folder: Path) -> Material:
-    """Genes, features and batches of the 130 patients."""
+def material(settings: MapSettings, folder: Path) -> tuple[Material, AnnData]:
+    """Genes, features and batches of the 130 patients, and their raw expression."""
     subprocess.run([sys.executable, str(DATA / "unpack.py"), str(folder)], check=True, stdout=subprocess.DEVNULL)
     aim = read_aim(folder / "annotations").features
     clinical = read_clinical(next((DATA / "clinical").glob("NSCLCR01*.csv")), id_column="Case ID")
@@ -93,7 +104,7 @@ def material(settings: MapSettings, folder: Path) -> Material:
     batches["date of annotation"] = aim["annotated"].reindex(patients).str[:10]
     genes = scaler.transform(expression, patients)
     source = f"{len(patients)} patients of NSCLC Radiogenomics"
-    return Material(genes, scaler.genes, features, confounding.usable_batches(batches), SIZE, source)
+    return Material(genes, scaler.genes, features, confounding.usable_batches(batches), SIZE, source), expression
 
 
 def biology(made: ConventionalMap) -> None:
@@ -138,12 +149,52 @@ def given_histology(made: ConventionalMap) -> None:
         made.values, table.to_numpy(np.float64), made.metagenes.ids, list(table),
         covariates=table[["Histology = Adenocarcinoma"]].to_numpy(np.float64),
     )  # fmt: skip
+    kind = table["Histology = Adenocarcinoma"].to_numpy(np.float64)
+    alike = [f for f in table if np.ptp(kind[table[f].notna().to_numpy()]) == 0]  # known in one histology only
     left = found.table("metagene").set_index(["metagene", "feature"])
     rows = links.set_index(["metagene", "feature"]).assign(p_given_histology=left["p"], effect_left=left["effect"])
-    print(f"\nof {len(rows)} links found with image features, {int((rows['p_given_histology'] < 0.05).sum())} remain "
-          f"(p < 0.05) when the histology is held fixed; the strongest:")  # fmt: skip
+    rows = rows[~rows.index.get_level_values("feature").isin(alike)]
+    print(f"\nof {len(links)} links found with image features {len(links) - len(rows)} are among patients of one "
+          f"histology; of the other {len(rows)} {int((rows['p_given_histology'] < 0.05).sum())} remain (p < 0.05) when "
+          "the histology is held fixed; the strongest:")  # fmt: skip
     columns = ["effect", "q", "effect_left", "p_given_histology", "p_given_size", "n"]
     print(rows.sort_values("p_given_histology")[columns].head(20).round(4).to_string())
+
+
+def predictions(
+    material: Material,
+    expression: AnnData,
+    metagenes: pd.DataFrame | None,
+    settings: PredictionSettings,
+    within: str = "",
+    pattern: str = "",
+) -> pd.DataFrame:
+    """What one side says of the other on patients left out; radiomic features are given, not asked for."""
+    radiomic = [name for name, family in material.features.family.items() if family == RADIOMIC]
+    genes = gene_values(expression, material.patients, "median")
+    questions = questions_of(material, genes, metagenes, clinical=BEFORE_SURGERY, skip=radiomic)
+    questions = [question for question in questions if re.search(pattern, question.target)]
+    blocks = material.batches[within].fillna("unknown").to_numpy(object) if within else None
+    table = prediction_table(questions, settings, blocks=blocks)
+    columns = ["target", "source", "score", "n", "cases", "value", "low", "high", "p", "q", "rho", "size only",
+               "clinical only", "batch only", "gain", "gain_low", "gain_high"]  # fmt: skip
+    print(f"\npredictions on patients left out: {int((table['q'] < 0.05).sum())} of {len(table)} at q < 0.05:")
+    print(table[columns].head(60).round(3).to_string(index=False))
+    asked = table["target"].str.contains("mutation|Histology|Attenuation = solid")
+    print("\nmutations, histology, solid nodules:")
+    print(table.loc[asked, columns].sort_values(["target", "source"]).round(3).to_string(index=False))
+    return table
+
+
+def missing_values(expression: AnnData, made: ConventionalMap) -> None:
+    """Is a missing value a matter of chance? Per patient against the batch variables, and against the metagenes."""
+    share = pd.Series(np.isnan(np.asarray(expression.X)).mean(axis=1), expression.obs_names)
+    share = share.reindex(list(made.material.patients))
+    print(f"\nmissing values: {share.mean():.1%} of all, of a patient {share.min():.1%} to {share.max():.1%}")
+    found = confounding.test_batches(share.to_numpy()[:, None], ["missing"], made.material.batches)
+    print(found[["batch", "test", "effect", "p", "n"]].round(4).to_string(index=False))
+    of_metagenes = associate(made.values, share.to_numpy()[:, None], made.metagenes.ids, ["missing values"])
+    print(of_metagenes.table("metagene")[["metagene", "effect", "p"]].round(4).to_string(index=False))
 
 
 def members(made: ConventionalMap, name: str) -> tuple[str, ...]:
@@ -190,16 +241,33 @@ def main() -> None:
     options.add_argument("--within", default="")
     options.add_argument("--clusters", type=int, default=0)
     options.add_argument("--permutations", type=int, default=1000)
+    options.add_argument("--refits", type=int, default=200, help="permutations behind the p of each prediction")
+    options.add_argument("--repeats", type=int, default=3, help="divisions into folds")
+    options.add_argument("--screen", type=int, default=0, help="columns kept in each fold, 0 for all")
+    options.add_argument("--ask", default="", help="only predict the targets that match, print, and write nothing")
+    options.add_argument("--unpacked", type=Path, help="where the data's archives are unpacked already")
     given = options.parse_args()
+    asked = PredictionSettings(
+        prediction_permutations=given.refits, prediction_repeats=given.repeats, prediction_screen=given.screen
+    )
     settings = MapSettings(
         missing="median", within=given.within, clusters=given.clusters, permutations=given.permutations
     )
     with tempfile.TemporaryDirectory() as folder:
-        prepared = material(settings, Path(folder))
+        prepared, expression = material(settings, given.unpacked or Path(folder))
+    if given.ask:
+        predictions(prepared, expression, None, asked, given.within, given.ask)
+        return
     made = conventional_map(prepared, settings, read_gmt(DATA / "genesets" / "h.all.v7.0.symbols.gmt"))
     biology(made)
+    missing_values(expression, made)
+    metagenes = pd.DataFrame(made.values, columns=list(made.metagenes.ids))
+    table = predictions(prepared, expression, metagenes, asked, given.within)
     print()
-    for sentence in write_map(made, given.out, provenance={"Data": "NSCLC Radiogenomics (TCIA), GSE103584 (GEO)"}):
+    for sentence in write_map(
+        made, given.out, provenance={"Data": "NSCLC Radiogenomics (TCIA), GSE103584 (GEO)"},
+        additions=[partial(prediction_addition, table, asked, settings.alpha)],
+    ):  # fmt: skip
         print(sentence)
 
 

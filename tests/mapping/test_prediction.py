@@ -180,9 +180,13 @@ def made(cohort: Cohort) -> ConventionalMap:
     return conventional_map(material_of(cohort, settings), settings)
 
 
+def metagene_table(made: ConventionalMap) -> pd.DataFrame:
+    return pd.DataFrame(made.values, columns=list(made.metagenes.ids))
+
+
 def test_a_map_is_asked_both_ways_and_never_for_what_it_is_given(made: ConventionalMap, cohort: Cohort) -> None:
     genes = pr.gene_values(cohort.expression, made.material.patients, "drop")
-    questions = pr.questions_of(made, genes)
+    questions = pr.questions_of(made.material, genes, metagene_table(made))
     pairs = {(question.target, question.source) for question in questions}
     assert ("size (mm)", pr.GENES) in pairs
     assert ("noise (HU)", pr.GENES) in pairs
@@ -200,7 +204,11 @@ def test_size_is_predicted_from_genes_and_the_page_says_so(
 ) -> None:
     genes = pr.gene_values(cohort.expression, made.material.patients, "drop")
     wanted = {"size (mm)", "noise (HU)", made.metagenes.ids[0]}
-    asked = [question for question in pr.questions_of(made, genes) if question.target in wanted]
+    asked = [
+        question
+        for question in pr.questions_of(made.material, genes, metagene_table(made))
+        if question.target in wanted
+    ]
     table = pr.prediction_table(asked, QUICK)
     size = table.set_index(["target", "source"]).loc[("size (mm)", pr.GENES)]
     assert size["value"] > 0.6

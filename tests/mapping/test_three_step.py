@@ -137,7 +137,10 @@ def test_the_verb_maps_and_refuses_what_a_user_can_mend(
     cohort: Cohort, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     few = ["--clusters", "6", "--permutations", "100", "--shuffles", "1"]
+    few += ["--prediction_permutations", "19", "--prediction_repeats", "1", "--prediction_bootstrap", "50"]
     assert main(["map", str(cohort.path), str(tmp_path / "out"), *few]) == 0
+    for name in ("predictions", "left_out_retrieval", "shuffled_voxels"):
+        assert (tmp_path / "out" / "tables" / f"{name}.csv").is_file()
     assert "may be reported" in capsys.readouterr().out
     for arguments, line in (
         ([str(cohort.path), str(tmp_path / "out")], "already exists"),

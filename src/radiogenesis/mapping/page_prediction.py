@@ -359,7 +359,8 @@ def additions(
     def predicted(folder: Path) -> Addition:
         genes = gene_values(cohort.expression, patients, map_settings.missing)
         blocks = strata(made.material.batches, map_settings.within)
-        table = prediction_table(questions_of(made, genes), settings, seed=map_settings.seed, blocks=blocks)
+        asked = questions_of(made.material, genes, pd.DataFrame(made.values, columns=list(made.metagenes.ids)))
+        table = prediction_table(asked, settings, seed=map_settings.seed, blocks=blocks)
         return prediction_addition(table, settings, map_settings.alpha, folder)
 
     def retrieved(folder: Path) -> Addition:

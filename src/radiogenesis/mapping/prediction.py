@@ -48,7 +48,7 @@ from radiogenesis.evaluation.bootstrap import (
 from radiogenesis.mapping.association import false_discovery_rate, permutation
 from radiogenesis.mapping.features import CLINICAL, LESION, NOISE, RADIOMIC, SEMANTIC
 from radiogenesis.mapping.prediction_settings import PredictionSettings
-from radiogenesis.mapping.three_step import ConventionalMap
+from radiogenesis.mapping.three_step import Material
 
 PENALTIES = np.logspace(-2, 4, 13)
 """Of the ridge regression, in units of a patient's mean squared value times the number of columns."""
@@ -320,20 +320,25 @@ def gene_values(expression: AnnData, patients: Sequence[str], missing: Literal["
 
 
 def questions_of(
-    made: ConventionalMap, genes: Floats, *, clinical: Sequence[str] | None = None, skip: Sequence[str] = ()
+    material: Material,
+    genes: Floats,
+    metagenes: pd.DataFrame | None = None,
+    *,
+    clinical: Sequence[str] | None = None,
+    skip: Sequence[str] = (),
 ) -> list[Question]:
-    """Everything that one side of a map may say of the other.
+    """Everything that one side of a map's material may say of the other.
 
     Image features from genes; metagenes from image features; clinical columns from either. A metagene is a weighted
     mean of genes that was fixed without a look at any image, so that it is a target like any other.
 
     Args:
         genes: (n, G) of `gene_values`.
+        metagenes: n rows, a column for each metagene that is to be predicted.
         clinical: the features that "clinical only" knows; all clinical ones if not given, but never another answer to
             the question that is asked.
         skip: features that are no targets.
     """
-    material = made.material
     table, family = material.features.values, material.features.family
     sources = {GENES: genes}
     for name in IMAGE:
@@ -351,10 +356,11 @@ def questions_of(
         rivals = dict(_rivals(table, material.size, known, batches, target))
         values = table[target].to_numpy(np.float64)
         found += [Question(target, family[target], values, name, x, rivals) for name, x in mine.items()]
-    for k, metagene in enumerate(made.metagenes.ids):
-        rivals = dict(_rivals(table, material.size, known, batches, metagene))
-        values = np.asarray(made.values[:, k], np.float64)
-        found += [Question(metagene, METAGENE, values, name, x, rivals) for name, x in sources.items() if name != GENES]
+    images = {name: x for name, x in sources.items() if name != GENES}
+    for metagene, column in (metagenes if metagenes is not None else pd.DataFrame()).items():
+        rivals = dict(_rivals(table, material.size, known, batches, str(metagene)))
+        values = column.to_numpy(np.float64)
+        found += [Question(str(metagene), METAGENE, values, name, x, rivals) for name, x in images.items()]
     return found
 
 
