@@ -119,6 +119,15 @@ def test_resumed_run_is_the_uninterrupted_run(
     pd.testing.assert_frame_equal(whole.metrics.drop(columns=timing), resumed.metrics.drop(columns=timing))
 
 
+def test_the_seed_decides_whether_or_not_the_alignment_was_opened_before(
+    discs: Cohort, alignment: Run, gan: Run, tmp_path: Path
+) -> None:
+    again = train(discs, tmp_path / "again", "fusion-gan", alignment=Run.open(alignment.path))
+    expected, got = (load_file(run.path / "weights.safetensors") for run in (gan, again))
+    for name in expected:
+        np.testing.assert_array_equal(got[name].numpy(), expected[name].numpy(), err_msg=name)
+
+
 def test_resume_refuses_other_settings(discs: Cohort, alignment: Run) -> None:
     with pytest.raises(RunError, match="other settings"):
         train(discs, alignment.path, method_settings=replace(ALIGNMENT, hidden=9), resume=True)

@@ -192,4 +192,4 @@ def load_inception(weights: str | Path) -> InceptionFeatures:
     except (SafetensorError, RuntimeError, KeyError) as error:
         first = " ".join(str(error).split())[:120]
         raise SettingError(f"does not hold Inception v3's weights ({first})", path=path, remedy=REMEDY) from error
-    return made.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    return made.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -78,6 +78,8 @@ def train(
         raise SettingError("accelerator is gpu, but there is none here", remedy="use --accelerator auto or cpu")
     if settings.threads:
         torch.set_num_threads(settings.threads)
+    if alignment is not None:
+        _ = alignment.method  # opened before the seed is set: opening draws first weights, but only the first time
     config: dict[str, Any] = {
         "method": method,
         "settings": asdict(method_settings),
