@@ -16,17 +16,25 @@ gene against every feature, beside shuffled genes, the lesion's size and the bat
 def main(arguments: list[str]) -> None:
     """Parse, map, say what may be concluded."""
     from radiogenesis.mapping.prediction_settings import PredictionSettings
-    from radiogenesis.mapping.settings import MapSettings
+    from radiogenesis.mapping.settings import MapSettings, SynthesisSettings
 
     verb = parser("map", _DESCRIPTION)
     verb.add_argument("cohort", type=str, help="The cohort.")
     verb.add_argument("out", type=str, help="The folder to write.")
     verb.add_argument("--gmt", type=str | None, default=None, help="Gene sets (GMT), such as those of MSigDB.")
+    verb.add_argument("--run", type=str | None, default=None, help="A finished run that draws, of this cohort.")
+    verb.add_argument(
+        "--null_run", type=str, nargs="+", default=[], metavar="RUN", help="Runs of it with --shuffle_genes true."
+    )
     add_settings(verb, MapSettings)
+    add_settings(verb, SynthesisSettings)
     add_settings(verb, PredictionSettings)
     parsed = verb.parse(arguments)
     settings = settings_from(parsed, MapSettings)
     left_out = settings_from(parsed, PredictionSettings)
+    moving = settings_from(parsed, SynthesisSettings)
+    if parsed.null_run and not parsed.run:
+        verb.error("--null_run is read beside --run: give a run too")
     out = Path(parsed.out)
 
     from rich.console import Console
@@ -35,16 +43,28 @@ def main(arguments: list[str]) -> None:
     from radiogenesis.mapping.enrichment import read_gmt
     from radiogenesis.mapping.output import refuse_existing, write_map
     from radiogenesis.mapping.page_prediction import additions as more_of
+    from radiogenesis.mapping.page_synthesis import synthesis_addition
+    from radiogenesis.mapping.synthesis import map_by_synthesis, open_runs
     from radiogenesis.mapping.three_step import conventional_map, material_of
+    from radiogenesis.training.run import Run
 
     refuse_existing(out)
     gene_sets = read_gmt(parsed.gmt) if parsed.gmt else None
     cohort = Cohort.open(parsed.cohort)
+    trained = open_runs(parsed.run, parsed.null_run, cohort, settings.seed) if parsed.run else None
     with Console(stderr=True).status("measuring lesions") as status:
         material = material_of(cohort, settings)
         status.update(f"testing {len(material.names):,} genes against {len(material.features.family)} features")
         made = conventional_map(material, settings, gene_sets)
-        additions = more_of(made, cohort, left_out)
+        additions = []
+        if trained is not None:
+            run, nulls, digests = trained
+            moved = map_by_synthesis(
+                run, cohort, made, moving, nulls=nulls, gene_sets=gene_sets, say=lambda what: status.update(what)
+            )
+            digests |= {"Cohort's digest": cohort.digest}
+            additions.append(lambda folder: synthesis_addition(made, moved, folder, cohort.truth, digests))
+        additions += more_of(made, cohort, left_out, Run.open(parsed.run) if parsed.run else None)
         status.update("predicting patients left out, drawing the page")
         provenance = {"Cohort": f"{cohort.path.name}, digest {cohort.digest[:12]}"}
         provenance |= {"Gene sets": Path(parsed.gmt).name} if parsed.gmt else {}

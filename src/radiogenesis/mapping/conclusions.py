@@ -111,6 +111,9 @@ def _join(words: list[str]) -> str:
     return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1]
 
 
-def plain(numbers: dict[str, float]) -> dict[str, float | int]:
-    """Numbers as JSON writes them."""
-    return {name: int(v) if float(v).is_integer() else float(np.round(v, 6)) for name, v in numbers.items()}
+def plain(numbers: dict[str, float]) -> dict[str, float | int | None]:
+    """Numbers as JSON writes them; None for nan, which JSON does not know."""
+    return {
+        name: None if np.isnan(v) else int(v) if float(v).is_integer() else float(np.round(v, 6))
+        for name, v in numbers.items()
+    }

@@ -5,6 +5,7 @@ OUT/tables/gene_links.*       gene x feature: all of them as Parquet, those with
 OUT/tables/metagene_genes.*   which gene is in which metagene
 OUT/tables/batches.*          every metagene and feature against every batch variable
 OUT/tables/gene_sets.*, over_representation.*   with gene sets only
+OUT/tables/synthesis_*.*      with --run: metagenes, single genes and gene sets moved in the run; see page_synthesis
 OUT/map.h5ad                  AnnData: patients x metagenes; obsm["features"], obs: batch variables
 OUT/map.json, page.json       numbers and sentences; what `radiogenesis report OUT` renders
 """
@@ -15,7 +16,7 @@ import dataclasses
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -31,11 +32,18 @@ from radiogenesis.reporting.model import Fact, Page, Section
 
 @dataclass(frozen=True, kw_only=True)
 class Addition:
-    """What another part of a map puts on its page, after it has written its tables and pictures."""
+    """What another part of a map puts on its page, after it has written its tables and pictures.
+
+    `about` goes on with the page's subtitle; `numbers`, by the part's name, go into map.json; `provenance` goes to the
+    foot of the page.
+    """
 
     sections: tuple[Section, ...]
     facts: tuple[Fact, ...] = ()
     conclusions: tuple[str, ...] = ()
+    about: str = ""
+    numbers: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    provenance: tuple[tuple[str, str], ...] = ()
 
 
 def refuse_existing(out: Path) -> None:
@@ -74,14 +82,18 @@ def write_map(
         facts_about = {**(provenance or {}), "Settings": ", ".join(f"{name} {v}" for name, v in settings.items())}
         page = Page(
             title="Which genes go with which property?",
-            subtitle=f"A conventional radiogenomic map with its controls: {made.material.source}.",
+            subtitle=(
+                f"A conventional radiogenomic map with its controls{''.join(one.about for one in added)}: "
+                f"{made.material.source}."
+            ),
             facts=(*facts(made), *(fact for one in added for fact in one.facts)),
             conclusions=tuple(said),
             sections=(*sections(made, partial, truth), *(section for one in added for section in one.sections)),
-            provenance=tuple(facts_about.items()),
+            provenance=(*facts_about.items(), *(fact for one in added for fact in one.provenance)),
         )
         page.save(partial)
         summary = {"numbers": plain(counts(made)), "conclusions": said, "settings": settings}
+        summary |= {name: plain(dict(numbers)) for one in added for name, numbers in one.numbers.items()}
         (partial / "map.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
         partial.rename(out)
     finally:

@@ -1,0 +1,117 @@
+"""Known answers, both maps side by side: the conventional one, and that of a trained run, on the same phantom.
+
+    python benchmarks/map_synthesis.py COHORT RUN [--null_run RUN ...] [--backgrounds 2] [--clusters 0]
+
+COHORT is a phantom (`radiogenesis cohort phantom`), RUN a run on it that draws (`radiogenesis train fusion-gan`).
+Average precision is the area under precision and recall of all pairs of metagene (or gene) and planted property: the
+conventional map ranked by |z|, the map by synthesis by the size of the effect of a move in standard deviations of the
+feature. `conventional, training` is the conventional map of the run's training patients alone, measured on their own
+slices: what the model was given. See mapping/links.py for what counts as a link.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from radiogenesis.cohort.store import Cohort
+from radiogenesis.evaluation.drawing import own_features
+from radiogenesis.mapping import links
+from radiogenesis.mapping.association import associate
+from radiogenesis.mapping.settings import MapSettings, SynthesisSettings
+from radiogenesis.mapping.synthesis import Trained, map_by_synthesis, open_runs
+from radiogenesis.mapping.synthesis_answers import NAMES, known_answers, scores
+from radiogenesis.mapping.three_step import ConventionalMap, conventional_map, material_of
+from radiogenesis.phenotypes.lesion import FEATURES
+
+
+def main() -> None:
+    """Parse, make both maps, print them beside each other."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("cohort", type=Path)
+    options.add_argument("run", type=Path)
+    options.add_argument("--null_run", type=Path, nargs="+", default=[])
+    options.add_argument("--backgrounds", type=int, default=SynthesisSettings.backgrounds)
+    options.add_argument("--random_sets", type=int, default=SynthesisSettings.random_sets)
+    options.add_argument("--clusters", type=int, default=0)
+    options.add_argument("--seed", type=int, default=0)
+    given = options.parse_args()
+    cohort = Cohort.open(given.cohort)
+    if cohort.truth is None:
+        raise SystemExit(f"{given.cohort}: nothing was planted in this cohort")
+    settings = MapSettings(clusters=given.clusters, seed=given.seed)
+    trained, nulls, _ = open_runs(given.run, given.null_run, cohort, given.seed)
+    seconds = {"conventional": -time.perf_counter()}
+    made = conventional_map(material_of(cohort, settings), settings)
+    seconds["conventional"] += time.perf_counter()
+    seconds["by synthesis"] = -time.perf_counter()
+    moves = SynthesisSettings(backgrounds=given.backgrounds, random_sets=given.random_sets)
+    moved = map_by_synthesis(trained, cohort, made, moves, nulls=nulls)
+    seconds["by synthesis"] += time.perf_counter()
+
+    axes = 0 if moved.axes is None else len(moved.axes)
+    print(f"{given.cohort.name}: {made.material.source}; {axes} axes of the gene code")
+    print(f"{trained.name}: {moved.training} training patients, {len(moved.patients)} held out")
+    print(f"seconds: {', '.join(f'{name} {value:.0f}' for name, value in seconds.items())}")
+    table = known_answers(made, moved, cohort.truth)
+    table.insert(5, "conventional, training", from_training(made, trained, cohort))
+    ranked = scores(made, moved, cohort.truth)
+    with pd.option_context("display.width", 160, "display.max_columns", 20):
+        print("average precision")
+        print(table.round(3).to_string(index=False))
+        print("feature by feature")
+        print(by_feature(ranked).round(3).to_string(index=False))
+        print("agreement")
+        print(moved.agreement.round(3).to_string(index=False))
+        print("links by verdict")
+        print(pd.crosstab(moved.links["verdict"], moved.links["conventional_verdict"]).to_string())
+        print("planted among those found")
+        print(planted_among_found(made, moved.links, ranked["metagenes"][1]).to_string(index=False))
+
+
+def from_training(made: ConventionalMap, trained: Trained, cohort: Cohort) -> list[float]:
+    """Average precision of the conventional map of the run's training patients, question by question."""
+    assert cohort.truth is not None
+    patients = list(trained.split.train)
+    genes = trained.scaler.transform(cohort.expression, patients)
+    features = own_features(cohort, patients)
+    column = {name: g for g, name in enumerate(trained.scaler.genes)}
+    known = [column[name] for name in made.metagenes.names]
+    groups = associate(made.metagenes.transform(genes[:, known]), features, made.metagenes.ids, FEATURES)
+    single = associate(genes[:, known], features, made.metagenes.names, FEATURES)
+    planted = [links.planted_metagenes(cohort.truth, made.metagenes, FEATURES)]
+    planted += [links.planted_links(cohort.truth, made.metagenes.names, FEATURES, q) for q in ("module", "effect")]
+    return [links.average_precision(z, p) for z, p in zip((groups.z, single.z, single.z), planted, strict=True)]
+
+
+Rankings = dict[str, tuple[dict[str, NDArray[np.float64]], NDArray[np.bool_]]]
+
+
+def by_feature(ranked: Rankings) -> pd.DataFrame:
+    """Average precision of each feature alone."""
+    rows = []
+    for question, (rankings, linked) in ranked.items():
+        for f in range(linked.shape[1]):
+            ap = {name: links.average_precision(score[:, f], linked[:, f]) for name, score in rankings.items()}
+            rows.append({"question": question, "feature": NAMES[f], "links": int(linked[:, f].sum()), **ap})
+    return pd.DataFrame(rows)
+
+
+def planted_among_found(made: ConventionalMap, table: pd.DataFrame, linked: NDArray[np.bool_]) -> pd.DataFrame:
+    """How many of the links that each map reports are planted, and how many planted links it reports."""
+    names = [name for name in made.metagenes.ids if name in set(table["metagene"])]
+    rows = []
+    for column in ("conventional_verdict", "verdict"):
+        wide = table.assign(hit=table[column] == "found").pivot(index="metagene", columns="feature", values="hit")
+        hit = wide.loc[names, list(NAMES)].to_numpy(bool)
+        rows.append((column, int(hit.sum()), int((hit & linked).sum()), int(linked.sum()), int(np.sum(linked & ~hit))))
+    return pd.DataFrame(rows, columns=["map", "reported", "planted among them", "planted", "missed"])
+
+
+if __name__ == "__main__":
+    main()

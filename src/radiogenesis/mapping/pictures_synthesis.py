@@ -1,0 +1,175 @@
+"""The pictures of a map by synthesis: strips of one lesion from low to high, both maps side by side, both curves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from radiogenesis.evaluation.bootstrap import Floats
+from radiogenesis.evaluation.drawing import measure
+from radiogenesis.mapping.pictures import _diverging, _order, _plain
+from radiogenesis.mapping.synthesis import SynthesisMap
+from radiogenesis.mapping.synthesis_answers import FOUND, NAMES
+from radiogenesis.phenotypes.lesion import FEATURES, UNITS
+from radiogenesis.reporting.figures import FONT, Theme, gray, slice_grid
+
+LEVELS = (-3.0, -1.5, 0.0, 1.5, 3.0)
+"""How far the set of a strip is moved, in standard deviations of its value."""
+_FIRST = 6  # patients among whom the lesion of the strips is chosen
+
+
+@dataclass(frozen=True, eq=False)
+class Strip:
+    """One lesion, drawn again and again while one set goes from low to high.
+
+    Attributes:
+        name: of the set.
+        feature: the place in FEATURES of the one it moves most.
+        patient: whose other genes stay as they are.
+        images: (L, P, P) HU.
+        values: (L,) the feature, measured on them.
+    """
+
+    name: str
+    feature: int
+    patient: str
+    images: NDArray[np.float32]
+    values: Floats
+
+
+def strips(moved: SynthesisMap, levels: Sequence[float] = LEVELS) -> list[Strip]:
+    """For each feature a strip of the set that moves it most, among those found where any is.
+
+    All strips show the same place: of the first patients' drawings with the genes as they are, the one of median size.
+    """
+    stage = replace(moved.stage, genes=moved.stage.genes[:_FIRST])  # their noise is what it is among all patients
+    size = stage.features()[..., 0]
+    known = np.flatnonzero(np.isfinite(size))
+    if not len(known):
+        return []
+    middle = known[np.argsort(size.ravel()[known], kind="stable")[len(known) // 2]]
+    who, where = np.unravel_index(middle, size.shape)
+    made = []
+    for f, name in enumerate(NAMES):
+        mine = moved.links[(moved.links["feature"] == name) & moved.links["effect_sd"].notna()]
+        found = mine[mine["verdict"] == FOUND]
+        if not len(mine):
+            continue
+        best = str((found if len(found) else mine)["metagene"].iloc[0])
+        shift = moved.sets.shift(moved.sets.names.index(best), stage.genes.shape[1])
+        at = int(who) * len(stage.backgrounds) + int(where)
+        drawn = [stage.draw(level * shift) for level in levels]
+        images, masks = np.stack([d.image[at] for d in drawn]), np.stack([d.mask[at] for d in drawn])
+        values = measure(images, masks, stage.pixel_mm)[:, f]
+        made.append(Strip(best, f, moved.patients[int(who)], images, values))
+    return made
+
+
+def save_strips(made: Sequence[Strip], path: Path, levels: Sequence[float] = LEVELS) -> None:
+    """A row for each strip, from low to high."""
+    rows = []
+    for strip in made:
+        name = FEATURES[strip.feature]
+        low, high = (_value(strip.values[i], name) for i in (0, -1))
+        rows.append((f"{strip.name}\n{name}\n{low} to {high}", [gray(image) for image in strip.images]))
+    columns = [f"{level:+g} SD".replace("-", "−") if level else "as is" for level in levels]
+    slice_grid(rows, path, columns=columns)
+
+
+def _value(value: float, feature: str) -> str:
+    unit = UNITS[feature]
+    if not np.isfinite(value):
+        return "?"
+    digits = 0 if unit == "HU" else 1 if unit == "mm" else 2
+    return f"{value:.{digits}f} {unit}".strip().replace("-", "−")
+
+
+def both_maps(conventional: Floats, synthesis: Floats, found: Sequence[NDArray[np.bool_]], theme: Theme) -> Figure:
+    """Features x sets, the conventional map above and the map by synthesis below, in one order; dots where found.
+
+    Args:
+        conventional: (S, F) rho.
+        synthesis: (S, F) effect in standard deviations of the feature.
+        found: (S, F) for either.
+    """
+    filled = np.nan_to_num(np.hstack([conventional, synthesis]))
+    across = _order(filled)
+    figure = Figure(figsize=(float(np.clip(0.15 * len(across) + 3.0, 6.0, 12.0)), 3.9), layout="constrained")
+    labels = ("rho over patients", "effect of a move, SD of the feature")
+    titles = ("conventional", "by synthesis")
+    for number, values in enumerate((conventional, synthesis)):
+        axes = figure.add_subplot(2, 1, number + 1)
+        shown = np.ma.masked_invalid(np.asarray(values, float)[across].T)
+        limit = float(np.nan_to_num(np.abs(values)).max(initial=0.0)) or 1.0
+        image = axes.imshow(shown, cmap=_diverging(theme), vmin=-limit, vmax=limit, aspect="auto", interpolation="none")
+        y, x = np.nonzero(found[number][across].T)
+        axes.scatter(x, y, s=9, color=theme.ink, linewidths=0)
+        axes.set_yticks(range(len(NAMES)), list(NAMES), family=FONT)
+        axes.set_xticks([])
+        axes.set_title(titles[number], fontsize=8.5, loc="left", family=FONT, color=theme.ink)
+        axes.tick_params(colors=theme.soft, labelsize=7, length=0)
+        for side in axes.spines.values():
+            side.set_visible(False)
+        bar = figure.colorbar(image, ax=axes, aspect=12, pad=0.01)
+        bar.set_label(labels[number], fontsize=6.5, color=theme.soft, family=FONT)
+        bar.ax.tick_params(colors=theme.soft, labelsize=6.5, length=0)
+        bar.outline.set_visible(False)
+    axes.set_xlabel(f"{len(across)} metagenes, in the same order", fontsize=8, family=FONT, color=theme.soft)
+    return figure
+
+
+def agreement(table: pd.DataFrame, theme: Theme) -> Figure:
+    """A panel for each feature, a dot for each metagene: rho over patients against the effect by synthesis."""
+    figure = Figure(figsize=(8.2, 5.2), layout="constrained")
+    for number, name in enumerate(NAMES):
+        axes = figure.add_subplot(2, 3, number + 1)
+        mine = table[table["feature"] == name]
+        looks = {"neither": (theme.mute, 10), "conventional only": (theme.second, 20)}
+        looks |= {"by synthesis only": (theme.ink, 20), "both": (theme.accent, 26)}
+        for maps, (colour, size) in looks.items():
+            some = mine[mine["maps"] == maps]
+            axes.scatter(some["rho"], some["effect_sd"], s=size, color=colour, linewidths=0, label=maps)
+        axes.axhline(0, color=theme.mute, linewidth=0.8)
+        axes.axvline(0, color=theme.mute, linewidth=0.8)
+        axes.set_title(name, fontsize=9, loc="left", family=FONT, color=theme.ink)
+        _plain(axes, theme)
+        axes.tick_params(labelsize=7)
+    handles, names = axes.get_legend_handles_labels()
+    figure.legend(
+        handles, [f"found by {n}" if n == "both" else n for n in names], loc="outside upper left", ncols=4,
+        frameon=False, fontsize=8, labelcolor=theme.soft,
+    )  # fmt: skip
+    figure.supxlabel("rho over patients (conventional map)", fontsize=8.5, color=theme.soft, family=FONT)
+    figure.supylabel("effect of a move, SD of the feature", fontsize=8.5, color=theme.soft, family=FONT)
+    return figure
+
+
+def precision_recall(curves: Mapping[str, tuple[pd.DataFrame, pd.DataFrame, float]], theme: Theme) -> Figure:
+    """A panel for each question: precision against recall of both maps, and chance.
+
+    Args:
+        curves: question -> conventional, by synthesis (columns precision, recall), chance.
+    """
+    figure = Figure(figsize=(2.9 * max(len(curves), 2), 2.9), layout="constrained")
+    for number, (question, (conventional, synthesis, chance)) in enumerate(curves.items()):
+        axes = figure.add_subplot(1, len(curves), number + 1)
+        for table, colour, name in (
+            (conventional, theme.second, "conventional"), (synthesis, theme.accent, "by synthesis")
+        ):  # fmt: skip
+            axes.step(table["recall"], table["precision"], where="pre", color=colour, linewidth=1.7, label=name)
+        axes.axhline(chance, color=theme.mute, linewidth=1, linestyle="--", label="chance")
+        axes.set_xlim(0, 1.02)
+        axes.set_ylim(0, 1.04)
+        axes.set_title(question, fontsize=8.5, loc="left", family=FONT, color=theme.ink)
+        axes.set_xlabel("recall", fontsize=8, family=FONT)
+        axes.set_ylabel("precision", fontsize=8, family=FONT)
+        _plain(axes, theme)
+    handles, names = axes.get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside upper left", ncols=3, frameon=False, fontsize=8, labelcolor=theme.soft)
+    return figure

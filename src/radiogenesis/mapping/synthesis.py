@@ -1,0 +1,417 @@
+"""The map by synthesis of a trained run, beside the conventional map of the same cohort.
+
+Both ask which metagene goes with which property of the lesion. The conventional map asks the patients: does the
+property rise with the metagene? This one asks a model that was trained on some of them: what does it draw for patients
+it never saw, when the metagene is moved and nothing else? The second can know no more than the first gave it, but it
+answers for one metagene at a time, all others held still, and the answer can be looked at.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from radiogenesis.cohort.expression import ExpressionScaler
+from radiogenesis.cohort.split import Split
+from radiogenesis.cohort.store import Cohort
+from radiogenesis.errors import RunError
+from radiogenesis.evaluation.bootstrap import Floats, nanmean, resamples, spearman
+from radiogenesis.evaluation.control import shared_backgrounds
+from radiogenesis.evaluation.drawing import own_features
+from radiogenesis.mapping import attribution
+from radiogenesis.mapping import perturbation_null as null
+from radiogenesis.mapping.association import false_discovery_rate
+from radiogenesis.mapping.perturbation import (
+    AxesResponse,
+    CodeAxes,
+    DrawnResponse,
+    GeneSets,
+    Stage,
+    code_axes,
+    mean_and_interval,
+)  # fmt: skip
+from radiogenesis.mapping.settings import SynthesisSettings
+from radiogenesis.mapping.synthesis_answers import BOTH, FOUND, NAMES, NOT_FOUND, agreement
+from radiogenesis.mapping.three_step import ConventionalMap
+from radiogenesis.methods.canonical_alignment import CanonicalAlignment
+from radiogenesis.methods.protocols import Synthesizer
+from radiogenesis.phenotypes.lesion import FEATURES
+from radiogenesis.training.run import Run
+
+CONVENTIONAL, BY_SYNTHESIS, NEITHER = "conventional only", "by synthesis only", "neither"
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained method, and whom it was trained on.
+
+    Attributes:
+        name: of the run.
+        method: what draws.
+        split, scaler: of the run.
+        alignment: the canonical alignment whose code it draws from, if it does.
+        draw: the method with a gradient, if it has one.
+    """
+
+    name: str
+    method: Synthesizer
+    split: Split
+    scaler: ExpressionScaler
+    alignment: CanonicalAlignment | None = None
+    draw: attribution.Draw | None = None
+
+    @classmethod
+    def of(cls, run: Run, seed: int) -> Trained:
+        """A finished run. Raises RunError for a method that does not draw."""
+        method = run.synthesizer()
+        alignment = getattr(method, "alignment", None)
+        alignment = alignment if isinstance(alignment, CanonicalAlignment) else None
+        return cls(
+            run.path.resolve().name, method, run.split, run.scaler, alignment, attribution.differentiable(method, seed)
+        )
+
+
+def open_runs(
+    run: str | Path, nulls: Sequence[str | Path], cohort: Cohort, seed: int
+) -> tuple[Trained, list[Trained], dict[str, str]]:
+    """The run, those with shuffled genes, and the digests of their weights.
+
+    Raises:
+        RunError: a run that is not there, not finished, of another cohort or a method that does not draw; or one that
+            is given as a null and was trained with the patients' own genes, or the other way round.
+    """
+    opened = [Run.open(path) for path in (run, *nulls)]
+    for number, one in enumerate(opened):
+        one.open_cohort(cohort.path)
+        shuffled = bool((one.config.get("training") or {}).get("shuffle_genes", False))
+        if shuffled != (number > 0):
+            raise RunError(
+                f"was trained with {'shuffled genes' if shuffled else 'the own genes of patients'}", path=one.path,
+                remedy="--run takes a run with the patients' own genes, --null_run runs with --shuffle_genes true",
+            )  # fmt: skip
+    trained, *shuffled_ones = [Trained.of(one, seed) for one in opened]
+    digests = {f"Weights of {one.path.resolve().name}": f"sha256 {run_digest(one)[:12]}" for one in opened}
+    return trained, shuffled_ones, digests
+
+
+def run_digest(run: Run) -> str:
+    """sha256 of the run's weights."""
+    with (run.path / "weights.safetensors").open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class SynthesisMap:
+    """What the run draws when genes are moved, with what it must be read beside.
+
+    Attributes:
+        run, nulls: names of the run, and of the runs with shuffled genes.
+        settings: how.
+        stage: the held-out patients, the backgrounds, the noise.
+        patients, training: held-out patients, and how many it was trained on.
+        backgrounds_of: whose lungs are drawn on, in words.
+        axes: of the run's gene code; None where it has no linear one of few dimensions.
+        sets: the metagenes, in the run's genes.
+        spread: (F,) standard deviation of each feature over the training patients: what effects are divided by.
+        links: tidy: metagene, feature, effect, low, high, effect_sd, axes_sd, gradient_sd, z, p_random, p_exchanged, p,
+            q, p_max, p_shuffled, verdict, and of the conventional map: rho, q, verdict; rho_held_out; maps.
+        genes: tidy, see `_genes`; empty without a code or gradient to take them from.
+        gene_sets: tidy as links, for gene sets of the user's; without the conventional map.
+        agreement: see `synthesis_answers.agreement`.
+        coherence: of the metagenes and of their random sets, (S,) each; the second nan without random sets.
+        unmeasured: share of drawings without a lesion to measure.
+    """
+
+    run: str
+    nulls: tuple[str, ...]
+    settings: SynthesisSettings
+    stage: Stage
+    patients: tuple[str, ...]
+    training: int
+    backgrounds_of: str
+    axes: CodeAxes | None
+    sets: GeneSets
+    spread: Floats
+    links: pd.DataFrame
+    genes: pd.DataFrame
+    gene_sets: pd.DataFrame
+    agreement: pd.DataFrame
+    coherence: tuple[Floats, Floats]
+    unmeasured: float
+
+
+def map_by_synthesis(
+    trained: Trained,
+    cohort: Cohort,
+    made: ConventionalMap,
+    settings: SynthesisSettings,
+    *,
+    nulls: Sequence[Trained] = (),
+    gene_sets: Mapping[str, Sequence[str]] | None = None,
+    say: Say = lambda what: None,
+) -> SynthesisMap:
+    """Move the conventional map's metagenes in the run's held-out patients, and measure what is drawn.
+
+    Args:
+        nulls: runs of the same method whose genes were shuffled.
+        gene_sets: further sets to move.
+        say: told what is being done.
+
+    Raises:
+        RunError: the cohort has no backgrounds, or the run holds nobody out.
+    """
+    seed, alpha = made.settings.seed, made.settings.alpha
+    stage, training, whose = _stage(trained, cohort, settings, seed)
+    genes = trained.scaler.genes
+    sets = GeneSets.of_metagenes(made.metagenes, genes, training)
+    lists = GeneSets.of_lists(gene_sets or {}, genes, training)
+    groups = [sets, lists] if len(lists) else [sets]
+    spread = _spread(cohort, trained.split.train)
+    say("looking for the axes of the gene code")
+    answers = _answers(trained, stage, training, spread, settings, say)
+    drawn = [_drawn(stage, settings, group, say, "sets") for group in groups]
+    tests, of_genes = _tests(trained, cohort, training, answers, groups, settings, seed, say)
+    others = _shuffled(nulls, cohort, sets, trained, settings, spread, seed, say)
+    tables = [
+        _links(group, moved, test, others, spread, settings, alpha, seed)
+        for group, moved, test in zip(groups, drawn, tests, strict=True)
+    ]
+    links = _beside(tables[0], made, cohort, trained.split.test, stage, trained.scaler)
+    as_is = stage.features()
+    return SynthesisMap(
+        trained.name, tuple(one.name for one in nulls), settings, stage, trained.split.test, len(trained.split.train),
+        whose, answers.axes, sets, spread, links,
+        _genes(answers, of_genes, training, trained, made),
+        tables[1].rename(columns={"metagene": "set"}) if len(lists) else pd.DataFrame(),
+        agreement(links, nanmean(as_is, axis=1), own_features(cohort, trained.split.test)),
+        (sets.coherence, tests[0].coherence), float(np.isnan(as_is[..., 0]).mean()),
+    )  # fmt: skip
+
+
+def _stage(
+    trained: Trained, cohort: Cohort, settings: SynthesisSettings, seed: int
+) -> tuple[Stage, NDArray[np.float64], str]:
+    """The held-out patients on their backgrounds, the training patients' genes, and whose the backgrounds are."""
+    if not len(cohort.background_image) or not len(trained.split.test):
+        raise RunError(
+            "nothing can be drawn: the cohort has no backgrounds, or the run held no patient out", path=cohort.path,
+            remedy="build the cohort with backgrounds, train with --test above 0",
+        )  # fmt: skip
+    index, whose = shared_backgrounds(
+        cohort.background_patient, trained.split.test, trained.split.train, settings.backgrounds, seed
+    )
+    genes = trained.scaler.transform(cohort.expression, list(trained.split.test))
+    training = trained.scaler.transform(cohort.expression, list(trained.split.train)).astype(np.float64)
+    backgrounds = cohort.background_image[index].astype(np.float32)
+    return Stage(trained.method, genes, backgrounds, cohort.pixel_mm, seed), training, whose
+
+
+def _spread(cohort: Cohort, patients: Sequence[str]) -> Floats:
+    """(F,) standard deviation of each feature over patients; 1 for a feature that does not vary."""
+    values = own_features(cohort, patients)
+    spread = np.sqrt(nanmean((values - nanmean(values, axis=0)) ** 2, axis=0))
+    return np.where(spread > 0, spread, 1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class _Answers:
+    """How features, in standard deviations, answer to genes to first order: (K, F) along the axes, (n, G, F) gradients;
+    None where there is none."""
+
+    axes: CodeAxes | None
+    slopes: Floats | None
+    gradients: Floats | None
+
+    def by_axes(self, sets: GeneSets) -> Floats:
+        """(S, F), nan without axes."""
+        if self.axes is None or self.slopes is None:
+            return np.full((len(sets), len(FEATURES)), np.nan)
+        return np.asarray(sets.through(self.axes.project) @ self.slopes)
+
+    def by_gradient(self, sets: GeneSets) -> Floats:
+        """(S, F), nan without a gradient."""
+        if self.gradients is None:
+            return np.full((len(sets), len(FEATURES)), np.nan)
+        return nanmean(attribution.set_effects(self.gradients, sets), axis=0)
+
+    def linear(self) -> tuple[Floats, Floats] | None:
+        """Projection of the genes (G, K), and the features' slopes (K, F): by axes, else by gradient."""
+        if self.axes is not None and self.slopes is not None:
+            return self.axes.project, self.slopes
+        if self.gradients is not None:
+            return nanmean(self.gradients, axis=0), np.eye(len(FEATURES))
+        return None
+
+
+def _answers(
+    trained: Trained, stage: Stage, training: NDArray[Any], spread: Floats, settings: SynthesisSettings, say: Say
+) -> _Answers:
+    axes = code_axes(stage, training)
+    slopes = gradients = None
+    if axes is not None:
+        step = settings.code_step
+        response = AxesResponse.draw(stage, axes, step, lambda k, of: say(f"moving axis {k} of {of} of the gene code"))
+        slopes = nanmean(response.slopes, axis=0) / spread
+    if settings.gradient and trained.draw is not None:
+        gradients = attribution.gene_gradients(
+            trained.draw, stage, lambda k, of: say(f"gradients of {k} of {of} drawings")
+        ) / spread  # fmt: skip
+    return _Answers(axes, slopes, gradients)
+
+
+def _drawn(stage: Stage, settings: SynthesisSettings, sets: GeneSets, say: Say, what: str) -> Floats:
+    """(n, S, F) effects of sets that are moved and drawn."""
+    return DrawnResponse(stage, settings.step, lambda k, of: say(f"moving {what}: {k} of {of}")).effects(sets)
+
+
+@dataclass(frozen=True, eq=False)
+class _Tests:
+    """(S, F) each, nan where it could not be made; effects in standard deviations of the features.
+
+    z is the first-order effect in root mean squares of its null: patients exchanged, else random sets.
+    """
+
+    by_axes: Floats
+    by_gradient: Floats
+    z: Floats
+    random: Floats
+    exchanged: Floats
+    largest: Floats
+    coherence: Floats
+
+
+def _tests(
+    trained: Trained, cohort: Cohort, training: NDArray[Any], answers: _Answers, groups: Sequence[GeneSets],
+    settings: SynthesisSettings, seed: int, say: Say,
+) -> tuple[list[_Tests], null.GeneNull | None]:  # fmt: skip
+    """Each group of sets, and single genes, against the nulls that this run allows. Like with like: the nulls are of
+    first order, and so is what they are compared with."""
+    swapped: list[Floats] | None = None
+    of_genes = None
+    if trained.alignment is not None and answers.axes is not None and answers.slopes is not None:
+        say("exchanging patients")
+        patients, count = trained.split.train, settings.random_sets
+        projections = null.exchanged_projections(
+            trained.alignment, cohort, patients, training, answers.axes, count, seed
+        )  # fmt: skip
+        if projections is not None:
+            single = answers.axes.project @ answers.slopes
+            swapped, of_genes = null.exchanged_effects(projections, answers.slopes, groups, single)
+    linear = answers.linear()
+    made = []
+    for number, sets in enumerate(groups):
+        say("drawing random gene sets")
+        by_axes, by_gradient = answers.by_axes(sets), answers.by_gradient(sets)
+        own = by_axes if answers.axes is not None else by_gradient
+        z = random = exchanged = largest = np.full(own.shape, np.nan)
+        coherence = np.full(len(sets), np.nan)
+        if linear is not None:
+            effects, alike = null.random_effects(sets, training, *linear, settings.random_sets, seed)
+            z, random, coherence = null.in_deviations(own, effects), null.exceeding(own, effects), alike.mean(axis=0)
+        if swapped is not None:
+            z, exchanged = null.in_deviations(own, swapped[number]), null.exceeding(own, swapped[number])
+            largest = null.exceeding_largest(own, swapped[number])
+        made.append(_Tests(by_axes, by_gradient, z, random, exchanged, largest, coherence))
+    return made, of_genes
+
+
+def _shuffled(
+    nulls: Sequence[Trained], cohort: Cohort, sets: GeneSets, trained: Trained, settings: SynthesisSettings,
+    spread: Floats, seed: int, say: Say,
+) -> Floats | None:  # fmt: skip
+    """(S', F) effects of the metagenes in runs with shuffled genes, in standard deviations of the features."""
+    tables = []
+    for one in nulls:
+        if one.scaler.genes != trained.scaler.genes:
+            raise RunError(f"the run {one.name} has other genes than {trained.name}; train both with the same settings")
+        stage, _, _ = _stage(one, cohort, settings, seed)
+        moved = _drawn(stage, settings, sets, say, f"sets in {one.name}")
+        tables.append(nanmean(moved, axis=0) / spread)
+    return np.concatenate(tables) if tables else None
+
+
+def _links(
+    sets: GeneSets, drawn: Floats, tests: _Tests, others: Floats | None, spread: Floats, settings: SynthesisSettings,
+    alpha: float, seed: int,
+) -> pd.DataFrame:  # fmt: skip
+    """Tidy, the strongest first. p is the larger of the two nulls'; found is what every null lets through."""
+    index = resamples(len(drawn), settings.bootstrap, [seed, 5])
+    effect, low, high = mean_and_interval(drawn, index)
+    shuffled = np.full(effect.shape, np.nan) if others is None else null.exceeding_table(effect / spread, others)
+    p = np.fmax(tests.random, tests.exchanged)
+    q = false_discovery_rate(p)
+    sure = (low > 0) | (high < 0)
+    passed = (q < alpha) & sure & ~(shuffled >= alpha)
+    s, f = (axis.ravel() for axis in np.indices(effect.shape))
+    numbers = {
+        "effect": effect, "low": low, "high": high, "effect_sd": effect / spread, "axes_sd": tests.by_axes,
+        "gradient_sd": tests.by_gradient, "z": tests.z, "p_random": tests.random, "p_exchanged": tests.exchanged,
+        "p": p, "q": q, "p_max": tests.largest, "p_shuffled": shuffled,
+    }  # fmt: skip
+    columns: dict[str, Any] = {"metagene": np.array(sets.names, object)[s], "feature": np.array(NAMES, object)[f]}
+    columns |= {name: values.ravel() for name, values in numbers.items()}
+    columns["verdict"] = np.where(passed, FOUND, NOT_FOUND).ravel()
+    table = pd.DataFrame(columns)
+    order = np.argsort(-table["effect_sd"].abs().fillna(-1.0).to_numpy(), kind="stable")
+    return table.iloc[order].reset_index(drop=True)
+
+
+def _beside(
+    table: pd.DataFrame, made: ConventionalMap, cohort: Cohort, held_out: Sequence[str], stage: Stage,
+    scaler: ExpressionScaler,
+) -> pd.DataFrame:  # fmt: skip
+    """The same links in the conventional map, and among the patients that the run never saw."""
+    keys = ["metagene", "feature"]
+    theirs = made.links[[*keys, "effect", "z", "q", "verdict"]]
+    theirs = theirs.rename(columns={"effect": "rho", "z": "conventional_z", "q": "conventional_q"})
+    theirs = theirs.rename(columns={"verdict": "conventional_verdict"})
+    sets = GeneSets.of_metagenes(made.metagenes, scaler.genes, stage.genes)
+    values = np.stack([stage.genes[:, m] @ w / len(m) for m, w in zip(sets.members, sets.signs, strict=True)], axis=1)
+    rho = spearman(values.T[:, None], own_features(cohort, held_out).T[None])  # (S, F)
+    s, f = (axis.ravel() for axis in np.indices(rho.shape))
+    unseen = pd.DataFrame({"metagene": np.array(sets.names)[s], "feature": np.array(NAMES)[f]})
+    joined = table.merge(theirs, on=keys, how="left").merge(
+        unseen.assign(rho_held_out=rho.ravel()), on=keys, how="left"
+    )
+    here, there = joined["verdict"] == FOUND, joined["conventional_verdict"] == FOUND
+    joined["maps"] = np.select([here & there, there, here], [BOTH, CONVENTIONAL, BY_SYNTHESIS], NEITHER)
+    return joined
+
+
+def _genes(
+    answers: _Answers, of_genes: null.GeneNull | None, training: NDArray[Any], trained: Trained, made: ConventionalMap
+) -> pd.DataFrame:
+    """gene, feature, effect_sd (this gene alone up by one), together_sd (with what goes with it), gradient_sd, z, p
+    (patients exchanged), rho and q of the conventional map."""
+    if answers.linear() is None:
+        return pd.DataFrame()
+    shape = (len(trained.scaler.genes), len(FEATURES))
+    numbers = {name: np.full(shape, np.nan) for name in ("effect_sd", "together_sd", "gradient_sd", "z", "p")}
+    if answers.gradients is not None:
+        numbers["gradient_sd"] = numbers["effect_sd"] = nanmean(answers.gradients, axis=0)
+    if answers.axes is not None and answers.slopes is not None:
+        numbers["effect_sd"] = answers.axes.project @ answers.slopes
+        centred = training - training.mean(axis=0)
+        code = centred @ answers.axes.project  # (t, K)
+        slope = centred.T @ code / np.maximum((centred**2).sum(axis=0), 1e-12)[:, None]  # regression of code on gene
+        numbers["together_sd"] = slope @ answers.slopes
+    if of_genes is not None:
+        numbers["z"] = numbers["effect_sd"] / np.maximum(of_genes.deviation, 1e-12)
+        numbers["p"] = of_genes.p
+    g, f = (axis.ravel() for axis in np.indices(shape))
+    names = {"gene": np.array(trained.scaler.genes, object)[g], "feature": np.array(NAMES, object)[f]}
+    table = pd.DataFrame(names | {name: values.ravel() for name, values in numbers.items()})
+    theirs = made.gene_links[["gene", "feature", "effect", "q"]]
+    theirs = theirs.rename(columns={"effect": "rho", "q": "conventional_q"})
+    joined = table.merge(theirs, on=["gene", "feature"], how="left")
+    order = np.argsort(-joined["effect_sd"].abs().fillna(-1.0).to_numpy(), kind="stable")
+    return joined.iloc[order].reset_index(drop=True)

@@ -1,0 +1,236 @@
+"""The map by synthesis beside the conventional one: on a cohort that a known drawer painted, and as a verb."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from anndata import AnnData
+from drawer import HU, PIXELS, Drawer
+from PIL import Image
+
+from radiogenesis.cli.main import main
+from radiogenesis.cohort.expression import ExpressionScaler
+from radiogenesis.cohort.sampling import Backgrounds, NoduleSlices, SamplingSettings
+from radiogenesis.cohort.scan import Acquisition
+from radiogenesis.cohort.split import Split
+from radiogenesis.cohort.store import Cohort, CohortWriter, PatientData, Truth
+from radiogenesis.errors import RunError
+from radiogenesis.mapping.output import write_map
+from radiogenesis.mapping.page_synthesis import conclusions, counts, synthesis_addition
+from radiogenesis.mapping.pictures_synthesis import LEVELS, strips
+from radiogenesis.mapping.settings import MapSettings, SynthesisSettings
+from radiogenesis.mapping.synthesis import SynthesisMap, Trained, map_by_synthesis
+from radiogenesis.mapping.synthesis_answers import BOTH, FOUND, known_answers
+from radiogenesis.mapping.three_step import ConventionalMap, conventional_map, material_of
+from radiogenesis.methods.images import to_hu
+
+PATIENTS, GENES, MODULES = 40, 60, 6
+SIZE, ATTENUATION = "size (mm)", "attenuation (HU)"
+FEW = MapSettings(clusters=MODULES, permutations=100, shuffles=2)
+MOVES = SynthesisSettings(backgrounds=1, random_sets=400, bootstrap=200)
+
+
+def weights() -> np.ndarray:
+    """Of scaled genes: module 0 makes the diameter, module 1 the attenuation."""
+    made = np.zeros((GENES, 2))
+    made[:10, 0] = made[10:20, 1] = 0.1
+    return made
+
+
+@pytest.fixture(scope="module")
+def painted(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
+    """Six modules of ten genes; lesions as `Drawer` draws them from the patients' genes."""
+    rng = np.random.default_rng(0)
+    names = [f"P{i:02d}" for i in range(PATIENTS)]
+    activity = rng.standard_normal((PATIENTS, MODULES))
+    genes = 0.8 * activity[:, np.arange(GENES) // 10] + 0.6 * rng.standard_normal((PATIENTS, GENES))
+    genes = (genes - genes.mean(axis=0)) / genes.std(axis=0)
+    gene_names = [f"G{g}" for g in range(GENES)]
+    drawer = Drawer(weights())
+    lungs = rng.normal(-850, 10, (PATIENTS, PIXELS, PIXELS)).astype(np.float32)
+    drawn = drawer.synthesize(lungs, genes, seed=9)
+    path = tmp_path_factory.mktemp("painted") / "painted.zarr"
+    with CohortWriter(path, settings={"sampling": asdict(SamplingSettings(pixels=PIXELS))}) as writer:
+        for i, name in enumerate(names):
+            image, mask = np.rint(drawn.image[i : i + 1]).astype(np.int16), drawn.mask[i : i + 1] >= 0.5
+            slices = NoduleSlices(image, mask, np.zeros(1, np.float32), np.zeros(3))
+            healthy = Backgrounds(
+                np.rint(lungs[i : i + 1]).astype(np.int16), np.zeros((1, 3)), np.full(1, 9, np.float32)
+            )
+            writer.add(PatientData(name, slices, healthy, Acquisition(), (1.0, 0.9, 0.9), 3.0))
+        code = genes @ drawer.weights
+        factors = pd.DataFrame({"size": code[:, 0], "attenuation": code[:, 1]}, index=pd.Index(names, name="patient"))
+        effects = pd.DataFrame({"gene": gene_names[:20], "factor": ["size"] * 10 + ["attenuation"] * 10, "weight": 0.1})
+        modules = pd.DataFrame({"gene": gene_names, "module": np.arange(GENES) // 10})
+        expression = AnnData(
+            genes.astype(np.float32), obs=pd.DataFrame(index=names), var=pd.DataFrame(index=gene_names)
+        )
+        audit = pd.DataFrame({"patient": names, "status": "in", "reason": "painted"})
+        return writer.finish(expression=expression, audit=audit, truth=Truth(factors, effects, modules, {}))
+
+
+def trained(cohort: Cohort, name: str = "drawer", shuffled: bool = False) -> Trained:
+    names = tuple(map(str, cohort.patients.index))
+    split = Split(train=names[:28], validation=names[28:30], test=names[30:])
+    scaler = ExpressionScaler.fit(cohort.expression, split.train)
+    made = weights()
+    if shuffled:  # what a model knows whose genes say nothing: a little of every gene
+        made = 0.02 * np.random.default_rng(5).standard_normal((GENES, 2))
+    drawer = Drawer(made)
+
+    def draw(background: torch.Tensor, genes: torch.Tensor, first: int) -> tuple[torch.Tensor, torch.Tensor]:
+        return drawer.draw(to_hu(background), genes, first, 0)
+
+    return Trained(name, drawer, split, scaler, None, draw)
+
+
+@pytest.fixture(scope="module")
+def made(painted: Cohort) -> ConventionalMap:
+    return conventional_map(material_of(painted, FEW), FEW)
+
+
+@pytest.fixture(scope="module")
+def moved(painted: Cohort, made: ConventionalMap) -> SynthesisMap:
+    return map_by_synthesis(
+        trained(painted), painted, made, MOVES, nulls=[trained(painted, "null", shuffled=True)],
+        gene_sets={"first module": [f"G{g}" for g in range(10)], "nothing": ["X"]},
+    )  # fmt: skip
+
+
+def of(made: ConventionalMap, gene: str) -> str:
+    return made.metagenes.ids[made.metagenes.label[made.metagenes.names.index(gene)]]
+
+
+def test_both_maps_find_the_painted_links_and_agree(made: ConventionalMap, moved: SynthesisMap) -> None:
+    table = moved.links.set_index(["metagene", "feature"])
+    assert len(table) == MODULES * 6
+    for gene, feature in (("G0", SIZE), ("G10", ATTENUATION)):
+        link = table.loc[(of(made, gene), feature)]
+        assert link["verdict"] == FOUND
+        assert link["maps"] == BOTH
+        assert link["low"] <= link["effect"] <= link["high"]
+        assert link["rho_held_out"] > 0.8
+        assert link["p_shuffled"] == pytest.approx(1 / 37)  # none of the 36 effects of the other run comes near
+    effect = table.loc[(of(made, "G10"), ATTENUATION), "effect"]
+    values = made.values[:, made.metagenes.ids.index(of(made, "G10"))][:28]
+    assert effect == pytest.approx(HU * values.std(), rel=0.1)
+    agreement = moved.agreement.set_index("feature")
+    assert agreement.loc[SIZE, "axes"] > 0.99
+    assert agreement.loc[ATTENUATION, "gradient"] > 0.99
+    n = counts(moved)
+    assert n["axes"] == 2
+    assert n["both"] == n["same_direction"] >= 2
+
+
+def test_the_painted_answers_are_recovered_by_both(made: ConventionalMap, moved: SynthesisMap, painted: Cohort) -> None:
+    assert painted.truth is not None
+    table = known_answers(made, moved, painted.truth)
+    assert table["by_synthesis"].tolist() == pytest.approx([1.0, 1.0, 1.0])
+    assert table["conventional"].iloc[0] == pytest.approx(1.0)
+    assert table["links"].tolist() == [2, 20, 20]
+
+
+def test_gene_sets_are_moved_as_metagenes_are(made: ConventionalMap, moved: SynthesisMap) -> None:
+    assert set(moved.gene_sets["set"]) == {"first module"}  # nobody measured X
+    mine = moved.gene_sets.set_index("feature").loc[SIZE, "effect"]
+    other = moved.links.set_index(["metagene", "feature"]).loc[(of(made, "G0"), SIZE), "effect"]
+    assert mine == pytest.approx(other, rel=0.05)
+
+
+def test_a_model_that_draws_everybody_alike_claims_nothing(painted: Cohort, made: ConventionalMap) -> None:
+    deaf = trained(painted)
+    deaf = Trained("deaf", Drawer(np.zeros((GENES, 2))), deaf.split, deaf.scaler)
+    nothing = map_by_synthesis(deaf, painted, made, MOVES)
+    assert (nothing.links["verdict"] != FOUND).all()
+    assert nothing.links["effect"].abs().max() == 0
+    said = conclusions(made, nothing)
+    assert "no link may be claimed" in said[0]
+
+
+def test_strips_show_one_lesion_from_low_to_high(made: ConventionalMap, moved: SynthesisMap) -> None:
+    shown = {strip.feature: strip for strip in strips(moved)}
+    by_size, by_attenuation = shown[0], shown[1]
+    assert by_size.images.shape == (len(LEVELS), PIXELS, PIXELS)
+    assert by_size.name == of(made, "G0")
+    assert (np.diff(by_size.values) > 0).all()
+    middle = by_attenuation.images[:, 28:36, 28:36].mean(axis=(1, 2))
+    step = np.diff(LEVELS) * moved.links.set_index(["metagene", "feature"])["effect"][(of(made, "G10"), ATTENUATION)]
+    assert np.diff(middle) == pytest.approx(step, rel=0.1)
+    # Far from the lesion nothing changes, and the panel in the middle is the drawing as it is.
+    assert (by_size.images[:, :8] == by_size.images[:1, :8]).all()
+    assert any((by_size.images[2] == image).all() for image in moved.stage.draw().image)
+
+
+def test_everything_is_written_whole_beside_the_conventional_map(
+    made: ConventionalMap, moved: SynthesisMap, painted: Cohort, tmp_path: Path
+) -> None:
+    out = tmp_path / "map"
+    said = write_map(
+        made, out, truth=painted.truth,
+        additions=[lambda folder: synthesis_addition(made, moved, folder, painted.truth, {"Digest": painted.digest})],
+    )  # fmt: skip
+    for name in ("synthesis_links", "synthesis_genes", "synthesis_gene_sets"):
+        assert len(pd.read_parquet(out / "tables" / f"{name}.parquet")) > 0
+        assert (out / "tables" / f"{name}.csv").is_file()
+    record = json.loads((out / "synthesis.json").read_text())
+    assert record["Digest"] == painted.digest
+    assert {"Seed", "radiogenesis", "Run"} <= set(record)
+    with Image.open(out / "pictures" / "strips.png") as picture:
+        assert picture.width > picture.height / 2
+    summary = json.loads((out / "map.json").read_text())
+    assert summary["synthesis"]["found"] == counts(moved)["found"]
+    assert any(sentence.startswith("By synthesis: when metagenes are moved in 10 patients") for sentence in said)
+    assert any("average precision of 1.00, no worse than the conventional map's 1.00" in sentence for sentence in said)
+    assert main(["report", str(out)]) == 0
+    page = (out / "report.html").read_text()
+    for text in ("The map by synthesis, beside the conventional one", "From low to high", "How far the maps agree"):
+        assert text in page
+
+
+def test_the_verb_stands_both_maps_side_by_side(
+    painted: Cohort, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cohort, out = str(painted.path), tmp_path / "out"
+    for name, words in (("", ()), ("-null", ("--shuffle_genes", "true"))):
+        alignment, run = str(tmp_path / f"alignment{name}"), str(tmp_path / f"gan{name}")
+        assert main(["train", "canonical-alignment", cohort, alignment, "--permutations", "20", *words]) == 0
+        small = ["--steps", "2", "--width", "2", "--batch", "4", "--discriminator_width", "4", "--alignment", alignment]
+        assert main(["train", "fusion-gan", cohort, run, *small, *words]) == 0
+    few = ["--clusters", "6", "--permutations", "100", "--shuffles", "1", "--backgrounds", "1"]
+    few += ["--random_sets", "100", "--bootstrap", "100", "--prediction_folds", "0"]
+    run, shuffled = str(tmp_path / "gan"), str(tmp_path / "gan-null")
+    assert main(["map", cohort, str(out), "--run", run, "--null_run", shuffled, *few]) == 0
+    assert "By synthesis: " in capsys.readouterr().out
+    links = pd.read_parquet(out / "tables" / "synthesis_links.parquet")
+    assert len(links) == 36
+    assert links[["p_random", "p_exchanged", "p_shuffled", "q"]].notna().any().all()
+    assert anndata.read_h5ad(out / "map.h5ad").shape[1] == 6
+    for words, line in (
+        (["--null_run", shuffled], "--null_run is read beside --run"),
+        (["--run", shuffled], "was trained with shuffled genes"),
+        (["--run", run, "--null_run", run], "was trained with the own genes of patients"),
+        (["--run", str(tmp_path / "alignment")], "does not draw"),
+        (["--run", str(tmp_path / "none")], "there is no run here"),
+        (["--run", run, "--backgrounds", "0"], "backgrounds 0 must be at least 1"),
+    ):
+        assert main(["map", cohort, str(tmp_path / "new"), *few, *words]) == 2
+        error = capsys.readouterr().err
+        assert line in error
+        assert "Traceback" not in error
+        assert not (tmp_path / "new").exists()
+
+
+def test_without_backgrounds_nothing_is_drawn(cohort: Cohort) -> None:
+    names = tuple(map(str, cohort.patients.index))
+    split = Split(train=names[:30], validation=(), test=names[30:])
+    one = Trained("drawer", Drawer(np.zeros((40, 2))), split, ExpressionScaler.fit(cohort.expression, split.train))
+    made = conventional_map(material_of(cohort, FEW), FEW)
+    with pytest.raises(RunError, match="nothing can be drawn"):
+        map_by_synthesis(one, cohort, made, MOVES)
