@@ -56,6 +56,12 @@ def test_the_body_is_as_large_as_a_body_and_stands_clear_of_the_image(chests: li
         assert (thorax.hu[:, :, :1] < -700).mean() > 0.95
 
 
+def test_a_chest_is_drawn_in_single_precision(chests: list[Thorax]) -> None:
+    assert {thorax.hu.dtype for thorax in chests} == {
+        np.dtype(np.float32)
+    }  # double doubles a scanner's time and memory
+
+
 def test_the_hilum_belongs_to_the_half_that_is_named(chests: list[Thorax]) -> None:
     sides = set()
     for thorax in chests:

@@ -115,28 +115,43 @@ def _dome_distance(axes: _Axes, rng: np.random.Generator) -> Volume:
 def _great_vessels_and_sternum(hu: Volume, axes: _Axes, wall: Volume, rng: np.random.Generator) -> Volume:
     """The descending aorta with fat around it, and the breast bone."""
     blood, radius = np.float32(rng.uniform(35, 60)), rng.uniform(10, 13)
-    aorta = np.hypot(axes.y - rng.uniform(112, 118), axes.aside - rng.uniform(17, 24)) + 0 * axes.z
-    between = wall > 0  # inside the rib cage
-    hu = half.mix(hu, np.float32(half.FAT_HU), np.clip(radius + 2.5 - aorta, 0, 1) * between)
-    hu = half.mix(hu, blood, np.clip(radius - aorta + 0.5, 0, 1) * between)
-    front = axes.y < 60
-    depth = -wall
-    plate = np.maximum(np.abs(axes.aside) / rng.uniform(15, 20), np.abs(depth - 4.5) / 6.5)
+    y, aside = rng.uniform(112, 118), rng.uniform(17, 24)
+    at = _around(axes, y=(y - 16, y + 16), aside=(aside - 16, aside + 16))
+    aorta = np.hypot(axes.y[:, at[1]] - y, axes.aside[:, :, at[2]] - aside)
+    between = wall[at] > 0  # inside the rib cage
+    fat = half.mix(hu[at], np.float32(half.FAT_HU), np.clip(radius + 2.5 - aorta, 0, 1) * between)
+    hu[at] = half.mix(fat, blood, np.clip(radius - aorta + 0.5, 0, 1) * between)
+    at = _around(axes, y=(-np.inf, 60), aside=(-23, 23))
+    depth = -wall[at]
+    plate = np.maximum(np.abs(axes.aside[:, :, at[2]]) / rng.uniform(15, 20), np.abs(depth - 4.5) / 6.5)
     bone = np.where(plate > 0.8, np.float32(380), np.float32(140))
-    return half.mix(hu, bone, np.clip((1 - plate) * 5 + 0.5, 0, 1) * front)
+    hu[at] = half.mix(hu[at], bone, np.clip((1 - plate) * 5 + 0.5, 0, 1) * (axes.y[:, at[1]] < 60))
+    return hu
 
 
 def _airways(hu: Volume, axes: _Axes, carina: float, rng: np.random.Generator) -> Volume:
     """The trachea, which divides at the carina into two main bronchi."""
     radius, spread, y = rng.uniform(7.0, 9.0), rng.uniform(0.7, 1.0), rng.uniform(82, 92)
+    at = _around(axes, y=(y - 12, y + 17), aside=(-41, 41))
     below = np.maximum(carina + 8 - axes.z, 0)
     share = np.exp(-((below / 26) ** 2))  # bronchi leave the mediastinum
+    part = hu[at]
     for side in (-1, 1):
-        away = np.hypot(axes.y - y - 0.15 * below, axes.aside - side * spread * below)
+        away = np.hypot(axes.y[:, at[1]] - y - 0.15 * below, axes.aside[:, :, at[2]] - side * spread * below)
         lumen = (radius - 0.08 * below) * (share > 0.3) - away
-        hu = half.mix(hu, np.float32(20), np.clip(lumen + 2.0, 0, 1) * (share > 0.3))
-        hu = half.mix(hu, np.float32(half.AIR_HU + 20), np.clip(lumen + 0.5, 0, 1))
+        part = half.mix(part, np.float32(20), np.clip(lumen + 2.0, 0, 1) * (share > 0.3))
+        part = half.mix(part, np.float32(half.AIR_HU + 20), np.clip(lumen + 0.5, 0, 1) * (share > 0.3))
+    hu[at] = part
     return hu
+
+
+def _around(axes: _Axes, *, y: tuple[float, float], aside: tuple[float, float]) -> tuple[slice, slice, slice]:
+    """The part of the grid between these coordinates, all planes: what is small need not be drawn everywhere."""
+    rows, columns = (
+        np.flatnonzero((line.ravel() >= low) & (line.ravel() <= high))
+        for line, (low, high) in ((axes.y, y), (axes.aside, aside))
+    )
+    return slice(None), slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
 def _table(hu: Volume, axes: _Axes, rng: np.random.Generator) -> Volume:
