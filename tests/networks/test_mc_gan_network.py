@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from radiogenesis.networks.discriminator import ThreeHeadDiscriminator
-from radiogenesis.networks.mc_gan import ConditioningAugmentation, MCGANGenerator, SynthesisBlock, initialise
+from radiogenesis.networks.mc_gan import GLU, ConditioningAugmentation, MCGANGenerator, SynthesisBlock, initialise
 
 
 @pytest.mark.parametrize(
@@ -138,3 +138,30 @@ def test_autocast_does_not_round_what_heads_and_condition_say() -> None:
     assert pair.dtype == torch.bfloat16  # the rest of the network is faster for it
     assert said == [torch.float32] * 5
     assert {one.dtype for one in (drawn.image, mean, *judged)} == {torch.float32}
+
+
+def test_glu_is_torchs_and_keeps_the_layout() -> None:
+    x = torch.randn(2, 6, 4, 4).contiguous(memory_format=torch.channels_last).requires_grad_()
+    seen = torch.randn(2, 3, 4, 4)
+    made, expected = GLU()(x), nn.functional.glu(x, dim=1)
+    torch.testing.assert_close(made, expected)
+    ours, theirs = (torch.autograd.grad(one, x, seen)[0] for one in (made, expected))
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_the_generator_keeps_channels_last_forward_and_backward() -> None:
+    """Where a gradient has another layout than the features, batch normalisation takes ten times as long on a CPU."""
+    generator = MCGANGenerator(pixels=32, start=4, width=2).to(memory_format=torch.channels_last)
+    seen: list[bool] = []
+
+    def watch(module: nn.Module, given: tuple[torch.Tensor, ...], features: torch.Tensor) -> None:
+        seen.append(features.is_contiguous(memory_format=torch.channels_last))
+        features.register_hook(lambda g: seen.append(g.is_contiguous(memory_format=torch.channels_last)))
+
+    normalised = [module for module in generator.modules() if isinstance(module, nn.BatchNorm2d)]
+    for module in normalised:
+        module.register_forward_hook(watch)
+    drawn = generator(torch.rand(2, 1, 32, 32), torch.rand(2, 4))
+    (drawn.image.sum() + drawn.mask.sum()).backward()
+    assert len(seen) == 2 * len(normalised)
+    assert all(seen)

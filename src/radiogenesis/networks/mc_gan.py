@@ -54,6 +54,18 @@ class SynthesisBlock(nn.Module):
         return torch.addcmul(new, background, gate), gate
 
 
+class GLU(nn.Module):
+    """a * sigmoid(b) for the halves a and b of the channels, (B, 2C, H, W) -> (B, C, H, W).
+
+    The same as nn.GLU, whose gradient leaves channels last, so that the batch normalisation before it takes ten times
+    as long backward on a CPU.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        a, b = x.chunk(2, dim=1)
+        return a * torch.sigmoid(b)
+
+
 class Upsampling(nn.Sequential):
     """Twice the resolution: nearest neighbour, 3x3 convolution, batch normalisation, GLU."""
 
@@ -62,7 +74,7 @@ class Upsampling(nn.Sequential):
             nn.Upsample(scale_factor=2, mode="nearest"),
             nn.Conv2d(incoming, 2 * outgoing, 3, padding=1, bias=False),
             nn.BatchNorm2d(2 * outgoing),
-            nn.GLU(dim=1),
+            GLU(),
         )
 
 
