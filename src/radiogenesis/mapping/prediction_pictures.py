@@ -78,8 +78,8 @@ def shuffle_scatter(links: pd.DataFrame, groups: Mapping[str, Sequence[str]], th
             rows = mine[chosen]
             axes.scatter(rows["effect"], rows["effect_shuffled"], s=size, color=colour, linewidths=0, rasterized=True)
         axes.plot([-1, 1], [-1, 1], color=theme.mute, linewidth=0.8, linestyle="--")
-        axes.set_xlim(-1, 1)
-        axes.set_ylim(-1, 1)
+        axes.set_xlim(-1.05, 1.05)
+        axes.set_ylim(-1.05, 1.05)
         axes.set_title(title, fontsize=9.5, loc="left", family=FONT, color=theme.ink)
         _plain(axes, theme)
         axes.tick_params(labelsize=7)
