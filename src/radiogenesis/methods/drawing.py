@@ -29,8 +29,8 @@ def in_chunks(
 ) -> Sequence[NDArray[np.float32]]:
     """Draw `count` images chunk by chunk, with `method` in evaluation mode.
 
-    In float32, so that a drawing does not depend on its company or on the processor, and with channels last, which a
-    CPU convolves fastest: 2.5 times the speed of the contiguous layout (`benchmarks/speed.py`).
+    In float32 with channels last, which a CPU convolves fastest. Not in bfloat16: it would be quicker, but its 8 bits
+    move the densities inside a lesion, and not every processor has it.
 
     Args:
         method: what draws.
