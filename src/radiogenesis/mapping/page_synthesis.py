@@ -26,17 +26,15 @@ SHOWN = 40
 _R = ".2f"
 _LINK_COLUMNS = (
     Column(label="Metagene", value="metagene"), Column(label="Feature", value="feature"),
-    Column(label="Maps", value="maps", help="which of the two maps reports it"),
+    Column(label="Found by", value="maps", help="which of the two maps reports it"),
     Column(label="Effect of a move", value="effect", low="low", high="high", format=".3g",
            help="in the feature's unit, for one standard deviation of the metagene"),
     Column(label="In SD", value="effect_sd", format=_R, help="in standard deviations over the training patients"),
     Column(label="z", value="z", format=".1f", help="first-order effect in deviations of its null"),
-    Column(label="p, random sets", value="p_random", format="p"),
-    Column(label="p, patients exchanged", value="p_exchanged", format="p"),
-    Column(label="q", value="q", format="p"), Column(label="p, family-wise", value="p_max", format="p"),
-    Column(label="p, shuffled run", value="p_shuffled", format="p"),
-    Column(label="ρ, conventional", value="rho", format=_R),
-    Column(label="q, conventional", value="conventional_q", format="p"),
+    Column(label="p", value="p", format="p", help="the larger of random sets and patients exchanged"),
+    Column(label="q", value="q", format="p"), Column(label="family-wise", value="p_max", format="p"),
+    Column(label="shuffled run", value="p_shuffled", format="p", help="p against a run trained with shuffled genes"),
+    Column(label="ρ", value="rho", format=_R, help="of the conventional map"),
     Column(label="ρ, held out", value="rho_held_out", format=_R, help="Spearman in the patients the run never saw"),
 )  # fmt: skip
 
@@ -227,7 +225,7 @@ def _map_section(made: ConventionalMap, moved: SynthesisMap, folder: Path) -> Se
             ),
             Table(
                 file="synthesis_links_shown.csv",
-                caption=f"The {len(shown)} strongest links that either map reports; all are in "
+                caption=f"The {len(shown)} strongest links that either map reports; all, with each null's p, are in "
                 "tables/synthesis_links.csv. Brackets: 95 % of resamples of the held-out patients.",
                 columns=_LINK_COLUMNS,
                 strong=("maps", BOTH),
@@ -261,7 +259,8 @@ def _strip_section(moved: SynthesisMap, folder: Path) -> Section:
             Picture(
                 file="strips.png", alt="Strips of lesions from low to high", width=820,
                 caption=f"For each feature the metagene that moves it most, in patient {made[0].patient}. Under the "
-                "feature: its measured value in the first and in the last picture. HU window −1000 to 500.",
+                "feature: its measured value in the first and in the last picture, and where the map does not report "
+                "the link, that it does not. HU window −1000 to 500.",
             ),
         ),
     )  # fmt: skip

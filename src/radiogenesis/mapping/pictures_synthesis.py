@@ -34,6 +34,7 @@ class Strip:
         patient: whose other genes stay as they are.
         images: (L, P, P) HU.
         values: (L,) the feature, measured on them.
+        found: whether the map reports this link.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Strip:
     patient: str
     images: NDArray[np.float32]
     values: Floats
+    found: bool
 
 
 def strips(moved: SynthesisMap, levels: Sequence[float] = LEVELS) -> list[Strip]:
@@ -67,7 +69,7 @@ def strips(moved: SynthesisMap, levels: Sequence[float] = LEVELS) -> list[Strip]
         drawn = [stage.draw(level * shift) for level in levels]
         images, masks = np.stack([d.image[at] for d in drawn]), np.stack([d.mask[at] for d in drawn])
         values = measure(images, masks, stage.pixel_mm)[:, f]
-        made.append(Strip(best, f, moved.patients[int(who)], images, values))
+        made.append(Strip(best, f, moved.patients[int(who)], images, values, bool(len(found))))
     return made
 
 
@@ -77,7 +79,8 @@ def save_strips(made: Sequence[Strip], path: Path, levels: Sequence[float] = LEV
     for strip in made:
         name = FEATURES[strip.feature]
         low, high = (_value(strip.values[i], name) for i in (0, -1))
-        rows.append((f"{strip.name}\n{name}\n{low} to {high}", [gray(image) for image in strip.images]))
+        lines = (strip.name, name, f"{low} → {high}", UNITS[name], "" if strip.found else "not found")
+        rows.append(("\n".join(filter(None, lines)), [gray(image) for image in strip.images]))
     columns = [f"{level:+g} SD".replace("-", "−") if level else "as is" for level in levels]
     slice_grid(rows, path, columns=columns)
 
@@ -87,7 +90,7 @@ def _value(value: float, feature: str) -> str:
     if not np.isfinite(value):
         return "?"
     digits = 0 if unit == "HU" else 1 if unit == "mm" else 2
-    return f"{value:.{digits}f} {unit}".strip().replace("-", "−")
+    return f"{value:.{digits}f}".replace("-", "−")
 
 
 def both_maps(conventional: Floats, synthesis: Floats, found: Sequence[NDArray[np.bool_]], theme: Theme) -> Figure:
@@ -159,10 +162,9 @@ def precision_recall(curves: Mapping[str, tuple[pd.DataFrame, pd.DataFrame, floa
     figure = Figure(figsize=(2.9 * max(len(curves), 2), 2.9), layout="constrained")
     for number, (question, (conventional, synthesis, chance)) in enumerate(curves.items()):
         axes = figure.add_subplot(1, len(curves), number + 1)
-        for table, colour, name in (
-            (conventional, theme.second, "conventional"), (synthesis, theme.accent, "by synthesis")
-        ):  # fmt: skip
-            axes.step(table["recall"], table["precision"], where="pre", color=colour, linewidth=1.7, label=name)
+        both = ((conventional, theme.second, 3.6, "conventional"), (synthesis, theme.accent, 1.7, "by synthesis"))
+        for table, colour, width, name in both:  # where they are the same, both are to be seen
+            axes.step(table["recall"], table["precision"], where="pre", color=colour, linewidth=width, label=name)
         axes.axhline(chance, color=theme.mute, linewidth=1, linestyle="--", label="chance")
         axes.set_xlim(0, 1.02)
         axes.set_ylim(0, 1.04)
