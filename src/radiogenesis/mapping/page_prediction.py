@@ -351,10 +351,10 @@ def additions(
         )
 
     def shuffled(folder: Path) -> Addition:
-        how = {"alpha": map_settings.alpha, "seed": map_settings.seed}
-        return shuffled_addition(
-            controls.shuffled_voxel_map(made.values, made.metagenes.ids, cohort, patients, **how), folder
+        found = controls.shuffled_voxel_map(
+            made.values, made.metagenes.ids, cohort, patients, alpha=map_settings.alpha, seed=map_settings.seed
         )
+        return shuffled_addition(found, folder)
 
     def predicted(folder: Path) -> Addition:
         genes = gene_values(cohort.expression, patients, map_settings.missing)
