@@ -1,6 +1,7 @@
 """Stage 1 of Li, Sui et al. 2021, from one cohort to others: does a U-Net trained on phantoms find real tumours?
 
     python benchmarks/tumor_unet_transfer.py OUT [--patients 200] [--steps 2000] [--seeds 0 1 2] [--size_mm 13 70]
+        [--attenuation_hu -150 60]
 
 makes a phantom with whole chests, trains tumor-unet on it once per seed, and measures it on the phantom's held-out
 patients, on a second phantom (another seed), and on LUNG1-001 and LUNG1-002 of ../shared/data; beside the rival and the
@@ -91,12 +92,15 @@ def main() -> None:
     options.add_argument("--seeds", type=int, nargs="+", default=[0], help="one training each; the split is the same")
     # Real tumours of NSCLC-Radiomics measure up to 9 cm: the phantom's are drawn larger than in the default cohort.
     options.add_argument("--size_mm", type=float, nargs=2, default=(13.0, 70.0), help="least and largest diameter")
+    # Nor are they ground glass: a U-Net that rarely meets solid tumours looks for a density between lung and wall.
+    options.add_argument("--attenuation_hu", type=float, nargs=2, default=(-150.0, 60.0), help="lightest and densest")
     given = options.parse_args()
     out: Path = given.out
     out.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
-    size = "[{:g},{:g}]".format(*given.size_mm)
-    phantom = (*WHOLE, "--size_mm", size, "--genes", 200, "--modules", 8, "--slices_per_center", 2)
+    size, attenuation = ("[{:g},{:g}]".format(*ends) for ends in (given.size_mm, given.attenuation_hu))
+    tumours = ("--size_mm", size, "--attenuation_hu", attenuation)
+    phantom = (*WHOLE, *tumours, "--genes", 200, "--modules", 8, "--slices_per_center", 2)
     for name, patients, seed in (("phantom", given.patients, 0), ("other", given.others, 1)):
         path = out / f"{name}.zarr"
         made(path, "cohort", "phantom", path, "--patients", patients, "--seed", seed, *phantom)

@@ -89,6 +89,8 @@ def test_tumours_lie_at_the_edge_and_away_from_it(finer: list[Thorax]) -> None:
             assert thorax.half[0] <= x < (thorax.half[1] or 0)
             depths.append(float(thorax.inside_mm[z, y, x]))
         assert (max(depths) <= 12.0) if edge else (min(depths) >= 12.0)
+    with pytest.raises(ValueError, match="attenuation_hu"):
+        PhantomSettings(attenuation_hu=(40.0, -600.0))
     with pytest.raises(ValueError, match="size_mm"):
         PhantomSettings(size_mm=(20.0, 10.0))
 
@@ -111,5 +113,5 @@ def test_a_patient_of_a_whole_cohort_contributes_whole_slices() -> None:
 def test_without_whole_slices_nothing_of_the_cohort_changes() -> None:
     plan = plan_cohort(PhantomSettings(patients=2, genes=200, modules=8))
     assert not any(patient.whole for patient in plan.patients)
-    assert not any(name.startswith("whole") or name == "size_mm" for name in plan.truth.settings)
+    assert not any(name.startswith("whole") or name in ("size_mm", "attenuation_hu") for name in plan.truth.settings)
     assert SamplingSettings().whole_pixels == 0

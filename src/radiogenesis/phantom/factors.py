@@ -17,6 +17,8 @@ from scipy.special import ndtr
 FACTORS = ("size", "attenuation", "spiculation", "margin", "heterogeneity", "cavitation")
 SIZE_MM = (13.0, 36.0)
 """Diameters of the smallest and the largest lesion."""
+ATTENUATION_HU = (-600.0, 40.0)
+"""Tissue of the lightest and of the densest lesion: from ground glass to solid."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +39,12 @@ class LesionFactors:
     """Radius of the air cavity as a share of the lesion's radius; 0 is no cavity."""
 
 
-def factors_from_scores(scores: pd.DataFrame, *, size_mm: tuple[float, float] = SIZE_MM) -> dict[str, LesionFactors]:
+def factors_from_scores(
+    scores: pd.DataFrame,
+    *,
+    size_mm: tuple[float, float] = SIZE_MM,
+    attenuation_hu: tuple[float, float] = ATTENUATION_HU,
+) -> dict[str, LesionFactors]:
     """Monotone maps from scores to physical quantities.
 
     The ranges keep the factors apart in an image: the smallest lesion is still wide enough to show its texture, the
@@ -47,6 +54,7 @@ def factors_from_scores(scores: pd.DataFrame, *, size_mm: tuple[float, float] = 
     Args:
         scores: patients x FACTORS, standard normal.
         size_mm: diameters between which the size lies.
+        attenuation_hu: between which the tissue's mean lies.
 
     Returns:
         patient -> factors.
@@ -54,7 +62,7 @@ def factors_from_scores(scores: pd.DataFrame, *, size_mm: tuple[float, float] = 
     rank = pd.DataFrame(ndtr(scores[list(FACTORS)].to_numpy(np.float64)), scores.index, list(FACTORS))
     values = {
         "size_mm": _between_log(rank["size"], *size_mm),
-        "attenuation_hu": _between(rank["attenuation"], -600.0, 40.0),
+        "attenuation_hu": _between(rank["attenuation"], *attenuation_hu),
         "spiculation": rank["spiculation"],
         "margin_mm": _between_log(rank["margin"], 1.5, 7.0),
         "heterogeneity_hu": _between_log(rank["heterogeneity"], 15.0, 150.0),

@@ -20,7 +20,13 @@ from radiogenesis.cohort.sampling import SamplingSettings
 from radiogenesis.cohort.store import Cohort, CohortWriter, PatientData, Truth
 from radiogenesis.cohort.whole import blind_lungs, whole_slices
 from radiogenesis.phantom import expression as genes
-from radiogenesis.phantom.factors import SIZE_MM, factor_table, factors_from_scores, scores_from_expression
+from radiogenesis.phantom.factors import (
+    ATTENUATION_HU,
+    SIZE_MM,
+    factor_table,
+    factors_from_scores,
+    scores_from_expression,
+)
 from radiogenesis.phantom.patient import TUMOUR, PatientPlan, sample_patient
 from radiogenesis.phantom.scanner import KERNELS
 from radiogenesis.phantom.settings import PhantomSettings
@@ -46,7 +52,9 @@ def plan_cohort(settings: PhantomSettings) -> Plan:
     model = genes.gene_model(settings.genes, settings.modules, streams[0])
     activity = genes.draw_activity(model, settings.patients, streams[1])
     scores = scores_from_expression(_zscore(activity), model.weights, settings.strength, streams[2])
-    factors = factors_from_scores(scores.set_index(pd.Index(names)), size_mm=settings.size_mm)
+    factors = factors_from_scores(
+        scores.set_index(pd.Index(names)), size_mm=settings.size_mm, attenuation_hu=settings.attenuation_hu
+    )
 
     kernels = np.resize(list(KERNELS), settings.patients)
     streams[3].shuffle(kernels)
@@ -149,6 +157,8 @@ def _told(settings: PhantomSettings) -> dict[str, Any]:
     without = {name for name in _plain(settings) if name.startswith("whole_") and not settings.whole_pixels}
     if settings.size_mm == SIZE_MM:
         without.add("size_mm")
+    if settings.attenuation_hu == ATTENUATION_HU:
+        without.add("attenuation_hu")
     return {name: value for name, value in _plain(settings).items() if name not in without}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from radiogenesis.cohort.sampling import SamplingSettings
-from radiogenesis.phantom.factors import FACTORS, SIZE_MM
+from radiogenesis.phantom.factors import ATTENUATION_HU, FACTORS, SIZE_MM
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +22,9 @@ class PhantomSettings(SamplingSettings):
     """Share of each factor's variance that genes explain, 0 to 1; the rest is chance. 0 is a null cohort."""
     size_mm: tuple[float, float] = SIZE_MM
     """Diameters of the smallest and the largest tumour in mm, 5 to 70; beyond 36 mm a tumour fills its 60 mm image."""
+    attenuation_hu: tuple[float, float] = ATTENUATION_HU
+    """Mean tissue of the lightest and the densest tumour in HU, -700 to 100: ground glass is near -600, solid
+    tissue near 40."""
     batch_effect: float = 0.0
     """Shift of a group of genes between smooth and sharp scanner kernels, in standard deviations of a gene. These genes
     drive nothing: an association of theirs with noise or sharpness is the trap. 0 is off."""
@@ -42,6 +45,8 @@ class PhantomSettings(SamplingSettings):
             raise ValueError(f"strength {self.strength}: a share of variance, 0 to 1")
         if not 5 <= self.size_mm[0] < self.size_mm[1] <= 70:
             raise ValueError(f"size_mm {self.size_mm}: two diameters from 5 to 70 mm, the smaller first")
+        if not -700 <= self.attenuation_hu[0] < self.attenuation_hu[1] <= 100:
+            raise ValueError(f"attenuation_hu {self.attenuation_hu}: two values from -700 to 100, the lower first")
         if not 0 < self.batch_share <= 0.5:
             raise ValueError(f"batch_share {self.batch_share}: above 0, at most 0.5")
         if not 0 <= self.missing_fraction <= 0.2:
