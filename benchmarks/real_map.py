@@ -241,7 +241,7 @@ def main() -> None:
     options.add_argument("--within", default="")
     options.add_argument("--clusters", type=int, default=0)
     options.add_argument("--permutations", type=int, default=1000)
-    options.add_argument("--refits", type=int, default=200, help="permutations behind the p of each prediction")
+    options.add_argument("--refits", type=int, default=500, help="permutations behind the p of each prediction")
     options.add_argument("--repeats", type=int, default=3, help="divisions into folds")
     options.add_argument("--screen", type=int, default=0, help="columns kept in each fold, 0 for all")
     options.add_argument("--ask", default="", help="only predict the targets that match, print, and write nothing")

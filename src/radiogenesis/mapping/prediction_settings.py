@@ -13,8 +13,9 @@ class PredictionSettings:
     """Parts that the patients are divided into, each left out in turn; 0 leaves prediction out, else at least 2."""
     prediction_repeats: int = 3
     """Divisions into parts, over which scores are averaged."""
-    prediction_permutations: int = 200
-    """Times that everything is fitted again to permuted targets; the smallest p is 1 / (this + 1). At least 19."""
+    prediction_permutations: int = 500
+    """Times that everything is fitted again to permuted targets; at least 19. The smallest p is 1 / (this + 1), and the
+    smallest q that times the questions asked over those answered: ask for more where many are asked."""
     prediction_screen: int = 0
     """Columns kept: those that go most with the target among the training patients of the fold; 0 keeps all."""
     prediction_bootstrap: int = 2000
