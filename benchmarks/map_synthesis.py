@@ -59,7 +59,7 @@ def main() -> None:
     print(f"{trained.name}: {moved.training} training patients, {len(moved.patients)} held out")
     print(f"seconds: {', '.join(f'{name} {value:.0f}' for name, value in seconds.items())}")
     table = known_answers(made, moved, cohort.truth)
-    table.insert(5, "conventional, training", from_training(made, trained, cohort))
+    table.insert(5, "conventional, training", from_training(made, trained, cohort)[: len(table)])
     ranked = scores(made, moved, cohort.truth)
     with pd.option_context("display.width", 160, "display.max_columns", 20):
         print("average precision")
