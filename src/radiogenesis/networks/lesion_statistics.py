@@ -1,7 +1,8 @@
 """What a lesion looks like in numbers that need no training, and that a gradient can pass through.
 
-At four scales: the mask's shape, and mean and deviation of the image and of its texture over lesion, rim and core.
-Coarser scales are freer of the scanner's noise. The critics of the fusion GAN see drawn and real lesions in these.
+At four scales: the mask's shape, mean and deviation of the image over lesion, rim and core, and of its texture where
+the lesion is solid; how much of it is hollow, how like neighbours are inside, and the profile across the outline.
+Coarser scales, and neighbours, are freer of the scanner's noise. The critics of the fusion GAN see lesions in these.
 """
 
 from __future__ import annotations
@@ -11,27 +12,44 @@ from torch import Tensor
 from torch.nn import functional as F
 
 SCALES = 4
-KINDS = ("shape", "level", "texture")
-SIZES = (3 * SCALES, 6 * SCALES, 24 * SCALES)
+KINDS = ("shape", "level", "texture", "profile")
+LAGS = (1, 2, 3, 4)  # pixels
+REACHES = (2, 3)  # pixels by which the lesion is eroded to the inside whose grain is measured
+RINGS = 5  # one pixel wide, to either side of the outline
+SIZES = (3 * SCALES, 8 * SCALES + 1, 24 * SCALES + len(LAGS) * len(REACHES), 4 * RINGS)
 """How many statistics `appearance` has of each kind, in the order of KINDS."""
+FEWEST_PIXELS = 4.0
+"""A region smaller than this says little: its statistics are drawn towards the whole lesion's."""
 
 
 def appearance(x: Tensor, m: Tensor) -> Tensor:
-    """Image (B, 1, P, P) in [-1, 1] and soft mask (B, 1, P, P) -> (B, 132) float32, by kind, then by scale."""
+    """Image (B, 1, P, P) in [-1, 1] and soft mask (B, 1, P, P) -> (B, 169) float32, by kind, then by scale."""
     with torch.autocast(x.device.type, enabled=False):  # differences of like numbers: 8 bits would drown them
         x, m = x.float(), m.float()
-        regions = lesion_regions(m)
-        found: list[list[Tensor]] = []
+        hole = air(x, m)
+        wall = 1 - dilate(hole, 5)  # a cavity is no texture: it would outweigh all other
+        regions = torch.cat([lesion_regions(m), core(m) * wall], dim=1)  # lesion, rim, core, solid core
+        profile = across_the_outline(x, m)
+        grain = [neighbour_covariance(x, core(m, reach) * wall) for reach in REACHES]
+        shape, level, texture = [], [], []
         for scale in range(SCALES):
             if scale:
                 x, regions = F.avg_pool2d(x, 2), F.avg_pool2d(regions, 2)
-            found.append(
-                [mask_shape(regions[:, :1]), masked_statistics(x, regions), masked_statistics(texture_maps(x), regions)]
-            )
-    return torch.cat([kinds[kind] for kind in range(len(KINDS)) for kinds in found], dim=1)
+            shape.append(mask_shape(regions[:, :1]))
+            level.append(masked_statistics(x, regions, fewest=FEWEST_PIXELS, floor=1e-3))
+            texture.append(masked_statistics(texture_maps(x), regions[:, [0, 1, 3]], fewest=FEWEST_PIXELS, floor=1e-3))
+        hollow = hole.sum((1, 2, 3)) / (m.sum((1, 2, 3)) + FEWEST_PIXELS)
+    return torch.cat([*shape, *level, hollow[:, None], *texture, *grain, *profile], dim=1)
 
 
-def masked_statistics(features: Tensor, regions: Tensor) -> Tensor:
+def across_the_outline(x: Tensor, m: Tensor) -> tuple[Tensor, Tensor]:
+    """The profile: mean and deviation in each of the `rings`, (B, 2 RINGS) each."""
+    found = masked_statistics(x, torch.cat([m, rings(m)], dim=1), fewest=FEWEST_PIXELS, floor=1e-3)
+    mean, deviation = found.chunk(2, dim=1)
+    return mean[:, 1:], deviation[:, 1:]  # the whole lesion is among the levels
+
+
+def masked_statistics(features: Tensor, regions: Tensor, *, fewest: float = 0.0, floor: float = 1e-4) -> Tensor:
     """Mean and standard deviation over each region.
 
     Both come from two matrix products, E f and E f^2: an order of magnitude less memory traffic than masking.
@@ -39,6 +57,9 @@ def masked_statistics(features: Tensor, regions: Tensor) -> Tensor:
     Args:
         features: (B, C, H, W).
         regions: (B, R, H, W) weights, not negative; an empty region gives mean and deviation near zero.
+        fewest: weight, in pixels, of the first region's moments in every region's: what an all but empty region says
+            would else be noise, and its gradient steep.
+        floor: added to the variances before their root.
 
     Returns:
         (B, 2RC) float32: the means of every region, then the deviations.
@@ -46,10 +67,61 @@ def masked_statistics(features: Tensor, regions: Tensor) -> Tensor:
     with torch.autocast(features.device.type, enabled=False):  # the difference of two moments needs 24 bits
         f = features.permute(0, 2, 3, 1).flatten(1, 2).float()  # (B, HW, C)
         w = regions.flatten(2).float()  # (B, R, HW)
-        w = w / (w.sum(2, keepdim=True) + 1e-3)
-        mean = w @ f  # (B, R, C)
-        variance = (w @ f.square() - mean.square()).clamp_min(0)
-    return torch.cat([mean.flatten(1), (variance + 1e-4).sqrt().flatten(1)], dim=1)
+        area = w.sum(2, keepdim=True)
+        sums = w @ torch.cat([f, f.square()], dim=2)  # (B, R, 2C)
+        first = sums[:, :1] / (area[:, :1] + 1e-3)
+        mean, square = ((sums + fewest * first) / (area + fewest + 1e-3)).chunk(2, dim=2)
+        variance = (square - mean.square()).clamp_min(0)
+    return torch.cat([mean.flatten(1), (variance + floor).sqrt().flatten(1)], dim=1)
+
+
+def air(x: Tensor, mask: Tensor) -> Tensor:
+    """Where a lesion is hollow: how surely each pixel inside is nearer to air than to the wall, (B, 1, P, P) in [0, 1].
+
+    The wall's level is that of the brightest inside: a mean with weights exp(x / 75 HU).
+    """
+    inside = core(mask, 1)
+    bright = inside * torch.exp(x.detach() / 0.1)
+    wall = (bright * x).sum((1, 2, 3), keepdim=True) / (bright.sum((1, 2, 3), keepdim=True) + 1e-6)
+    smooth = gaussian(x * mask, 0.75) / (gaussian(mask, 0.75) + 1e-2)
+    return inside * torch.sigmoid(((wall.detach() - 1) / 2 - smooth) / 0.05)
+
+
+def neighbour_covariance(x: Tensor, region: Tensor, smoothing: float = 3.0, limit: float = 0.2) -> Tensor:
+    """Root of the covariance of pixels LAGS apart inside a region, negative where it is negative: (B, len(LAGS)).
+
+    Neighbours share texture, which is millimetres wide, and little of the noise. Level and slow change are taken away
+    first, as a mean over a Gaussian window inside the region.
+
+    Args:
+        x: (B, 1, P, P).
+        region: (B, 1, P, P) weights in [0, 1].
+        smoothing: deviation of the window in pixels.
+        limit: what is much further off than this, a vessel or the wall of a cavity, counts as if it were so far off.
+    """
+    rest = x - gaussian(x * region, smoothing) / (gaussian(region, smoothing) + 1e-2)
+    rest = region * rest / (1 + (rest / limit).square()).sqrt()
+    found = []
+    for lag in LAGS:
+        products = lagged_product(rest, lag) / (lagged_product(region, lag) + 2 * FEWEST_PIXELS)
+        found.append(products.sign() * ((products.abs() + 1e-4).sqrt() - 1e-2))
+    return torch.stack(found, dim=1)
+
+
+def lagged_product(x: Tensor, lag: int) -> Tensor:
+    """Sum of the products of all pixels `lag` apart along rows and along columns: (B, 1, H, W) -> (B,)."""
+    down, right = x[:, :, lag:] * x[:, :, :-lag], x[..., lag:] * x[..., :-lag]
+    return down.sum((1, 2, 3)) + right.sum((1, 2, 3))
+
+
+def gaussian(x: Tensor, deviation: float) -> Tensor:
+    """Gaussian smoothing to three deviations, zero outside the image: (B, 1, H, W) -> (B, 1, H, W)."""
+    reach = round(3 * deviation)
+    window = torch.exp(-torch.arange(-reach, reach + 1, device=x.device).square() / (2 * deviation**2))
+    window = (window / window.sum()).to(x.dtype)
+    return F.conv2d(
+        F.conv2d(x, window[None, None, :, None], padding=(reach, 0)), window[None, None, None, :], padding=(0, reach)
+    )
 
 
 def lesion_regions(mask: Tensor, reach: int = 3) -> Tensor:
@@ -66,6 +138,16 @@ def rim(mask: Tensor, reach: int = 3) -> Tensor:
 def core(mask: Tensor, reach: int = 3) -> Tensor:
     """The lesion without its rim, eroded by `reach` pixels: texture apart from the edge. (B, 1, P, P)."""
     return 1 - dilate(1 - mask, 2 * reach + 1)
+
+
+def rings(mask: Tensor) -> Tensor:
+    """RINGS bands inside the outline and as many outside, each a pixel wide: (B, 1, P, P) -> (B, 2 RINGS, P, P)."""
+    bands, inner, outer = [], mask, mask
+    for _ in range(RINGS):
+        smaller, larger = 1 - dilate(1 - inner, 3), dilate(outer, 3)
+        bands += [inner - smaller, larger - outer]
+        inner, outer = smaller, larger
+    return torch.cat(bands, dim=1)
 
 
 def dilate(mask: Tensor, pixels: int) -> Tensor:

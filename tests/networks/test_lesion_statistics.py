@@ -1,0 +1,141 @@
+"""The statistics of a lesion, against scipy and against sums written out."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.ndimage import distance_transform_cdt, gaussian_filter
+
+from radiogenesis.networks.lesion_statistics import (
+    LAGS,
+    REACHES,
+    RINGS,
+    SIZES,
+    air,
+    appearance,
+    gaussian,
+    lagged_product,
+    masked_statistics,
+    neighbour_covariance,
+    rings,
+)
+
+
+def disc(pixels: int, radius: float) -> torch.Tensor:
+    y, x = np.mgrid[:pixels, :pixels] - (pixels - 1) / 2
+    return torch.from_numpy((np.hypot(y, x) < radius).astype(np.float32))[None, None]
+
+
+def test_gaussian_is_scipys() -> None:
+    x = torch.randn(2, 1, 20, 24, generator=torch.Generator().manual_seed(0))
+    expected = [gaussian_filter(image[0].double().numpy(), 1.5, mode="constant", radius=4) for image in x]
+    assert_allclose(gaussian(x, 1.5)[:, 0], expected, atol=1e-5)
+
+
+def test_lagged_product_is_the_sum_over_pairs() -> None:
+    x = torch.arange(12.0).reshape(1, 1, 3, 4)
+    v = x[0, 0].tolist()
+    down = sum(v[i][j] * v[i + 2][j] for i in range(1) for j in range(4))
+    right = sum(v[i][j] * v[i][j + 2] for i in range(3) for j in range(2))
+    assert lagged_product(x, 2).tolist() == [down + right]
+
+
+def test_neighbour_covariance_against_numpy() -> None:
+    x = 0.1 * torch.randn(1, 1, 24, 24, generator=torch.Generator().manual_seed(1))
+    region = disc(24, 8.5)
+    image, w = x[0, 0].double().numpy(), region[0, 0].double().numpy()
+
+    def smoothed(values: np.ndarray) -> np.ndarray:
+        return gaussian_filter(values, 2.0, mode="constant", radius=6)
+
+    rest = image - smoothed(image * w) / (smoothed(w) + 1e-2)
+    rest = w * rest / np.sqrt(1 + (rest / 0.3) ** 2)
+    expected = []
+    for lag in LAGS:
+        product = (rest[lag:] * rest[:-lag]).sum() + (rest[:, lag:] * rest[:, :-lag]).sum()
+        pairs = (w[lag:] * w[:-lag]).sum() + (w[:, lag:] * w[:, :-lag]).sum()
+        covariance = product / (pairs + 8)
+        expected.append(np.sign(covariance) * (np.sqrt(abs(covariance) + 1e-4) - 0.01))
+    assert_allclose(neighbour_covariance(x, region, smoothing=2.0, limit=0.3)[0], expected, atol=1e-5)
+
+
+def test_neighbours_share_grain_but_no_noise() -> None:
+    rng = np.random.default_rng(0)
+    noise = rng.normal(size=(20, 40, 40))
+    grain = gaussian_filter(rng.normal(size=noise.shape), (0, 1.2, 1.2))
+    grain *= noise.std() / grain.std()
+
+    def of(images: np.ndarray) -> float:
+        x = torch.from_numpy(images.astype(np.float32))[:, None]
+        return float(neighbour_covariance(0.08 * x, disc(40, 14).expand(20, -1, -1, -1))[:, 0].mean())
+
+    assert of(grain) > 0.03  # of a deviation of 0.08, of which the window takes away what is coarse
+    assert abs(of(noise)) < 0.01
+
+
+def test_a_region_of_few_pixels_is_drawn_to_the_lesion() -> None:
+    features = torch.randn(1, 1, 4, 4, generator=torch.Generator().manual_seed(2))
+    regions = torch.zeros(1, 2, 4, 4)
+    regions[:, 0, :2], regions[:, 1, 0, 0] = 1, 1  # a lesion of 8 pixels, a region of one
+    f = features[0, 0].double().numpy()
+    lesion = np.array([f[:2].mean(), (f[:2] ** 2).mean()])
+    mean, square = (np.array([f[0, 0], f[0, 0] ** 2]) + 3 * lesion) / 4
+    found = masked_statistics(features, regions, fewest=3.0, floor=0.01)[0]
+    expected = [lesion[0], mean, np.sqrt(lesion[1] - lesion[0] ** 2 + 0.01), np.sqrt(square - mean**2 + 0.01)]
+    assert_allclose(found, expected, rtol=2e-3)
+
+
+def test_appearance_has_as_many_statistics_as_it_says_and_a_finite_gradient() -> None:
+    x = (0.1 * torch.randn(2, 1, 32, 32, generator=torch.Generator().manual_seed(3))).requires_grad_()
+    for mask in (disc(32, 9), torch.zeros(1, 1, 32, 32)):
+        found = appearance(x, mask.expand(2, -1, -1, -1))
+        assert found.shape == (2, sum(SIZES))
+        assert found.isfinite().all()
+        assert torch.autograd.grad(found.sum(), x)[0].isfinite().all()
+
+
+def test_rings_are_the_shells_of_the_distance_to_the_outline() -> None:
+    """Of a square, whose shells by repeated 3 x 3 dilation are squares too: chessboard distance, by scipy."""
+    mask = torch.zeros(1, 1, 40, 40)
+    mask[..., 12:28, 12:28] = 1
+    m = mask[0, 0].numpy() > 0
+    inside, outside = (distance_transform_cdt(side, metric="chessboard") for side in (m, ~m))
+    expected = [side == k for k in range(1, RINGS + 1) for side in (inside, outside)]
+    assert_array_equal(rings(mask)[0].numpy() > 0.5, expected)
+
+
+def test_the_profile_is_the_mean_at_each_distance() -> None:
+    mask = disc(48, 12)
+    m = mask[0, 0].numpy() > 0
+    depth = distance_transform_cdt(m, metric="chessboard") - distance_transform_cdt(~m, metric="chessboard")
+    image = np.tanh(depth / 5.0)
+    x = torch.from_numpy(image.astype(np.float32))[None, None]
+    profile = appearance(x, mask)[0, -SIZES[-1] :].numpy()
+    lesion = image[m].mean()
+    for r, (k, side) in enumerate((k, side) for k in range(1, RINGS + 1) for side in (1, -1)):
+        here = image[depth == side * k]
+        assert_allclose(profile[r], (here.sum() + 4 * lesion) / (len(here) + 4), atol=1e-3)
+
+
+def test_air_is_the_hole_and_its_wall_counts_as_little_as_the_hole() -> None:
+    wall, hole = disc(48, 14), disc(48, 6)
+    x = -0.9 + 1.0 * wall - 1.05 * hole  # lung -925 HU, wall -175 HU, air -962 HU
+    found = air(x, wall)
+    assert found[hole > 0].mean() > 0.9
+    assert found[(wall - hole) > 0].mean() < 0.1
+    ground_glass = -0.9 + 0.5 * wall  # -550 HU: dark, but no hole in it
+    assert air(ground_glass, wall).sum() < 0.02 * wall.sum()
+
+
+def test_grain_is_that_of_the_wall_not_of_the_hole() -> None:
+    def grain(x: torch.Tensor) -> torch.Tensor:
+        start = sum(SIZES[:3]) - len(LAGS) * len(REACHES)
+        return appearance(x, disc(64, 20))[0, start : start + len(LAGS)]
+
+    solid = -0.9 + disc(64, 20)
+    hollow = solid - 1.05 * disc(64, 7)
+    rough = solid + 0.1 * torch.from_numpy(
+        gaussian_filter(np.random.default_rng(0).normal(size=(64, 64)), 1.2).astype(np.float32) * 4
+    )
+    assert (grain(hollow) - grain(solid)).abs().max() < 0.1 * (grain(rough) - grain(solid))[0]
