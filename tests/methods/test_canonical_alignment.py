@@ -56,7 +56,7 @@ def test_it_finds_as_many_directions_as_were_planted(factors: int) -> None:
     statistics, owner, genes = planted(factors)
     found = canonical_directions(statistics, owner, genes, QUICK)
     assert (found["readability"] > 0).sum() == factors
-    assert found["readability"][:factors].min() > 0.8 > found["chance"]
+    assert found["readability"][:factors].min() > 0.8 > found["chance"].max()
     assert np.abs(found["lesion_weights"])[:, :factors].argmax(0).max() < factors  # the planted columns lead
     heavy = np.abs(found["gene_weights"][:, :factors])
     assert heavy[: 5 * factors].mean() > 2 * heavy[5 * factors :].mean()
@@ -68,6 +68,19 @@ def test_shuffled_genes_leave_the_one_direction_that_is_always_kept() -> None:
     found = canonical_directions(statistics, owner, np.roll(genes, 11, axis=0), QUICK)
     assert (found["readability"] > found["chance"]).sum() == 0
     assert not found["lesion_weights"][:, 1:].any()
+
+
+def test_chance_is_the_readability_of_shuffled_genes_direction_by_direction() -> None:
+    statistics, owner, genes = planted(3)
+    found = canonical_directions(statistics, owner, genes, QUICK)
+    shuffled = [
+        canonical_directions(statistics, owner, genes[np.random.default_rng(s).permutation(PATIENTS)], QUICK)
+        for s in range(30)
+    ]
+    readability = np.stack([s["readability"] for s in shuffled])
+    assert 0 <= (readability[:, 0] > found["chance"][0]).mean() < 0.2
+    assert (readability[:, 1:] > 0).sum() < 3  # hardly ever a second one
+    assert found["chance"][0] > found["chance"][-1]
 
 
 def test_patients_count_alike_however_many_slices_they_have() -> None:
@@ -83,13 +96,22 @@ def test_patients_count_alike_however_many_slices_they_have() -> None:
 def test_the_same_seed_finds_the_same_and_coordinates_have_variance_one() -> None:
     statistics, owner, genes = planted(2)
     first, second = (canonical_directions(statistics, owner, genes, QUICK, seed=3) for _ in range(2))
-    assert (
-        first["chance"] == second["chance"] != canonical_directions(statistics, owner, genes, QUICK, seed=4)["chance"]
-    )
+    np.testing.assert_array_equal(first["chance"], second["chance"])
+    assert (first["chance"] != canonical_directions(statistics, owner, genes, QUICK, seed=4)["chance"]).all()
     standard = (statistics - first["mean"]) / first["deviation"]
     means = np.stack([(standard @ first["lesion_weights"])[owner == p].mean(0) for p in range(PATIENTS)])
     np.testing.assert_allclose(means.std(0)[:2], 1)
     np.testing.assert_allclose(((genes - genes.mean(0)) @ first["gene_weights"]).std(0)[:2], 1)
+
+
+def test_whitened_statistics_have_the_variances_of_a_ridge() -> None:
+    """In closed form: v / (v + lambda) for the eigenvalues v of the statistics' correlation."""
+    statistics, owner, genes = planted(3)
+    found = canonical_directions(statistics, owner, genes, QUICK)
+    standard = (statistics - found["mean"]) / found["deviation"]
+    v = np.linalg.eigvalsh(np.corrcoef(statistics.T))
+    whitened = np.linalg.eigvalsh(np.cov((standard @ found["whitening"]).T, ddof=0))
+    np.testing.assert_allclose(whitened, np.sort(v / (v + QUICK.lesion_ridge)), atol=1e-6)
 
 
 def lesions(patients: int = PATIENTS, seed: int = 0) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
@@ -129,6 +151,23 @@ def test_lesions_of_unseen_patients_find_their_genes(fitted: CanonicalAlignment)
     assert (1 + (similarity > other).sum(1)).mean() > 7
 
 
+def test_slices_near_a_lesions_pole_are_left_out() -> None:
+    images, masks, owner, genes = lesions(20)
+    pole = np.zeros_like(masks[:1])
+    pole[0, 15:18, 15:18] = True
+
+    def fitted_to(images: NDArray[Any], masks: NDArray[Any], owner: NDArray[Any], least: float) -> torch.Tensor:
+        alignment = CanonicalAlignment(replace(QUICK, least_area=least), genes=GENES)
+        m = soften(torch.from_numpy(masks.astype(np.float32))[:, None])
+        alignment.fit(images_from_hu(images), m, owner, genes, seed=0)
+        return alignment.mean
+
+    more = np.concatenate([images, images[:1] + 500]), np.concatenate([masks, pole]), np.append(owner, 3)
+    without = fitted_to(images, masks, owner, 0.5)
+    torch.testing.assert_close(fitted_to(*more, 0.5), without, rtol=0, atol=0)
+    assert (fitted_to(*more, 0.0) - without).abs().max() > 1e-3
+
+
 def test_the_log_likelihood_is_the_gaussian_density(fitted: CanonicalAlignment) -> None:
     images, masks, _, genes = lesions(4, seed=6)
     x, m = images_from_hu(images), soften(torch.from_numpy(masks.astype(np.float32))[:, None])
@@ -152,7 +191,7 @@ def test_it_is_what_the_house_asks_of_an_alignment(fitted: CanonicalAlignment) -
     assert fitted.averaged() is None
     images, masks, _, genes = lesions(3)
     statistics = fitted.standardised(images_from_hu(images), torch.from_numpy(masks[:, None].astype(np.float32)))
-    assert [kind.shape[1] for kind in fitted.kinds(statistics)] == list(SIZES)
+    assert [kind.shape[1] for kind in fitted.kinds(statistics)] == [*SIZES, sum(SIZES)]
     assert fitted.code(torch.from_numpy(genes).float()).shape == (3, 6)
     assert fitted.encode_lesions(images[:0], masks[:0]).shape == (0, 6)
 

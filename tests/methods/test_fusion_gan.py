@@ -62,6 +62,16 @@ def make_batch(seed: int = 1) -> Batch:
     )  # fmt: skip
 
 
+def d_code(gan: FusionGAN, g: Tensor) -> Tensor:
+    """What the discriminator should read: a mapping, of the genes or of the alignment's code for them."""
+    mapping = gan.phi_d or gan.part.phi
+    assert mapping is not None
+    if gan.settings.gene_code == "aligned":
+        assert gan.alignment is not None
+        g = gan.alignment.code(g)
+    return mapping(g)
+
+
 def square(d: Tensor, goal: float) -> float:
     return float(np.mean((d.detach().numpy().astype(float) - goal) ** 2))
 
@@ -80,7 +90,7 @@ def softened(mask: Tensor, dilation: int = 7, smoothing: int = 5) -> np.ndarray:
 def test_discriminator_loss_is_the_papers(changes: dict[str, Any]) -> None:
     gan, b = make_gan(**changes | {"weight_i": 8.0, "weight_is": 1.5, "weight_isg": 10.0}), make_batch()
     d, step = gan.discriminator, gan.prepare(b)
-    phi, wrong_phi = (gan.phi_d or gan.part.phi)(b.g), (gan.phi_d or gan.part.phi)(b.wrong_g)
+    phi, wrong_phi = d_code(gan, b.g), d_code(gan, b.wrong_g)
     x, m = step.drawn.image, step.drawn.mask
     l_di = square(d.d_i(b.x), 1) + square(d.d_i(x), 0)
     l_dis = square(d.d_is(d.pair(b.x, b.m)), 1) + square(d.d_is(d.pair(b.x, b.wrong_m)), 0)
@@ -130,7 +140,7 @@ def hand_generator_terms(gan: FusionGAN, step: Step) -> dict[str, float]:
     terms = {
         "weight_i": square(d.d_i(drawn.image), 1),
         "weight_is": square(d.d_is(pair), 1),
-        "weight_isg": square(d.d_isg(pair, (gan.phi_d or gan.part.phi)(b.g)), 1),
+        "weight_isg": square(d.d_isg(pair, d_code(gan, b.g)), 1),
         "lambda_background": np.abs((image - background) * (1 - grown)).mean(),
         "lambda_weight_map": weight_map,
     }
@@ -350,7 +360,11 @@ def test_the_discriminator_reads_its_own_mapping_or_the_generators() -> None:
     torch.testing.assert_close(paper.d_code(b.g), paper.part.phi(b.g))
     assert not paper.d_code(b.g).requires_grad
     # Where the generator has no phi(g) to lend, the discriminator has its own.
-    assert make_gan(gene_code="aligned", own_mapping=False).phi_d is not None
+    aligned = make_gan(gene_code="aligned", own_mapping=False)
+    assert aligned.phi_d is not None
+    assert aligned.alignment is not None
+    # It reads what the generator reads.
+    torch.testing.assert_close(aligned.d_code(b.g), aligned.phi_d(aligned.alignment.code(b.g)))
 
 
 def test_generator_loss_reaches_genes_through_the_drawing_only() -> None:

@@ -34,7 +34,10 @@ class CanonicalAlignmentSettings:
     """Settings of the canonical alignment."""
 
     directions: int = 12
-    """At most so many directions; kept are those that genes foretell better than shuffled genes foretell any."""
+    """At most so many directions; kept are those that genes foretell better than shuffled genes foretell theirs."""
+    least_area: float = 0.5
+    """Slices of less than this share of the patient's largest slice are left out: near its poles a lesion is cut
+    obliquely, and shows the slice's thickness rather than its own edge. 0 keeps all."""
     lesion_ridge: float = 0.3
     """Added to the variance of every (standardised) statistic, above 0: what varies less than this is not trusted."""
     permutations: int = 100
@@ -44,6 +47,7 @@ class CanonicalAlignmentSettings:
         require(self, ("directions",), "at least 1", lambda v: v >= 1)
         require(self, ("permutations",), "at least 20", lambda v: v >= 20)
         require(self, ("lesion_ridge",), "above 0", lambda v: v > 0)
+        require(self, ("least_area",), "in [0, 1]", lambda v: 0 <= v <= 1)
 
 
 class CanonicalAlignment(nn.Module):
@@ -58,8 +62,10 @@ class CanonicalAlignment(nn.Module):
     Attributes:
         readability: (K,) correlation of each direction with what the genes of a left-out patient foretell; 0 where a
             direction is not used.
-        chance: 95th percentile of the greatest readability of any direction with shuffled genes: what is kept is above.
+        chance: (K,) 95th percentile of the readability of the first, second, ... direction of shuffled genes.
+            Directions are kept one after the other as long as they are above it (parallel analysis; Horn 1965).
         gene_weights: (G, K): a direction's coordinate is this weighted sum of a patient's genes.
+        whitening: (S, S): statistics times this are uncorrelated, but for the ridge, and of variance at most 1.
     """
 
     def __init__(self, settings: CanonicalAlignmentSettings, *, genes: int) -> None:
@@ -68,7 +74,7 @@ class CanonicalAlignment(nn.Module):
         k, s = settings.directions, sum(SIZES)
         shapes = {
             "mean": (s,), "deviation": (s,), "lesion_weights": (s, k), "gene_mean": (genes,),
-            "gene_weights": (genes, k), "readability": (k,), "chance": (),
+            "gene_weights": (genes, k), "readability": (k,), "chance": (k,), "whitening": (s, s),
         }  # fmt: skip
         for name, shape in shapes.items():
             self.register_buffer(name, torch.zeros(shape))
@@ -79,6 +85,7 @@ class CanonicalAlignment(nn.Module):
         self.gene_weights: Tensor
         self.readability: Tensor
         self.chance: Tensor
+        self.whitening: Tensor
 
     # Trainable, with nothing to do step by step
 
@@ -103,6 +110,11 @@ class CanonicalAlignment(nn.Module):
             genes: (n, G) scaled.
             seed: of the shuffles.
         """
+        area = mask.sum((1, 2, 3)).double().numpy()
+        largest = np.zeros(len(genes))
+        np.maximum.at(largest, patient, area)
+        kept = area >= self.settings.least_area * largest[patient]
+        image, mask, patient = image[kept], mask[kept], patient[kept]
         statistics = torch.cat(
             [appearance(image[i : i + 256], mask[i : i + 256]) for i in range(0, len(image), 256)]
         ).numpy()  # fmt: skip
@@ -127,8 +139,13 @@ class CanonicalAlignment(nn.Module):
         return (appearance(x, m) - self.mean) / self.deviation
 
     def kinds(self, standardised: Tensor) -> Sequence[Tensor]:
-        """Statistics (B, S) by kind: shape, level, texture."""
-        return standardised.split(SIZES, dim=1)
+        """Statistics (B, S) by kind: shape, level, texture, profile, and all of them whitened.
+
+        Whitened, a rare difference (fine grain in a solid lesion) counts as much as the common ones, which most of the
+        statistics share.
+        """
+        with torch.autocast(standardised.device.type, enabled=False):
+            return *standardised.split(SIZES, dim=1), standardised.float() @ self.whitening
 
     def coordinates(self, standardised: Tensor) -> Tensor:
         """Statistics (B, S) -> coordinates (B, K), of variance 1 over the training patients' means."""
@@ -205,22 +222,19 @@ def canonical_directions(
     h = (statistics - mean) / deviation
     spread = (h * weight[:, None]).T @ h  # C_t (S, S)
     means = np.stack([h[patient == p].mean(0) for p in range(n)])  # M (n, S)
-    whiten = np.linalg.inv(np.linalg.cholesky(spread + settings.lesion_ridge * np.eye(len(spread))))
+    whiten = np.linalg.inv(np.linalg.cholesky(spread + settings.lesion_ridge * np.eye(len(spread))))  # L^-1
     gene_mean = genes.mean(0)
     centred = genes - gene_mean
     scale = (centred**2).sum() / n or 1.0
     kernel = centred @ centred.T / scale
-    found = max(
-        (directions(means, kernel, whiten, ridge, k) for ridge in GENE_RIDGES),
-        key=lambda candidate: np.maximum(candidate.explained, 0).sum(),
-    )
+    found = best_directions(means, kernel, whiten, k)
     rng = np.random.default_rng(seed)
     shuffled = []
     for _ in range(settings.permutations):
         order = rng.permutation(n)
-        shuffled.append(directions(means, kernel[np.ix_(order, order)], whiten, found.ridge, k).readability.max())
-    chance = float(np.quantile(shuffled, 0.95))
-    used = found.readability > chance
+        shuffled.append(best_directions(means, kernel[np.ix_(order, order)], whiten, k).readability)
+    chance = np.quantile(shuffled, 0.95, axis=0)
+    used = np.logical_and.accumulate(found.readability > chance)
     used[0] = True  # one in any case, so that a model of shuffled genes has something to follow
     z = means @ found.weights
     dual = np.linalg.solve(kernel + found.ridge * np.eye(n), z)
@@ -236,7 +250,7 @@ def canonical_directions(
     return {
         "mean": mean, "deviation": deviation, "gene_mean": gene_mean, "chance": chance,
         "lesion_weights": padded(found.weights), "gene_weights": padded(gene_weights),
-        "readability": padded(np.maximum(found.readability, 0.0)),
+        "readability": padded(np.maximum(found.readability, 0.0)), "whitening": whiten.T,
     }  # fmt: skip
 
 
@@ -255,6 +269,14 @@ class Directions:
     weights: Floats
     readability: Floats
     explained: Floats
+
+
+def best_directions(means: Floats, kernel: Floats, whiten: Floats, k: int) -> Directions:
+    """`directions` at the ridge at which most of the coordinates is foretold."""
+    return max(
+        (directions(means, kernel, whiten, ridge, k) for ridge in GENE_RIDGES),
+        key=lambda candidate: np.maximum(candidate.explained, 0).sum(),
+    )
 
 
 def directions(means: Floats, kernel: Floats, whiten: Floats, ridge: float, k: int) -> Directions:

@@ -73,7 +73,8 @@ class FusionGANSettings:
     """Without a mask output: least difference from the background, in HU, that counts as lesion, as in-painting's
     (ours)."""
     own_mapping: bool = True
-    """The discriminator reads a gene mapping of its own; else the generator's phi(g), detached (the authors' code)."""
+    """The discriminator reads a mapping of its own, of the genes or of the alignment's code, whichever styles the
+    lesion; else the generator's phi(g), detached (the authors' code)."""
     gene_dropout: float = 0.5
     """Share of genes set to zero while training, 0 to 1 (beyond the paper; 0 in the paper preset)."""
     spatial_noise: bool = True
@@ -303,7 +304,12 @@ class FusionGAN(nn.Module):
         self.part = GeneratorPart(settings, genes=genes, pixels=pixels, embedding=embedding)
         self.phi_d: GeneMapping | None = None
         if settings.own_mapping or settings.gene_code != "mapping":
-            self.phi_d = GeneMapping(genes, hidden=settings.hidden, code=settings.code, dropout=settings.gene_dropout)
+            self.phi_d = GeneMapping(
+                embedding if settings.gene_code == "aligned" else genes,
+                hidden=settings.hidden,
+                code=settings.code,
+                dropout=0.0 if settings.gene_code == "aligned" else settings.gene_dropout,
+            )
         self.discriminator = ThreeHeadDiscriminator(
             pixels=pixels, code=settings.code, width=settings.discriminator_width, norm=settings.discriminator_norm
         )
@@ -376,9 +382,10 @@ class FusionGAN(nn.Module):
         return m if self.settings.mask_output else torch.zeros_like(m)
 
     def d_code(self, g: Tensor) -> Tensor:
-        """phi(g) as the discriminator reads it: its own, or the generator's, detached."""
+        """phi(g) as the discriminator reads it: its own, of what styles the lesion, or the generator's, detached."""
         if self.phi_d is not None:
-            return self.phi_d(g)
+            aligned = self.aligned(g) if self.settings.gene_code == "aligned" else None
+            return self.phi_d(g if aligned is None else aligned)
         return self.part.code(g, None).detach()
 
     def discriminator_loss(self, step: Step) -> LossRecord:
