@@ -10,6 +10,7 @@ from rich.console import Console
 
 from radiogenesis.cli.evaluate import beside, headline_table
 from radiogenesis.cli.main import main
+from radiogenesis.evaluation import layout
 
 CONTROL = {"run": "gan", "name": "control", "text": "mean Spearman", "value": 0.7, "low": 0.6, "high": 0.8}
 CONTROL |= {"ceiling": 0.8, "null_low": -0.1, "null_high": 0.1, "share": 0.875}
@@ -26,6 +27,16 @@ def test_every_number_stands_beside_what_it_must_be_read_with() -> None:
     written = StringIO()
     Console(width=120, file=written).print(headline_table({"headline": [CONTROL, FIDELITY, RETRIEVAL]}))
     assert "0.60 to 0.80" in written.getvalue()
+
+
+def test_where_no_lesion_was_drawn_the_number_is_said_to_be_missing() -> None:
+    nothing = {**CONTROL, "value": float("nan"), "low": float("nan"), "high": float("nan")}
+    written = StringIO()
+    Console(width=160, file=written).print(headline_table({"headline": [nothing]}))
+    assert "not measured" in written.getvalue()
+    card = layout._fact(nothing, {"runs": ["gan"]})
+    assert card.value == "–"
+    assert "nan" not in card.beside
 
 
 def test_one_line_for_what_a_user_can_mend(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

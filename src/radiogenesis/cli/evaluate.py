@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,8 +86,10 @@ def headline_table(summary: dict[str, Any]) -> Table:
     for name in ("run", "what", "found", "95 % interval", "beside"):
         table.add_column(name, justify="left")
     for number in summary["headline"]:
-        found = f"{number['value']:.2f}"
-        spread = f"{number['low']:.2f} to {number['high']:.2f}"
+        if math.isfinite(number["value"]):
+            found, spread = f"{number['value']:.2f}", f"{number['low']:.2f} to {number['high']:.2f}"
+        else:
+            found, spread = "not measured", "–"
         table.add_row(number["run"], number["text"], found, spread, beside(number))
     return table
 

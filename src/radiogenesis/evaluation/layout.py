@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,8 @@ def _fact(number: dict[str, Any], summary: dict[str, Any]) -> Fact:
     several = len(summary["runs"]) > 1
     label = f"{number['run']}: {number['text']}" if several else f"{number['text'][0].upper()}{number['text'][1:]}"
     low, high = number["low"], number["high"]
+    if not math.isfinite(number["value"]):
+        return Fact(label=label, value="–", beside="Not measured: nothing that can be measured was drawn.")
     if number["name"] == "control":
         return Fact(
             label=label,

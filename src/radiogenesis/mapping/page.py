@@ -164,7 +164,7 @@ def _controls_section(made: ConventionalMap, folder: Path) -> Section:
                 caption=f"Links at a threshold of {made.settings.alpha:g}.",
                 columns=(
                     Column(label="Control", value="control"), Column(label="What is counted", value="what"),
-                    Column(label="Links", value="links", format=".1f"),
+                    Column(label="Links", value="links", format=".3g"),
                 ),
             ),
         ),
