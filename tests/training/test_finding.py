@@ -28,7 +28,7 @@ from radiogenesis.methods.tumor_unet import FindSettings, TumorUNet, TumorUNetSe
 from radiogenesis.training import finding
 from radiogenesis.training.run import Run, save_weights, write_config, write_text
 
-SETTINGS = TumorUNetSettings(widths=(1, 1, 1, 1, 1))
+SETTINGS = TumorUNetSettings(widths=(1, 1, 1, 1, 1), decoder_norm=False)
 SPACING = (4.0, 3.0, 3.0)
 BALL = (16, 40, 30)  # plane, row, column of its centre
 
