@@ -14,11 +14,12 @@ from radiogenesis.networks.lesion_statistics import (
     SIZES,
     air,
     appearance,
+    core,
     gaussian,
     lagged_product,
     masked_statistics,
     neighbour_covariance,
-    rings,
+    shells,
 )
 
 
@@ -95,14 +96,15 @@ def test_appearance_has_as_many_statistics_as_it_says_and_a_finite_gradient() ->
         assert torch.autograd.grad(found.sum(), x)[0].isfinite().all()
 
 
-def test_rings_are_the_shells_of_the_distance_to_the_outline() -> None:
+def test_shells_go_by_the_distance_to_the_outline() -> None:
     """Of a square, whose shells by repeated 3 x 3 dilation are squares too: chessboard distance, by scipy."""
     mask = torch.zeros(1, 1, 40, 40)
     mask[..., 12:28, 12:28] = 1
     m = mask[0, 0].numpy() > 0
     inside, outside = (distance_transform_cdt(side, metric="chessboard") for side in (m, ~m))
-    expected = [side == k for k in range(1, RINGS + 1) for side in (inside, outside)]
-    assert_array_equal(rings(mask)[0].numpy() > 0.5, expected)
+    inner, outer = (torch.cat(side, dim=1)[0].numpy() for side in shells(mask))
+    assert_array_equal(inner > 0.5, [inside > k for k in range(1, RINGS + 1)])
+    assert_array_equal(outer > 0.5, [outside <= k for k in range(1, RINGS + 1)])
 
 
 def test_the_profile_is_the_mean_at_each_distance() -> None:
@@ -121,11 +123,11 @@ def test_the_profile_is_the_mean_at_each_distance() -> None:
 def test_air_is_the_hole_and_its_wall_counts_as_little_as_the_hole() -> None:
     wall, hole = disc(48, 14), disc(48, 6)
     x = -0.9 + 1.0 * wall - 1.05 * hole  # lung -925 HU, wall -175 HU, air -962 HU
-    found = air(x, wall)
+    found = air(x, wall, core(wall, 1))
     assert found[hole > 0].mean() > 0.9
     assert found[(wall - hole) > 0].mean() < 0.1
     ground_glass = -0.9 + 0.5 * wall  # -550 HU: dark, but no hole in it
-    assert air(ground_glass, wall).sum() < 0.02 * wall.sum()
+    assert air(ground_glass, wall, core(wall, 1)).sum() < 0.02 * wall.sum()
 
 
 def test_grain_is_that_of_the_wall_not_of_the_hole() -> None:
