@@ -474,32 +474,3 @@ def test_players_share_no_parameters_and_leave_none_out() -> None:
 def test_the_energy_score_asks_for_two_slices_of_each_patient() -> None:
     assert make_gan(energy=1.0).views == 2
     assert make_gan(energy=0.0).views == 1
-
-
-# Settings
-
-
-def test_paper_preset_is_section_1() -> None:
-    s = FusionGANSettings(**PRESETS["paper"])
-    assert (s.epochs, s.batch) == (500, 16)
-    assert (s.hidden, s.code, s.noise) == (512, 128, 10)
-    assert (s.learning_rate, s.discriminator_learning_rate, s.beta1) == (2e-4, 2e-4, 0.5)
-    assert (s.weight_i, s.weight_is, s.weight_isg, s.lambda_background) == (1, 1, 1, 10)
-    assert s.gene_code == "mapping"
-    assert (s.matching, s.energy, s.lambda_weight_map, s.gene_dropout) == (0, 0, 0, 0)
-    beyond = ("outer_weight", "compose", "residual", "spatial_noise", "central_mask", "own_mapping", "train_critic")
-    assert not [name for name in beyond if getattr(s, name)]
-    assert 0 < s.average < 1
-    assert not s.needs_alignment
-
-    gan = FusionGAN(replace(s, width=2, discriminator_width=2), genes=GENES, pixels=PIXELS)
-    assert gan.alignment is None
-    assert gan.part.phi is not None
-    layers = [layer for layer in gan.part.phi.layers if not (isinstance(layer, nn.Dropout) and layer.p == 0)]
-    assert [type(layer) for layer in layers] == [nn.Linear, nn.LeakyReLU, nn.Linear]
-    assert [(layer.in_features, layer.out_features) for layer in layers[::2]] == [(GENES, 512), (512, 128)]
-    assert layers[1].negative_slope == 0.2
-    assert all(player.betas == (0.5, 0.999) for player in gan.players())
-    assert all((player.weight_decay, player.schedule) == (0, "constant") for player in gan.players())
-    assert [type(layer) for layer in gan.discriminator.joint] == [nn.Conv2d, nn.BatchNorm2d, nn.LeakyReLU]
-    assert not [name for name, _ in gan.discriminator.named_modules() if "parametrizations" in name]

@@ -20,6 +20,7 @@ from radiogenesis.evaluation.control import Measured, ridge_prediction, shared_b
 from radiogenesis.evaluation.fidelity import MEASURES, fidelity_values
 from radiogenesis.evaluation.lesions import Lesions, measure_lesions
 from radiogenesis.evaluation.settings import EvaluationSettings
+from radiogenesis.methods.images import among_largest
 from radiogenesis.methods.protocols import Synthesis, Synthesizer
 from radiogenesis.phenotypes.lesion import FEATURES, lesion_features
 
@@ -70,8 +71,7 @@ def own_features(cohort: Cohort, patients: Sequence[str]) -> Floats:
     """
     theirs = np.isin(cohort.slice_patient, list(patients))
     image, mask, owner = cohort.slice_image[theirs], cohort.slice_mask[theirs], cohort.slice_patient[theirs]
-    area = pd.Series(mask.sum((1, 2)))
-    kept = (area >= 0.5 * area.groupby(owner).transform("max")).to_numpy()
+    kept = among_largest(mask.sum((1, 2)), owner, 0.5)
     values = measure(image[kept], mask[kept], cohort.pixel_mm)
     return np.stack([patient_means(values[:, f], owner[kept], patients) for f in range(len(FEATURES))], axis=1)
 

@@ -37,6 +37,7 @@ from radiogenesis.evaluation.gene_metrics import (
     r_squared,
 )
 from radiogenesis.evaluation.settings import EvaluationSettings
+from radiogenesis.methods.images import among_largest
 from radiogenesis.methods.protocols import GenePredictor
 from radiogenesis.phenotypes.lesion import FEATURES, lesion_features
 from radiogenesis.phenotypes.radiomics import radiomic_features
@@ -95,8 +96,7 @@ def slice_features(cohort: Cohort, patients: Sequence[str]) -> pd.DataFrame:
     Larger: at least half the area of the patient's largest (see `drawing.own_features`).
     """
     rows = np.flatnonzero(np.isin(cohort.slice_patient, list(patients)))
-    area = pd.Series(cohort.slice_mask[rows].sum((1, 2)))
-    rows = rows[(area >= 0.5 * area.groupby(cohort.slice_patient[rows]).transform("max")).to_numpy()]
+    rows = rows[among_largest(cohort.slice_mask[rows].sum((1, 2)), cohort.slice_patient[rows], 0.5)]
     image = torch.from_numpy(cohort.slice_image[rows].astype(np.float32))[:, None]
     mask = torch.from_numpy(cohort.slice_mask[rows].astype(np.float32))[:, None]
     found = {**lesion_features(image, mask, cohort.pixel_mm), **radiomic_features(image, mask, cohort.pixel_mm)}

@@ -24,6 +24,7 @@ from scipy import stats
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.evaluation.bootstrap import Floats, patient_means
 from radiogenesis.mapping.association import FEWEST, Associations, associate
+from radiogenesis.methods.images import among_largest
 from radiogenesis.phenotypes.radiomics import FEATURES, radiomic_features
 
 TEXTURE = ("glcm", "glrlm", "glszm")
@@ -70,8 +71,7 @@ def patient_radiomics(cohort: Cohort, patients: Sequence[str], *, shuffled: bool
     """(n, F) means over each patient's slices with at least half the area of the largest; see `own_features`."""
     theirs = np.isin(cohort.slice_patient, list(patients))
     image, mask, owner = cohort.slice_image[theirs], cohort.slice_mask[theirs], cohort.slice_patient[theirs]
-    area = pd.Series(mask.sum((1, 2)))
-    kept = (area >= 0.5 * area.groupby(owner).transform("max")).to_numpy()
+    kept = among_largest(mask.sum((1, 2)), owner, 0.5)
     image, mask, owner = image[kept], mask[kept], owner[kept]
     values = lesion_radiomics(shuffle_voxels(image, mask, seed) if shuffled else image, mask, cohort.pixel_mm)
     return np.stack([patient_means(column, owner, patients) for column in values.T], axis=1)

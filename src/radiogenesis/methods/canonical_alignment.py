@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from radiogenesis.methods.checks import require
-from radiogenesis.methods.images import images_from_hu, soften
+from radiogenesis.methods.images import among_largest, images_from_hu, soften
 from radiogenesis.methods.protocols import Batch, Player
 from radiogenesis.networks.lesion_statistics import SIZES, appearance
 
@@ -110,10 +110,7 @@ class CanonicalAlignment(nn.Module):
             genes: (n, G) scaled.
             seed: of the shuffles.
         """
-        area = mask.sum((1, 2, 3)).double().numpy()
-        largest = np.zeros(len(genes))
-        np.maximum.at(largest, patient, area)
-        kept = area >= self.settings.least_area * largest[patient]
+        kept = among_largest(mask.sum((1, 2, 3)).double().numpy(), patient, self.settings.least_area)
         image, mask, patient = image[kept], mask[kept], patient[kept]
         statistics = torch.cat(
             [appearance(image[i : i + 256], mask[i : i + 256]) for i in range(0, len(image), 256)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -121,3 +123,18 @@ def difference_mask(image: Tensor, background: Tensor, region: Tensor, *, contra
 def compose(image: Tensor, background: Tensor, through: Tensor) -> Tensor:
     """`image` where `through` is 1, `background` where it is 0, blended between."""
     return torch.lerp(background, image, through)
+
+
+def among_largest(area: NDArray[Any], patient: NDArray[Any], share: float) -> NDArray[np.bool_]:
+    """(N,) which slices have at least `share` of the area of their patient's largest slice.
+
+    Towards its poles a lesion is cut obliquely: there a slice shows the thickness of the slice, not of the margin.
+
+    Args:
+        area: (N,) of the lesion in each slice.
+        patient: (N,) whose slice it is.
+    """
+    _, owner = np.unique(patient, return_inverse=True)
+    largest = np.zeros(owner.max(initial=-1) + 1)
+    np.maximum.at(largest, owner, area)
+    return np.asarray(area >= share * largest[owner])

@@ -12,12 +12,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 SCALES = 4
-KINDS = ("shape", "level", "texture", "profile")
 LAGS = (1, 2, 3, 4)  # pixels
 REACHES = (2, 3)  # pixels by which the lesion is eroded to the inside whose grain is measured
 RINGS = 5  # one pixel wide, to either side of the outline
 SIZES = (3 * SCALES, 8 * SCALES + 1, 24 * SCALES + len(LAGS) * len(REACHES), 4 * RINGS)
-"""How many statistics `appearance` has of each kind, in the order of KINDS."""
+"""How many statistics `appearance` has of each kind: shape, level, texture, profile."""
 FEWEST_PIXELS = 4.0
 """A region smaller than this says little: its statistics are drawn towards the whole lesion's."""
 
