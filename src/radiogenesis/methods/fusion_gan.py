@@ -22,7 +22,7 @@ from radiogenesis.methods.alignment import Alignment
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment
 from radiogenesis.methods.checks import require
 from radiogenesis.methods.drawing import genes_to, in_chunks, require_pairs
-from radiogenesis.methods.images import GrownMask, compose, difference_mask, disc, images_from_hu, to_hu
+from radiogenesis.methods.images import GrownMask, compose, difference_mask, disc, images_from_hu, outside_lung, to_hu
 from radiogenesis.methods.noise import seeded_normals
 from radiogenesis.methods.protocols import Batch, Critic, LossRecord, Player, Synthesis
 from radiogenesis.networks.discriminator import ThreeHeadDiscriminator
@@ -85,6 +85,9 @@ class FusionGANSettings:
     """Draw the lesion as a change of the background, so that vessels go on through ground glass (beyond the paper)."""
     compose: bool = True
     """Lay the drawn image over the background through the softened mask (the authors' code does; open in the paper)."""
+    stay_in_lung: bool = True
+    """Leave chest wall, mediastinum and diaphragm as the background has them, and keep the mask out of them: else a
+    lesion near the wall darkens it to have lung around itself (beyond the paper)."""
     composition_dilation: int = 7
     """Pixels by which the mask is dilated before composing, odd (METHODS.md section 1)."""
     composition_smoothing: int = 5
@@ -176,6 +179,7 @@ PAPER: dict[str, Any] = {
     "residual": False,
     "discriminator_norm": "batch",
     "compose": False,
+    "stay_in_lung": False,
     "matching": 0.0,
     "energy": 0.0,
     "pull": 0.0,
@@ -245,13 +249,17 @@ class GeneratorPart(nn.Module):
         s = self.settings
         drawn: Drawing = self.generator(background, torch.cat([code, noise.vector], dim=1), noise.maps)
         image = (background + 2 * drawn.image).clamp(-1, 1) if s.residual else drawn.image
+        wall = outside_lung(background) if s.stay_in_lung else None
+        if wall is not None:
+            image = torch.where(wall > 0, background, image)
         if not s.mask_output:
             mask = difference_mask(image, background, self.middle, contrast_hu=s.lesion_contrast_hu)
             return FusionDrawing(image, mask, drawn.weight, GrownMask(self.middle))
-        grown = GrownMask(drawn.mask)
+        mask = drawn.mask if wall is None else drawn.mask * (1 - wall)
+        grown = GrownMask(mask, wall)
         if s.compose:
             image = compose(image, background, grown.composition(s.composition_dilation, s.composition_smoothing))
-        return FusionDrawing(image, drawn.mask, drawn.weight, grown)
+        return FusionDrawing(image, mask, drawn.weight, grown)
 
 
 @dataclass(frozen=True)

@@ -69,11 +69,38 @@ def composition_mask(mask: Tensor, *, dilation: int = 7, smoothing: int = 5) -> 
     return GrownMask(mask).composition(dilation, smoothing)
 
 
-class GrownMask:
-    """A mask (B, 1, P, P) and what its dilations give; each is computed once, however many terms ask for it."""
+@torch.no_grad()
+def outside_lung(image: Tensor) -> Tensor:
+    """Chest wall, mediastinum and diaphragm: tissue above -500 HU that a square fits into, a sixth of the image wide
+    (10 mm of a slice of 60 mm).
 
-    def __init__(self, mask: Tensor) -> None:
-        self.mask = mask
+    A morphological opening: vessels of the lung are thinner and do not count. Beyond the image's border its outermost
+    pixels go on.
+
+    Args:
+        image: (B, 1, P, P) in [-1, 1].
+
+    Returns:
+        (B, 1, P, P), 1 or 0.
+    """
+    reach = round(image.shape[-1] / 12)
+    fits = 2 * reach + 1
+    low, high = WINDOW_HU
+    tissue = (image > (-500 - low) * (2 / (high - low)) - 1).to(image.dtype)
+    eroded = -dilate(-F.pad(tissue, (reach,) * 4, mode="replicate"), fits)
+    return dilate(eroded, fits)[..., reach:-reach, reach:-reach]
+
+
+class GrownMask:
+    """A mask (B, 1, P, P) and what its dilations give; each is computed once, however many terms ask for it.
+
+    Args:
+        mask: in [0, 1].
+        barred: (B, 1, P, P), 1 where nothing may be composed, else 0; None for nowhere.
+    """
+
+    def __init__(self, mask: Tensor, barred: Tensor | None = None) -> None:
+        self.mask, self.barred = mask, barred
         self._dilated: dict[int, Tensor] = {}
         self._softened: dict[tuple[int, int], Tensor] = {}
 
@@ -92,7 +119,8 @@ class GrownMask:
         if (dilation, smoothing) not in self._softened:
             pad = smoothing // 2
             padded = F.pad(self.dilated(dilation), (pad, pad, pad, pad), mode="replicate")
-            self._softened[dilation, smoothing] = F.avg_pool2d(padded, smoothing, 1)
+            softened = F.avg_pool2d(padded, smoothing, 1)
+            self._softened[dilation, smoothing] = softened if self.barred is None else softened * (1 - self.barred)
         return self._softened[dilation, smoothing]
 
 
