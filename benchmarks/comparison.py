@@ -35,6 +35,7 @@ ABLATIONS: dict[str, tuple[str, ...]] = {
     "weight map not guided": ("--lambda_weight_map", "0"),
     "drawn image, not a change of the background": ("--residual", "false"),
     "not composed": ("--compose", "false"),
+    "over the chest wall too": ("--stay_in_lung", "false"),
     "no spatial noise": ("--spatial_noise", "false"),
     "mask from anywhere": ("--central_mask", "false"),
     "batch norm in D": ("--discriminator_norm", "batch"),

@@ -135,6 +135,8 @@ def hand_generator_terms(gan: FusionGAN, step: Step) -> dict[str, float]:
     size = gan.settings.erosion
     grown = np.stack([ndimage.grey_dilation(plane, size=(size, size), mode="constant", cval=0) for plane in mask])
     lesion = softened(drawn.mask)
+    if gan.settings.stay_in_lung:
+        lesion *= 1 - images.outside_lung(b.background)[:, 0].numpy()
     off = np.abs(weight - lesion)
     weight_map = ((off * lesion).sum() / lesion.sum() + (off * (1 - lesion)).sum() / (1 - lesion).sum()) / 2
     terms = {
@@ -243,8 +245,27 @@ def test_composing_leaves_the_background_exactly_outside_the_softened_mask() -> 
     torch.testing.assert_close(composed.image, through * plain.image + (1 - through) * b.background)
 
 
+def with_wall(b: Batch) -> Batch:
+    """The batch on backgrounds of lung with a chest wall in their lower half, from the middle of the lesion on."""
+    background = torch.full_like(b.background, -0.8)
+    background[:, :, PIXELS // 2 :] = 0.4
+    return replace(b, background=background)
+
+
+@pytest.mark.parametrize("ablation", [{}, {"mask_output": False, "compose": False, "lambda_weight_map": 0.0}])
+def test_lesions_stay_in_the_lung(ablation: dict[str, Any]) -> None:
+    b = with_wall(make_batch())
+    wall = b.background > 0
+    drawn = make_gan(**ablation).prepare(b).drawn
+    assert torch.equal(drawn.image[wall], b.background[wall])
+    assert not drawn.mask[wall].any()
+    assert (drawn.image[~wall] != b.background[~wall]).any()
+    free = make_gan(**ablation, stay_in_lung=False).prepare(b).drawn
+    assert (free.image[wall] != b.background[wall]).any()
+
+
 def test_a_dilation_is_computed_once_for_composing_and_for_the_losses() -> None:
-    gan, b = make_gan(), make_batch()
+    gan, b = make_gan(stay_in_lung=False), make_batch()
     with patch("radiogenesis.methods.images.dilate", wraps=images.dilate) as dilate:
         step = gan.prepare(b)
         gan.generator_loss(step)

@@ -28,6 +28,7 @@ def test_paper_preset_is_section_1() -> None:
     assert s.gene_code == "mapping"
     assert (s.matching, s.energy, s.lambda_weight_map, s.gene_dropout) == (0, 0, 0, 0)
     beyond = ("outer_weight", "compose", "residual", "spatial_noise", "central_mask", "own_mapping", "train_critic")
+    beyond += ("stay_in_lung",)
     assert not [name for name in beyond if getattr(s, name)]
     assert 0 < s.average < 1
     assert not s.needs_alignment

@@ -65,3 +65,28 @@ def test_slices_among_the_largest_of_their_patient() -> None:
     assert among_largest(area, patient, 0.5).tolist() == [True, True, False, True, True, False]
     assert among_largest(area, patient, 0.0).all()
     assert among_largest(area[:0], patient[:0], 0.5).tolist() == []
+
+
+def test_outside_lung_is_the_opening_of_dense_tissue_that_vessels_do_not_survive() -> None:
+    rng = np.random.default_rng(0)
+    hu = np.where(ndimage.gaussian_filter(rng.normal(size=(3, 48, 48)), (0, 6, 6)) > 0.02, 40.0, -850.0)
+    hu[:, :, :12] = -850
+    hu[:, 20:24, 2:9] = 60  # a vessel, 4 pixels thick
+    expected = [
+        ndimage.binary_opening(np.pad(image > -500, 12, mode="edge"), np.ones((9, 9)))[12:-12, 12:-12] for image in hu
+    ]  # a sixth of 48 pixels, odd
+    got = images.outside_lung(images.images_from_hu(hu))[:, 0].numpy()
+    np.testing.assert_array_equal(got, expected)
+    assert not got[:, 20:24, 2:9].any()
+    assert 0.1 < got.mean() < 0.9
+
+
+def test_nothing_is_composed_where_it_is_barred() -> None:
+    mask, barred = torch.zeros(1, 1, 32, 32), torch.zeros(1, 1, 32, 32)
+    mask[..., 14:18, 14:18] = 1
+    barred[..., 17:] = 1
+    free = images.composition_mask(mask, dilation=7, smoothing=5)
+    through = images.GrownMask(mask, barred).composition(7, 5)
+    assert free[..., 17:].any()
+    assert not through[..., 17:].any()
+    assert torch.equal(through[..., :17], free[..., :17])

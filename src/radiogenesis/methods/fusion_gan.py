@@ -249,14 +249,14 @@ class GeneratorPart(nn.Module):
         s = self.settings
         drawn: Drawing = self.generator(background, torch.cat([code, noise.vector], dim=1), noise.maps)
         image = (background + 2 * drawn.image).clamp(-1, 1) if s.residual else drawn.image
-        wall = outside_lung(background) if s.stay_in_lung else None
-        if wall is not None:
-            image = torch.where(wall > 0, background, image)
+        barred = outside_lung(background) if s.stay_in_lung else torch.zeros_like(background)
+        image = torch.lerp(image, background, barred)
         if not s.mask_output:
-            mask = difference_mask(image, background, self.middle, contrast_hu=s.lesion_contrast_hu)
+            region = self.middle * (1 - barred)
+            mask = difference_mask(image, background, region, contrast_hu=s.lesion_contrast_hu)
             return FusionDrawing(image, mask, drawn.weight, GrownMask(self.middle))
-        mask = drawn.mask if wall is None else drawn.mask * (1 - wall)
-        grown = GrownMask(mask, wall)
+        mask = drawn.mask * (1 - barred)
+        grown = GrownMask(mask, barred)
         if s.compose:
             image = compose(image, background, grown.composition(s.composition_dilation, s.composition_smoothing))
         return FusionDrawing(image, mask, drawn.weight, grown)
