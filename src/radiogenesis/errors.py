@@ -6,6 +6,7 @@ RadiogenesisError
 │   ├── ExpressionError  an expression table
 │   ├── AnnotationError  AIM annotations, the clinical table
 │   └── CohortError      a cohort on disk: missing, damaged, foreign, or lacking what a verb needs
+├── OutputError          something is already where a verb is to write
 ├── SettingError         a setting outside its range, or settings that exclude each other
 └── RunError             a run folder: missing, damaged, of another cohort, already there
 """
@@ -58,6 +59,10 @@ class AnnotationError(InputError):
 
 class CohortError(InputError):
     """A cohort on disk is missing, damaged, foreign, or lacks what a verb needs."""
+
+
+class OutputError(RadiogenesisError):
+    """Something is already at the place of an output."""
 
 
 class SettingError(RadiogenesisError):

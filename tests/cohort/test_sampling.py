@@ -191,22 +191,32 @@ def chest() -> tuple[Scan, NDArray[np.bool_]]:
     return scan.with_mask("GTV", ball(shape, spacing, (20, 45, 60), 9), tumour=True), lungs
 
 
-def test_backgrounds_come_from_healthy_lung_and_their_slices_are_distinct(
-    chest: tuple[Scan, NDArray[np.bool_]],
-) -> None:
+def test_backgrounds_come_from_healthy_lung_slice_by_slice(chest: tuple[Scan, NDArray[np.bool_]]) -> None:
     scan, lungs = chest
-    chosen = SamplingSettings(background_centers=3)
+    planes = np.arange(len(scan.hu))
+    scan = replace(scan, hu=np.broadcast_to((planes - 900)[:, None, None], scan.hu.shape).astype(np.int16))
+    chosen = SamplingSettings(background_centers=3, slices_per_center=6)
     found = background_slices(scan, lungs, chosen, np.random.default_rng(1))
-    assert found.image.shape == (60, 64, 64)
+    assert found.image.shape == (18, 64, 64)
     assert found.image.dtype == np.int16
-    for block in range(0, 60, 20):
+    left_out = 0
+    for block in range(0, 18, 6):
         center = found.center_mm[block]
-        index = np.rint((center - scan.affine[:3, 3])[::-1] / scan.spacing_mm).astype(int)
-        expected = brute_force_distance(lungs & ~scan.tumour_mask, scan.spacing_mm, index)
-        assert found.boundary_mm[block] == pytest.approx(expected)
-        assert 5 <= expected <= 25
-        assert (found.center_mm[block : block + 20] == center).all()
-        assert len(np.unique(found.image[block : block + 20], axis=0)) == 20
+        assert (found.center_mm[block : block + 6] == center).all()
+        z, y, x = np.rint((center - scan.affine[:3, 3])[::-1] / scan.spacing_mm).astype(int)
+        distance = {
+            plane: brute_force_distance(lungs & ~scan.tumour_mask, scan.spacing_mm, np.array([plane, y, x]))
+            for plane in planes[np.abs(planes - z) * 2.5 <= 30]
+        }
+        assert 5 <= distance[z] <= 25
+        shown = found.image[block : block + 6, 32, 32] + 900  # each plane holds its own number
+        assert len(set(shown)) == 6
+        np.testing.assert_allclose(
+            found.boundary_mm[block : block + 6], [min(distance[plane], 25.0) for plane in shown], rtol=1e-6
+        )
+        assert found.boundary_mm[block : block + 6].min() >= 5
+        left_out += sum(value < 5 for value in distance.values())
+    assert left_out > 0  # some planes of these volumes have chest wall or tumour in the middle
     assert len(np.unique(found.center_mm, axis=0)) == 3
 
 

@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> None:
             f"dicom_patients {parsed.dicom_patients}: from 1 to the {settings.patients} patients there are"
         )
 
-    from radiogenesis.cohort.store import refuse_existing
+    from radiogenesis.output import refuse_existing
     from radiogenesis.phantom.phantom import make_phantom, plan_cohort
 
     if parsed.dicom is not None:

@@ -37,7 +37,8 @@ def main(arguments: list[str]) -> None:
 
     from rich.console import Console
 
-    from radiogenesis.evaluation.evaluate import evaluate_runs, refuse_existing
+    from radiogenesis.evaluation.evaluate import evaluate_runs
+    from radiogenesis.output import refuse_existing
     from radiogenesis.training.run import Run
 
     refuse_existing(out)

@@ -41,11 +41,12 @@ def main(arguments: list[str]) -> None:
 
     from radiogenesis.cohort.store import Cohort
     from radiogenesis.mapping.enrichment import read_gmt
-    from radiogenesis.mapping.output import refuse_existing, write_map
+    from radiogenesis.mapping.output import write_map
     from radiogenesis.mapping.page_prediction import additions as more_of
     from radiogenesis.mapping.page_synthesis import synthesis_addition
     from radiogenesis.mapping.synthesis import map_by_synthesis, open_runs
     from radiogenesis.mapping.three_step import conventional_map, material_of
+    from radiogenesis.output import refuse_existing
     from radiogenesis.training.run import Run
 
     refuse_existing(out)

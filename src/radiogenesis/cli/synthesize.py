@@ -31,12 +31,11 @@ def main(arguments: list[str]) -> None:
     parsed = verb.parse(arguments)
 
     from radiogenesis.cohort.expression import read_expression
-    from radiogenesis.errors import RunError
+    from radiogenesis.output import refuse_existing
     from radiogenesis.training.run import Run
 
     out = Path(parsed.out)
-    if out.exists():
-        raise RunError("is already there", path=out, remedy="choose another name or delete it")
+    refuse_existing(out)
     run = Run.open(parsed.run)
     cohort = run.open_cohort(parsed.cohort)
     settings = settings_from(parsed, DrawSettings)

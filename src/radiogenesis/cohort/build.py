@@ -36,8 +36,9 @@ from radiogenesis.cohort.nifti import SUFFIXES, find_nifti
 from radiogenesis.cohort.parts import Outcome
 from radiogenesis.cohort.sampling import SamplingSettings
 from radiogenesis.cohort.sources import Findings, ReadSettings, Source
-from radiogenesis.cohort.store import Cohort, CohortWriter, refuse_existing
+from radiogenesis.cohort.store import Cohort, CohortWriter
 from radiogenesis.errors import InputError, SettingError
+from radiogenesis.output import refuse_existing
 
 SCAN_GIB = 3.0  # memory that one worker needs for a large chest CT, its masks and their distances
 CONNECT_SECONDS = 20  # how long a Dask scheduler may take to answer

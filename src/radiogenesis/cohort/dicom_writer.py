@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import uuid
 import warnings
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ from radiogenesis import __version__
 from radiogenesis.cohort.headers import lenient, read_dataset
 from radiogenesis.cohort.scan import AIR_HU, Scan
 from radiogenesis.errors import ScanError
+from radiogenesis.output import refuse_existing, whole_file, whole_folder
 
 LONG_STRING = 64  # characters in a DICOM LO
 NO_DATE = "19700101"  # where the scan has no date; SEG must have one, and today's would make two writings differ
@@ -39,29 +39,22 @@ def write_scan(scan: Scan, folder: Path, *, synthetic: bool, description: str, u
         uid_seed: all UIDs derive from it, the patient's id and the series; the same seed gives the same files.
 
     Raises:
-        ScanError: `folder` exists; HU below -1024; axes that are no right-handed grid; a description that is too long.
+        OutputError: `folder` exists.
+        ScanError: HU below -1024; axes that are no right-handed grid; a description that is too long.
     """
-    if folder.exists():
-        raise ScanError("already exists", path=folder, remedy="choose another name or delete it")
+    refuse_existing(folder)
     label = f"SYNTHETIC {description}" if synthetic else description
     if len(label) > LONG_STRING:
         raise ScanError(f"series description {label!r} is longer than {LONG_STRING} characters")
     if scan.hu.min() < AIR_HU:
         raise ScanError(f"scan of {scan.patient}: {scan.hu.min()} HU is below air, {AIR_HU} HU")
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)  # left by a run that was killed
-    partial.mkdir(parents=True)
-    try:
+    with whole_folder(folder) as partial:
         slices = _ct_slices(scan, label, synthetic, uid_seed)
         for data in slices:
             data.save_as(partial / f"ct-{data.InstanceNumber:04d}.dcm", enforce_file_format=True)
         if scan.tumour_mask.any():
             kind = "AUTOMATIC" if synthetic else "SEMIAUTOMATIC"
             _segmentation(scan, slices, label, kind, synthetic, uid_seed).save_as(partial / "seg.dcm")
-        partial.rename(folder)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
 
 
 def write_segmentation(scan: Scan, files: Sequence[Path], path: Path, *, description: str, uid_seed: str) -> None:
@@ -75,10 +68,10 @@ def write_segmentation(scan: Scan, files: Sequence[Path], path: Path, *, descrip
         uid_seed: the SEG's own UIDs derive from it and from the patient's id.
 
     Raises:
-        ScanError: something is at `path`; the files are not the scan's slices; the description is too long.
+        OutputError: something is at `path`.
+        ScanError: the files are not the scan's slices; the description is too long.
     """
-    if path.exists():
-        raise ScanError("already exists", path=path, remedy="choose another name or delete it")
+    refuse_existing(path)
     if len(description) > LONG_STRING:
         raise ScanError(f"series description {description!r} is longer than {LONG_STRING} characters")
     with lenient():
@@ -88,11 +81,9 @@ def write_segmentation(scan: Scan, files: Sequence[Path], path: Path, *, descrip
     first = np.array(slices[0].ImagePositionPatient, float)
     if len(slices) != len(scan.hu) or not np.allclose(first, scan.affine[:3, 3], atol=0.1):
         raise ScanError(f"{len(slices)} slices are not those of the scan of {scan.patient} ({len(scan.hu)} slices)")
-    partial = path.with_name(path.name + ".partial")
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), whole_file(path) as partial:
         warnings.filterwarnings("ignore", ".*unlikely to represent the intended person name")  # archives' names
         _segmentation(scan, slices, description, "AUTOMATIC", False, uid_seed).save_as(partial)
-    partial.rename(path)
 
 
 def _uid(seed: str, *what: object) -> str:

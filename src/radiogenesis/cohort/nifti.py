@@ -25,6 +25,7 @@ from radiogenesis.cohort.outlines import check_planes
 from radiogenesis.cohort.scan import AIR_HU, Scan
 from radiogenesis.cohort.sources import Findings, ReadSettings, Source
 from radiogenesis.errors import ScanError
+from radiogenesis.output import refuse_existing, whole_file
 
 LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 SUFFIXES = (".nii", ".nii.gz")
@@ -115,19 +116,14 @@ def write_nifti(path: Path, volume: NDArray[Any], affine: NDArray[np.float64]) -
     suffix = next((suffix for suffix in reversed(SUFFIXES) if path.name.endswith(suffix)), None)
     if suffix is None:
         raise ScanError("not a NIfTI name", path=path, remedy="end it in .nii or .nii.gz")
-    if path.exists():
-        raise ScanError("already exists", path=path, remedy="choose another name or delete it")
+    refuse_existing(path)
     data = volume.astype(np.uint8) if volume.dtype == np.bool_ else volume
     image = nib.Nifti1Image(data.transpose(2, 1, 0), LPS_FROM_RAS @ affine[:, [2, 1, 0, 3]])
     image.header.set_xyzt_units("mm")
     image.set_qform(image.affine, code="scanner")
     image.set_sform(image.affine, code="scanner")
-    partial = path.with_name(path.name.removesuffix(suffix) + ".partial" + suffix)
-    try:
+    with whole_file(path, suffix=suffix) as partial:
         nib.save(image, partial)
-        partial.rename(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _patient_and_role(path: Path) -> tuple[str, str] | None:

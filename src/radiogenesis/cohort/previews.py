@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from radiogenesis.cohort.sampling import Backgrounds, NoduleSlices
 from radiogenesis.cohort.scan import Scan
+from radiogenesis.output import whole_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,9 +51,8 @@ def write_preview(path: Path, scan: Scan, lungs: NDArray[np.bool_] | None, data:
     legend = "red: tumour   blue: lungs   yellow: centres of the backgrounds, projected onto the cut"
     figure.suptitle("\n".join([title, *textwrap.wrap(note, 120), legend]), fontsize=10)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    figure.savefig(partial, dpi=80, format="png")
-    partial.replace(path)
+    with whole_file(path) as partial:
+        figure.savefig(partial, dpi=80, format="png")
 
 
 def _center(scan: Scan, lungs: NDArray[np.bool_] | None) -> tuple[int, int, int]:

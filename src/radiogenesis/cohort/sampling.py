@@ -34,7 +34,8 @@ class SamplingSettings:
     """Side of the square and of the volume it is cut from, in mm (Xu et al. 2020: 60)."""
     boundary_mm: tuple[float, float] = (5.0, 25.0)
     """Least and greatest distance of a background's centre from the boundary of lung minus tumour, in mm
-    (Xu et al. 2020: 5 to 25)."""
+    (Xu et al. 2020: 5 to 25). The middle of every slice of its volume keeps the least distance too (the paper does not
+    say): else some slices would show the diaphragm or the tumour where a lesion is to be drawn."""
     background_centers: int = 1
     """Background volumes drawn in each scan (the paper does not say)."""
     slices_per_center: int = 20
@@ -162,7 +163,8 @@ def background_slices(
 ) -> Backgrounds:
     """Random slices of volumes around points of healthy lung (Xu et al. 2020).
 
-    A centre is drawn uniformly among the voxels that lie `boundary_mm` inside the boundary of lung minus tumour.
+    A centre is drawn uniformly among the voxels that lie `boundary_mm` inside the boundary of lung minus tumour, and
+    its slices among those of its volume whose middle keeps the least of these distances.
     The end of the stack is no boundary: a lung that the scan cuts off goes on. Planes beyond it cannot be drawn.
 
     Args:
@@ -175,7 +177,7 @@ def background_slices(
         ScanError: no voxel lies at such a distance.
     """
     healthy = lungs & ~scan.tumour_mask
-    centers, boundary = draw_centers(healthy, scan.spacing_mm, settings.boundary_mm, settings.background_centers, rng)
+    centers, _ = draw_centers(healthy, scan.spacing_mm, settings.boundary_mm, settings.background_centers, rng)
     if len(centers) < settings.background_centers:
         low, high = settings.boundary_mm
         raise ScanError(
@@ -184,12 +186,14 @@ def background_slices(
             remedy="check that it is a chest CT in HU, or widen boundary_mm",
         )
     n = settings.slices_per_center
-    images = [_images(scan, _random_planes(scan, center[0], settings, rng), center, settings) for center in centers]
+    ball = _BoundaryDistance(healthy, scan.spacing_mm, settings.boundary_mm[1])
+    drawn = [_random_planes(scan, ball, center, settings, rng) for center in centers]
+    images = [_images(scan, planes, center, settings) for center, (planes, _) in zip(centers, drawn, strict=True)]
     size = settings.pixels
     return Backgrounds(
         image=np.concatenate(images) if images else np.empty((0, size, size), np.int16),
         center_mm=np.repeat(scan.to_patient(centers.astype(float)), n, axis=0),
-        boundary_mm=np.repeat(boundary, n).astype(np.float32),
+        boundary_mm=np.concatenate([distance for _, distance in drawn] or [np.empty(0)]).astype(np.float32),
     )
 
 
@@ -267,13 +271,17 @@ class _BoundaryDistance:
 
 
 def _random_planes(
-    scan: Scan, center_z: float, settings: SamplingSettings, rng: np.random.Generator
-) -> NDArray[np.intp]:
-    """`slices_per_center` planes of the volume around `center_z`, in ascending order."""
+    scan: Scan, ball: _BoundaryDistance, center: NDArray[np.intp], settings: SamplingSettings, rng: np.random.Generator
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """`slices_per_center` planes of the volume around `center`, in ascending order, and how far inside the boundary
+    their middles lie, in mm; none lies nearer to it than `boundary_mm` allows."""
     every = np.arange(scan.hu.shape[0])
-    planes = every[np.abs(every - center_z) * scan.spacing_mm[0] <= settings.field_of_view_mm / 2]
+    planes = every[np.abs(every - center[0]) * scan.spacing_mm[0] <= settings.field_of_view_mm / 2]
+    distance = np.array([ball.at((int(z), int(center[1]), int(center[2]))) for z in planes])
+    planes, distance = planes[distance >= settings.boundary_mm[0]], distance[distance >= settings.boundary_mm[0]]
     n = settings.slices_per_center
-    return np.sort(rng.choice(planes, n, replace=len(planes) < n))
+    chosen = np.sort(rng.choice(len(planes), n, replace=len(planes) < n))
+    return planes[chosen], np.minimum(distance[chosen], settings.boundary_mm[1])
 
 
 def _images(

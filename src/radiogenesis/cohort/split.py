@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from radiogenesis.errors import CohortError, RunError, SettingError
+from radiogenesis.output import write_text
 
 if TYPE_CHECKING:
     from radiogenesis.cohort.store import Cohort
@@ -32,10 +33,7 @@ class Split:
 
     def save(self, path: str | Path) -> None:
         """Write as JSON, whole or not at all."""
-        path = Path(path)
-        partial = path.with_name(path.name + ".partial")
-        partial.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
-        partial.replace(path)
+        write_text(Path(path), json.dumps(asdict(self), indent=1) + "\n")
 
     @classmethod
     def load(cls, path: str | Path) -> Split:

@@ -39,6 +39,7 @@ from radiogenesis.cohort import elements, layout
 from radiogenesis.cohort.layout import SCHEMA_VERSION
 from radiogenesis.cohort.scan import Acquisition
 from radiogenesis.errors import CohortError
+from radiogenesis.output import refuse_existing
 
 __all__ = ["SCHEMA_VERSION", "Cohort", "CohortWriter", "PatientData", "Truth"]
 
@@ -112,7 +113,7 @@ class CohortWriter:
         provenance: JSON-able; versions and the time are added here.
 
     Raises:
-        CohortError: something is already at `path`.
+        OutputError: something is already at `path`.
     """
 
     def __init__(
@@ -448,12 +449,6 @@ class Cohort:
 
     def _reading(self, name: str) -> layout.Reading:
         return layout.Reading(self.path, name)
-
-
-def refuse_existing(path: Path) -> None:
-    """Raises CohortError where something is already at `path`."""
-    if path.exists() or path.is_symlink():
-        raise CohortError("already exists", path=path, remedy="choose another name, or delete it first")
 
 
 def versions() -> dict[str, str]:

@@ -10,7 +10,6 @@ OUT/
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -34,6 +33,7 @@ from radiogenesis.evaluation.detection import (
 )
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.methods.tumor_unet import FindSettings, TumorUNet
+from radiogenesis.output import whole_folder
 from radiogenesis.reporting.model import Column, Fact, Page, Picture, Section, Table
 from radiogenesis.reporting.overlays import overlay_grid
 from radiogenesis.training.run import Run
@@ -67,11 +67,9 @@ def evaluate_detection(
     names = [run.path.resolve().name for run in runs]
     if len(set(names)) != len(names) or not all(map(detects, runs)):
         raise RunError(f"{', '.join(names)}: give runs of tumor-unet only, with different names")
-    partial = out.with_name(out.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
+    with whole_folder(out) as partial:
         for folder in ("tables", "pictures"):
-            (partial / folder).mkdir(parents=True)
+            (partial / folder).mkdir()
         opened = [Cohort.open(cohort or run.config["cohort"]) for run in runs]
         measured = [_measure(*one, partial, settings) for one in zip(names, runs, opened, strict=True)]
         table = pd.concat([one[0] for one in measured])
@@ -89,9 +87,6 @@ def evaluate_detection(
         pd.concat([one[1] for one in measured]).to_csv(partial / "tables" / "detection_patients.csv", index=False)
         _page(names, table, opened[0], summary).save(partial)
         (partial / "evaluation.json").write_text(json.dumps(summary, indent=1, default=str) + "\n", encoding="utf-8")
-        partial.rename(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return summary
 
 

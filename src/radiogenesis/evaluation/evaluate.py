@@ -13,7 +13,6 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import platform
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -45,6 +44,7 @@ from radiogenesis.evaluation.retrieval import retrieval_scores, retrieval_table
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.evaluation.subject import Found, Subject
 from radiogenesis.methods.protocols import GeneEncoder, LesionEncoder, Synthesizer
+from radiogenesis.output import refuse_existing, whole_folder
 from radiogenesis.training.run import Run
 
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "scikit-image", "torch", "pandas", "matplotlib")
@@ -98,13 +98,10 @@ def evaluate(
 ) -> dict[str, Any]:
     """The same for subjects and an open cohort; see `evaluate_runs`."""
     out = Path(out)
-    refuse_existing(out)
     _check(subjects)
-    partial = out.with_name(out.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)  # left over from an evaluation that was killed
-    try:
+    with whole_folder(out) as partial:
         for folder in ("tables", "pictures"):
-            (partial / folder).mkdir(parents=True)
+            (partial / folder).mkdir()
         into = partial / "pictures"
         real = _real(subjects, cohort, settings)
         found = [_evaluate_one(subject, cohort, real, into, settings, progress) for subject in subjects]
@@ -113,16 +110,7 @@ def evaluate(
         summary = _summary(found, rows, codes, cohort, settings)
         build_page(found, rows, codes, cohort, summary, settings, partial).save(partial)
         (partial / "evaluation.json").write_text(json.dumps(summary, indent=1, default=str) + "\n", encoding="utf-8")
-        partial.rename(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return summary
-
-
-def refuse_existing(out: Path) -> None:
-    """Raises RunError where something is already there."""
-    if out.exists() or out.is_symlink():
-        raise RunError("already exists", path=out, remedy="choose another name, or delete it first")
 
 
 def _check(subjects: Sequence[Subject]) -> None:

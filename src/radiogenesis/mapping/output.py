@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,10 +22,10 @@ import pandas as pd
 from anndata import AnnData
 
 from radiogenesis.cohort.store import Truth
-from radiogenesis.errors import RunError
 from radiogenesis.mapping.conclusions import conclusions, counts, plain
 from radiogenesis.mapping.page import facts, metagene_table, sections
 from radiogenesis.mapping.three_step import ConventionalMap
+from radiogenesis.output import whole_folder
 from radiogenesis.reporting.model import Fact, Page, Section
 
 
@@ -46,12 +45,6 @@ class Addition:
     provenance: tuple[tuple[str, str], ...] = ()
 
 
-def refuse_existing(out: Path) -> None:
-    """Raises RunError where something is already there."""
-    if out.exists() or out.is_symlink():
-        raise RunError("already exists", path=out, remedy="choose another name, or delete it first")
-
-
 def write_map(
     made: ConventionalMap,
     out: Path,
@@ -66,14 +59,11 @@ def write_map(
         additions: each is called with the folder (tables/ and pictures/ are in it), writes, and says what to show.
 
     Raises:
-        RunError: something is already at OUT.
+        OutputError: something is already at OUT.
     """
-    refuse_existing(out)
-    partial = out.with_name(out.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)  # left over from a map that was killed
-    try:
+    with whole_folder(out) as partial:
         for folder in ("tables", "pictures"):
-            (partial / folder).mkdir(parents=True)
+            (partial / folder).mkdir()
         write_tables(made, partial / "tables")
         annotated(made).write_h5ad(partial / "map.h5ad")
         added = [write(partial) for write in additions]
@@ -95,9 +85,6 @@ def write_map(
         summary = {"numbers": plain(counts(made)), "conclusions": said, "settings": settings}
         summary |= {name: plain(dict(numbers)) for one in added for name, numbers in one.numbers.items()}
         (partial / "map.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
-        partial.rename(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return said
 
 

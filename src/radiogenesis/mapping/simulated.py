@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.stats import zscore
 
 from radiogenesis.cohort.store import Truth
 from radiogenesis.phantom.expression import draw_activity, gene_model
@@ -42,7 +43,7 @@ def planted_cohort(patients: int, genes: int, strength: float, *, modules: int =
     """
     rng = np.random.default_rng([seed, 0x51])
     model = gene_model(genes, modules, rng)
-    x = _zscore(draw_activity(model, patients, rng))
+    x = zscore(draw_activity(model, patients, rng))
     scores = scores_from_expression(x, model.weights, strength, rng)
     factors = factor_table(factors_from_scores(scores.set_axis([f"S{i:04d}" for i in range(patients)])))
     r = np.array([MEASURED[name] for name in FACTORS])
@@ -60,7 +61,7 @@ def null_cohort(patients: int, genes: int, features: int, *, modules: int = 8, s
         (n, G) z-scores, (n, F).
     """
     rng = np.random.default_rng([seed, 0x0])
-    x = _zscore(draw_activity(gene_model(genes, modules, rng), patients, rng))
+    x = zscore(draw_activity(gene_model(genes, modules, rng), patients, rng))
     common = rng.standard_normal((patients, 3)) @ rng.standard_normal((3, features))
     y = common + rng.standard_normal((patients, features))
     y[:, 1::4] = np.exp(y[:, 1::4])
@@ -73,8 +74,3 @@ def null_cohort(patients: int, genes: int, features: int, *, modules: int = 8, s
 def as_table(cohort: SimulatedCohort) -> pd.DataFrame:
     """The features as a table, index patient."""
     return pd.DataFrame(cohort.features, index=cohort.truth.factors.index, columns=list(FACTORS))
-
-
-def _zscore(values: Floats) -> Floats:
-    scaled: Floats = (values - values.mean(axis=0)) / values.std(axis=0)
-    return scaled

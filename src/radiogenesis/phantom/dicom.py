@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from radiogenesis.cohort.dicom_writer import write_scan
+from radiogenesis.output import whole_folder
 from radiogenesis.phantom.patient import make_scans
 from radiogenesis.phantom.phantom import Plan
 
@@ -22,15 +22,9 @@ def write_dicom(folder: Path, plan: Plan, count: int) -> None:
         plan: the cohort.
         count: patients to write.
     """
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)  # left by a run that was killed
-    partial.mkdir(parents=True)
-    try:
+    with whole_folder(folder) as partial:
         for patient in plan.patients[:count]:
             scan, _ = make_scans(patient)
             where = partial / patient.patient
             write_scan(scan, where, synthetic=True, description="phantom", uid_seed=f"phantom {patient.seed}")
         plan.expression.to_df().to_csv(partial / EXPRESSION, index_label="patient")
-        partial.rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)  # renamed by now if all went well

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from anndata import AnnData
-from numpy.typing import NDArray
+from scipy.stats import zscore
 
 from radiogenesis.cohort.sampling import SamplingSettings
 from radiogenesis.cohort.store import Cohort, CohortWriter, PatientData, Truth
@@ -51,7 +51,7 @@ def plan_cohort(settings: PhantomSettings) -> Plan:
     names = [f"PH{i:04d}" for i in range(1, settings.patients + 1)]
     model = genes.gene_model(settings.genes, settings.modules, streams[0])
     activity = genes.draw_activity(model, settings.patients, streams[1])
-    scores = scores_from_expression(_zscore(activity), model.weights, settings.strength, streams[2])
+    scores = scores_from_expression(zscore(activity), model.weights, settings.strength, streams[2])
     factors = factors_from_scores(
         scores.set_index(pd.Index(names)), size_mm=settings.size_mm, attenuation_hu=settings.attenuation_hu
     )
@@ -135,11 +135,6 @@ def _track(patients: Iterator[PatientData], total: int, show: bool) -> Iterator[
     from rich.progress import track
 
     yield from track(patients, "phantom patients", total, console=Console(stderr=True))
-
-
-def _zscore(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    scaled: NDArray[np.float64] = (values - values.mean(axis=0)) / values.std(axis=0)
-    return scaled
 
 
 def _by_room(settings: PhantomSettings) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from radiogenesis.output import whole_file
+
 TRUE_COLOUR, FOUND_COLOUR = "#ff4d4d", "#ffe14d"
 
 
@@ -42,6 +44,5 @@ def overlay_grid(
                 if mask is not None and mask[at].any() and not mask[at].all():
                     axes.contour(mask[at], levels=[0.5], colors=colour, linewidths=0.9)
         axes_row[0].set_title(label, fontsize=7, color="white", loc="left")
-    partial = path.with_name(path.name + ".partial")
-    figure.savefig(partial, dpi=110, format="png")
-    partial.replace(path)
+    with whole_file(path) as partial:
+        figure.savefig(partial, dpi=110, format="png")

@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from radiogenesis import __version__
 from radiogenesis.errors import RunError
+from radiogenesis.output import write_text
 from radiogenesis.reporting.model import Column, Page, Picture, Table
 
 REPORT_FILE = "report.html"
@@ -28,9 +29,7 @@ def write_report(folder: str | Path) -> Path:
     folder = Path(folder)
     html = render(Page.load(folder), folder)
     target = folder / REPORT_FILE
-    partial = target.with_name(target.name + ".partial")
-    partial.write_text(html, encoding="utf-8")
-    partial.replace(target)
+    write_text(target, html)
     return target
 
 

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from radiogenesis.methods.protocols import Synthesis, Synthesizer
+from radiogenesis.output import whole_file
 from radiogenesis.training.module import MethodModule
 
 
@@ -79,9 +80,8 @@ class MetricsLog(L.Callback):
                 **{name: float(total) / steps for name, total in method.metrics.items()},
             }
             self.lines.append(line)
-            partial = self.path.with_name(self.path.name + ".partial")
-            pd.DataFrame(self.lines).to_csv(partial, index=False)
-            partial.replace(self.path)
+            with whole_file(self.path) as partial:
+                pd.DataFrame(self.lines).to_csv(partial, index=False)
             if isinstance(trainer.logger, TensorBoardLogger):
                 trainer.logger.log_metrics({k: v for k, v in line.items() if k != "step"}, step=done)
         method.metrics.clear()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -18,8 +17,9 @@ from radiogenesis.cohort.dicom_writer import write_scan
 from radiogenesis.cohort.nifti import write_nifti
 from radiogenesis.cohort.scan import Acquisition, Scan
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.errors import CohortError, RunError, SettingError
+from radiogenesis.errors import CohortError, SettingError
 from radiogenesis.methods.protocols import Synthesis
+from radiogenesis.output import whole_folder
 from radiogenesis.reporting.figures import gray, slice_grid
 from radiogenesis.training.run import Run
 
@@ -104,19 +104,10 @@ def write(drawn: Synthesis, out: Path, run: Run, cohort: Cohort, settings: DrawS
     """Write the drawings into a new folder, whole or not at all.
 
     Raises:
-        RunError: the folder is already there.
+        OutputError: something is already there.
     """
-    if out.exists():
-        raise RunError("is already there", path=out, remedy="choose another name or delete it")
-    partial = out.with_name(out.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
+    with whole_folder(out) as partial:
         _write_all(drawn, partial, run, cohort, settings)
-        partial.rename(out)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
 
 
 def _write_all(drawn: Synthesis, folder: Path, run: Run, cohort: Cohort, settings: DrawSettings) -> None:

@@ -11,7 +11,6 @@ OUT/
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -34,6 +33,7 @@ from radiogenesis.cohort.sources import ReadSettings, Source
 from radiogenesis.cohort.whole import Frame, blind_lungs
 from radiogenesis.errors import RunError, ScanError
 from radiogenesis.methods.tumor_unet import FindSettings, TumorUNet, separate
+from radiogenesis.output import refuse_existing, whole_folder
 from radiogenesis.reporting.overlays import overlay_grid
 from radiogenesis.training.run import Run
 
@@ -155,20 +155,17 @@ def find_in_folder(
         the table scans.csv: patient, tumours, volume_ml, note.
 
     Raises:
-        RunError: OUT exists; the run is of another method.
+        OutputError: OUT exists.
+        RunError: the run is of another method.
         ScanError: no scan in the folder can be used.
     """
     tumor_unet(run)
     out, read = Path(out), read or ReadSettings()
-    if out.exists():
-        raise RunError("is already there", path=out, remedy="choose another name or delete it")
+    refuse_existing(out)
     findings = find_scans(Path(ct_folder), read)
     if not findings.sources:
         raise ScanError("holds no CT that can be used", path=ct_folder, remedy="give a folder of DICOM or NIfTI")
-    partial = out.with_name(out.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
+    with whole_folder(out) as partial:
         scans = [{"patient": patient, "tumours": 0, "note": note} for patient, note in findings.refused]
         tumours, slices = [], []
         for done, source in enumerate(findings.sources):
@@ -196,10 +193,6 @@ def find_in_folder(
             "remark": "Research use only: found by a network, seen by nobody.",
         }
         (partial / "finding.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
-        partial.rename(out)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
     return table
 
 

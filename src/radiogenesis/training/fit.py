@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import platform
-import shutil
 import warnings
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -23,6 +22,7 @@ from radiogenesis.cohort.expression import ExpressionScaler, ExpressionSettings
 from radiogenesis.cohort.split import Split, split_patients, split_scans
 from radiogenesis.cohort.store import Cohort, WholeRows
 from radiogenesis.errors import RunError, SettingError
+from radiogenesis.output import whole_folder, write_text
 from radiogenesis.training.callbacks import MetricsLog, ProgressLine, SampleGrid
 from radiogenesis.training.data import TrainingData, seed_of, training_backgrounds
 from radiogenesis.training.module import MethodModule
@@ -35,7 +35,6 @@ from radiogenesis.training.run import (
     save_scaler,
     save_weights,
     write_config,
-    write_text,
 )
 from radiogenesis.training.samples import save_drawing_grid
 from radiogenesis.training.settings import TrainSettings
@@ -275,13 +274,6 @@ def prepare_folder(
         return
     if path.exists():
         raise RunError("is already there", path=path, remedy="choose another name, delete it, or go on with --resume")
-    partial = path.with_name(path.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    write_config(partial, config)
-    split.save(partial / "split.json")
-    if scaler is not None:
-        save_scaler(partial, scaler)
     provenance = {
         "cohort_digest": cohort.digest,
         "seed": settings.seed,
@@ -290,8 +282,12 @@ def prepare_folder(
         "precision": "bfloat16" if bfloat16(settings) else "float32",
         "threads": torch.get_num_threads(),
     }
-    write_text(partial / "provenance.json", json.dumps(provenance, indent=1))
-    partial.rename(path)
+    with whole_folder(path) as partial:
+        write_config(partial, config)
+        split.save(partial / "split.json")
+        if scaler is not None:
+            save_scaler(partial, scaler)
+        write_text(partial / "provenance.json", json.dumps(provenance, indent=1))
 
 
 def device_name(settings: TrainSettings) -> str:

@@ -33,6 +33,7 @@ from radiogenesis.cohort.split import Split
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import RunError, SettingError
 from radiogenesis.methods.protocols import GeneEncoder, LesionEncoder, Synthesizer
+from radiogenesis.output import whole_file, write_text
 from radiogenesis.training.registry import AnyAlignment, entry
 
 
@@ -177,13 +178,6 @@ def _tuples(settings: dict[str, Any]) -> dict[str, Any]:
     return {name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()}
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
-
-
 def write_config(run: Path, config: dict[str, Any]) -> None:
     """config.yaml."""
     plain = json.loads(json.dumps(config))  # tuples become lists
@@ -214,10 +208,9 @@ def read_provenance(run: Path) -> dict[str, Any]:
 
 def save_weights(run: Path, method: nn.Module) -> None:
     """weights.safetensors, whole or not at all."""
-    partial = run / "weights.safetensors.partial"
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in method.state_dict().items()}
-    save_file(tensors, partial)
-    partial.replace(run / "weights.safetensors")
+    with whole_file(run / "weights.safetensors") as partial:
+        save_file(tensors, partial)
 
 
 def save_scaler(run: Path, scaler: ExpressionScaler) -> None:

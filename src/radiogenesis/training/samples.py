@@ -9,6 +9,7 @@ from matplotlib.image import imsave
 
 from radiogenesis.methods.images import WINDOW_HU
 from radiogenesis.methods.protocols import Synthesis
+from radiogenesis.output import whole_file
 
 
 def save_drawing_grid(drawn: Synthesis, path: Path, *, scale: int = 2) -> None:
@@ -17,6 +18,5 @@ def save_drawing_grid(drawn: Synthesis, path: Path, *, scale: int = 2) -> None:
     images = [np.clip((hu - low) / (high - low), 0, 1) for hu in (drawn.background, drawn.image)]
     columns = (*images, drawn.weight, drawn.mask)
     grid = np.concatenate([np.concatenate(list(column), axis=0) for column in columns], axis=1)
-    partial = path.with_name(path.name + ".partial")
-    imsave(partial, np.kron(grid, np.ones((scale, scale))), cmap="gray", vmin=0, vmax=1, format="png")
-    partial.replace(path)
+    with whole_file(path) as partial:
+        imsave(partial, np.kron(grid, np.ones((scale, scale))), cmap="gray", vmin=0, vmax=1, format="png")
