@@ -21,9 +21,14 @@ def test_a_file_takes_its_place_at_the_end_and_replaces_an_earlier_one(tmp_path:
 def test_a_file_that_fails_leaves_the_earlier_one(tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
     path.write_text("old")
-    with pytest.raises(KeyboardInterrupt), whole_file(path) as partial:
-        partial.write_text("half")
-        raise KeyboardInterrupt
+
+    def write_half() -> None:
+        with whole_file(path) as partial:
+            partial.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_half()
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["table.csv"]
 
@@ -48,9 +53,13 @@ def test_a_folder_appears_whole_and_what_a_killed_run_left_is_gone(tmp_path: Pat
 
 
 def test_a_folder_that_fails_is_gone(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="half"), whole_folder(tmp_path / "out") as partial:
-        (partial / "new").touch()
-        raise ValueError("half")
+    def write_half() -> None:
+        with whole_folder(tmp_path / "out") as partial:
+            (partial / "new").touch()
+            raise ValueError("half")
+
+    with pytest.raises(ValueError, match="half"):
+        write_half()
     assert not list(tmp_path.iterdir())
 
 

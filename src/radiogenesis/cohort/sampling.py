@@ -113,7 +113,8 @@ class Backgrounds:
     Attributes:
         image: (M, P, P) int16, HU.
         center_mm: (M, 3) float64, centre of the volume the slice was drawn from, (x, y, z) in LPS.
-        boundary_mm: (M,) float32, distance of that centre from the boundary of lung minus tumour.
+        boundary_mm: (M,) float32, distance of the middle of the slice from the boundary of lung minus tumour; no more
+            than the greatest that settings ask for.
     """
 
     image: NDArray[np.int16]
