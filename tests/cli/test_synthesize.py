@@ -158,7 +158,8 @@ def test_what_is_there_is_left_alone(run: Run, tmp_path: Path, capsys: pytest.Ca
     (tmp_path / "out").mkdir()
     assert main(["synthesize", str(run.path), str(tmp_path / "out")]) == 2
     error = capsys.readouterr().err
-    assert error == f"radiogenesis synthesize: {tmp_path / 'out'}: is already there; choose another name or delete it\n"
+    place = tmp_path / "out"
+    assert error == f"radiogenesis synthesize: {place}: already exists; choose another name, or delete it first\n"
     assert not list((tmp_path / "out").iterdir())
 
 

@@ -19,7 +19,7 @@ from radiogenesis.cohort.parts import Outcome, patient_rng, read_outcome
 from radiogenesis.cohort.sampling import SamplingSettings
 from radiogenesis.cohort.sources import Findings, Source
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.errors import CohortError, ExpressionError, InputError, SettingError
+from radiogenesis.errors import ExpressionError, InputError, OutputError, SettingError
 
 SAMPLING = SamplingSettings(pixels=16, slices_per_center=4)
 ONE = BuildSettings(workers=1)
@@ -214,10 +214,10 @@ def test_no_scheduler_there(raw: Path, tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_what_is_wrong_at_once_is_said_at_once(raw: Path, tables: Tables, tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
-    with pytest.raises(CohortError, match="already exists"):
+    with pytest.raises(OutputError, match="already exists"):
         build_cohort(raw, tmp_path / "there", tables)
     (tmp_path / "c.previews").mkdir()
-    with pytest.raises(CohortError, match=r"c\.previews: already exists"):
+    with pytest.raises(OutputError, match=r"c\.previews: already exists"):
         build_cohort(raw, tmp_path / "c", tables)
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="holds no scan that can be used"):

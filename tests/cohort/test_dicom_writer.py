@@ -16,7 +16,7 @@ from pydicom import dcmread
 from radiogenesis.cohort.dicom import ReadSettings, find_dicom, read_dicom
 from radiogenesis.cohort.dicom_writer import write_scan
 from radiogenesis.cohort.scan import Acquisition, Scan
-from radiogenesis.errors import ScanError
+from radiogenesis.errors import OutputError, ScanError
 
 
 def turned(a: float, b: float, spacing: tuple[float, float, float], corner: tuple[float, ...]) -> NDArray[np.float64]:
@@ -163,7 +163,7 @@ def test_highdicom_reads_the_series_and_the_seg(tmp_path: Path) -> None:
 
 def test_refusals(tmp_path: Path) -> None:
     write(example(), tmp_path / "out")
-    with pytest.raises(ScanError, match=r"out: already exists; choose another name or delete it"):
+    with pytest.raises(OutputError, match=r"out: already exists; choose another name, or delete it first"):
         write(example(), tmp_path / "out")
     low = example()
     low.hu[0, 0, 0] = -1025

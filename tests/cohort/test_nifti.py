@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from radiogenesis.cohort.nifti import find_nifti, read_nifti, write_nifti
 from radiogenesis.cohort.scan import AIR_HU, Scan
 from radiogenesis.cohort.sources import ReadSettings, Source
-from radiogenesis.errors import ScanError
+from radiogenesis.errors import OutputError, ScanError
 
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
@@ -199,7 +199,7 @@ def test_mask_of_one_label_and_of_probabilities(tmp_path: Path) -> None:
 
 def test_writing_refuses(tmp_path: Path) -> None:
     write_nifti(tmp_path / "a.nii", example(), affine())
-    with pytest.raises(ScanError, match=r"already exists; choose another name"):
+    with pytest.raises(OutputError, match=r"already exists; choose another name"):
         write_nifti(tmp_path / "a.nii", example(), affine())
     with pytest.raises(ScanError, match=r"not a NIfTI name; end it in .nii"):
         write_nifti(tmp_path / "a.mha", example(), affine())

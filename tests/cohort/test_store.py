@@ -13,7 +13,7 @@ from tiny_cohorts import PIXELS, SETTINGS, audit, expression, patient_data, writ
 
 from radiogenesis.cohort import layout
 from radiogenesis.cohort.store import Cohort, CohortWriter
-from radiogenesis.errors import CohortError
+from radiogenesis.errors import CohortError, OutputError
 
 PATIENTS = ["R01-001", "R01-002", "R01-003"]
 
@@ -94,7 +94,7 @@ def test_nothing_is_left_after_a_failure_and_nothing_is_overwritten(tmp_path: Pa
         fail_in_the_middle()
     assert list(tmp_path.iterdir()) == []
     write_cohort(tmp_path / "c", PATIENTS)
-    with pytest.raises(CohortError, match="already exists; choose another name"):
+    with pytest.raises(OutputError, match="already exists; choose another name"):
         CohortWriter(tmp_path / "c", settings=SETTINGS)
 
 

@@ -11,7 +11,7 @@ import pytest
 from known_cohort import Copier, Deaf, Perfect, Restless, subject, write
 
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.errors import RunError
+from radiogenesis.errors import OutputError, RunError
 from radiogenesis.evaluation.comparison import BESIDE
 from radiogenesis.evaluation.control import OWN, TRUTH
 from radiogenesis.evaluation.drawing import draw
@@ -235,7 +235,7 @@ def test_real_patients_have_no_truth_to_compare_with(tmp_path: Path) -> None:
 
 def test_what_is_refused(cohort: Cohort, evaluated: Path, tmp_path: Path) -> None:
     one = subject(cohort, "perfect")
-    with pytest.raises(RunError, match=r"already exists; choose another name"):
+    with pytest.raises(OutputError, match=r"already exists; choose another name"):
         evaluate([one], cohort, evaluated, SETTINGS)
     with pytest.raises(RunError, match="different names"):
         evaluate([one, one], cohort, tmp_path / "out", SETTINGS)

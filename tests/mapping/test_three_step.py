@@ -12,7 +12,7 @@ import pytest
 
 from radiogenesis.cli.main import main
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.errors import RunError, SettingError
+from radiogenesis.errors import OutputError, SettingError
 from radiogenesis.mapping.conclusions import conclusions, counts
 from radiogenesis.mapping.output import write_map
 from radiogenesis.mapping.page import known_answers
@@ -129,7 +129,7 @@ def test_everything_is_written_whole_and_the_page_opens(made: ConventionalMap, c
     page = (out / "report.html").read_text()
     for text in ("Which genes go with which property?", "Known answers", "kernel", "heat map"):
         assert text.lower() in page.lower()
-    with pytest.raises(RunError, match="already exists"):
+    with pytest.raises(OutputError, match="already exists"):
         write_map(made, out)
 
 

@@ -13,7 +13,7 @@ from scipy.stats import spearmanr
 
 from radiogenesis.cohort.sampling import SamplingSettings
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.errors import CohortError
+from radiogenesis.errors import OutputError
 from radiogenesis.phantom.factors import FACTORS, LesionFactors
 from radiogenesis.phantom.patient import TUMOUR, PatientPlan, make_scans, sample_patient
 from radiogenesis.phantom.phantom import make_phantom, plan_cohort
@@ -84,7 +84,7 @@ def test_the_same_seed_gives_the_same_cohort_with_any_number_of_workers(cohort: 
 
 
 def test_an_existing_cohort_is_not_overwritten(cohort: Cohort) -> None:
-    with pytest.raises(CohortError, match="already exists"):
+    with pytest.raises(OutputError, match="already exists"):
         make_phantom(cohort.path, SMALL, workers=1)
 
 

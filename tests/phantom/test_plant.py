@@ -18,7 +18,7 @@ from radiogenesis.cohort.nifti import find_nifti, read_nifti, write_nifti
 from radiogenesis.cohort.sampling import SamplingSettings
 from radiogenesis.cohort.sources import ReadSettings
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.errors import CohortError, ExpressionError, ScanError
+from radiogenesis.errors import ExpressionError, OutputError, ScanError
 from radiogenesis.phantom.factors import FACTORS, LesionFactors
 from radiogenesis.phantom.plant import Host, PlantSettings, choose_modules, plant_cohort, plant_patient
 
@@ -265,7 +265,7 @@ def test_the_verb(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert cohort.truth.settings["strength"] == 0.5
     assert len(cohort.background_image) == 40
     assert "10 have nodule slices and expression" in capsys.readouterr().out
-    with pytest.raises(CohortError, match="already exists"):
+    with pytest.raises(OutputError, match="already exists"):
         cohort_plant.main(words + options)
 
 

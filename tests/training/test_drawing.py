@@ -16,7 +16,7 @@ from pydicom import dcmread
 
 from radiogenesis.cohort.expression import ExpressionSettings
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.errors import ExpressionError, RunError, ScanError, SettingError
+from radiogenesis.errors import ExpressionError, OutputError, RunError, ScanError, SettingError
 from radiogenesis.methods.alignment import AlignmentSettings
 from radiogenesis.methods.fusion_gan import PRESETS, FusionGANSettings
 from radiogenesis.methods.protocols import Synthesis
@@ -204,7 +204,7 @@ def test_nothing_is_left_behind_when_writing_fails(run: Run, discs: Cohort, draw
 
 def test_an_existing_folder_is_left_alone(run: Run, discs: Cohort, drawn: Synthesis, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    with pytest.raises(RunError, match="is already there; choose another name"):
+    with pytest.raises(OutputError, match="already exists; choose another name"):
         drawing.write(drawn, tmp_path / "out", run, discs, ALL_FORMATS)
     assert not list((tmp_path / "out").iterdir())
 

@@ -23,7 +23,7 @@ from radiogenesis.cohort.dicom_writer import write_scan, write_segmentation
 from radiogenesis.cohort.scan import Scan
 from radiogenesis.cohort.sources import ReadSettings
 from radiogenesis.cohort.split import Split
-from radiogenesis.errors import RunError, ScanError
+from radiogenesis.errors import OutputError, ScanError
 from radiogenesis.methods.tumor_unet import FindSettings, TumorUNet, TumorUNetSettings
 from radiogenesis.training import finding
 from radiogenesis.training.run import Run, save_weights, write_config, write_text
@@ -158,7 +158,7 @@ def test_refusals_leave_nothing_behind(run: Run, scan: Scan, tmp_path: Path) -> 
         finding.find_in_folder(run, tmp_path / "raw", out, FindSettings())
     assert [path.name for path in tmp_path.iterdir()] == ["raw"]
     out.mkdir()
-    with pytest.raises(RunError, match="already there"):
+    with pytest.raises(OutputError, match="already exists"):
         finding.find_in_folder(run, tmp_path / "raw", out, FindSettings())
     files = sorted((tmp_path / "raw" / "X-1").glob("ct-*.dcm"))
     with pytest.raises(ScanError, match="are not those of the scan"):
