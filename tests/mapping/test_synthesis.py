@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import anndata
@@ -152,6 +152,12 @@ def test_a_model_that_draws_everybody_alike_claims_nothing(painted: Cohort, made
     assert nothing.links["effect"].abs().max() == 0
     said = conclusions(made, nothing)
     assert "no link may be claimed" in said[0]
+
+
+def test_a_null_that_could_not_be_made_is_said(made: ConventionalMap, moved: SynthesisMap) -> None:
+    assert not any("could not be exchanged" in sentence for sentence in conclusions(made, moved))
+    missing = conclusions(made, replace(moved, unexchanged=True))
+    assert any("could not be exchanged" in sentence for sentence in missing)
 
 
 def test_strips_show_one_lesion_from_low_to_high(made: ConventionalMap, moved: SynthesisMap) -> None:

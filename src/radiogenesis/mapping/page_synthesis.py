@@ -117,6 +117,11 @@ def conclusions(made: ConventionalMap, moved: SynthesisMap, truth: Truth | None 
             "Drawn from the genes of held-out patients, these properties do not follow the patients' own lesions "
             f"(p > 0.05): {', '.join(weak['feature'])}. What the run does not draw it cannot map."
         )
+    if moved.unexchanged:
+        said.append(
+            "Patients could not be exchanged: fitted again to the cohort's slices, the alignment's gene side does not "
+            "give its own weights back, so that the permutation null and the family-wise p values are missing."
+        )
     if not moved.nulls:
         said.append("No run with shuffled genes was given (--null_run): that control of the drawings is missing.")
     if truth is not None:

@@ -5,8 +5,9 @@
   hold a few dozen distinct profiles, so a thousand random sets are not a thousand independent ones.
 - Patients exchanged: the gene side of the model fitted again, in closed form, with every training patient given the
   lesions of another, the generator left as it is: the correlation inside genes and inside features stays. It is the
-  permutation null, and gives family-wise p values by the largest statistic over sets and features. It needs a run whose
-  gene code is a canonical alignment's.
+  permutation null, and gives family-wise p values by the largest statistic over sets and features. Which directions of
+  appearance there are stays as the own lesions chose it: the null is of the weights of genes, given the directions. It
+  needs a run whose gene code is a canonical alignment's.
 - Shuffled genes: a run trained with the genes of other patients, asked the same questions.
 """
 
@@ -24,7 +25,7 @@ from radiogenesis.cohort.store import Cohort
 from radiogenesis.evaluation.bootstrap import Floats
 from radiogenesis.mapping.perturbation import CodeAxes, GeneSets, unit_profiles, value_and_coherence
 from radiogenesis.methods.canonical_alignment import GENE_RIDGES, CanonicalAlignment
-from radiogenesis.methods.images import images_from_hu, soften
+from radiogenesis.methods.images import among_largest, images_from_hu, soften
 
 GOES_WITH = 0.3
 """Genes whose correlation with a set's value is larger are kept out of its random sets: three standard deviations of
@@ -186,14 +187,20 @@ def exchanged_effects(
 
 
 def lesion_coordinates(alignment: CanonicalAlignment, cohort: Cohort, patients: Sequence[str]) -> Floats:
-    """(t, K) means over each patient's slices of their coordinates along the alignment's directions."""
+    """(t, K) means over each patient's slices of their coordinates along the alignment's directions.
+
+    Of the slices that the alignment is fitted to: those near a lesion's poles are left out.
+    """
     rows = np.flatnonzero(np.isin(cohort.slice_patient, list(patients)))
+    masks = soften(torch.from_numpy(cohort.slice_mask[rows].astype(np.float32)).unsqueeze(1))
+    area = masks.sum((1, 2, 3)).double().numpy()
+    kept = among_largest(area, cohort.slice_patient[rows], alignment.settings.least_area)
+    rows, masks = rows[kept], masks[kept]
     parts = []
     with torch.no_grad():
         for start in range(0, len(rows), 256):
-            at = rows[start : start + 256]
-            mask = torch.from_numpy(cohort.slice_mask[at].astype(np.float32)).unsqueeze(1)
-            seen = alignment.standardised(images_from_hu(cohort.slice_image[at]), soften(mask))
+            part = slice(start, start + 256)
+            seen = alignment.standardised(images_from_hu(cohort.slice_image[rows[part]]), masks[part])
             parts.append(alignment.coordinates(seen).double().numpy())
     values, owner = np.concatenate(parts), cohort.slice_patient[rows]
     return np.stack([values[owner == patient].mean(axis=0) for patient in patients])

@@ -129,6 +129,8 @@ class SynthesisMap:
         agreement: see `synthesis_answers.agreement`.
         coherence: of the metagenes and of their random sets, (S,) each; the second nan without random sets.
         unmeasured: share of drawings without a lesion to measure.
+        unexchanged: the run's gene code is a canonical alignment's, but patients could not be exchanged: its weights
+            were not found again from its slices.
     """
 
     run: str
@@ -147,6 +149,7 @@ class SynthesisMap:
     agreement: pd.DataFrame
     coherence: tuple[Floats, Floats]
     unmeasured: float
+    unexchanged: bool = False
 
 
 def map_by_synthesis(
@@ -194,6 +197,7 @@ def map_by_synthesis(
         tables[1].rename(columns={"metagene": "set"}) if len(lists) else pd.DataFrame(),
         agreement(links, nanmean(as_is, axis=1), own_features(cohort, trained.split.test)),
         (sets.coherence, tests[0].coherence), float(np.isnan(as_is[..., 0]).mean()),
+        trained.alignment is not None and of_genes is None,
     )  # fmt: skip
 
 

@@ -1,0 +1,53 @@
+"""Patients exchanged: the gene side of an alignment is found again from the slices that it was fitted to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from radiogenesis.mapping import perturbation_null as null
+from radiogenesis.mapping.perturbation import CodeAxes
+from radiogenesis.methods.canonical_alignment import CanonicalAlignment, CanonicalAlignmentSettings
+from radiogenesis.methods.images import images_from_hu, soften
+
+PATIENTS, GENES, SIDE = 40, 20, 32
+NAMES = [f"P{i:02d}" for i in range(PATIENTS)]
+
+
+class Slices:
+    """Three slices each: the middle of the lesion, one nearly as large, and a pole that looks like anything."""
+
+    def __init__(self, size: np.ndarray, level: np.ndarray) -> None:
+        rng = np.random.default_rng(1)
+        self.slice_patient = np.repeat(NAMES, 3)
+        radius = (9 + np.clip(size, -2, 2))[:, None] * np.array([1.0, 0.9, 0.35])
+        distance = np.hypot(*(np.mgrid[:SIDE, :SIDE] - SIDE / 2))
+        self.slice_mask = distance < radius.reshape(-1, 1, 1)
+        hu = np.column_stack([-200 + 120 * level] * 2 + [rng.uniform(-700, 100, PATIENTS)]).reshape(-1, 1, 1)
+        noise = 30 * rng.standard_normal(self.slice_mask.shape)
+        self.slice_image = np.where(self.slice_mask, hu + noise, -850).astype(np.int16)
+
+
+def test_slices_that_the_alignment_left_out_are_left_out_of_its_null() -> None:
+    rng = np.random.default_rng(0)
+    size, level = rng.standard_normal((2, PATIENTS))
+    genes = 0.5 * rng.standard_normal((PATIENTS, GENES))
+    genes[:, :8] += size[:, None]
+    genes[:, 8:16] += level[:, None]
+    cohort: Any = Slices(size, level)
+    alignment = CanonicalAlignment(CanonicalAlignmentSettings(directions=3, permutations=20), genes=GENES)
+    soft = soften(torch.from_numpy(cohort.slice_mask.astype(np.float32)).unsqueeze(1))
+    alignment.fit(images_from_hu(cohort.slice_image), soft, np.repeat(np.arange(PATIENTS), 3), genes, 0)
+
+    used = (alignment.readability > 0).numpy()
+    z = null.lesion_coordinates(alignment, cohort, NAMES)[:, used]
+    assert z.mean(axis=0) == pytest.approx(np.zeros(used.sum()), abs=1e-4)
+    assert z.std(axis=0) == pytest.approx(np.ones(used.sum()), abs=1e-4)
+    weights = alignment.gene_weights.double().numpy()[:, used]
+    axes = CodeAxes(weights, np.linalg.pinv(weights).T)
+    projections = null.exchanged_projections(alignment, cohort, NAMES, genes, axes, 3, 0)
+    assert projections is not None
+    assert [one.shape for one in projections] == [(GENES, int(used.sum()))] * 3
