@@ -1,5 +1,7 @@
 """Resampling and rank correlation against scipy, closed forms and their own definitions."""
 
+import itertools
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -30,6 +32,30 @@ def test_derangements_move_everybody_and_are_uniform() -> None:
     assert stats.chisquare(counts).pvalue > 1e-3
     with pytest.raises(ValueError, match="cannot swap"):
         b.derangements(1, 3, [0])
+
+
+def test_permutations_are_all_there_are_or_uniform_draws() -> None:
+    assert {tuple(p) for p in b.permutations(3, 2000, [1]).tolist()} == set(itertools.permutations(range(3)))
+    assert len(b.permutations(6, 720, [1])) == 720
+    drawn = b.permutations(4, 23, [1])
+    assert drawn.shape == (23, 4)
+    assert (np.sort(drawn, axis=1) == np.arange(4)).all()
+    _, counts = np.unique(np.concatenate([b.permutations(4, 23, [s]) for s in range(400)]), axis=0, return_counts=True)
+    assert len(counts) == 24
+    assert stats.chisquare(counts).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("n", [6, 12])
+def test_p_values_of_few_patients_are_calibrated(n: int) -> None:
+    """Whose genes are whose is chance. Among derangements alone 8 % of the p values of 8 patients lay below 0.05."""
+    rng = np.random.default_rng([4, n])
+    p = []
+    for trial in range(2000):
+        x, y = rng.normal(size=(2, n))
+        null = b.spearman(x[b.permutations(n, 199, [trial])], y)
+        p.append(b.permutation_p(float(b.spearman(x, y)), null))
+    assert 0.035 <= np.mean(np.array(p) <= 0.05) <= 0.062
+    assert 0.17 <= np.mean(np.array(p) <= 0.2) <= 0.23
 
 
 def test_patient_means_leave_nan_out_and_keep_the_order_asked_for() -> None:

@@ -5,6 +5,8 @@ A patient is the unit throughout: slices and drawn images of one patient are ave
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -73,6 +75,18 @@ def derangements(n: int, draws: int, seed: Sequence[int]) -> Indices:
         drawn = rng.permuted(np.tile(np.arange(n), (max(64, 3 * draws), 1)), axis=1)
         found = np.concatenate([found, drawn[(drawn != np.arange(n)).all(axis=1)]])
     return found[:draws]
+
+
+def permutations(n: int, draws: int, seed: Sequence[int]) -> Indices:
+    """(draws, n) uniform permutations; all n! of them where these are no more than `draws`.
+
+    What exchanges patients in a null: a patient may keep the own place, too. Of derangements alone a null would lack
+    its highest values, and be too lenient for few patients (simulated with 8: 8.2 % of p values below 0.05).
+    """
+    if math.factorial(n) <= draws:
+        return np.array(list(itertools.permutations(range(n))), np.int64)
+    rng = np.random.default_rng(list(seed))
+    return rng.permuted(np.tile(np.arange(n), (draws, 1)), axis=1)
 
 
 def patient_means(values: NDArray[Any], patient: NDArray[Any], patients: Sequence[str]) -> Floats:

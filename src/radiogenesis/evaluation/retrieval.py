@@ -19,9 +19,9 @@ from radiogenesis.evaluation.bootstrap import (
     Indices,
     benjamini_hochberg,
     bootstrap,
-    derangements,
     interval,
     permutation_p,
+    permutations,
 )
 from radiogenesis.evaluation.settings import EvaluationSettings
 
@@ -58,7 +58,7 @@ def retrieval_scores(
 def retrieval_table(
     genes: NDArray[Any], lesions: NDArray[Any], owner: NDArray[np.int64], settings: EvaluationSettings
 ) -> pd.DataFrame:
-    """Mean rank, top-1 and top-5 with intervals over patients, beside chance and beside shuffled genes.
+    """Mean rank, top-1 and top-5 with intervals over patients, beside chance and beside exchanged genes.
 
     Returns:
         columns level, measure, value, low, high, chance, null_mean, null_low, null_high, p (one-sided), q,
@@ -66,7 +66,7 @@ def retrieval_table(
     """
     n = len(genes)
     chance = {"mean rank": (n + 1) / 2, "top-1": 1 / n, "top-5": min(5, n) / n}
-    swaps = derangements(n, settings.permutations, [settings.seed, 6])
+    swaps = permutations(n, settings.permutations, [settings.seed, 6])
     rows = []
     for level, measures in retrieval_scores(genes, lesions, owner).items():
         for name, matrix in measures.items():
