@@ -5,7 +5,8 @@
 Expression has co-expression modules as in the phantom; features go with each other (three common factors), some skewed,
 some of two values, some with missing values, and with no gene. Printed: the share of p values below 0.05 (to be between
 0.03 and 0.07), for each kind of test; how often a cohort has a family-wise p below 0.05; and the share of cohorts with
-any q below 0.05. Then the same where a batch moves both sides, tested freely and within batches.
+any q below 0.05. Then the same of few patients with many covariates, and where a batch moves both sides, tested freely
+and within batches.
 """
 
 from __future__ import annotations
@@ -44,6 +45,15 @@ def main() -> None:
         covariates = np.random.default_rng([cohort, 1]).standard_normal((given.patients, 2))
         linear = associate(genes, features, names, feature_names, model="linear", covariates=covariates)
         rates["p, linear model, two covariates"].append(np.mean(linear.p < 0.05))
+        few, of_few = null_cohort(30, 100, given.features, seed=cohort)
+        five = np.random.default_rng([cohort, 3]).standard_normal((30, 5))
+        held = associate(
+            few, of_few, names[:100], feature_names, model="linear", covariates=five, permutations=given.permutations,
+            each=True, seed=cohort,
+        )  # fmt: skip
+        rates["p, 30 patients, five covariates"].append(np.nanmean(held.p < 0.05))
+        rates["p by permutation, 30 patients, five covariates"].append(np.nanmean(held.p_permuted < 0.05))
+        rates["cohorts with a family-wise p, five covariates"].append(np.nanmin(held.p_max) < 0.05)
         rates["cohorts with a family-wise p"].append(np.min(found.p_max) < 0.05)
         rates["cohorts with a q"].append(np.min(found.q) < 0.05)
         metagenes = Metagenes.fit(genes, names, clusters=20, seed=cohort)
@@ -64,7 +74,7 @@ def main() -> None:
         rates["a batch moves both sides: p by permutation within"].append(np.mean(inside.p_permuted < 0.05))
     print(f"{given.cohorts} null cohorts: {given.patients} patients, {given.genes} genes x {given.features} features")
     for name, values in rates.items():
-        print(f"{name:<52} below 0.05: {np.mean(values):.4f} +- {np.std(values, ddof=1) / len(values) ** 0.5:.4f}")
+        print(f"{name:<56} below 0.05: {np.mean(values):.4f} +- {np.std(values, ddof=1) / len(values) ** 0.5:.4f}")
 
 
 if __name__ == "__main__":

@@ -107,6 +107,33 @@ def test_many_tests_go_through_dask_and_give_the_same(monkeypatch: pytest.Monkey
     assert there.p_permuted == pytest.approx(here.p_permuted)
 
 
+def test_permuted_residuals_are_freed_of_covariates_again() -> None:
+    rng = np.random.default_rng(5)
+    x, y, covariates = rng.standard_normal((20, 3)), rng.standard_normal((20, 2)), rng.standard_normal((20, 6))
+    found = associate(x, y, list("abc"), list("de"), model="linear", covariates=covariates, permutations=50, each=True)
+    design = np.column_stack([np.ones(20), covariates])
+
+    def free(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        left = values - design @ np.linalg.lstsq(design, values, rcond=None)[0]
+        return left / np.linalg.norm(left, axis=0)
+
+    left = free(y) * 1.0
+    null = np.abs([free(x).T @ free(left[permutation(20, None, 0, b)]) for b in range(50)])  # (50, 3, 2)
+    assert found.null_max == pytest.approx(null.max(axis=(1, 2)) * np.sqrt(13), rel=1e-4)
+    assert found.p_permuted == pytest.approx((1 + (null >= np.abs(free(x).T @ left) - 1e-6).sum(axis=0)) / 51)
+
+
+def test_with_covariates_small_samples_keep_their_level() -> None:
+    below = []
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        x, y, covariates = rng.standard_normal((30, 30)), rng.standard_normal((30, 10)), rng.standard_normal((30, 5))
+        names, others = [str(i) for i in range(30)], [str(i) for i in range(10)]
+        found = associate(x, y, names, others, covariates=covariates, permutations=200, each=True, seed=seed)
+        below.append((found.p_permuted < 0.05).mean())
+    assert np.mean(below) == pytest.approx(0.05, abs=0.01)
+
+
 def test_patients_stay_in_their_block() -> None:
     blocks = np.array(list("aabbbbccc"))
     for number in range(5):

@@ -94,9 +94,10 @@ def associate(
     missing value counts as the feature's mean, which leaves every z with variance 1 under permutation; where those who
     have a value are alike in their genes, the family-wise p is then too large, never too small.
 
-    With covariates both sides are freed of them first, and what is left is permuted (Freedman and Lane 1983). With
-    blocks, patients change places within a block only, and the blocks' means are taken out: what is left then is an
-    association inside batches.
+    With covariates both sides are freed of them first, and what is left of the features is permuted and freed of them
+    once more (Freedman and Lane 1983): without that, what covariates explain of permuted values by chance would make
+    the null too narrow. With blocks, patients change places within a block only, and the blocks' means are taken out:
+    what is left then is an association inside batches.
 
     Args:
         genes: (n, G) complete.
@@ -114,7 +115,7 @@ def associate(
     """
     x, y = np.asarray(genes, np.float64), np.asarray(features, np.float64)
     known = np.isfinite(y)
-    design = _design(len(x), covariates, blocks)
+    design = design_of(len(x), covariates, blocks)
     if x.shape != (len(y), len(names)) or y.shape[1] != len(feature_names) or len(design) != len(x):
         raise ValueError(f"genes {x.shape}, features {y.shape}, covariates {design.shape} do not go together")
     if not (np.isfinite(x).all() and np.isfinite(design).all()):
@@ -128,7 +129,7 @@ def associate(
         freedom = len(has) - 1 - np.linalg.matrix_rank(design[has])
         if len(has) < FEWEST or freedom < 1:
             continue
-        a, b = (_prepared(side, design[has], model) for side in (x[has], y[np.ix_(has, columns)]))
+        a, b = (prepared(side, design[has], model) for side in (x[has], y[np.ix_(has, columns)]))
         r = np.clip(a.T @ b, -1, 1)
         r[:, ~b.any(axis=0)] = np.nan  # a feature that does not vary, or is a covariate itself
         r[~a.any(axis=0)] = np.nan
@@ -141,10 +142,12 @@ def associate(
         right[np.ix_(has, columns)] = b
     p_max, p_permuted, null = np.full(shape, np.nan), np.full(shape, np.nan), np.zeros(0)
     if permutations:
-        left = _prepared(x, design, model).astype(np.float32)
-        scale = np.sqrt(len(x) - (design.shape[1]))
+        left = prepared(x, design, model).astype(np.float32)
+        scale = np.sqrt(len(x) - np.linalg.matrix_rank(design))
         observed = np.abs((right.T @ left) * scale)
-        null, reached = _permuted(left, right, scale, blocks, permutations, seed, observed if each else None)
+        basis = None if covariates is None else orthonormal(design).astype(np.float32)
+        counted = observed if each else None
+        null, reached = _permuted(left, right, scale, blocks, permutations, seed, counted, basis)
         at_least = permutations - np.searchsorted(np.sort(null), observed.T * (1 - 1e-5), side="left")
         p_max = np.where(np.isfinite(p), (1 + at_least) / (1 + permutations), np.nan)
         if each:
@@ -185,6 +188,7 @@ def null_maxima(
     numbers: range,
     seed: int,
     observed: _Single | None = None,
+    basis: _Single | None = None,
 ) -> tuple[Floats, NDArray[np.int32]]:
     """Largest |z| of each of the permutations `numbers`, and how often each test reached its own.
 
@@ -192,6 +196,8 @@ def null_maxima(
         left, right: (n, G), (n, F) columns of length 1.
         scale: what makes a product a z.
         observed: (F, G) |z| to count against; None for no count.
+        basis: (n, C) orthonormal, what permuted columns are to be freed of once more; `left` is free of it. None where
+            permutations leave it at that: the constant, and blocks.
     """
     features, genes = right.shape[1], left.shape[1]
     step = max(1, _AT_ONCE // max(1, features * genes))
@@ -201,6 +207,9 @@ def null_maxima(
     for start in range(0, len(numbers), step):
         chunk = numbers[start : start + step]
         turned = np.concatenate([right[permutation(len(right), blocks, seed, b)].T for b in chunk])
+        if basis is not None:  # the product with `left` would not change, the length does
+            explained = ((turned @ basis) ** 2).sum(axis=1, keepdims=True)
+            turned /= np.sqrt(np.maximum(1 - explained, 1e-6))
         out = np.matmul(turned, left, out=product[: len(turned)]).reshape(len(chunk), features, genes)
         maxima[start : start + len(chunk)] = np.maximum(out.max(axis=(1, 2)), -out.min(axis=(1, 2)))
         if observed is not None:
@@ -218,22 +227,23 @@ def _permuted(
     permutations: int,
     seed: int,
     observed: _Single | None,
+    basis: _Single | None,
 ) -> tuple[Floats, NDArray[np.int32]]:
     """All permutations; through Dask where there are many products: a client that is connected takes them over."""
     if left.shape[1] * right.shape[1] * permutations < _MANY:
-        return null_maxima(left, right, scale, blocks, range(permutations), seed, observed)
+        return null_maxima(left, right, scale, blocks, range(permutations), seed, observed, basis)
     from dask.base import compute
     from dask.delayed import delayed
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     parts = [range(start, min(start + 50, permutations)) for start in range(0, permutations, 50)]
-    tasks = [delayed(null_maxima)(left, right, scale, blocks, part, seed, observed) for part in parts]
+    tasks = [delayed(null_maxima)(left, right, scale, blocks, part, seed, observed, basis) for part in parts]
     with threadpool_limits(1):  # the tasks run side by side; threads inside them would fight over the cores
         found = compute(*tasks)
     return np.concatenate([maxima for maxima, _ in found]), np.sum([reached for _, reached in found], axis=0)
 
 
-def _design(n: int, covariates: NDArray[Any] | None, blocks: NDArray[Any] | None) -> Floats:
+def design_of(n: int, covariates: NDArray[Any] | None, blocks: NDArray[Any] | None) -> Floats:
     """(n, 1 + C) the constant, covariates, and the blocks' indicators but the first."""
     columns = [np.ones((n, 1))]
     if covariates is not None:
@@ -250,21 +260,23 @@ def _patterns(known: NDArray[np.bool_]) -> Iterator[tuple[NDArray[np.intp], NDAr
         yield np.flatnonzero(patterns[:, i]), np.flatnonzero(which.ravel() == i)
 
 
-def _prepared(values: Floats, design: Floats, model: Model) -> Floats:
+def prepared(values: Floats, design: Floats, model: Model) -> Floats:
     """(n, K) columns, ranked if the model says so, without what the design explains, of length 1, or 0 throughout."""
     ranked = stats.rankdata(values, axis=0) if model == "rank" else values - values.mean(axis=0)
-    basis = np.linalg.qr(design)[0] if np.linalg.matrix_rank(design) == design.shape[1] else _basis(design)
+    basis = orthonormal(design)
     left = ranked - basis @ (basis.T @ ranked)
     length = np.linalg.norm(left, axis=0)
     before = np.linalg.norm(ranked, axis=0)
-    prepared: Floats = np.where(length > 1e-9 * np.maximum(before, 1e-300), left / np.maximum(length, 1e-300), 0.0)
-    return prepared
+    made: Floats = np.where(length > 1e-9 * np.maximum(before, 1e-300), left / np.maximum(length, 1e-300), 0.0)
+    return made
 
 
-def _basis(design: Floats) -> Floats:
-    """An orthonormal basis of a design whose columns depend on each other."""
+def orthonormal(design: Floats) -> Floats:
+    """(n, C) an orthonormal basis of a design, whose columns may depend on each other."""
+    if np.linalg.matrix_rank(design) == design.shape[1]:
+        return np.asarray(np.linalg.qr(design)[0])
     u, s, _ = np.linalg.svd(design, full_matrices=False)
-    return u[:, s > 1e-9 * s[0]]
+    return np.asarray(u[:, s > 1e-9 * s[0]])
 
 
 def _rank_biserial(x: Floats, y: Floats, twice: NDArray[np.bool_]) -> Floats:
