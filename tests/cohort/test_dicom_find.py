@@ -126,7 +126,7 @@ def test_identical_copies_count_once(tmp_path: Path) -> None:
     ct.write(tmp_path / "b")
     findings = find(tmp_path)
     assert len(findings.skipped) == 6
-    assert all("a copy of" in reason for _, reason in findings.skipped)
+    assert {reason for _, reason in findings.skipped} == {"a copy of another file"}
     np.testing.assert_array_equal(read_dicom(findings.sources[0], SETTINGS).hu, ct.hu)
 
 
@@ -223,3 +223,34 @@ def test_damaged_outline(tmp_path: Path) -> None:
 def test_settings_are_checked(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         ReadSettings(**wrong)  # type: ignore[arg-type]
+
+
+def test_two_patients_under_one_series_uid_are_refused(tmp_path: Path) -> None:
+    """As a careless pseudonymisation leaves them: one volume of two people, if series were told by UID alone."""
+    first = example_ct(4)
+    second = example_ct(4, patient="P2", series_uid=first.series_uid, origin=(-10.0, -20.0, 38.0))
+    first.write(tmp_path / "1")
+    second.write(tmp_path / "2")
+    example_ct(4, patient="P3").write(tmp_path / "3")
+    findings = find(tmp_path)
+    assert [source.patient for source in findings.sources] == ["P3"]
+    line = f"CT series {first.series_uid} holds slices of several patients: 'P1', 'P2'; correct PatientID"
+    assert [(patient, reason[: len(line)]) for patient, reason in findings.refused] == [("P1", line), ("P2", line)]
+
+
+@pytest.mark.parametrize("how", ["cut off", "short pixels"])
+def test_a_truncated_copy_beside_the_whole_slice_is_dropped(tmp_path: Path, how: str) -> None:
+    ct = example_ct()
+    paths = ct.write(tmp_path / "a")
+    copy = tmp_path / "b" / "000.dcm"
+    copy.parent.mkdir()
+    if how == "cut off":
+        copy.write_bytes(paths[2].read_bytes()[:-100])
+    else:
+        ct.slices[2].PixelData = ct.slices[2].PixelData[:100]
+        save(ct.slices[2], copy)
+    findings = find(tmp_path)
+    assert findings.skipped == [(copy, "a truncated copy of another file")]
+    np.testing.assert_array_equal(read_dicom(findings.sources[0], SETTINGS).hu, ct.hu)
+    paths[2].unlink()
+    assert "truncated" in refusal(tmp_path)

@@ -9,7 +9,7 @@ from pathlib import Path
 import highdicom
 import numpy as np
 import pytest
-from dicom_files import Ct, example_ct, save, seg, segment
+from dicom_files import Ct, circle, example_ct, rtstruct, save, seg, segment
 from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.dataset import Dataset
@@ -52,7 +52,9 @@ def test_binary(tmp_path: Path, orientation: tuple[float, ...]) -> None:
     scan = read(tmp_path, ct, seg(ct, tumour(ct)))
     np.testing.assert_array_equal(scan.tumour_mask, tumour(ct))
     assert scan.tumour == "Nodule"
-    assert scan.acquisition.chosen_because == ""
+    assert scan.acquisition.chosen_because == (
+        "segment 'Nodule' coded as Neoplasm (SCT 108369006), Morphologically Abnormal Structure (SCT 49755003)"
+    )
 
 
 def test_one_frame(tmp_path: Path) -> None:
@@ -100,7 +102,7 @@ def test_abnormal_structures_are_united(tmp_path: Path) -> None:
     scan = read(tmp_path, ct, several(ct, Lung=False, Nodule1=True, Nodule2=True))
     assert scan.tumour == "Nodule1+Nodule2"
     assert set(np.nonzero(scan.tumour_mask)[0]) == {2, 3}
-    assert scan.acquisition.chosen_because == "united 'Nodule1', 'Nodule2'"
+    assert scan.acquisition.chosen_because.startswith("united 'Nodule1', 'Nodule2'; segment 'Nodule1' coded as Neo")
 
 
 def test_segment_by_name(tmp_path: Path) -> None:
@@ -115,6 +117,66 @@ def test_segments_that_cannot_be_told(tmp_path: Path) -> None:
     assert "several segments match, none coded as abnormal structure '*'; the SEG has 'Left', 'Right'" in line
     line = refusal(tmp_path / "none", ct, several(ct, Left=False, Right=False), segment="Tumour")
     assert line.endswith("no segment matches 'Tumour'; the SEG has 'Left', 'Right'; set --segment")
+
+
+def coded(data: Dataset, category: tuple[str, str, str], kind: tuple[str, str, str]) -> None:
+    """Give the only segment other codes: (value, scheme, meaning)."""
+    for keyword, code in (("Category", category), ("Type", kind)):
+        item = Dataset()
+        item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code
+        setattr(data.SegmentSequence[0], f"SegmentedProperty{keyword}CodeSequence", [item])
+
+
+@pytest.mark.parametrize(
+    ("category", "kind"),
+    [
+        (("91723000", "SCT", "Anatomical Structure"), ("39607008", "SCT", "Lung")),
+        (("T-D000A", "SRT", "Anatomical Structure"), ("T-32000", "SRT", "Heart")),
+        (("85756007", "SCT", "Tissue"), ("3341006", "SCT", "Right lung")),
+    ],
+)
+def test_a_single_segment_of_anatomy_is_not_the_tumour(
+    tmp_path: Path, category: tuple[str, str, str], kind: tuple[str, str, str]
+) -> None:
+    ct = example_ct()
+    data = bent(seg(ct, tumour(ct)), lambda one: coded(one, category, kind), tmp_path)
+    line = refusal(tmp_path / "all", ct, data)
+    assert f"its only segment is coded as anatomy, not as a lesion: segment 'Nodule' coded as {kind[2]} (" in line
+    assert line.endswith("; set --segment")
+    by_name = read(tmp_path / "named", ct, data, segment="nodule")
+    np.testing.assert_array_equal(by_name.tumour_mask, tumour(ct))
+
+
+@pytest.mark.parametrize(
+    ("category", "kind"),
+    [
+        (("T-D0050", "SRT", "Tissue"), ("T-D0050", "SRT", "Tissue")),  # what 3D Slicer wrote where nobody chose
+        (("M-01000", "SRT", "Morphologically Altered Structure"), ("M-80003", "SRT", "Neoplasm, Primary")),
+        (("123037004", "SCT", "Anatomical Structure"), ("4147007", "SCT", "Mass")),
+        (("49755003", "SCT", "Morphologically Abnormal Structure"), ("39607008", "SCT", "Lung")),
+    ],
+)
+def test_a_single_segment_that_may_be_a_lesion_is(
+    tmp_path: Path, category: tuple[str, str, str], kind: tuple[str, str, str]
+) -> None:
+    ct = example_ct()
+    data = bent(seg(ct, tumour(ct)), lambda one: coded(one, category, kind), tmp_path)
+    scan = read(tmp_path / "all", ct, data)
+    np.testing.assert_array_equal(scan.tumour_mask, tumour(ct))
+    assert f"segment 'Nodule' coded as {kind[2]} ({kind[1]} {kind[0]})" in scan.acquisition.chosen_because
+
+
+def test_a_lung_never_wins_over_a_tumour(tmp_path: Path) -> None:
+    ct = example_ct()
+    ct.write(tmp_path)
+    everywhere = np.ones(ct.hu.shape, bool)
+    save(seg(ct, everywhere, [segment(1, "Lung", tumour=False)], date="20300101"), tmp_path / "lung.dcm")
+    save(rtstruct(ct, {"GTV-1": [circle(ct, 2, (10, 9), 4)]}), tmp_path / "rt.dcm")
+    (source,) = find_dicom(tmp_path, ReadSettings()).sources
+    assert read_dicom(source, ReadSettings()).tumour == "GTV-1"
+    save(seg(ct, tumour(ct), [segment(by="AUTOMATIC")]), tmp_path / "rt.dcm")
+    (source,) = find_dicom(tmp_path, ReadSettings()).sources
+    assert read_dicom(source, ReadSettings()).tumour == "Nodule"
 
 
 def double_references(data: Dataset) -> None:
@@ -284,5 +346,5 @@ def test_truncated(tmp_path: Path) -> None:
     path = save(seg(ct, tumour(ct)), tmp_path / "seg.dcm")
     path.write_bytes(path.read_bytes()[:-60])
     (source,) = find_dicom(tmp_path, ReadSettings()).sources
-    with pytest.raises(ScanError, match=r"seg.dcm: the .* cannot be (read|decoded)"):
+    with pytest.raises(ScanError, match=r"an outline could not be read: .*seg\.dcm; copy it again"):
         read_dicom(source, ReadSettings())

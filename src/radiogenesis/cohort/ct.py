@@ -83,6 +83,16 @@ def read_series(files: Sequence[Path], settings: ReadSettings) -> Series:
     )
 
 
+def is_whole_slice(path: Path) -> bool:
+    """Whether a file holds one slice with all of its pixels."""
+    try:
+        with lenient():
+            _read_slice(path)
+    except ScanError:
+        return False
+    return True
+
+
 def _read_slice(path: Path) -> _Slice:
     try:
         data = read_dataset(path)

@@ -7,26 +7,29 @@ Which outline of a patient:
     1. one in which the tumour can be told by the settings, before one in which it cannot;
     2. RTSTRUCT, before SEG in which a person had a hand, before SEG made by an algorithm alone;
     3. the latest by content date and time; then SOP instance UID order.
+    A damaged outline keeps the patient it names out of the backgrounds or, where that cannot be read or is nobody
+    here, everybody in the nearest folder; where no other outline names the tumour, the patient is out.
 Which CT series an outline belongs to:
     1. the series that holds most of the images it names; 2. a series whose UID it names; 3. a series in its frame of
     reference. Images come first because early SEG writers name them under wrong series, too.
 Which CT series, where this leaves several or nothing is outlined:
     axial before reformatted, original before derived, most slices, thinnest slices, series UID order.
-Localisers are never candidates; a byte-identical copy of a file counts once.
+Localisers are never candidates; a byte-identical copy of a file counts once, and so does one that was cut off beside a
+whole one. Patients that share a series UID are refused.
 """
 
 from __future__ import annotations
 
-import filecmp
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from radiogenesis.cohort.copies import without_copies
 from radiogenesis.cohort.ct import Series, read_series
 from radiogenesis.cohort.headers import (
     CT_IMAGE,
@@ -35,11 +38,12 @@ from radiogenesis.cohort.headers import (
     RTSTRUCT,
     SEGMENTATIONS,
     Header,
+    Unread,
     lenient,
-    read_dataset,
     read_headers,
+    what,
 )
-from radiogenesis.cohort.outlines import Outline, listed
+from radiogenesis.cohort.outlines import Outline, listed, read_outline
 from radiogenesis.cohort.rtstruct import describe_rtstruct, read_rtstruct
 from radiogenesis.cohort.scan import Scan
 from radiogenesis.cohort.seg import describe_seg, read_seg
@@ -62,24 +66,25 @@ def find_dicom(folder: Path, settings: ReadSettings) -> Findings:
     """
     if not folder.is_dir():
         raise ScanError("there is no such folder", path=folder)
-    headers, skipped = read_headers(folder)
-    headers, copies = _without_copies(headers)
+    headers, unread, copies = without_copies(*read_headers(folder))
     series = _ct_series(headers)
-    outlines, left_out = _outlines(headers, settings)
+    outlines, damaged, left_out = _outlines(headers, settings)
     sources, refused = [], []
     by_patient = _assign(outlines, series)
+    lost = _lost([*damaged, *(one for one in unread if one.outline)], series, folder)
     lent = {one.path for group in by_patient.values() for one, linked in group if linked}
     # Outlines that lie on a CT belong to that CT's patient, whatever patient their own header names.
     for patient in sorted({header.patient for header in headers if header.path not in lent}):
         own = [one for one in series if one[0].patient == patient]
         try:
-            sources.append(_source(patient, own, by_patient.get(patient, []), headers))
+            _refuse_shared(own, series)
+            sources.append(_source(patient, own, by_patient.get(patient, []), lost.get(patient, ()), headers))
         except ScanError as error:
             refused.append((patient, str(error)))
     return Findings(
         sources=sources,
         refused=refused,
-        skipped=sorted([*skipped, *copies, *left_out]),
+        skipped=sorted([*((one.path, _why(one)) for one in (*unread, *damaged)), *copies, *left_out]),
         modalities=Counter(header.modality for header in headers),
     )
 
@@ -95,6 +100,8 @@ def read_dicom(source: Source, settings: ReadSettings) -> Scan:
     acquisition = replace(series.acquisition, chosen_because=source.chosen_because)
     scan = Scan(patient=source.patient, hu=series.hu, affine=series.affine, acquisition=acquisition)
     for path in source.outline_files:
+        if path in source.unread_outlines:
+            raise ScanError(f"an outline could not be read: {path}", remedy="copy it again")
         try:
             with lenient():
                 name, mask, remark = _read_outline(path, series, settings)
@@ -109,52 +116,79 @@ def read_dicom(source: Source, settings: ReadSettings) -> Scan:
 
 def _read_outline(path: Path, series: Series, settings: ReadSettings) -> tuple[str, NDArray[np.bool_], str]:
     """Name and mask (Z, Y, X) of the tumour, and a remark on how it was read."""
-    data = read_dataset(path)
+    data = read_outline(path)
     if data.get("SOPClassUID") == RTSTRUCT:
         return *read_rtstruct(data, path, series, settings), ""
     return read_seg(data, path, series, settings)
 
 
-def _without_copies(headers: Iterable[Header]) -> tuple[list[Header], list[tuple[Path, str]]]:
-    """Drop byte-identical copies of one instance. Files that share a UID but differ all stay: stacking refuses them."""
-    kept: dict[str, list[Header]] = defaultdict(list)
-    copies = []
-    for header in headers:
-        twin = next((one for one in kept[header.sop_uid] if filecmp.cmp(one.path, header.path, shallow=False)), None)
-        if twin is None:
-            kept[header.sop_uid].append(header)
-        else:
-            copies.append((header.path, f"a copy of {twin.path}"))
-    return [header for group in kept.values() for header in group], copies
-
-
 def _ct_series(headers: Iterable[Header]) -> list[CtSeries]:
-    """The CT series, without localisers."""
-    series: dict[str, list[Header]] = defaultdict(list)
+    """The CT series, each of one patient, without localisers."""
+    series: dict[tuple[str, str], list[Header]] = defaultdict(list)
     for header in headers:
         if header.sop_class in (CT_IMAGE, *ENHANCED_CT) and "LOCALIZER" not in header.image_type:
-            series[header.series_uid].append(header)
+            series[header.patient, header.series_uid].append(header)
     return [tuple(slices) for slices in series.values()]
 
 
-def _outlines(headers: Iterable[Header], settings: ReadSettings) -> tuple[list[Outline], list[tuple[Path, str]]]:
-    """The outlines that may be used, and (file, reason) of those left out."""
-    found, left_out = [], []
+def _refuse_shared(own: Iterable[CtSeries], series: Iterable[CtSeries]) -> None:
+    """Raises ScanError where other patients have slices in one of a patient's own series."""
+    mine = {one[0].series_uid for one in own}
+    holders: dict[str, set[str]] = defaultdict(set)
+    for one in series:
+        holders[one[0].series_uid].add(one[0].patient)
+    for uid in sorted(mine):
+        if len(holders[uid]) > 1:
+            raise ScanError(
+                f"CT series {uid} holds slices of several patients: {listed(sorted(holders[uid]))}",
+                remedy="correct PatientID, or give each patient's series a UID of its own",
+            )
+
+
+def _outlines(
+    headers: Iterable[Header], settings: ReadSettings
+) -> tuple[list[Outline], list[Unread], list[tuple[Path, str]]]:
+    """The outlines that may be used, those that are damaged, and (file, reason) of those left out."""
+    found, damaged, left_out = [], [], []
     for header in headers:
         if header.sop_class not in (RTSTRUCT, *SEGMENTATIONS):
             continue
         describe = describe_rtstruct if header.sop_class == RTSTRUCT else describe_seg
         try:
             with lenient():
-                outline = describe(read_dataset(header.path, pixels=False), header.path, settings)
+                outline = describe(read_outline(header.path), header.path, settings)
         except DAMAGE as error:
-            left_out.append((header.path, f"damaged {header.modality}: {error}"))
+            damaged.append(Unread(header.path, what(error), header.patient, outline=True))
             continue
         if settings.automatic_outlines or not outline.automatic:
             found.append(outline)
         else:
             left_out.append((header.path, "outlined by an algorithm alone; left out by automatic_outlines"))
-    return found, left_out
+    return found, damaged, left_out
+
+
+def _why(one: Unread) -> str:
+    return f"an outline that cannot be read: {one.reason}" if one.outline else one.reason
+
+
+def _lost(damaged: Iterable[Unread], series: Sequence[CtSeries], root: Path) -> Mapping[str, list[Path]]:
+    """Patients, and the damaged outlines that may be theirs."""
+    lost: dict[str, list[Path]] = defaultdict(list)
+    for one in sorted(damaged, key=lambda one: one.path):
+        for patient in _may_belong_to(one, series, root):
+            lost[patient].append(one.path)
+    return lost
+
+
+def _may_belong_to(one: Unread, series: Sequence[CtSeries], root: Path) -> set[str]:
+    """The patient it names; where that is nobody with CT, everybody with CT in the nearest folder."""
+    if any(slices[0].patient == one.patient for slices in series):
+        return {one.patient}
+    for folder in one.path.parents:
+        near = {slices[0].patient for slices in series if any(folder in slice.path.parents for slice in slices)}
+        if near or folder == root:
+            return near
+    return set()
 
 
 def _assign(
@@ -182,6 +216,7 @@ def _source(
     patient: str,
     series: list[CtSeries],
     outlines: list[tuple[Outline, list[CtSeries]]],
+    lost: Collection[Path],
     headers: Iterable[Header],
 ) -> Source:
     """One patient's source, or a ScanError that says why there is none."""
@@ -199,21 +234,25 @@ def _source(
             path=outline.path,
             remedy="give the CT it was drawn on",
         )
-    if not linked:
+    linked.sort(key=lambda pair: _outline_preference(pair[0]))
+    if not linked or (lost and not linked[0][0].chosen):
         chosen = min(series, key=_preference)
-        return _made(patient, chosen, (), [_choice(chosen, series)])
-    outline, candidates = min(linked, key=lambda pair: _outline_preference(pair[0]))
+        return _made(patient, chosen, tuple(lost)[:1], [_choice(chosen, series)], lost)
+    outline, candidates = linked[0]
     chosen = min(candidates, key=_preference)
     why = [_link(outline, chosen, series), _choice(chosen, candidates), _outline_choice(outline, linked)]
-    return _made(patient, chosen, (outline.path,), why)
+    return _made(patient, chosen, (outline.path,), why, lost)
 
 
-def _made(patient: str, series: CtSeries, outlines: tuple[Path, ...], why: Iterable[str]) -> Source:
+def _made(
+    patient: str, series: CtSeries, outlines: tuple[Path, ...], why: Iterable[str], lost: Iterable[Path]
+) -> Source:
     return Source(
         patient=patient,
         kind="dicom",
         image_files=tuple(slice.path for slice in series),
         outline_files=outlines,
+        unread_outlines=tuple(lost),
         chosen_because="; ".join(filter(None, why)),
     )
 
@@ -267,6 +306,7 @@ def _outline_choice(outline: Outline, linked: Sequence[tuple[Outline, list[CtSer
         why.append(f"{outline.kind} {outline.path.name} of {len(linked)} outlines by RTSTRUCT, person, latest, UID")
     if len(outline.chosen) > 1:
         why.append(f"united {listed(outline.chosen)}")
+    why.append(outline.coded)
     if outline.automatic:
         why.append("outlined by an algorithm alone")
-    return "; ".join(why)
+    return "; ".join(filter(None, why))

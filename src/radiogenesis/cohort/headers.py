@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import struct
 import threading
 import warnings
+import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pydicom
 from pydicom.config import IGNORE, settings
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.errors import InvalidDicomError
+from pydicom.filereader import read_partial
+from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
@@ -37,6 +42,11 @@ _TAGS = [
     "ImageOrientationPatient",
     "SliceThickness",
 ]
+_LAST_TAG = Tag("FrameOfReferenceUID")  # the highest of them: what lies behind it is not read, and may be damaged
+_PIXELS = Tag(0x7FE0, 0)
+_CLASSES = b"1.2.840.10008.5.1.4.1.1."  # how the class UID of every kind of image and outline begins
+_OUTLINES = tuple(uid.encode() for uid in (RTSTRUCT, *SEGMENTATIONS))
+_NAMED_OUTLINE = re.compile(r"(?<![a-z])(rtstruct|rtss|seg)(?![a-z])", re.IGNORECASE)
 # What can go wrong inside pydicom with damaged bytes; anything else is a bug and must show.
 DAMAGE = (
     InvalidDicomError,
@@ -48,6 +58,8 @@ DAMAGE = (
     TypeError,
     IndexError,
     NotImplementedError,
+    struct.error,
+    zlib.error,
 )
 
 _switches = threading.Lock()
@@ -69,6 +81,23 @@ class Header:
     image_type: tuple[str, ...]
     orientation: tuple[float, ...]
     thickness_mm: float
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A file that cannot be read, and what can still be told of it.
+
+    Attributes:
+        path: the file.
+        reason: why, without its path.
+        patient: the patient that it names; "" where it does not get that far.
+        outline: whether it is, or was, an RTSTRUCT or SEG.
+    """
+
+    path: Path
+    reason: str
+    patient: str = ""
+    outline: bool = False
 
 
 @contextlib.contextmanager
@@ -95,21 +124,38 @@ def lenient() -> Iterator[None]:
                 _restore.close()
 
 
-def read_dataset(path: Path, *, pixels: bool = True, tags: list[str] | None = None) -> Dataset:
+def read_dataset(path: Path, *, pixels: bool = True) -> Dataset:
     """One DICOM file, also without preamble and meta header where its first tag is a DICOM one.
 
     Raises:
-        One of `DAMAGE` where the file is not DICOM or its header is damaged.
+        One of `DAMAGE` where the file is not DICOM, or where anything before its pixels is damaged or cut off.
     """
+    return _read(path, None if pixels else _PIXELS)
+
+
+def read_headers(folder: Path) -> tuple[list[Header], list[Unread]]:
+    """The headers of all DICOM files under `folder`, in the order of their paths, and the files that have none."""
+    files = sorted(Path(root) / name for root, _, names in os.walk(folder) for name in names)
+    with lenient(), ThreadPoolExecutor(THREADS) as pool:
+        results = list(pool.map(_read_header, files))
+    headers = [result for result in results if isinstance(result, Header)]
+    return headers, [result for result in results if isinstance(result, Unread)]
+
+
+def _read(path: Path, stop: int | None, tags: list[str] | None = None) -> Dataset:
+    """The data elements of a file before the tag `stop`, of which only `tags` are kept."""
     with path.open("rb") as file:
         start = file.read(132)
-    if not start:
-        raise InvalidDicomError("empty file")
-    headless = start[128:132] != b"DICM"
-    # Without a preamble the first tag must be of the file meta (0002) or the identifying group (0008).
-    if headless and start[:2] not in (b"\x02\x00", b"\x08\x00"):
-        raise InvalidDicomError("not a DICOM file")
-    data = pydicom.dcmread(path, stop_before_pixels=not pixels, specific_tags=tags, force=headless)
+        if not start:
+            raise InvalidDicomError("empty file")
+        headless = start[128:132] != b"DICM"
+        # Without a preamble the first tag must be of the file meta (0002) or the identifying group (0008).
+        if headless and start[:2] not in (b"\x02\x00", b"\x08\x00"):
+            raise InvalidDicomError("not a DICOM file")
+        file.seek(0)
+        beyond = None if stop is None else lambda tag, vr, length: tag >= stop
+        data = read_partial(file, beyond, force=headless, specific_tags=_as_tags(tags))
+    _refuse_cut(data)
     if not getattr(data, "file_meta", None):
         data.file_meta = FileMetaDataset()
     if "TransferSyntaxUID" not in data.file_meta:
@@ -119,27 +165,35 @@ def read_dataset(path: Path, *, pixels: bool = True, tags: list[str] | None = No
     return data
 
 
-def read_headers(folder: Path) -> tuple[list[Header], list[tuple[Path, str]]]:
-    """The headers of all DICOM files under `folder`, in the order of their paths; (file, reason) of those skipped."""
-    files = sorted(Path(root) / name for root, _, names in os.walk(folder) for name in names)
-    with lenient(), ThreadPoolExecutor(THREADS) as pool:
-        results = list(pool.map(_read_header, files))
-    headers = [result for result in results if isinstance(result, Header)]
-    skipped = [(file, result) for file, result in zip(files, results, strict=True) if isinstance(result, str)]
-    return headers, skipped
+def _as_tags(keywords: list[str] | None) -> list[Any] | None:
+    return None if keywords is None else [Tag(keyword) for keyword in keywords]
 
 
-def _read_header(path: Path) -> Header | str:
+def _refuse_cut(data: Dataset) -> None:
+    """Raises EOFError where the file ends inside a value: pydicom hands out what is left of it as if it were whole."""
+    for tag in data.keys():  # noqa: SIM118, to walk through a dataset itself would convert every element
+        if tag < _PIXELS and is_cut(data.get_item(tag)):
+            raise EOFError("the file is truncated")
+
+
+def is_cut(element: Any, *, spare: int = 0) -> bool:
+    """Whether more than `spare` bytes of an element's value are missing at the end of the file."""
+    if not isinstance(element, RawDataElement) or element.value is None or element.length == 0xFFFFFFFF:
+        return False
+    return len(element.value) + spare < element.length
+
+
+def _read_header(path: Path) -> Header | Unread:
     """The header, or why there is none."""
     if path.name.upper() == "DICOMDIR":
-        return "a DICOMDIR, not an image"
+        return Unread(path, "a DICOMDIR, not an image")
     try:
-        data = read_dataset(path, pixels=False, tags=_TAGS)
+        data = _read(path, _LAST_TAG + 1, _TAGS)
         if not data.get("SOPClassUID") or not data.get("SeriesInstanceUID"):
-            return "not a DICOM object, or its header is truncated: no SOPClassUID or SeriesInstanceUID"
+            return _unread(path, "not a DICOM object, or its header is truncated: no SOPClassUID or SeriesInstanceUID")
         return Header(
             path=path,
-            patient=text(data, "PatientID") or text(data, "PatientName"),
+            patient=_patient(data),
             modality=text(data, "Modality") or "unknown",
             sop_class=text(data, "SOPClassUID"),
             sop_uid=text(data, "SOPInstanceUID"),
@@ -150,7 +204,44 @@ def _read_header(path: Path) -> Header | str:
             thickness_mm=number(data, "SliceThickness"),
         )
     except DAMAGE as error:
-        return " ".join(str(error).split()) or type(error).__name__
+        return _unread(path, what(error))
+
+
+def what(error: BaseException) -> str:
+    """What is wrong with a file, in the same words for every file with the same fault: without path and position."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"cannot be opened ({error.strerror})"
+    if isinstance(error, InvalidDicomError):
+        return str(error)
+    return "truncated" if isinstance(error, EOFError) else f"damaged ({type(error).__name__})"
+
+
+def _unread(path: Path, reason: str) -> Unread:
+    if not _was_outline(path):
+        return Unread(path, reason)
+    try:
+        patient = _patient(_read(path, Tag("PatientID") + 1))
+    except DAMAGE:
+        patient = ""
+    return Unread(path, reason, patient, outline=True)
+
+
+def _was_outline(path: Path) -> bool:
+    """Whether a damaged file was an outline: by the class UID in its first bytes or, where no such UID is left, by the
+    file's or folder's name. Nothing else goes by names, but an outline that is overlooked puts a tumour among the
+    backgrounds."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(1024)
+    except OSError:
+        start = b""
+    if _CLASSES in start:
+        return any(uid in start for uid in _OUTLINES)
+    return path.suffix.lower() == ".dcm" and bool(_NAMED_OUTLINE.search(f"{path.parent.name}/{path.name}"))
+
+
+def _patient(data: Dataset) -> str:
+    return text(data, "PatientID") or text(data, "PatientName")
 
 
 def text(data: Dataset, keyword: str) -> str:

@@ -13,7 +13,11 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from radiogenesis.cohort.ct import Series
+from radiogenesis.cohort.headers import RTSTRUCT, is_cut, read_dataset
 from radiogenesis.errors import ScanError
+
+_HOLDS_RTSTRUCT = ("StructureSetROISequence", "ROIContourSequence")
+_HOLDS_SEG = ("SegmentSequence", "PixelData")
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,7 @@ class Outline:
         automatic: whether an algorithm alone made it.
         made: date and time of its content, sortable text.
         uid: its SOP instance UID.
+        coded: label and codes of what was chosen, in words; "" for an RTSTRUCT, which has none.
     """
 
     path: Path
@@ -41,6 +46,22 @@ class Outline:
     automatic: bool
     made: str
     uid: str
+    coded: str = ""
+
+
+def read_outline(path: Path) -> Dataset:
+    """An RTSTRUCT or SEG that is whole: cut off between two data elements it would read as one with fewer contours.
+
+    Raises:
+        One of `headers.DAMAGE`.
+    """
+    data = read_dataset(path)
+    needed = _HOLDS_RTSTRUCT if data.get("SOPClassUID") == RTSTRUCT else _HOLDS_SEG
+    if any(keyword not in data for keyword in needed):
+        raise EOFError("the file is truncated")
+    if "PixelData" in data and is_cut(data.get_item("PixelData"), spare=1):  # some writers forget the padding byte
+        raise EOFError("the file is truncated")
+    return data
 
 
 def matches(names: Sequence[str], pattern: str) -> tuple[str, ...]:

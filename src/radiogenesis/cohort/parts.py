@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import zipfile
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -32,7 +33,7 @@ from radiogenesis.errors import ScanError
 Status = Literal["in", "background only", "out"]
 
 NOT_OUTLINED = "nothing is outlined on the scan"
-_PART_VERSION = 2  # raise it when the same scan and settings give another part
+_PART_VERSION = 3  # raise it when the same scan and settings give another part
 
 
 @dataclass(frozen=True)
@@ -56,12 +57,14 @@ def patient_rng(seed: int, patient: str) -> np.random.Generator:
 def part_path(folder: Path, source: Source, read: ReadSettings, sampling: SamplingSettings) -> Path:
     """Where a source's part lies in `folder`, keyed by all that goes into it."""
     files = [(str(file), *_state(file)) for file in (*source.image_files, *source.outline_files)]
+    unread = [(str(file), *_state(file)) for file in source.unread_outlines]
     made_from = {
         "version": [__version__, _PART_VERSION],
         "read": asdict(read),
         "sampling": asdict(sampling),
         "source": [source.patient, source.kind, source.chosen_because],
         "files": files,
+        "unread": unread,
     }
     return folder / f"{file_name(source.patient)}-{json_digest(made_from)[:16]}.npz"
 
@@ -80,7 +83,7 @@ def make_part(source: Source, read: ReadSettings, sampling: SamplingSettings, pa
     """Read the scan, cut slices and backgrounds, and write part and preview. Errors of the scan become the outcome."""
     try:
         scan = read_dicom(source, read) if source.kind == "dicom" else read_nifti(source, read)
-        data, notes, lungs = _cut(scan, sampling)
+        data, notes, lungs = _cut(scan, sampling, source.unread_outlines)
     except ScanError as error:
         return _write(path, None, Outcome(source.patient, "out", str(error)))
     if data.slices is None and data.backgrounds is None:
@@ -123,8 +126,13 @@ def read_part(path: Path) -> PatientData:
     )
 
 
-def _cut(scan: Scan, sampling: SamplingSettings) -> tuple[PatientData, list[str], Any]:
-    """Slices, backgrounds and whole slices; each may fail, with a note. Then the notes, and the lung mask or None."""
+def _cut(
+    scan: Scan, sampling: SamplingSettings, unread_outlines: Collection[Path]
+) -> tuple[PatientData, list[str], Any]:
+    """Slices, backgrounds and whole slices; each may fail, with a note. Then the notes, and the lung mask or None.
+
+    Where an outline could not be read, what looks like healthy lung may be tumour: then there are nodule slices only.
+    """
     notes: list[str] = []
     slices = backgrounds = whole = lungs = None
     if scan.tumour is None:
@@ -134,7 +142,10 @@ def _cut(scan: Scan, sampling: SamplingSettings) -> tuple[PatientData, list[str]
             slices = nodule_slices(scan, sampling)
         except ScanError as error:
             notes.append(str(error))
-    if sampling.background_centers or sampling.whole_pixels:
+    if unread_outlines:
+        files = ", ".join(map(str, unread_outlines))
+        notes.append(f"no backgrounds: an outline could not be read: {files}")
+    elif sampling.background_centers or sampling.whole_pixels:
         try:
             blind = blind_lungs(scan)
             lungs = blind | scan.tumour_mask
@@ -178,5 +189,9 @@ def _fields(record: type[NoduleSlices] | type[Backgrounds] | type[WholeSlices]) 
 
 
 def _state(file: Path) -> tuple[int, int]:
-    found = file.stat()
+    """Size and time; a file that vanished has neither, and is refused when it is read."""
+    try:
+        found = file.stat()
+    except FileNotFoundError:
+        return -1, -1
     return found.st_size, found.st_mtime_ns

@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import highdicom
 import numpy as np
@@ -28,6 +28,12 @@ from radiogenesis.errors import ScanError
 log = logging.getLogger(__name__)
 
 ABNORMAL_STRUCTURE = ("49755003", "M-01000")  # morphologically abnormal structure, as SNOMED CT and SRT code it
+ANATOMY = ("91723000", "T-D0005", "123037004", "T-D000A")  # anatomical structure, as DICOM codes it now and did before
+LUNGS = ("39607008", "T-28000", "3341006", "T-28100", "44029006", "T-28500")  # both, right, left
+LESIONS = (
+    *("108369006", "M-8FFFF", "86049000", "M-80003", "14799000", "M-80006"),  # neoplasm; primary; secondary
+    *("27925004", "M-03010", "4147007", "M-03000", "52988006", "M-01100"),  # nodule; mass; lesion
+)
 _REFUSALS = (*DAMAGE, RuntimeError, sqlite3.Error)  # highdicom indexes frames in SQLite
 
 
@@ -58,6 +64,7 @@ def describe_seg(data: Dataset, path: Path, settings: ReadSettings) -> Outline:
         automatic=bool(segments) and all(text(one, "SegmentAlgorithmType") == "AUTOMATIC" for one in segments),
         made=(text(data, "ContentDate") or text(data, "SeriesDate")) + (text(data, "ContentTime")),
         uid=text(data, "SOPInstanceUID"),
+        coded=", ".join(_coded(segment) for segment in segments if int(segment.SegmentNumber) in chosen),
     )
 
 
@@ -71,12 +78,7 @@ def read_seg(data: Dataset, path: Path, series: Series, settings: ReadSettings) 
     check_frame_of_reference([text(data, "FrameOfReferenceUID")], series, path)
     segments = _tumour_segments(data, settings)
     if not segments:
-        labels = [_label(segment) for segment in items(data, "SegmentSequence")]
-        several = len(matches(labels, settings.segment)) > 1
-        problem = "several segments match, none coded as abnormal structure" if several else "no segment matches"
-        raise ScanError(
-            f"{problem} {settings.segment!r}; the SEG has {listed(labels)}", path=path, remedy="set --segment"
-        )
+        raise ScanError(_why_none(data, settings), path=path, remedy="set --segment")
     remark = ""
     try:
         frames = list(_frames_by_highdicom(data, list(segments), settings))
@@ -106,12 +108,46 @@ def _tumour_segments(data: Dataset, settings: ReadSettings) -> dict[int, str]:
     found = [segment for segment in segments if _label(segment) in wanted]
     if len(found) > 1:
         found = [segment for segment in found if _is_abnormal(segment)]
+    elif settings.segment.strip() == "*":  # whoever names the segment knows what it is
+        found = [segment for segment in found if not _is_anatomy(segment)]
     return {int(segment.SegmentNumber): _label(segment) for segment in found}
 
 
+def _why_none(data: Dataset, settings: ReadSettings) -> str:
+    """Why no segment is the tumour."""
+    segments = list(items(data, "SegmentSequence"))
+    labels = [_label(segment) for segment in segments]
+    matched = matches(labels, settings.segment)
+    if len(matched) == len(segments) == 1:
+        return f"its only segment is coded as anatomy, not as a lesion: {_coded(segments[0])}"
+    problem = "several segments match, none coded as abnormal structure" if matched else "no segment matches"
+    return f"{problem} {settings.segment!r}; the SEG has {listed(labels)}"
+
+
 def _is_abnormal(segment: Dataset) -> bool:
-    codes = [text(code, "CodeValue") for code in items(segment, "SegmentedPropertyCategoryCodeSequence")]
-    return any(code in ABNORMAL_STRUCTURE for code in codes)
+    return bool(_codes(segment, "Category") & set(ABNORMAL_STRUCTURE))
+
+
+def _is_anatomy(segment: Dataset) -> bool:
+    """Whether category or type say that it is no lesion. Category "Tissue" says nothing: it was 3D Slicer's default."""
+    kind = _codes(segment, "Type")
+    if _is_abnormal(segment) or kind & set(LESIONS):
+        return False
+    return bool(_codes(segment, "Category") & set(ANATOMY) or kind & set(LUNGS))
+
+
+def _codes(segment: Dataset, kind: Literal["Category", "Type"]) -> set[str]:
+    return {text(code, "CodeValue") for code in items(segment, f"SegmentedProperty{kind}CodeSequence")}
+
+
+def _coded(segment: Dataset) -> str:
+    """Label, type and category of a segment in words, for the record."""
+    codes = [
+        f"{text(code, 'CodeMeaning')} ({text(code, 'CodingSchemeDesignator')} {text(code, 'CodeValue')})"
+        for kind in ("Type", "Category")
+        for code in items(segment, f"SegmentedProperty{kind}CodeSequence")
+    ]
+    return f"segment {_label(segment)!r} " + (f"coded as {', '.join(codes)}" if codes else "without codes")
 
 
 def _sources(group_holder: Dataset) -> Iterator[Dataset]:

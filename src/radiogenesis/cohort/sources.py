@@ -18,7 +18,7 @@ class ReadSettings:
     segment: str = "*"
     """Label of the tumour's segment in a DICOM SEG, or a pattern, case-insensitive. Where it matches several segments,
     those whose property category is a morphologically abnormal structure (SCT 49755003) are united; without such a
-    code the SEG is refused."""
+    code the SEG is refused. With `*`, a single segment is refused too where it is coded as anatomy, such as a lung."""
     automatic_outlines: bool = True
     """Use a SEG whose segments were all made by an algorithm (SegmentAlgorithmType AUTOMATIC) where no person outlined
     the tumour; it is recorded. With false, such a scan serves for backgrounds only."""
@@ -55,6 +55,8 @@ class Source:
         kind: which reader takes it.
         image_files: the slices of the CT series (DICOM) or the one image (NIfTI).
         outline_files: the RTSTRUCT, SEG or mask that outlines the tumour; empty where nothing is outlined.
+        unread_outlines: outlines of this patient that are damaged: where they say that tumour is, is unknown, so that
+            no background may be cut. Where no other outline names the tumour, `outline_files` holds the first of them.
         chosen_because: the rule that chose this series and outline among several; "" where there was no choice.
     """
 
@@ -62,6 +64,7 @@ class Source:
     kind: Literal["dicom", "nifti"]
     image_files: tuple[Path, ...]
     outline_files: tuple[Path, ...] = ()
+    unread_outlines: tuple[Path, ...] = ()
     chosen_because: str = ""
 
 
