@@ -136,6 +136,30 @@ def test_h5ad_either_way(tmp_path: Path, turned: bool) -> None:
         read_expression(tmp_path / "no.h5ad")
 
 
+def test_which_way_an_h5ad_lies_is_never_guessed_either(tmp_path: Path) -> None:
+    path = tmp_path / "e.h5ad"
+    made = _expression([[1, 2], [3, 4]])
+    made.write_h5ad(path)
+    with pytest.raises(ExpressionError, match=r"e\.h5ad: .*without knowing a patient; say --orientation"):
+        read_expression(path)
+    with pytest.raises(ExpressionError, match=r"none of the 1 known patients \(such as 'LUNG1-001'\)"):
+        read_expression(path, patients=["LUNG1-001"])
+    with pytest.raises(ExpressionError, match=r"both in var_names \(1\) and in obs_names \(2\)"):
+        read_expression(path, patients=["P0", "P1", "a"])
+    told = read_expression(path, patients=["P0", "P1", "a"], settings=TableSettings(orientation="patients-in-rows"))
+    assert list(told.obs_names) == ["P0", "P1"]
+    turned = read_expression(path, settings=TableSettings(orientation="genes-in-rows"))
+    assert list(turned.obs_names) == ["a", "b"]
+
+
+def test_not_genes_of_an_h5ad_must_be_there(tmp_path: Path) -> None:
+    _expression([[1, 2], [3, 4]]).write_h5ad(tmp_path / "e.h5ad")
+    read = read_expression(tmp_path / "e.h5ad", patients=["P1"], settings=TableSettings(not_genes=("a",)))
+    assert list(read.var_names) == ["b"]
+    with pytest.raises(ExpressionError, match="has no gene 'stage' to leave out"):
+        read_expression(tmp_path / "e.h5ad", patients=["P1"], settings=TableSettings(not_genes=("a", "stage")))
+
+
 def test_scaler_uses_training_patients_only() -> None:
     rng = np.random.default_rng(0)
     values = rng.lognormal(2, 1, (10, 3))

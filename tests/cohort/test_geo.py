@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from radiogenesis.cohort.expression import read_expression
+from radiogenesis.cohort.expression import TableSettings, read_expression
 from radiogenesis.cohort.geo import read_characteristics, read_series_matrix
 from radiogenesis.errors import ExpressionError
 
@@ -44,6 +44,26 @@ def test_values_with_the_ids_that_are_known(tmp_path: Path, known: list[str] | N
     assert list(read.obs_names) == ids
     assert list(read.var_names) == ["TP53", "EGFR"]
     np.testing.assert_array_equal(read.X, np.array([[1.5, np.nan], [2, 4]], np.float32))
+
+
+def test_titles_are_not_taken_for_patients_in_silence(tmp_path: Path) -> None:
+    path = _write(tmp_path / "m.gz", HEAD + ROWS + END)
+    with pytest.raises(ExpressionError, match=r"none of the 1 known patients \(such as 'R01-1'\).*such as 'lung_1'"):
+        read_expression(path, patients=["R01-1"])
+    told = read_expression(path, patients=["R01-1"], settings=TableSettings(orientation="genes-in-rows"))
+    assert list(told.obs_names) == ["lung_1", "lung_2"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (TableSettings(not_genes=("GSM1",)), "whose columns are samples.*leave --not_genes off"),
+        (TableSettings(orientation="patients-in-rows"), "has genes in rows; leave --orientation off"),
+    ],
+)
+def test_settings_that_would_do_nothing_are_refused(tmp_path: Path, settings: TableSettings, message: str) -> None:
+    with pytest.raises(ExpressionError, match=message):
+        read_expression(_write(tmp_path / "m.gz", HEAD + ROWS + END), patients=["GSM1"], settings=settings)
 
 
 def test_characteristics_go_by_their_key_whatever_their_line(tmp_path: Path) -> None:

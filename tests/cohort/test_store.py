@@ -11,7 +11,8 @@ import pytest
 import zarr
 from tiny_cohorts import PIXELS, SETTINGS, audit, expression, patient_data, write_cohort
 
-from radiogenesis.cohort import layout
+from radiogenesis.cohort import digest as content
+from radiogenesis.cohort import elements, layout
 from radiogenesis.cohort.store import Cohort, CohortWriter
 from radiogenesis.errors import CohortError, OutputError
 
@@ -72,6 +73,45 @@ def test_digest_follows_content_and_nothing_else(tmp_path: Path, monkeypatch: py
     assert write_cohort(tmp_path / "e", PATIENTS, with_truth=True).digest != first.digest
     shutil.copytree(tmp_path / "a", tmp_path / "copy")
     assert Cohort.open(tmp_path / "copy", verify=True).digest == first.digest
+
+
+def test_the_digest_covers_the_scale_of_the_expression(tmp_path: Path) -> None:
+    """It decides what models see: the same values as they are, or as logarithms."""
+
+    def written(name: str, **uns: object) -> Cohort:
+        values = expression(PATIENTS)
+        values.uns.update(uns)
+        with CohortWriter(tmp_path / name, settings=SETTINGS) as writer:
+            return writer.finish(expression=values, audit=audit(PATIENTS))
+
+    plain, logs = written("plain", log=False), written("logs", log=True, source="somewhere.csv")
+    assert plain.digest == written("unsaid").digest != logs.digest
+    shutil.rmtree(tmp_path / "logs" / "expression" / "uns")
+    shutil.copytree(tmp_path / "plain" / "expression" / "uns", tmp_path / "logs" / "expression" / "uns")
+    with pytest.raises(CohortError, match="'expression' is not what was written"):
+        _ = Cohort.open(tmp_path / "logs").expression
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_cohort_of_an_older_schema_keeps_its_digest(tmp_path: Path, version: int) -> None:
+    """Written before the scale was in the digest: it opens, its expression is handed out, and damage is still seen."""
+    write_cohort(tmp_path / "c", PATIENTS, with_truth=True)
+
+    def made_older(attributes: dict) -> None:  # type: ignore[type-arg]
+        values = expression(PATIENTS)
+        frames = [elements.storable(frame) for frame in (values.obs, values.var)]
+        parts = [content.array_digest(values.X), *map(content.frame_digest, frames)]
+        attributes["parts"]["expression"] = content.json_digest(parts)
+        attributes["schema_version"] = version
+        attributes["digest"] = content.cohort_digest(layout.facts(attributes), attributes["parts"])
+
+    assert layout.SCHEMA_VERSION == 3
+    _edit_attributes(tmp_path / "c", made_older)
+    older = Cohort.open(tmp_path / "c", verify=True)
+    np.testing.assert_array_equal(older.expression.X, expression(PATIENTS).X)
+    shutil.rmtree(tmp_path / "c" / "expression" / "X")
+    with pytest.raises(CohortError, match="'expression'"):
+        _ = Cohort.open(tmp_path / "c").expression
 
 
 def test_nobody_with_slices_or_expression_is_a_cohort_too(tmp_path: Path) -> None:

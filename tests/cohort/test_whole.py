@@ -12,7 +12,6 @@ import pytest
 from numpy.typing import NDArray
 from tiny_cohorts import PATIENTS_OF_CHESTS, audit, expression, patient_data, whole_of, write_chest, write_cohort
 
-from radiogenesis.cohort import layout
 from radiogenesis.cohort.build import BuildSettings, build_cohort
 from radiogenesis.cohort.nifti import find_nifti, read_nifti
 from radiogenesis.cohort.sampling import SamplingSettings
@@ -131,13 +130,11 @@ def test_a_cohort_keeps_whole_slices_and_its_digest_covers_them(tmp_path: Path) 
         Cohort.open(tmp_path / "c", verify=True)
 
 
-def test_a_cohort_without_whole_slices_is_of_the_first_version(tmp_path: Path) -> None:
+def test_a_cohort_without_whole_slices_says_nothing_of_them(tmp_path: Path) -> None:
     cohort = write_cohort(tmp_path / "c", PATIENTS_OF_CHESTS)
     attributes = json.loads((tmp_path / "c" / "zarr.json").read_text())["attributes"]
-    assert attributes["schema_version"] == 1
     assert not {"whole_pixels", "whole_field_mm"} & set(attributes)
     assert cohort.whole is None
-    assert layout.SCHEMA_VERSION == 2
 
 
 def test_a_build_keeps_them_too(tmp_path: Path) -> None:

@@ -65,12 +65,17 @@ def expression_values(expression: AnnData) -> NDArray[np.float32]:
     return np.ascontiguousarray(values.toarray() if hasattr(values, "toarray") else values, dtype=np.float32)
 
 
-def expression_digest(expression: AnnData) -> str:
-    """sha256 of the values with their tables of patients and genes, as `storable_expression` gives them."""
+def expression_digest(expression: AnnData, *, scale: bool) -> str:
+    """sha256 of the values with their tables of patients and genes, as `storable_expression` gives them.
+
+    Args:
+        expression: the values.
+        scale: whether the digest covers `uns["log"]` too, the one entry that decides what models see; without it, it is
+            the digest of a cohort of schema version 1 or 2.
+    """
     frames = [cast(pd.DataFrame, expression.obs), cast(pd.DataFrame, expression.var)]
-    return content.json_digest(
-        [content.array_digest(expression_values(expression)), *map(content.frame_digest, frames)]
-    )
+    digests: list[object] = [content.array_digest(expression_values(expression)), *map(content.frame_digest, frames)]
+    return content.json_digest([*digests, {"log": bool(expression.uns.get("log", False))}] if scale else digests)
 
 
 def write_expression(group: zarr.Group, name: str, expression: AnnData) -> None:

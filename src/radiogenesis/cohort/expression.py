@@ -33,9 +33,11 @@ class TableSettings:
     """How an expression table is read."""
 
     orientation: Orientation = "auto"
-    """Which way the table lies: "auto" lets the ids of known patients (scans, annotations, clinical table) decide."""
+    """Which way the table lies: "auto" lets the ids of known patients (scans, annotations, clinical table) decide. In a
+    GEO series matrix genes are in rows always; there "genes-in-rows" takes the sample titles for the patients' ids,
+    where "auto" wants known patients among titles, accessions or characteristics."""
     not_genes: tuple[str, ...] = ()
-    """Columns of the table that are no genes, such as labels and descriptions: left out."""
+    """Columns of the table that are no genes, such as labels and descriptions: left out. A series matrix has none."""
     duplicates: Duplicates = "maxmean"
     """Rows of the same gene symbol: keep the one with the highest mean over patients (MaxMean, the default of
     WGCNA's collapseRows, Miller et al. 2011), take their mean, or refuse the table."""
@@ -59,7 +61,7 @@ def read_expression(
 
     Raises:
         ExpressionError: unreadable, undecided orientation, a cell that is no number (row and column are named),
-            a patient twice, no values.
+            a patient twice, no values, `not_genes` that the file lacks.
     """
     path, settings = Path(path), settings or TableSettings()
     if not path.is_file():
@@ -212,16 +214,29 @@ def _orient(
     across = sum(str(name).strip() in known for name in table.columns)
     down = {str(name): int(table[name].str.strip().isin(known).sum()) for name in table.columns[:_ID_COLUMNS]}
     best = max(down, key=lambda name: down[name])
-    if settings.orientation == "genes-in-rows":
-        return settings.orientation, first
-    if settings.orientation == "patients-in-rows":
-        return settings.orientation, best if down[best] else first
-    if across and not down[best]:
-        return "genes-in-rows", first
-    if down[best] and not across:
-        return "patients-in-rows", best
+    places = ("the header", f"column {best!r}")
+    orientation = _decide(across, down[best], known, places, path, settings)
+    return orientation, best if orientation == "patients-in-rows" and down[best] else first
+
+
+def _decide(
+    across: int, down: int, known: set[str], places: tuple[str, str], path: Path, settings: TableSettings
+) -> Literal["genes-in-rows", "patients-in-rows"]:
+    """Which way a table lies: as the user says, else by where known patients stand, else it is refused.
+
+    Args:
+        across, down: how many known patients stand over the columns, and beside the rows.
+        known: all known patients.
+        places: names for both places.
+    """
+    if settings.orientation != "auto":
+        return settings.orientation
+    if across and not down:
+        return "genes-in-rows"
+    if down and not across:
+        return "patients-in-rows"
     if across:
-        problem = f"known patients stand both in the header ({across}) and in column {best!r} ({down[best]})"
+        problem = f"known patients stand both in {places[0]} ({across}) and in {places[1]} ({down})"
     elif known:
         problem = f"none of the {len(known)} known patients (such as {min(known)!r}) stands in its header or columns"
     else:
@@ -233,6 +248,16 @@ def _orient(
 
 def _read_series(path: Path, patients: Collection[str] | None, settings: TableSettings) -> AnnData:
     matrix = read_series_matrix(path)
+    if settings.not_genes:
+        raise ExpressionError(
+            f"is a series matrix, whose columns are samples: not_genes {settings.not_genes[0]!r} is none of them",
+            path=path,
+            remedy="leave --not_genes off",
+        )
+    if settings.orientation == "patients-in-rows":
+        raise ExpressionError(
+            "is a series matrix, which has genes in rows", path=path, remedy="leave --orientation off"
+        )
     if not matrix.rows:
         kinds = ", ".join(matrix.samples.columns[1:]) or "no characteristics"
         files = " or ".join(matrix.supplementary) or "the series' supplementary file"
@@ -249,14 +274,26 @@ def _read_series(path: Path, patients: Collection[str] | None, settings: TableSe
     samples = matrix.samples.reindex(table.columns)
     if samples["title"].isna().any():
         raise ExpressionError(f"sample {samples.index[samples['title'].isna()][0]} has values but no title", path=path)
-    return _merged(values.T, _series_patients(samples, patients), genes, path, settings)
+    return _merged(values.T, _series_patients(samples, patients, path, settings), genes, path, settings)
 
 
-def _series_patients(samples: pd.DataFrame, patients: Collection[str] | None) -> list[str]:
-    """The titles, unless known patients are found among accessions or a characteristic instead."""
+def _series_patients(
+    samples: pd.DataFrame, patients: Collection[str] | None, path: Path, settings: TableSettings
+) -> list[str]:
+    """Titles, accessions or the characteristic that has most of the known patients.
+
+    The titles, where nobody is known, or where the user says so by "genes-in-rows".
+    """
     known = set(map(str, () if patients is None else patients))
     candidates = [samples["title"], samples.index.to_series(), *(samples[name] for name in samples.columns[1:])]
     best = max(candidates, key=lambda ids: int(ids.isin(known).sum()))  # the first of equals: the titles
+    if known and settings.orientation == "auto" and not best.isin(known).any():
+        raise ExpressionError(
+            f"none of the {len(known)} known patients (such as {min(known)!r}) stands among its titles (such as"
+            f" {samples['title'].iloc[0]!r}), accessions or characteristics",
+            path=path,
+            remedy="say --orientation genes-in-rows if the titles are the patients' ids",
+        )
     return list(best.astype(str))
 
 
@@ -268,9 +305,12 @@ def _read_h5ad(path: Path, patients: Collection[str] | None, settings: TableSett
     except (OSError, KeyError, ValueError) as error:
         raise ExpressionError(f"is not readable as h5ad ({error})", path=path) from error
     known = set(map(str, () if patients is None else patients))
-    in_rows, in_columns = (sum(map(known.__contains__, names)) for names in (found.obs_names, found.var_names))
-    turned = in_columns > 0 and in_rows == 0 if settings.orientation == "auto" else settings.orientation[0] == "g"
-    found = found.T if turned else found
+    down, across = (sum(map(known.__contains__, map(str, names))) for names in (found.obs_names, found.var_names))
+    if _decide(across, down, known, ("var_names", "obs_names"), path, settings) == "genes-in-rows":
+        found = found.T
+    absent = sorted(set(settings.not_genes) - set(found.var_names))
+    if absent:
+        raise ExpressionError(f"has no gene {absent[0]!r} to leave out (not_genes)", path=path)
     kept = found[:, ~found.var_names.isin(settings.not_genes)]
     values = expression_values(kept)
     return _merged(values, list(kept.obs_names), list(kept.var_names), path, settings)

@@ -16,8 +16,11 @@ from radiogenesis import __version__
 from radiogenesis.cohort import digest as content
 from radiogenesis.errors import CohortError
 
-SCHEMA_VERSION = 2
-"""The newest that is read. A cohort without whole slices is written as version 1, which older releases read too."""
+SCHEMA_VERSION = 3
+"""What is written. Older ones are read: 1, and 2 with whole slices, whose digest does not cover how the expression is
+meant to be used."""
+DIGEST_OF_SCALE = 3
+"""The schema version from which the digest covers the scale of the expression."""
 FORMAT = "radiogenesis cohort"
 DAMAGED = "the cohort is damaged: copy it again from where it came, or build it again"
 

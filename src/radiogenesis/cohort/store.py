@@ -127,7 +127,7 @@ class CohortWriter:
         self._pixels, whole = int(sampling["pixels"]), int(sampling.get("whole_pixels", 0))
         self._attributes: dict[str, Any] = {
             "format": layout.FORMAT,
-            "schema_version": SCHEMA_VERSION if whole else 1,
+            "schema_version": SCHEMA_VERSION,
             "pixels": self._pixels,
             "field_of_view_mm": float(sampling["field_of_view_mm"]),
             "settings": json.loads(json.dumps(dict(settings))),
@@ -238,7 +238,7 @@ class CohortWriter:
     def _write_expression(self, expression: AnnData) -> None:
         plain = elements.storable_expression(expression)
         elements.write_expression(self._group, "expression", plain)
-        self._digests["expression"] = elements.expression_digest(plain)
+        self._digests["expression"] = elements.expression_digest(plain, scale=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -332,7 +332,8 @@ class Cohort:
         """Patients x genes, raw values, float32, NaN allowed; may hold patients without images."""
         with self._reading("expression"):
             expression = elements.read_expression_element(self._group, "expression")
-            found = elements.expression_digest(expression)
+            scale = self._attributes["schema_version"] >= layout.DIGEST_OF_SCALE
+            found = elements.expression_digest(expression, scale=scale)
         self._check("expression", found)
         return expression
 
