@@ -17,7 +17,9 @@ from radiogenesis.evaluation.gene_codes import leading
 from radiogenesis.evaluation.lesions import Axes, Lesions
 from radiogenesis.evaluation.settings import EvaluationSettings
 
-SETTINGS = EvaluationSettings(bootstrap=200, permutations=199, gene_shuffles=19)
+SETTINGS = EvaluationSettings(bootstrap=200, permutations=199, gene_shuffles=24)
+
+NO_LINK = pd.DataFrame({"space": ["x"], "part": ["held out"], "rho": [0.0], "q": [1.0]})
 
 
 def distances(x: np.ndarray) -> np.ndarray:
@@ -93,11 +95,44 @@ def table_of(apart: float) -> pd.DataFrame:
 
 
 def test_clusters_that_are_there_are_found_and_others_are_not() -> None:
-    there, none = table_of(2.0), table_of(0.0)
-    assert (there["p"] == 1 / 20).all()
-    assert (there["silhouette"] > there["null_high"]).all()
+    there, none = table_of(3.0), table_of(0.0)
+    assert (there["p"] == 1 / 25).all()
+    assert (there["silhouette"] > there[["null_high", "gaussian_high"]].max(axis=1)).all()
+    assert "Clusters are tighter" in code_conclusion(there.reset_index(), NO_LINK)
     assert (there["silhouette"] == there["of_reference"]).all()
     assert (none["p"] > 0.05).all()
+
+
+def test_gradients_that_genes_share_are_no_clusters() -> None:
+    """Genes shuffled one by one lose their gradients: against that null alone all of these were "clusters"."""
+    for trial in range(4):
+        rng = np.random.default_rng([11, trial])
+        loadings = rng.normal(size=(3, 60))
+        training, held_out = (rng.normal(size=(n, 3)) @ loadings + rng.normal(size=(n, 60)) for n in (90, 32))
+        raw = c.Codes.of(c.RAW, lambda g: g, training, held_out, 3, 0)
+        table = c.cluster_table([raw], [lambda g: g], training, held_out, raw, SETTINGS)
+        assert (table["silhouette"] > table["null_high"]).all()
+        assert (table["q"] > 0.05).all()
+        assert "No clusters of held-out patients are shown" in code_conclusion(table, NO_LINK)
+
+
+def test_gaussian_codes_have_the_mean_and_covariance() -> None:
+    codes = np.random.default_rng(3).normal(size=(9, 4)) @ np.diag([1.0, 2.0, 0.0, 5.0]) + 7
+    rng = np.random.default_rng(4)
+    drawn = np.concatenate([c.gaussian(codes, rng) for _ in range(3000)])
+    assert drawn.mean(0) == pytest.approx(codes.mean(0), abs=0.15)
+    assert np.cov(drawn.T) == pytest.approx(np.cov(codes.T), rel=0.1, abs=0.3)
+
+
+def test_codes_of_nobody_have_neither_clusters_nor_a_map() -> None:
+    """A method without genes encodes everybody alike: t-SNE, asked to map that, ended the process."""
+    same = np.full((12, 4), 0.3)
+    codes = c.Codes.of("no genes", lambda genes: same[: len(genes)], np.zeros((12, 3)), np.zeros((5, 3)), 3, 0)
+    table = c.cluster_table([codes], [lambda g: same[: len(g)]], np.zeros((12, 3)), np.zeros((5, 3)), codes, SETTINGS)
+    assert table[["silhouette", "p", "q"]].isna().all(axis=None)
+    assert "No clusters" in code_conclusion(table, NO_LINK)
+    assert (c.tsne(same, 0) == 0).all()
+    assert c.tsne(np.eye(2)[[1, 0, 1]], 0).tolist() == [[0, 0], [1, 0], [0, 0]]
 
 
 def test_near_codes_mean_alike_lesions_where_they_do() -> None:

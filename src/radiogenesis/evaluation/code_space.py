@@ -4,15 +4,17 @@ The paper shows a t-SNE of three clusters, and t-SNE shows clusters in anything.
 held-out patients apart:
 
 - Clusters: k-means on the training patients' codes; held-out patients join the nearest centre. Silhouette
-  (Rousseeuw 1987), beside its null: the same with each gene shuffled between patients by itself, which keeps
-  the encoder and every gene's distribution, and destroys the patients. Shuffling also destroys what genes have in
-  common: a mere gradient that many genes share is tighter than this null, too, without any groups.
+  (Rousseeuw 1987), beside two nulls, both of which must reject. Shuffled: each gene shuffled between patients by
+  itself, which keeps the encoder and every gene's distribution, and destroys the patients. That also destroys what
+  genes have in common: a mere gradient that many genes share is tighter, too, without any groups. So Gaussian: draws
+  from a normal distribution of the codes' own mean and covariance, which has the gradients and no groups.
 - Appearance: Mantel's (1967) correlation between distance in code and distance in the appearance of the patients' own
   lesions (standardised radiomic features: shape, intensity and texture), of ranks; null: patients permuted.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -142,6 +144,9 @@ def silhouette(codes: Floats, labels: NDArray[Any]) -> float:
     return float(silhouette_score(codes, labels)) if 2 <= found < len(codes) else float("nan")
 
 
+SHUFFLED, GAUSSIAN = "null", "gaussian"  # how the columns of the two nulls begin
+
+
 def cluster_table(
     codes: Sequence[Codes],
     encoders: Sequence[Encode],
@@ -150,7 +155,7 @@ def cluster_table(
     reference: Codes,
     settings: EvaluationSettings,
 ) -> pd.DataFrame:
-    """Silhouettes of every space beside their null.
+    """Silhouettes of every space beside their nulls.
 
     Args:
         encoders: what made each of `codes`.
@@ -158,35 +163,56 @@ def cluster_table(
         reference: the codes whose clusters colour figure 4.
 
     Returns:
-        columns space, part, silhouette (clusters found in the space itself), null_mean, null_low, null_high, p,
+        columns space, part, silhouette (clusters found in the space itself), null_mean, null_low, null_high (genes
+        shuffled), gaussian_mean, gaussian_low, gaussian_high (Gaussian codes), p (the larger of the two nulls'),
         of_reference (of the reference's clusters, seen in this space), clusters, patients, q (over the table).
     """
-    null: dict[tuple[str, str], list[float]] = {
-        (space.name, part): [] for space in codes for part in (TRAINING, HELD_OUT)
-    }
+    null = _cluster_nulls(codes, encoders, training, held_out, settings)
+    rows = []
+    for space in codes:
+        for part in (TRAINING, HELD_OUT):
+            found = silhouette(space.part(part), space.labels(part))
+            row: dict[str, Any] = {"space": space.name, "part": part, "silhouette": found}
+            p = []
+            for kind in (SHUFFLED, GAUSSIAN):
+                known = np.array(null[kind, space.name, part])
+                low, high = interval(known, settings.confidence)
+                row |= {f"{kind}_mean": float(nanmean(known, 0)), f"{kind}_low": low, f"{kind}_high": high}
+                p.append(permutation_p(found, known[np.isfinite(known)]))
+            row |= {"p": max(p), "of_reference": silhouette(space.part(part), reference.labels(part))}
+            rows.append({**row, "clusters": settings.clusters, "patients": len(space.part(part))})
+    table = pd.DataFrame(rows)
+    return table.assign(q=benjamini_hochberg(table["p"].to_numpy()))
+
+
+def _cluster_nulls(
+    codes: Sequence[Codes],
+    encoders: Sequence[Encode],
+    training: NDArray[Any],
+    held_out: NDArray[Any],
+    settings: EvaluationSettings,
+) -> dict[tuple[str, str, str], list[float]]:
+    """(null, space, part) -> silhouettes under the null; arguments as for `cluster_table`."""
+    null: dict[tuple[str, str, str], list[float]] = defaultdict(list)
     for number in range(settings.gene_shuffles):
         rng = np.random.default_rng([settings.seed, 13, number])
         one, other = (rng.permuted(genes, axis=0) for genes in (training, held_out))
         for space, encode in zip(codes, encoders, strict=True):
-            shuffled = Codes.of("", encode, one, other, settings.clusters, settings.seed)
-            for part in (TRAINING, HELD_OUT):
-                null[space.name, part].append(silhouette(shuffled.part(part), shuffled.labels(part)))
-    rows = []
-    for space in codes:
-        for part in (TRAINING, HELD_OUT):
-            found, known = silhouette(space.part(part), space.labels(part)), np.array(null[space.name, part])
-            low, high = interval(known, settings.confidence)
-            rows.append(
-                {
-                    "space": space.name, "part": part, "silhouette": found,
-                    "null_mean": float(nanmean(known, 0)), "null_low": low, "null_high": high,
-                    "p": permutation_p(found, known[np.isfinite(known)]),
-                    "of_reference": silhouette(space.part(part), reference.labels(part)),
-                    "clusters": settings.clusters, "patients": len(space.part(part)),
-                }
-            )  # fmt: skip
-    table = pd.DataFrame(rows)
-    return table.assign(q=benjamini_hochberg(table["p"].to_numpy()))
+            made = {
+                SHUFFLED: (encode(one), encode(other)),
+                GAUSSIAN: (gaussian(space.training, rng), gaussian(space.held_out, rng)),
+            }
+            for kind, parts in made.items():
+                drawn = Codes.of("", np.asarray, *parts, settings.clusters, settings.seed)
+                for part in (TRAINING, HELD_OUT):
+                    null[kind, space.name, part].append(silhouette(drawn.part(part), drawn.labels(part)))
+    return null
+
+
+def gaussian(codes: Floats, rng: np.random.Generator) -> Floats:
+    """(n, D) draws from the normal distribution of (n, D) codes' own mean and covariance, which may be singular."""
+    mean, n = codes.mean(0), len(codes)
+    return np.asarray(mean + rng.normal(size=(n, n)) @ (codes - mean) / np.sqrt(max(n - 1, 1)))
 
 
 def appearance(real: Lesions, axes: Axes, patients: Sequence[str]) -> Floats:
@@ -228,6 +254,12 @@ def mantel_table(
 
 
 def tsne(values: Floats, seed: int) -> Floats:
-    """(n, D) -> (n, 2). Perplexity 30, or less where there are few patients."""
+    """(n, D) -> (n, 2). Perplexity 30, or less where there are few patients.
+
+    Codes that know one place or two need no map, of which t-SNE would crash: they are put at 0 and 1.
+    """
+    places, which = np.unique(values.round(6), axis=0, return_inverse=True)
+    if len(places) < 3:
+        return np.stack([which, np.zeros(len(values))], axis=1)
     perplexity = max(2.0, min(30.0, (len(values) - 1) / 3))
     return np.asarray(TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(values), float)

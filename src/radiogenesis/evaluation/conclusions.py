@@ -190,8 +190,9 @@ def code_conclusion(clusters: pd.DataFrame, mantel: pd.DataFrame) -> str:
     text += f"{join(rest)}{' this is not shown' if linked else ''}." if rest else ""
     found = clusters[(clusters["part"] == "held out") & (clusters["q"] < ALPHA)]
     if len(found):
-        return text + f" Clusters are tighter than with shuffled genes in {join(map(str, found['space']))}."
-    return text + " No clusters of held-out patients are shown: with shuffled genes they are as tight."
+        spaces = join(map(str, found["space"]))
+        return text + f" Clusters are tighter than of shuffled genes and of Gaussian codes in {spaces}."
+    return text + " No clusters of held-out patients are shown: of shuffled genes or Gaussian codes they are as tight."
 
 
 def scope(known_truth: bool) -> str:

@@ -319,15 +319,16 @@ def code_sections(codes: CodeSpace | None, cohort: Cohort, folder: Path) -> list
     clusters = Table(
         file="code_clusters.csv",
         caption=(
-            "Silhouette of k-means clusters of each space itself, beside the same with every gene shuffled "
-            "between patients; "
-            f"and of the clusters of {codes.reference} seen in each space. 1 is far apart, 0 none. "
-            "A gradient that many genes share stands out from shuffled genes as groups do."
+            "Silhouette of k-means clusters of each space itself, beside two nulls: every gene shuffled between "
+            "patients, and Gaussian codes of the same mean and covariance, since a gradient that many genes share "
+            "stands out from shuffled genes as groups do. p: the larger of the two. Last, silhouette of the clusters "
+            f"of {codes.reference} seen in each space. 1 is far apart, 0 none."
         ),
         columns=(
             *where,
             Column(label="Silhouette", value="silhouette", format=".2f"),
-            Column(label="Null", value="null_mean", low="null_low", high="null_high", format=".2f"),
+            Column(label="Shuffled genes", value="null_mean", low="null_low", high="null_high", format=".2f"),
+            Column(label="Gaussian", value="gaussian_mean", low="gaussian_low", high="gaussian_high", format=".2f"),
             Column(label="p", value="p", format="p"),
             Column(label="q", value="q", format="p"),
             Column(label=f"Of {codes.reference}'s clusters", value="of_reference", format=".2f"),
