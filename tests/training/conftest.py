@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from radiogenesis.cohort.sampling import Backgrounds, NoduleSlices, SamplingSett
 from radiogenesis.cohort.scan import Acquisition
 from radiogenesis.cohort.store import Cohort, CohortWriter, PatientData
 from radiogenesis.cohort.whole import WholeSlices
+
+sys.path.insert(0, str(Path(__file__).parent))  # helper modules: import mode `importlib` leaves sys.path alone
 
 PIXELS = 32
 

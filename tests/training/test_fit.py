@@ -1,4 +1,4 @@
-"""Training end to end on a tiny cohort: the run folder, resuming, the split, refusals."""
+"""Training end to end on a tiny cohort: the run folder, the split, refusals."""
 
 from __future__ import annotations
 
@@ -7,34 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
+from tiny_training import SHARED, canonical, train
 
-from radiogenesis.cohort.expression import ExpressionSettings
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import RunError, SettingError
-from radiogenesis.methods.alignment import AlignmentSettings
-from radiogenesis.methods.canonical_alignment import CanonicalAlignment, CanonicalAlignmentSettings
+from radiogenesis.methods.canonical_alignment import CanonicalAlignment
 from radiogenesis.methods.fusion_gan import FusionGANSettings
 from radiogenesis.methods.images import images_from_hu, soften
-from radiogenesis.training import fit
 from radiogenesis.training.run import Run
-from radiogenesis.training.settings import TrainSettings
-
-ALIGNMENT = AlignmentSettings(steps=6, batch=4, widths=(4, 4, 4, 4), hidden=8, embedding=8)
-GAN = FusionGANSettings(steps=6, batch=4, width=4, discriminator_width=4, code=8, hidden=8)
-SHARED = TrainSettings(checkpoint_every=2, accelerator="cpu", precision="float32")
-
-
-def train(cohort: Cohort, path: Path, method: str = "alignment", **changes: object) -> Run:
-    given: dict[str, object] = {
-        "method_settings": ALIGNMENT if method == "alignment" else GAN,
-        "settings": SHARED,
-        "expression_settings": ExpressionSettings(),
-    }
-    return fit.train(method, cohort, path, **(given | changes))  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -86,39 +69,6 @@ def test_the_alignment_and_its_gan_hold_out_the_same_patients(alignment: Run, ga
     assert set(gan.split.train) | set(gan.split.validation) | held_out == set(discs.patients.index)
 
 
-@pytest.mark.parametrize("method", ["alignment", "fusion-gan"])
-def test_resumed_run_is_the_uninterrupted_run(
-    method: str, discs: Cohort, alignment: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    extra = {"alignment": alignment} if method == "fusion-gan" else {}
-    whole = train(discs, tmp_path / "whole", method, **extra)
-
-    steps_before = fit.MethodModule.training_step
-    calls = 0
-
-    def killed(self: object, batch: object, index: int) -> None:
-        nonlocal calls
-        calls += 1
-        if calls == 4:  # between the checkpoints of steps 2 and 4
-            raise MemoryError("killed")
-        steps_before(self, batch, index)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(fit.MethodModule, "training_step", killed)
-    with pytest.raises(MemoryError, match="killed"):
-        train(discs, tmp_path / "cut", method, **extra)
-    monkeypatch.undo()
-    with pytest.raises(RunError, match="not finished"):
-        Run.open(tmp_path / "cut")
-    resumed = train(discs, tmp_path / "cut", method, resume=True, **extra)
-
-    expected, got = (load_file(run.path / "weights.safetensors") for run in (whole, resumed))
-    assert expected.keys() == got.keys()
-    for name in expected:
-        np.testing.assert_array_equal(got[name].numpy(), expected[name].numpy(), err_msg=name)
-    timing = ["images_per_second", "loading_share"]
-    pd.testing.assert_frame_equal(whole.metrics.drop(columns=timing), resumed.metrics.drop(columns=timing))
-
-
 def test_the_seed_decides_whether_or_not_the_alignment_was_opened_before(
     discs: Cohort, alignment: Run, gan: Run, tmp_path: Path
 ) -> None:
@@ -126,17 +76,6 @@ def test_the_seed_decides_whether_or_not_the_alignment_was_opened_before(
     expected, got = (load_file(run.path / "weights.safetensors") for run in (gan, again))
     for name in expected:
         np.testing.assert_array_equal(got[name].numpy(), expected[name].numpy(), err_msg=name)
-
-
-def test_resume_refuses_other_settings(discs: Cohort, alignment: Run) -> None:
-    with pytest.raises(RunError, match="other settings"):
-        train(discs, alignment.path, method_settings=replace(ALIGNMENT, hidden=9), resume=True)
-
-
-def test_resume_refuses_another_cohort(other_discs: Cohort, alignment: Run) -> None:
-    """The other cohort has the same size, genes and patients: only its content tells it apart."""
-    with pytest.raises(RunError, match="another cohort"):
-        train(other_discs, alignment.path, resume=True)
 
 
 def test_existing_run_is_not_overwritten(discs: Cohort, alignment: Run) -> None:
@@ -184,11 +123,6 @@ def test_damaged_runs_say_what_is_wrong(alignment: Run, tmp_path: Path) -> None:
         Run.open(copy)
     with pytest.raises(RunError, match="no run here"):
         Run.open(tmp_path)
-
-
-def canonical(cohort: Cohort, path: Path, **changes: object) -> Run:
-    settings = CanonicalAlignmentSettings(directions=3, permutations=20)
-    return train(cohort, path, "canonical-alignment", method_settings=settings, **changes)
 
 
 def test_a_method_in_closed_form_is_a_run_like_any_other(discs: Cohort, tmp_path: Path) -> None:

@@ -87,8 +87,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RadiogenesisError as error:
         print(f"radiogenesis {verb}: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print(f"radiogenesis {verb}: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        print(f"radiogenesis {verb}: {str(stop) or 'interrupted'}", file=sys.stderr)
         return 130
     return 0
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import platform
+import signal
 import warnings
 from collections.abc import Iterator
-from dataclasses import asdict
-from importlib.metadata import version
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,30 +15,21 @@ import torch
 from lightning.fabric.utilities.rank_zero import _get_rank
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from radiogenesis.cohort.expression import ExpressionScaler, ExpressionSettings
 from radiogenesis.cohort.split import Split, split_patients, split_scans
 from radiogenesis.cohort.store import Cohort, WholeRows
 from radiogenesis.errors import RunError, SettingError
-from radiogenesis.output import whole_folder, write_text
 from radiogenesis.training.callbacks import MetricsLog, ProgressLine, SampleGrid
 from radiogenesis.training.data import TrainingData, seed_of, training_backgrounds
+from radiogenesis.training.folder import Beginning, machine_of, origin_of, step_of
 from radiogenesis.training.module import MethodModule
 from radiogenesis.training.registry import AnyAlignment, entry
-from radiogenesis.training.run import (
-    Run,
-    make_method,
-    read_config,
-    read_provenance,
-    save_scaler,
-    save_weights,
-    write_config,
-)
+from radiogenesis.training.run import Run, make_method, save_weights
 from radiogenesis.training.samples import save_drawing_grid
-from radiogenesis.training.settings import TrainSettings
+from radiogenesis.training.settings import SPLIT_SETTINGS, TrainSettings
 from radiogenesis.training.slices import SliceData
-
-_LIBRARIES = ("radiogenesis", "torch", "lightning", "numpy", "anndata", "zarr")
 
 
 def train(
@@ -64,15 +53,19 @@ def train(
         settings: what all methods share.
         expression_settings: how expression is scaled.
         alignment: a finished run of the alignment, for methods that build on one. Its split is taken over, so that
-            nobody is held out here whom the alignment was trained on.
-        resume: go on from the last checkpoint; the result is that of an uninterrupted run.
+            nobody is held out here whom the alignment was trained on, and so are the settings it was made with.
+        resume: go on from the last checkpoint, or from the start where there is none yet; the result is that of an
+            uninterrupted run. A finished run is returned as it is.
 
     Raises:
-        RunError: the folder exists (or, with `resume`, holds no checkpoint or other settings); the alignment is of
-            another cohort.
+        RunError: the folder exists (or, with `resume`, was begun with another cohort, split, alignment, precision or
+            other settings); the alignment is of another cohort.
         SettingError: settings that do not fit together.
+        KeyboardInterrupt: stopped by Ctrl-C or SIGTERM; it says how to go on.
     """
     path = Path(path)
+    if alignment is not None:
+        settings = replace(settings, **split_settings(alignment))
     if settings.accelerator == "gpu" and not (torch.cuda.is_available() or torch.backends.mps.is_available()):
         raise SettingError("accelerator is gpu, but there is none here", remedy="use --accelerator auto or cpu")
     if settings.threads:
@@ -116,8 +109,19 @@ def train(
         callbacks.append(SampleGrid(path, *sample_inputs(cohort, split, scaler), save_drawing_grid))
     steps = count_steps(method_settings, data.epoch)
     config["steps"] = steps
+    precision = "bfloat16" if bfloat16(settings) else "float32"
+    beginning = Beginning(
+        config, split, scaler, origin_of(cohort.digest, settings, alignment), machine_of(settings, precision)
+    )
+    if resume:
+        beginning.check(path)
+        if (path / "weights.safetensors").is_file():
+            return Run.open(path)
     if not (_get_rank() or 0):  # Lightning starts the command again for every further process
-        prepare_folder(path, config, split, scaler, cohort, settings, resume=resume)
+        if resume:
+            beginning.note_resumption(path, step_of(path / "checkpoints" / "last.ckpt"))
+        else:
+            beginning.write(path)
     if not steps:  # all of the method is in closed form
         save_weights(path, made)
         return Run.open(path)
@@ -130,12 +134,7 @@ def train(
         average=getattr(method_settings, "average", 0.0),
     )
     run_trainer(module, path, settings, callbacks, resume=resume)
-    if int(module.done) < steps:  # Lightning returns quietly from Ctrl-C
-        raise RunError(
-            f"stopped at step {int(module.done)} of {steps}",
-            path=path,
-            remedy="go on with --resume and the same settings",
-        )
+    assert int(module.done) == steps
     if _get_rank() or 0:
         raise SystemExit(0)  # the first process finishes the run
     save_weights(path, module.finished_method())
@@ -145,7 +144,7 @@ def train(
 def run_trainer(
     module: MethodModule, path: Path, settings: TrainSettings, callbacks: list[L.Callback], *, resume: bool
 ) -> None:
-    """Let Lightning train: an epoch is the stretch between two checkpoints."""
+    """Let Lightning train: an epoch is the stretch between two checkpoints. Raises KeyboardInterrupt when stopped."""
     every = min(settings.checkpoint_every, module.steps)
     checkpoints = path / "checkpoints"
     last = checkpoints / "last.ckpt"
@@ -180,9 +179,19 @@ def run_trainer(
             use_distributed_sampler=False,
             num_sanity_val_steps=0,
         )  # fmt: skip
-        trainer.fit(
-            module, Stretches(module, every), ckpt_path=last if resume else None, weights_only=True if resume else None
-        )
+        at = last if resume and last.is_file() else None
+        handler = signal.getsignal(signal.SIGINT)
+        try:
+            trainer.fit(module, Stretches(module, every), ckpt_path=at, weights_only=True if at else None)
+        except SystemExit as stop:
+            # What Lightning makes of Ctrl-C, which it then ignores for good, and of SIGTERM, which would exit with 0.
+            if not isinstance(stop, SIGTERMException) and not isinstance(stop.__context__, KeyboardInterrupt):
+                raise
+            signal.signal(signal.SIGINT, handler)
+            if trainer.global_rank:
+                raise SystemExit(130) from None  # the first process tells
+            done = f"stopped at step {int(module.done)} of {module.steps}"
+            raise KeyboardInterrupt(f"{path}: {done}; go on with --resume and the same settings") from None
 
 
 class Stretches:
@@ -209,6 +218,12 @@ def choose_split(cohort: Cohort, settings: TrainSettings, alignment: Run | None)
     if alignment is not None:
         return alignment.split
     return split_patients(cohort, seed=settings.split_seed, fractions=fractions(settings))
+
+
+def split_settings(alignment: Run) -> dict[str, Any]:
+    """The settings that an alignment's split was made with."""
+    recorded = asdict(TrainSettings()) | alignment.config["training"]
+    return {name: recorded[name] for name in SPLIT_SETTINGS}
 
 
 def fractions(settings: TrainSettings) -> tuple[float, float, float]:
@@ -249,52 +264,6 @@ def count_steps(method_settings: Any, slices: int) -> int:
     because it is fitted in closed form."""
     epochs = getattr(method_settings, "epochs", 0)
     return int(epochs * -(-slices // method_settings.batch) if epochs else getattr(method_settings, "steps", 0))
-
-
-def prepare_folder(
-    path: Path, config: dict[str, Any], split: Split, scaler: ExpressionScaler | None, cohort: Cohort,
-    settings: TrainSettings, *, resume: bool,
-) -> None:  # fmt: skip
-    """Write what is known before training, or check that a run to be resumed is this one."""
-    if resume:
-        if not (path / "checkpoints" / "last.ckpt").is_file():
-            raise RunError("there is no checkpoint to resume from", path=path, remedy="train without --resume")
-        if read_provenance(path)["cohort_digest"] != cohort.digest:
-            raise RunError(
-                "was started on another cohort", path=path, remedy="resume with the cohort it was started on"
-            )
-        before = read_config(path)
-        now = json.loads(json.dumps(config))
-        places = ("cohort", "alignment_run")  # may lie elsewhere now; the alignment's weights are in the checkpoint
-        changed = [key for key in now if key not in places and now[key] != before.get(key)]
-        if changed:
-            raise RunError(
-                f"was started with other {', '.join(changed)}", path=path, remedy="resume with the same settings"
-            )
-        return
-    if path.exists():
-        raise RunError("is already there", path=path, remedy="choose another name, delete it, or go on with --resume")
-    provenance = {
-        "cohort_digest": cohort.digest,
-        "seed": settings.seed,
-        "versions": {name: version(name) for name in _LIBRARIES} | {"python": platform.python_version()},
-        "device": device_name(settings),
-        "precision": "bfloat16" if bfloat16(settings) else "float32",
-        "threads": torch.get_num_threads(),
-    }
-    with whole_folder(path) as partial:
-        write_config(partial, config)
-        split.save(partial / "split.json")
-        if scaler is not None:
-            save_scaler(partial, scaler)
-        write_text(partial / "provenance.json", json.dumps(provenance, indent=1))
-
-
-def device_name(settings: TrainSettings) -> str:
-    """The GPU's name, or the processor's."""
-    if settings.accelerator != "cpu" and torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    return platform.processor() or platform.machine()
 
 
 def sample_inputs(cohort: Cohort, split: Split, scaler: ExpressionScaler, count: int = 6) -> tuple[Any, Any]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+SPLIT_SETTINGS = ("split_seed", "validation", "test")
+"""Who is trained on and who is held out: a method that builds on an alignment takes these from the alignment's run."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSettings:
@@ -13,7 +16,8 @@ class TrainSettings:
     seed: int = 0
     """Of everything drawn at random but the split: weights, batches, noise."""
     split_seed: int = 0
-    """Of the split into training, validation and test patients: runs to be compared share it, whatever their seed."""
+    """Of the split into training, validation and test patients: runs to be compared share it, whatever their seed. With
+    --alignment its run's split is taken over: its split_seed, validation and test."""
     validation: float = 0.05
     """Share of the patients kept for validation."""
     test: float = 0.25

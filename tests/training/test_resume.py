@@ -1,0 +1,192 @@
+"""Stopped trainings: what they say, that they go on to the same result, and that nothing else goes on instead."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from safetensors.torch import load_file
+from tiny_training import ALIGNMENT, GAN, SHARED, canonical, stop_at, train
+
+from radiogenesis.cohort.store import Cohort
+from radiogenesis.errors import RunError
+from radiogenesis.training import fit
+from radiogenesis.training.run import Run
+
+KILLED = MemoryError("killed")
+
+
+@pytest.fixture(scope="module")
+def alignment(discs: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return train(discs, tmp_path_factory.mktemp("runs") / "alignment")
+
+
+@pytest.fixture(scope="module")
+def critic(discs: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return canonical(discs, tmp_path_factory.mktemp("runs") / "canonical")
+
+
+@pytest.fixture(scope="module")
+def stopped(discs: Cohort, alignment: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A GAN on `alignment`, killed between the checkpoints of steps 2 and 4."""
+    path = tmp_path_factory.mktemp("runs") / "stopped"
+    with pytest.MonkeyPatch.context() as patch:
+        stop_at(4, KILLED, patch)
+        with pytest.raises(MemoryError):
+            train(discs, path, "fusion-gan", alignment=alignment)
+    return path
+
+
+def assert_same(got: Run, expected: Run) -> None:
+    """The same weights, bit by bit, and the same lines of metrics but for the time they took."""
+    a, b = (load_file(run.path / "weights.safetensors") for run in (expected, got))
+    assert a.keys() == b.keys()
+    for name in a:
+        np.testing.assert_array_equal(b[name].numpy(), a[name].numpy(), err_msg=name)
+    timing = ["images_per_second", "loading_share"]
+    pd.testing.assert_frame_equal(expected.metrics.drop(columns=timing), got.metrics.drop(columns=timing))
+
+
+@pytest.mark.parametrize("call", [4, 1], ids=["between checkpoints", "before the first checkpoint"])
+@pytest.mark.parametrize("on", [None, "alignment", "critic"])
+def test_resumed_run_is_the_uninterrupted_run(
+    on: str | None, call: int, discs: Cohort, tmp_path: Path, request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    method = "fusion-gan" if on else "alignment"
+    extra = {"alignment": request.getfixturevalue(on)} if on else {}
+    whole = train(discs, tmp_path / "whole", method, **extra)
+
+    stop_at(call, KILLED, monkeypatch)
+    with pytest.raises(MemoryError, match="killed"):
+        train(discs, tmp_path / "cut", method, **extra)
+    monkeypatch.undo()
+    with pytest.raises(RunError, match="not finished"):
+        Run.open(tmp_path / "cut")
+    resumed = train(discs, tmp_path / "cut", method, resume=True, **extra)
+    assert_same(resumed, whole)
+    assert [one["step"] for one in resumed.provenance["resumed"]] == [2 if call > 2 else 0]
+    assert resumed.provenance["resumed"][0]["precision"] == "float32"
+    assert set(resumed.provenance["resumed"][0]["versions"]) == set(whole.provenance["versions"])
+
+
+def test_a_closed_form_that_was_killed_is_fitted_again(discs: Cohort, critic: Run, tmp_path: Path) -> None:
+    shutil.copytree(critic.path, tmp_path / "run")
+    (tmp_path / "run" / "weights.safetensors").unlink()
+    again = canonical(discs, tmp_path / "run", resume=True)
+    a, b = (load_file(run.path / "weights.safetensors") for run in (critic, again))
+    assert all(np.array_equal(a[name].numpy(), b[name].numpy()) for name in a)
+
+
+def test_a_finished_run_is_left_alone_even_without_its_checkpoints(discs: Cohort, critic: Run, tmp_path: Path) -> None:
+    run = train(discs, tmp_path / "run")
+    shutil.rmtree(run.path / "checkpoints")
+    for finished, again in ((run, train), (critic, canonical)):
+        before = {path: path.stat().st_mtime_ns for path in finished.path.rglob("*")}
+        assert again(discs, finished.path, resume=True).metrics.equals(finished.metrics)
+        assert {path: path.stat().st_mtime_ns for path in finished.path.rglob("*")} == before
+
+
+def test_ctrl_c_says_how_to_go_on(discs: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    handler = signal.getsignal(signal.SIGINT)
+    stop_at(4, KeyboardInterrupt(), monkeypatch)
+    with pytest.raises(KeyboardInterrupt) as stop:
+        train(discs, tmp_path / "run")
+    line = f"{tmp_path / 'run'}: stopped at step 3 of 6; go on with --resume and the same settings"
+    assert str(stop.value) == line
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_resume_refuses_another_split(discs: Cohort, alignment: Run, stopped: Path, tmp_path: Path) -> None:
+    """The GAN would be trained on patients whom its run holds out."""
+    other = train(discs, tmp_path / "other", settings=replace(SHARED, split_seed=5))
+    assert set(other.split.train) & set(alignment.split.test)
+    shutil.copytree(stopped, tmp_path / "gan")
+    with pytest.raises(RunError, match=r"split\.json: .*P-\d\d is held out"):
+        train(discs, tmp_path / "gan", "fusion-gan", alignment=other, resume=True)
+
+
+def test_resume_refuses_an_alignment_with_other_weights(
+    discs: Cohort, stopped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = train(discs, tmp_path / "other", settings=replace(SHARED, seed=5))
+    shutil.copytree(stopped, tmp_path / "gan")
+    with pytest.raises(RunError, match="another alignment"):
+        train(discs, tmp_path / "gan", "fusion-gan", alignment=other, resume=True)
+
+
+def test_resume_refuses_another_scaler(discs: Cohort, stopped: Path, alignment: Run, tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    shutil.copytree(stopped, tmp_path / "gan")
+    arrays = load_file(tmp_path / "gan" / "scaler.safetensors")
+    save_file(arrays | {"mean": arrays["mean"] + 1}, tmp_path / "gan" / "scaler.safetensors")
+    with pytest.raises(RunError, match=r"scaler\.safetensors: "):
+        train(discs, tmp_path / "gan", "fusion-gan", alignment=alignment, resume=True)
+
+
+def test_resume_refuses_other_settings_and_names_them(discs: Cohort, alignment: Run) -> None:
+    with pytest.raises(RunError, match="other settings: hidden 8, not 9; resume with the same"):
+        train(discs, alignment.path, method_settings=replace(ALIGNMENT, hidden=9), resume=True)
+    with pytest.raises(RunError, match="other settings: seed 0, not 1;"):
+        train(discs, alignment.path, settings=replace(SHARED, seed=1), resume=True)
+
+
+def test_resume_refuses_another_cohort(other_discs: Cohort, alignment: Run) -> None:
+    """The other cohort has the same size, genes and patients: only its content tells it apart."""
+    with pytest.raises(RunError, match="another cohort"):
+        train(other_discs, alignment.path, resume=True)
+
+
+def test_there_must_be_something_to_resume(discs: Cohort, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="there is no run to resume; train without --resume"):
+        train(discs, tmp_path, resume=True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_resume_refuses_another_precision_than_auto_meant(
+    discs: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What `auto` means depends on the machine; the precision that it meant can be asked for by name."""
+    automatic = replace(SHARED, precision="auto")
+    monkeypatch.setattr(fit, "bfloat16", lambda settings: False)
+    stop_at(4, KILLED, monkeypatch)
+    with pytest.raises(MemoryError):
+        train(discs, tmp_path / "run", settings=automatic)
+    monkeypatch.undo()
+    monkeypatch.setattr(fit, "bfloat16", lambda settings: settings.precision != "float32")
+    with pytest.raises(RunError, match=r"in float32.*--precision float32"):
+        train(discs, tmp_path / "run", settings=automatic, resume=True)
+    assert train(discs, tmp_path / "run", resume=True).provenance["precision"] == "float32"
+
+
+def test_a_setting_that_is_newer_than_the_run_has_its_default(discs: Cohort, tmp_path: Path) -> None:
+    run = train(discs, tmp_path / "run")
+    config = yaml.safe_load((run.path / "config.yaml").read_text())
+    del config["settings"]["weight_decay"], config["training"]["augment"]
+    (run.path / "config.yaml").write_text(yaml.safe_dump(config))
+    assert train(discs, run.path, resume=True).method_name == "alignment"
+
+
+def test_a_damaged_checkpoint_is_named(discs: Cohort, alignment: Run, stopped: Path, tmp_path: Path) -> None:
+    shutil.copytree(stopped, tmp_path / "gan")
+    (tmp_path / "gan" / "checkpoints" / "last.ckpt").write_bytes(b"no checkpoint")
+    with pytest.raises(RunError, match=r"last\.ckpt: .*delete it"):
+        train(discs, tmp_path / "gan", "fusion-gan", alignment=alignment, resume=True)
+
+
+def test_the_alignments_split_settings_are_the_runs(discs: Cohort, tmp_path: Path) -> None:
+    split = replace(SHARED, split_seed=5, test=0.4, validation=0.0)
+    alignment = canonical(discs, tmp_path / "alignment", settings=split)
+    gan = train(discs, tmp_path / "gan", "fusion-gan", alignment=alignment, method_settings=replace(GAN, steps=2))
+    assert gan.split == alignment.split
+    recorded = yaml.safe_load((gan.path / "config.yaml").read_text())["training"]
+    assert (recorded["split_seed"], recorded["test"], recorded["validation"]) == (5, 0.4, 0.0)
+    assert json.loads((gan.path / "provenance.json").read_text())["seed"] == 0
