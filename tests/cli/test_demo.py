@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from radiogenesis.cli.demo import DemoSettings, headline
+from radiogenesis.cli.demo import DemoSettings, go_on, headline
 from radiogenesis.cli.main import main
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.training.run import Run
@@ -99,6 +99,17 @@ def test_a_lost_part_is_made_again(demo: Demo, capsys: pytest.CaptureFixture[str
     assert main(["demo", str(demo.out), *SMALL]) == 0
     assert "[4/6]" in capsys.readouterr().out
     assert (demo.out / "drawings" / "synthesis.json").read_text() == record
+
+
+def test_what_was_begun_goes_on_also_before_its_first_checkpoint(tmp_path: Path) -> None:
+    calls: list[list[str]] = []
+    words = ["fusion-gan", "cohort", str(tmp_path / "run"), "--steps=4"]
+    go_on(calls.append, words)
+    (tmp_path / "run").mkdir()
+    go_on(calls.append, words)
+    (tmp_path / "run" / "weights.safetensors").touch()
+    go_on(calls.append, words)
+    assert calls == [words, [*words, "--resume"]]
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -252,3 +254,57 @@ def test_two_processes_train_one_run(cohort: str, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert list(Run.open(tmp_path / "run").metrics["images_seen"]) == [8, 16]  # 4 slices in each of two processes
+
+
+def test_ctrl_c_is_one_line_and_exit_code_130(cohort: str, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    words = ["train", "alignment", cohort, str(run), "--steps", "100000", *ALIGNMENT]
+    # A shell's background job would ignore Ctrl-C, and its children with it.
+    code = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        f"from radiogenesis.cli.main import main; sys.exit(main({words!r}))"
+    )
+    training = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+    try:
+        while training.poll() is None and not (run / "metrics.csv").is_file():
+            time.sleep(0.1)
+        training.send_signal(signal.SIGINT)
+        error = training.communicate(timeout=120)[1]
+    finally:
+        training.kill()
+    assert training.returncode == 130
+    last = error.rstrip().splitlines()[-1]
+    expected = rf"radiogenesis train: {run}: stopped at step \d+ of 100000; go on with --resume and the same settings"
+    assert re.fullmatch(expected, last)
+    assert "Traceback" not in error
+
+
+def test_an_alignments_split_is_taken_over_and_another_refused(
+    cohort: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    split = ["--split_seed", "3", "--test", "0.4"]
+    alignment, out = str(tmp_path / "alignment"), tmp_path / "gan"
+    assert main(["train", "canonical-alignment", cohort, alignment, *split, *SHARED]) == 0
+    gan = ["train", "fusion-gan", cohort, str(out), "--alignment", alignment, "--steps", "1", *SMALL]
+    for given in (["--split_seed", "0"], ["--test", "0.3"]):
+        capsys.readouterr()
+        assert main([*gan, *given]) == 2
+        error = capsys.readouterr().err
+        assert f"{given[0]} {given[1]}" in error
+        assert "with --alignment its run's split is taken over" in error
+        assert error.count("\n") == 1
+        assert not out.exists()
+    assert main([*gan, *split]) == 0
+    training = Run.open(out).config["training"]
+    assert (training["split_seed"], training["test"], training["validation"]) == (3, 0.4, 0.05)
+
+
+@pytest.mark.parametrize("preset", ["paper", "default"])
+def test_the_paper_preset_says_where_it_is_not_the_papers(
+    preset: str, cohort: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    alone = ["--matching", "0", "--energy", "0", "--gene_code", "mapping", "--epochs", "0", "--steps", "1"]
+    assert main(["train", "fusion-gan", cohort, str(tmp_path / "run"), "--preset", preset, *alone, *SMALL]) == 0
+    told = "the preset paper is made for 128 x 128 pixels, and this cohort has 32 x 32" in capsys.readouterr().err
+    assert told == (preset == "paper")
+    assert Run.open(tmp_path / "run").config["training"]["sampling"] == ("slices" if preset == "paper" else "patients")

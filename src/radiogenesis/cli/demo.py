@@ -13,6 +13,7 @@ from typing import Literal
 
 from radiogenesis.cli.arguments import add_settings, parser, settings_from
 from radiogenesis.errors import RunError
+from radiogenesis.output import write_text
 
 _DESCRIPTION = """Everything that radiogenesis does, on a phantom cohort, in minutes on a laptop CPU.
 
@@ -104,7 +105,7 @@ def remember(out: Path, settings: DemoSettings) -> None:
     """Note the settings of a new demo. Raises RunError where the folder holds a demo with others."""
     note = out / "demo.json"
     if not note.exists():
-        note.write_text(json.dumps(asdict(settings)), encoding="utf-8")
+        write_text(note, json.dumps(asdict(settings)))
     elif json.loads(note.read_text(encoding="utf-8")) != asdict(settings):
         raise RunError("holds a demo with other settings", path=out, remedy="choose another folder or delete it")
 
@@ -120,7 +121,7 @@ def go_on(train: object, arguments: list[str]) -> None:
     if (run / "weights.safetensors").is_file():
         print(f"{run}: already trained")
         return
-    resume = ["--resume"] if (run / "checkpoints" / "last.ckpt").is_file() else []
+    resume = ["--resume"] if run.exists() else []
     train(arguments + resume)  # type: ignore[operator]
 
 

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jsonargparse import Namespace
+
+    from radiogenesis.cli.arguments import VerbParser
+    from radiogenesis.training.run import Run
 
 _DESCRIPTION = """Fit a method to a cohort and write a run folder.
 
 fusion-gan builds on a run of canonical-alignment or alignment (give it with --alignment) unless --preset paper, or
---matching 0 with --energy 0 and --gene_code mapping, says otherwise. Stopped at any moment, `--resume` with the same
-settings goes on to the same result."""
+--matching 0 with --energy 0 and --gene_code mapping, says otherwise; it holds out the patients that this run holds out.
+Stopped at any moment, `--resume` with the same settings goes on to the same result."""
 
 
 def main(arguments: list[str]) -> None:
@@ -35,7 +43,7 @@ def main(arguments: list[str]) -> None:
     verb.add_argument("run", type=str, help="The run folder to write.")
     verb.add_argument("--preset", type=str, default="default", help=f"One of: {', '.join(method.presets)}.")
     verb.add_argument("--alignment", type=str | None, default=None, help="A finished run of an alignment to build on.")
-    verb.add_argument("--resume", action="store_true", help="Go on from the run's last checkpoint.")
+    verb.add_argument("--resume", action="store_true", help="Go on from the run's last checkpoint, if any.")
     for kind in (method.settings, TrainSettings, ExpressionSettings):
         add_settings(verb, kind)
     preset = preset_of(rest)
@@ -48,14 +56,21 @@ def main(arguments: list[str]) -> None:
             f"the preset {parsed.preset!r} stands in the configuration file, where it has no effect",
             remedy=f"give --preset {parsed.preset} on the command line",
         )
+    alignment = Run.open(parsed.alignment) if parsed.alignment else None
+    if alignment is not None:
+        parsed = with_split_of(alignment, verb, rest)
+    cohort = Cohort.open(parsed.cohort)
+    if preset == "paper" and method.paper_pixels not in (0, cohort.pixels):
+        made, here = (f"{pixels} x {pixels}" for pixels in (method.paper_pixels, cohort.pixels))
+        print(f"{name}: the preset paper is made for {made} pixels, and this cohort has {here}", file=sys.stderr)
     run = train(
         name,
-        Cohort.open(parsed.cohort),
+        cohort,
         Path(parsed.run),
         method_settings=settings_from(parsed, method.settings),
         settings=settings_from(parsed, TrainSettings),
         expression_settings=settings_from(parsed, ExpressionSettings),
-        alignment=Run.open(parsed.alignment) if parsed.alignment else None,
+        alignment=alignment,
         resume=parsed.resume,
     )
     if run.metrics.empty:
@@ -63,6 +78,24 @@ def main(arguments: list[str]) -> None:
         return
     last = run.metrics.iloc[-1]
     print(f"{run.path}: {int(last['images_seen']):,} images seen, {last['images_per_second']:.0f} images per second")
+
+
+def with_split_of(alignment: Run, verb: VerbParser, arguments: list[str]) -> Namespace:
+    """Parse again: the settings of the alignment's split are the defaults, and others are refused, not ignored."""
+    from radiogenesis.errors import SettingError
+    from radiogenesis.training.fit import split_settings
+
+    taken_over = split_settings(alignment)
+    verb.set_defaults(taken_over)
+    parsed = verb.parse(arguments)
+    for name, value in taken_over.items():
+        if parsed[name] != value:
+            raise SettingError(
+                f"--{name} {parsed[name]}: with --alignment its run's split is taken over, made with {value}",
+                path=alignment.path,
+                remedy=f"leave --{name} out, or train the alignment with it",
+            )
+    return parsed
 
 
 def preset_of(arguments: list[str]) -> str:

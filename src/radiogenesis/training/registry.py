@@ -41,6 +41,7 @@ class Entry:
             into its buffers.
         what: one line for the help.
         data: what it is trained on: lesion slices with genes, or whole slices without.
+        paper_pixels: side of the images that the preset `paper` is made for; 0 where it fits any.
     """
 
     settings: type[Any]
@@ -49,10 +50,14 @@ class Entry:
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {"default": {}})
     prepare: Callable[[Any, TrainingData, Sequence[str], int], None] = prepare_nothing
     data: Literal["lesions", "whole slices"] = "lesions"
+    paper_pixels: int = 0
 
 
 SPLIT_8_TO_2 = {"test": 0.2, "validation": 0.0}
 """Patients to train on and to hold out as in Li, Sui et al., section 3.2."""
+
+EPOCHS_OF_SLICES = {"sampling": "slices"}
+"""Batches evenly over slices, as the epochs of Xu et al. draw them (METHODS.md section 1)."""
 
 METHODS: dict[str, Entry] = {
     "canonical-alignment": Entry(
@@ -70,7 +75,8 @@ METHODS: dict[str, Entry] = {
         FusionGANSettings,
         lambda settings, genes, pixels, alignment: FusionGAN(settings, genes=genes, pixels=pixels, alignment=alignment),
         "draws a patient's nodule from the patient's genes into a background (Xu et al. 2020)",
-        fusion_gan.PRESETS,
+        {**fusion_gan.PRESETS, "paper": {**fusion_gan.PAPER, **EPOCHS_OF_SLICES}},
+        paper_pixels=128,
     ),
     "mc-gan": Entry(
         MCGANSettings,
