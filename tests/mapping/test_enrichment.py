@@ -10,7 +10,7 @@ from scipy import stats
 
 from radiogenesis.cohort.metagenes import Metagenes
 from radiogenesis.errors import InputError
-from radiogenesis.mapping.association import associate
+from radiogenesis.mapping.association import FREE, Held, associate, permutation
 from radiogenesis.mapping.enrichment import measured_sets, over_representation, ranked_enrichment, read_gmt
 
 NAMES = tuple(f"G{i:03d}" for i in range(120))
@@ -65,8 +65,59 @@ def test_the_planted_set_is_found(planted) -> None:  # type: ignore[no-untyped-d
     assert row["nes"] > 1.5
     assert row["p_patients"] == pytest.approx(0.001)
     assert row["q_patients"] < 0.05
+    assert row["holds"]
     assert len(planted) == 6
     assert planted["size"].eq(20).all()
+
+
+def test_a_set_without_a_link_does_not_hold_beside_one_that_has(planted) -> None:  # type: ignore[no-untyped-def]
+    for seed in range(3):  # many genes go with the feature: less than they do is not a link
+        rng = np.random.default_rng(seed)
+        genes, feature = rng.standard_normal((80, 120)), rng.standard_normal((80, 1))
+        genes[:, :70] += feature
+        found = associate(genes, feature, NAMES, ["f"])
+        sets = {"planted": NAMES[:20], "none": NAMES[80:100]}
+        table = ranked_enrichment(genes, feature, found, sets, permutations=100, patient_permutations=999)
+        table = table.set_index("set")
+        assert table.loc["planted", "p_patients"] == pytest.approx(0.001)
+        assert table.loc["none", "p_patients"] > 0.02
+        assert not table.loc["none", "holds"]
+    assert planted.set_index("set").loc["none", "p_patients"].min() > 0.02
+
+
+def test_the_p_of_a_set_is_that_of_its_mean_z() -> None:
+    rng = np.random.default_rng(7)
+    genes, features = rng.standard_normal((40, 30)), rng.standard_normal((40, 2))
+    features[rng.permutation(40)[:6], 1] = np.nan
+    features[:, 0] += 0.4 * genes[:, 0]
+    found = associate(genes, features, NAMES[:30], ["a", "b"])
+    sets = {"s": NAMES[:15]}
+    table = ranked_enrichment(genes, features, found, sets, permutations=20, patient_permutations=199)
+    own = np.abs(found.z[:15].mean(axis=0))
+    null = []
+    for b in range(199):
+        turned = features[permutation(40, None, 0, b)]
+        null.append(np.abs(associate(genes, turned, NAMES[:30], ["a", "b"]).z[:15].mean(axis=0)))
+    expected = (1 + (np.array(null) >= own).sum(axis=0)) / 200
+    by_feature = table.set_index("feature")["p_patients"]
+    assert by_feature["a"] == pytest.approx(expected[0])
+    assert by_feature["b"] == pytest.approx(expected[1], abs=0.05)  # a missing value counts as the mean
+
+
+def test_within_batches_a_set_that_only_the_batch_links_is_gone() -> None:
+    rng = np.random.default_rng(0)
+    batch = rng.integers(0, 3, 100)
+    genes = rng.standard_normal((100, 120))
+    genes[:, :30] += batch[:, None]
+    feature = (rng.standard_normal(100) + 1.5 * batch)[:, None]
+    sets = {"batch": NAMES[:30], "other": NAMES[60:90]}
+    p = {}
+    for name, held in (("free", FREE), ("within", Held(blocks=batch, covariates=None, model="rank"))):
+        found = associate(genes, feature, NAMES, ["f"], **held)
+        table = ranked_enrichment(genes, feature, found, sets, permutations=20, patient_permutations=199, held=held)
+        p[name] = table.set_index("set").loc["batch", "p_patients"]
+    assert p["free"] == pytest.approx(1 / 200)
+    assert p["within"] > 0.05
 
 
 def test_co_expressed_genes_fool_the_permutation_of_genes_but_not_that_of_patients() -> None:

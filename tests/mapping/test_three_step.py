@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import anndata
 import numpy as np
@@ -14,13 +17,23 @@ from radiogenesis.cli.main import main
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import OutputError, SettingError
 from radiogenesis.mapping.conclusions import conclusions, counts
+from radiogenesis.mapping.features import LESION, FeatureTable
 from radiogenesis.mapping.output import write_map
 from radiogenesis.mapping.page import known_answers
 from radiogenesis.mapping.settings import MapSettings
-from radiogenesis.mapping.three_step import CONFOUNDED, FOUND, ConventionalMap, conventional_map, material_of
+from radiogenesis.mapping.three_step import (
+    CONFOUNDED,
+    FOUND,
+    SCANNER,
+    ConventionalMap,
+    Material,
+    conventional_map,
+    material_of,
+)
 
 SETTINGS = MapSettings(clusters=6, permutations=200, shuffles=4)
 SIZE, NOISE = "size (mm)", "noise (HU)"
+COHORT = ("path", "patients", "expression", "annotations", "slice_patient", "slice_image", "slice_mask", "pixel_mm")
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +55,7 @@ def test_the_material_is_what_the_cohort_holds(cohort: Cohort) -> None:
     assert [name for name in material.features.values if name.startswith(("Grade", "Gender"))] in (
         ["Grade = G1"], ["Grade = G2"]
     )  # fmt: skip
-    assert list(material.batches) == ["kernel", "Gender", "order (number in the id)"]
+    assert list(material.batches) == ["kernel", "Gender", NOISE, "grain", "order (number in the id)"]
     planted = cohort.truth.factors["size"]  # type: ignore[union-attr]
     assert material.features.values[SIZE].corr(planted, method="spearman") > 0.95
 
@@ -55,15 +68,95 @@ def test_the_planted_link_is_found(made: ConventionalMap) -> None:
     assert made.shuffled.mean() < 1
 
 
-def test_the_scanners_link_is_flagged_and_gone_inside_the_batches(made: ConventionalMap) -> None:
+def test_a_link_with_the_noise_of_the_image_is_the_scanners_and_not_found(made: ConventionalMap) -> None:
     link = row(made, "G10", NOISE)
+    assert link["q"] < 1e-4
+    assert link["verdict"] == SCANNER
+    assert "kernel" in link["batch"]
+    assert NOISE not in link["batch"]  # it is no batch of itself
+    genes = made.gene_links[(made.gene_links["feature"] == NOISE) & (made.gene_links["q"] < 0.05)]
+    assert set(genes["verdict"]) == {SCANNER}
+    assert set(genes["gene"]) >= {f"G{i:02d}" for i in range(10, 20)}
+    n = counts(made)
+    assert n["scanner"] > 0
+    assert not (made.links[made.links["verdict"] == FOUND]["family"] == "image noise").any()
+
+
+def with_haze(cohort: Cohort) -> Material:
+    """A lesion's feature that the scanner makes."""
+    material = material_of(cohort, SETTINGS)
+    values = material.features.values
+    haze = 2 * values[NOISE] / values[NOISE].std() + np.random.default_rng(0).standard_normal(len(values))
+    return replace(
+        material, features=FeatureTable(values.assign(haze=haze), {**material.features.family, "haze": LESION})
+    )
+
+
+@pytest.fixture(scope="module")
+def hazy(cohort: Cohort) -> ConventionalMap:
+    genes = [f"G{i:02d}" for i in range(40)]
+    sets = {"size genes": [*genes[:10], *genes[20:25]], "scanner genes": [*genes[10:20], *genes[25:30]]}
+    return conventional_map(with_haze(cohort), SETTINGS, sets | {"others": genes[24:]})
+
+
+def test_the_scanners_link_is_flagged_and_gone_inside_the_batches(hazy: ConventionalMap) -> None:
+    link = row(hazy, "G10", "haze")
     assert link["q"] < 1e-4
     assert link["verdict"] == CONFOUNDED
     assert "kernel" in link["batch"]
     assert link["p_within"] > 0.05
-    genes = made.gene_links[(made.gene_links["feature"] == NOISE) & (made.gene_links["q"] < 0.05)]
-    assert set(genes["verdict"]) == {CONFOUNDED}
-    assert set(genes["gene"]) >= {f"G{i:02d}" for i in range(10, 20)}
+    assert any("both of their sides go with" in said and "kernel" in said for said in conclusions(hazy))
+
+
+def test_noise_is_a_batch_variable_where_nobody_recorded_a_kernel(cohort: Cohort) -> None:
+    material = with_haze(cohort)
+    trapped = conventional_map(replace(material, batches=material.batches.drop(columns="kernel")), SETTINGS)
+    link = row(trapped, "G10", "haze")
+    assert link["verdict"] == CONFOUNDED
+    assert NOISE in link["batch"]
+
+
+def test_a_found_link_is_asked_inside_the_batches_that_its_feature_leans_to(made: ConventionalMap) -> None:
+    found = made.links[made.links["verdict"] == FOUND]
+    leaning = made.feature_batches[made.feature_batches["p"] < 0.05].groupby("name")["batch"].agg(set)
+    for _, link in found.iterrows():
+        expected = leaning.get(link["feature"], set())
+        assert set(filter(None, link["batch_within"].split("; "))) == expected
+        assert np.isfinite(link["p_within"]) == bool(expected)
+    assert counts(made)["found_within_of"] == found["p_within"].notna().sum()
+
+
+def test_covariates_are_held_fixed_and_must_be_columns(cohort: Cohort) -> None:
+    assert cohort.clinical is not None
+    size = cohort.truth.factors["size"]  # type: ignore[union-attr]
+    clinical = cohort.clinical.assign(Age=(60 + 5 * size).round(3).astype(str), Stage="I")
+    clinical.loc["P-03", "Age"] = "Not Collected"
+    known: Any = SimpleNamespace(**{name: getattr(cohort, name) for name in COHORT}, clinical=clinical)
+    settings = replace(SETTINGS, covariates="Age, Gender")
+    material = material_of(known, settings)
+    assert len(material.patients) == 39
+    assert list(material.covariates) == ["Age", "Gender = Male"]
+    held = conventional_map(material, settings)
+    assert set(held.by_metagene.test) == {"linear"}
+    assert abs(row(held, "G00", SIZE)["effect"]) < 0.5
+    with pytest.raises(SettingError, match="covariates 'Weight': no column of the clinical table"):
+        material_of(known, replace(SETTINGS, covariates="Weight"))
+    with pytest.raises(SettingError, match="covariates 'Stage': does not vary"):
+        material_of(known, replace(SETTINGS, covariates="Stage"))
+    bare: Any = SimpleNamespace(**vars(known) | {"clinical": None})
+    with pytest.raises(SettingError, match="no clinical table"):
+        material_of(bare, settings)
+
+
+def test_gene_sets_have_a_verdict_and_batches(hazy: ConventionalMap) -> None:
+    rows = hazy.sets.set_index(["set", "feature"])
+    assert rows.loc[("size genes", SIZE), "verdict"] == FOUND
+    assert rows.loc[("scanner genes", "haze"), "verdict"] == CONFOUNDED
+    assert "kernel" in rows.loc[("scanner genes", "haze"), "batch"]
+    assert rows.loc[("scanner genes", NOISE), "verdict"] == SCANNER
+    n = counts(hazy)
+    assert n["sets_found"] == (hazy.sets["verdict"] == FOUND).sum()
+    assert n["sets_confounded"] == (hazy.sets["verdict"] == CONFOUNDED).sum() >= 1
 
 
 def test_permuting_within_the_kernel_takes_the_scanners_link_away_and_leaves_the_other(cohort: Cohort) -> None:
@@ -97,7 +190,7 @@ def test_the_sentences_say_what_the_numbers_say(made: ConventionalMap) -> None:
     assert n["found"] == (made.links["verdict"] == FOUND).sum() > 0
     assert f"{n['found']} associations may be reported" in said[0]
     assert SIZE in said[1]
-    assert any("both of their sides go with" in sentence and "kernel" in sentence for sentence in said)
+    assert any("No association at this threshold is shared with a batch" in sentence for sentence in said)
     assert any("noise of the image" in sentence for sentence in said)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,19 @@ from scipy import stats
 Floats = NDArray[np.float64]
 _Single = NDArray[np.float32]
 Model = Literal["rank", "linear"]
+
+
+class Held(TypedDict):
+    """What tests hold fixed, in the words of `associate`."""
+
+    blocks: NDArray[Any] | None
+    covariates: NDArray[Any] | None
+    model: Model
+
+
+FREE: Held = {"blocks": None, "covariates": None, "model": "rank"}
+"""Nothing is held fixed."""
+
 
 _AT_ONCE = 2_000_000  # products held at a time by the permutations: what stays in a cache
 _MANY = 1e10  # tests times permutations from which Dask divides the work
@@ -157,6 +170,17 @@ def associate(
         tuple(map(str, names)), tuple(map(str, feature_names)), effect, z, p, false_discovery_rate(p), p_max,
         p_permuted, known.sum(axis=0), tests, null,
     )  # fmt: skip
+
+
+def also(held: Held, covariates: NDArray[Any], rows: NDArray[Any] | slice = slice(None)) -> Held:
+    """Held fixed among the patients `rows`, and (n, C) covariates of theirs too."""
+    blocks, before = held["blocks"], held["covariates"]
+    more = np.asarray(covariates, np.float64).reshape(len(covariates), -1)
+    return {
+        "blocks": None if blocks is None else np.asarray(blocks)[rows],
+        "covariates": more if before is None else np.hstack([np.asarray(before, np.float64)[rows], more]),
+        "model": held["model"],
+    }
 
 
 def false_discovery_rate(p: NDArray[Any]) -> Floats:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from radiogenesis.mapping.features import NOISE
-from radiogenesis.mapping.three_step import CONFOUNDED, FOUND, INCOHERENT, ConventionalMap
+from radiogenesis.mapping.three_step import CONFOUNDED, FOUND, INCOHERENT, LEANING, SCANNER, ConventionalMap
 
 
 def counts(made: ConventionalMap) -> dict[str, float]:
@@ -14,6 +13,7 @@ def counts(made: ConventionalMap) -> dict[str, float]:
     links, alpha = made.links, made.settings.alpha
     found, confounded = links[links["verdict"] == FOUND], links[links["verdict"] == CONFOUNDED]
     other = found[found["feature"] != made.material.size]
+    of_sets = made.sets["verdict"] if len(made.sets) else pd.Series(dtype=str)
     return {
         "tests": made.by_metagene.tests,
         "found": len(found),
@@ -25,7 +25,9 @@ def counts(made: ConventionalMap) -> dict[str, float]:
         "inside_batches": int((confounded["p_within"] < alpha).sum()),
         "shuffled_mean": float(made.shuffled.mean()),
         "shuffled_max": int(made.shuffled.max()),
-        "sentinels": int((links.loc[links["verdict"] != "not found", "family"] == NOISE).sum()),
+        "found_within_of": int(found["p_within"].notna().sum()),
+        "found_within": int((found["p_within"] < alpha).sum()),
+        "scanner": int((links["verdict"] == SCANNER).sum()),
         "patients": len(made.material.patients),
         "features": len(made.by_metagene.features),
         "metagenes": len(made.metagenes),
@@ -34,6 +36,9 @@ def counts(made: ConventionalMap) -> dict[str, float]:
         "gene_tests": made.by_gene.tests,
         "genes_found": int((made.gene_links["verdict"] == FOUND).sum()),
         "genes_confounded": int((made.gene_links["verdict"] == CONFOUNDED).sum()),
+        "set_tests": len(made.sets),
+        "sets_found": int((of_sets == FOUND).sum()),
+        "sets_confounded": int((of_sets == CONFOUNDED).sum()),
     }
 
 
@@ -69,10 +74,16 @@ def conclusions(made: ConventionalMap) -> list[str]:
             f"{n['incoherent']} more pass the threshold with metagenes whose genes go together no more than clustered "
             "noise does: they follow a profile in these patients and would not in others, and are not reported."
         )
-    if n["sentinels"]:
+    if n["scanner"]:
         said.append(
-            f"{n['sentinels']} of the associations at this threshold are with the noise of the image outside the "
-            "lesion: no tumour does that, a scanner does."
+            f"{n['scanner']} more pass the threshold with the noise of the image outside the lesion: no tumour does "
+            "that, a scanner does, and they are not reported."
+        )
+    if n["set_tests"]:
+        said.append(
+            f"Of {n['set_tests']:,} pairs of feature and gene set, {n['sets_found']} hold at {threshold}, against "
+            f"other genes and with patients permuted; {n['sets_confounded']} more share a batch variable with the "
+            "feature and are not reported."
         )
     return said
 
@@ -82,14 +93,22 @@ def _about_batches(made: ConventionalMap, n: dict[str, float]) -> list[str]:
     names = _join(list(map(str, made.material.batches.columns))) if n["batches"] else ""
     if not names:
         return ["No batch variable is known here and varies: nothing can speak against a batch effect."]
+    inside = []
+    if n["found_within_of"]:
+        inside.append(
+            f"The features of {n['found_within_of']} of those reported lean to some batch variable (p < {LEANING:g}, "
+            f"each test taken alone): inside these batches {n['found_within']} of them still show "
+            f"(p < {made.settings.alpha:g})."
+        )
     if not n["confounded"]:
-        return [f"No association at this threshold is shared with a batch variable ({names})."]
+        return [f"No association at this threshold is shared with a batch variable ({names}).", *inside]
     joined = made.links.loc[made.links["verdict"] == CONFOUNDED, "batch"]
     shared = _join(sorted({batch for some in joined for batch in some.split("; ")}))
     return [
         f"{n['confounded']} further associations pass the same threshold, but both of their sides go with {shared}: "
         f"they are flagged as confounded and not reported. Inside the batches {n['inside_batches']} of them still show "
-        f"(p < {made.settings.alpha:g})."
+        f"(p < {made.settings.alpha:g}).",
+        *inside,
     ]
 
 

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.mapping.association import associate, false_discovery_rate
-from radiogenesis.mapping.features import known_text, numbers
+from radiogenesis.mapping.association import FEWEST, FREE, Held, also, associate, false_discovery_rate
+from radiogenesis.mapping.features import known_text, noise_label, numbers
+from radiogenesis.mapping.noise import patient_noise
 
 SMALLEST_BATCH = 5
 """Patients that a batch must have; smaller ones are taken together as "other"."""
@@ -36,14 +37,15 @@ def batch_columns(clinical: pd.DataFrame | None) -> list[str]:
 
 
 def cohort_batches(cohort: Cohort, patients: Sequence[str]) -> pd.DataFrame:
-    """Patients x batch variables that vary: scanner, kernel, thickness, date, order, site, sex, where known."""
+    """Patients x batch variables that vary: scanner, kernel, thickness, date, order, site, sex, where known; and what a
+    scanner leaves in the image whether or not anybody recorded it, noise and grain outside the lesion."""
     index = pd.Index(list(patients), name="patient")
     rows = cohort.patients.reindex(index)
     found = rows[[name for name in _ACQUISITION if name in rows]].copy()
     found["study_date"] = rows["study_date"]
     if cohort.clinical is not None:
         found = found.join(cohort.clinical.reindex(index)[batch_columns(cohort.clinical)])
-    return usable_batches(found)
+    return usable_batches(found.join(patient_noise(cohort, patients).set_axis(index).rename(columns=noise_label)))
 
 
 def usable_batches(table: pd.DataFrame) -> pd.DataFrame:
@@ -70,7 +72,7 @@ def test_batches(values: NDArray[Any], names: Sequence[str], batches: pd.DataFra
 
     Returns:
         tidy: name, batch, test, effect (share of the ranks' variance that the batch explains, or rho), p, q over all
-        rows, n.
+        rows, n. A column is not tested against the batch variable of its own name.
     """
     data = np.asarray(values, np.float64)
     parts = []
@@ -85,6 +87,7 @@ def test_batches(values: NDArray[Any], names: Sequence[str], batches: pd.DataFra
         parts.append(pd.DataFrame({"name": names, "batch": batch, "test": test, "effect": effect, "p": p, "n": n}))
     columns = ["name", "batch", "test", "effect", "p", "q", "n"]
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+    table = table[table["name"] != table["batch"]].reset_index(drop=True)
     table["q"] = false_discovery_rate(table["p"].to_numpy(np.float64))
     return table[columns]
 
@@ -106,22 +109,43 @@ def shared_batches(
     ]
 
 
+def leaning(of_features: pd.DataFrame, level: float) -> dict[str, tuple[str, ...]]:
+    """Name -> the batch variables that it goes with at p below `level`, each test taken alone."""
+    mine = of_features[of_features["p"] < level].groupby("name")["batch"].agg(list)
+    return {str(name): tuple(sorted(batches)) for name, batches in mine.items()}
+
+
 def within_batches(
-    gene: NDArray[Any], feature: NDArray[Any], batches: pd.DataFrame, *, permutations: int, seed: int
+    gene: NDArray[Any],
+    feature: NDArray[Any],
+    batches: pd.DataFrame,
+    *,
+    permutations: int,
+    seed: int,
+    held: Held = FREE,
 ) -> tuple[float, float]:
     """Effect and p of one association inside the batches: numbers as covariates, categories as strata.
 
-    Patients are permuted within strata; a patient whose batch is unknown is left out.
+    Patients are permuted within strata; a patient whose batch is unknown is left out. nan where nobody is left to
+    compare.
+
+    Args:
+        held: what is held fixed beside them.
     """
     known = batches.notna().all(axis=1).to_numpy() & np.isfinite(np.asarray(feature, np.float64))
+    if known.sum() < FEWEST:
+        return float("nan"), float("nan")
     rows = batches[known]
     numeric = [name for name in rows if rows[name].dtype.kind == "f"]
-    other = [name for name in rows if name not in numeric]
-    strata = rows[other].astype(str).agg("|".join, axis=1).to_numpy() if other else None
-    covariates = stats.rankdata(rows[numeric].to_numpy(), axis=0) if numeric else None
+    texts = [rows[name].astype(str).to_numpy(object) for name in rows if name not in numeric]
+    fixed = also(held, stats.rankdata(rows[numeric].to_numpy(), axis=0), known)
+    texts += [] if fixed["blocks"] is None else [np.asarray(fixed["blocks"]).astype(str)]
+    fixed["blocks"] = np.array(["|".join(map(str, row)) for row in zip(*texts, strict=True)]) if texts else None
+    if fixed["covariates"] is not None and not fixed["covariates"].shape[1]:
+        fixed["covariates"] = None
     found = associate(
         np.asarray(gene, np.float64)[known, None], np.asarray(feature, np.float64)[known, None], ["gene"], ["feature"],
-        covariates=covariates, blocks=strata, permutations=permutations, each=True, seed=seed,
+        permutations=permutations, each=True, seed=seed, **fixed,
     )  # fmt: skip
     return float(found.effect[0, 0]), float(found.p_permuted[0, 0])
 

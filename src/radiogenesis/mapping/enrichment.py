@@ -3,7 +3,10 @@
 gseapy does the published statistics (Subramanian et al. 2005; hypergeometric). Its null permutes genes, as if genes
 were independent; co-expressed sets then look significant too often (Goeman and Buhlmann 2007). So each set and feature
 has a second p value, `p_patients`, from permuting patients, which keeps the correlation between genes: that of the
-set's mean z less the mean z of all genes measured.
+set's own mean z. The two ask different questions, and a set holds only where both are answered: the first, whether the
+set stands out of all genes (competitive), the second, whether anything of it goes with the feature at all
+(self-contained). A difference from all genes under permuted patients would answer neither: where many genes go with a
+feature, a set that does not is significantly different from them.
 """
 
 from __future__ import annotations
@@ -19,7 +22,15 @@ from scipy import stats
 
 from radiogenesis.cohort.metagenes import Metagenes
 from radiogenesis.errors import InputError
-from radiogenesis.mapping.association import Associations, false_discovery_rate, permutation
+from radiogenesis.mapping.association import (
+    FREE,
+    Associations,
+    Held,
+    associate,
+    design_of,
+    false_discovery_rate,
+    prepared,
+)
 
 GeneSets = Mapping[str, Sequence[str]]
 
@@ -70,6 +81,8 @@ def ranked_enrichment(
     fewest: int = 15,
     permutations: int = 1000,
     patient_permutations: int = 10_000,
+    alpha: float = 0.05,
+    held: Held = FREE,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Genes ranked by their z with each feature, sets tested by gseapy.prerank, and by permuting patients.
@@ -81,17 +94,19 @@ def ranked_enrichment(
         fewest: measured genes that a set must have.
         permutations: of genes, by gseapy.
         patient_permutations: of patients; more, since all pairs of set and feature share one false discovery rate.
+        alpha: false discovery rate at which a set holds.
+        held: what `found` holds fixed.
 
     Returns:
         tidy: feature, set, size, es, nes, p, q (gseapy, over the sets of a feature), p_patients, q_patients (over the
-        whole table), leading genes; the smallest p_patients first.
+        whole table), holds (q and q_patients below alpha), leading genes; the smallest p_patients first.
     """
     import gseapy
 
     cut = measured_sets(sets, found.genes, fewest)
-    columns = ["feature", "set", "size", "es", "nes", "p", "q", "p_patients", "q_patients", "leading"]
+    columns = ["feature", "set", "size", "es", "nes", "p", "q", "p_patients", "q_patients", "holds", "leading"]
     parts = []
-    ours = _patient_p(genes, features, found, cut, patient_permutations, seed) if cut else {}
+    ours = _patient_p(genes, features, found, cut, patient_permutations, held, seed) if cut else {}
     for f, feature in enumerate(found.features):
         z = pd.Series(found.z[:, f], index=list(found.genes))
         if not cut or z.isna().any():
@@ -113,6 +128,7 @@ def ranked_enrichment(
         parts.append(table)
     joined = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
     joined["q_patients"] = false_discovery_rate(joined["p_patients"].to_numpy(np.float64))
+    joined["holds"] = (joined["q"] < alpha) & (joined["q_patients"] < alpha)
     return joined[columns].sort_values(["p_patients", "p"], kind="stable").reset_index(drop=True)
 
 
@@ -157,38 +173,42 @@ def over_representation(metagenes: Metagenes, sets: GeneSets, *, fewest: int = 5
     return table[columns].sort_values("p", kind="stable").reset_index(drop=True)
 
 
+def set_means(genes: NDArray[Any], names: Sequence[str], sets: GeneSets) -> NDArray[np.float64]:
+    """(n, S) mean of the measured genes of each set; nan for a set of which none is measured."""
+    place = {gene: i for i, gene in enumerate(names)}
+    made = np.full((len(genes), len(sets)), np.nan)
+    for s, mine in enumerate(sets.values()):
+        at = [place[gene] for gene in mine if gene in place]
+        if at:
+            made[:, s] = np.asarray(genes, np.float64)[:, at].mean(axis=1)
+    return made
+
+
 def _patient_p(
     genes: NDArray[Any],
     features: NDArray[Any],
     found: Associations,
     cut: Mapping[str, Sequence[str]],
     permutations: int,
+    held: Held,
     seed: int,
 ) -> dict[str, NDArray[np.float64]]:
-    """set -> (F,) two-sided p of the set's mean z less the mean z of all genes, when patients are permuted.
+    """set -> (F,) two-sided p of the set's mean z when patients are permuted.
 
-    The statistic is linear in the genes, so that a set is one profile over patients and a permutation one product.
+    A gene's z is the product of two columns of length 1, so that the mean z of a set is, but for a factor, the
+    correlation of one profile over patients with the feature.
     """
-    x = _unit_ranks(np.asarray(genes, np.float64))
-    y = _unit_ranks(np.asarray(features, np.float64))
-    place = {gene: i for i, gene in enumerate(found.genes)}
-    profile = np.array([x[:, [place[gene] for gene in mine]].mean(axis=1) - x.mean(axis=1) for mine in cut.values()])
-    own = np.abs(profile @ y) * (1 - 1e-9)  # (S, F)
-    reached = np.zeros(own.shape)
-    for number in range(permutations):
-        reached += np.abs(profile @ y[permutation(len(y), None, seed, number)]) >= own
-    return dict(zip(cut, (1 + reached) / (1 + permutations), strict=True))
+    x, y = np.asarray(genes, np.float64), np.asarray(features, np.float64)
+    profiles = prepared(x, design_of(len(x), held["covariates"], held["blocks"]), held["model"])
+    if held["model"] == "rank":
+        y = np.asarray(stats.rankdata(y, axis=0, nan_policy="omit"), np.float64)
+    of_sets = associate(
+        set_means(profiles, found.genes, cut), y, list(cut), found.features, model="linear", blocks=held["blocks"],
+        covariates=held["covariates"], permutations=permutations, each=True, seed=seed,
+    )  # fmt: skip
+    return dict(zip(cut, of_sets.p_permuted, strict=True))
 
 
 def _untied(z: pd.Series) -> pd.Series:
     """Ties broken by the order of the genes, by less than any difference: gseapy would order them arbitrarily."""
     return z + np.arange(len(z))[::-1] * 1e-12
-
-
-def _unit_ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(n, K) ranks of length 1 about 0; missing values are 0."""
-    ranks = stats.rankdata(values, axis=0, nan_policy="omit")
-    centred = np.nan_to_num(ranks - np.nanmean(ranks, axis=0))
-    length = np.linalg.norm(centred, axis=0)
-    unit: NDArray[np.float64] = centred / np.where(length > 0, length, 1.0)
-    return unit

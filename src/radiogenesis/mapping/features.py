@@ -11,6 +11,7 @@ import pandas as pd
 
 from radiogenesis.cohort.annotations import MARK
 from radiogenesis.cohort.store import Cohort
+from radiogenesis.errors import SettingError
 from radiogenesis.evaluation.drawing import own_features
 from radiogenesis.mapping.noise import UNITS as NOISE_UNITS
 from radiogenesis.mapping.noise import patient_noise
@@ -83,14 +84,47 @@ def cohort_features(
     columns = [f"{name} ({unit})" if unit else name for name, unit in LESION_UNITS.items()]
     made = named(pd.DataFrame(own_features(cohort, patients), index, columns), LESION)
     noise = patient_noise(cohort, patients)
-    noise.columns = pd.Index([f"{name} ({unit})" if unit else name for name, unit in NOISE_UNITS.items()])
-    made = made.joined(named(noise, NOISE))
+    made = made.joined(named(noise.rename(columns=noise_label), NOISE))
     if cohort.annotations is not None:
         rows = cohort.annotations.reindex(index)
         made = made.joined(from_table(rows, SEMANTIC, smallest, _ABOUT_THE_FILE))
     if cohort.clinical is not None:
         made = made.joined(from_table(cohort.clinical.reindex(index), CLINICAL, smallest, not_features))
     return made
+
+
+def noise_label(name: str) -> str:
+    """What a measure of the image's noise is called, as a feature and as a batch variable."""
+    unit = NOISE_UNITS.get(name, "")
+    return f"{name} ({unit})" if unit else name
+
+
+def covariates_of(clinical: pd.DataFrame | None, patients: Sequence[str], names: Sequence[str]) -> pd.DataFrame:
+    """Clinical columns as numbers: (n, C), NaN where unknown; of a text an indicator for each level but the first.
+
+    Raises:
+        SettingError: no clinical table, no such column, or one that does not vary.
+    """
+    if clinical is None:
+        raise SettingError("covariates: the cohort has no clinical table", remedy="build it with --clinical")
+    table = clinical.set_axis([" ".join(str(name).split()) for name in clinical.columns], axis=1)
+    rows = table.reindex(pd.Index(list(patients), name="patient"))
+    made = []
+    for name in names:
+        if name not in rows:
+            raise SettingError(
+                f"covariates {name!r}: no column of the clinical table",
+                remedy=f"choose from: {', '.join(map(str, rows))}",
+            )
+        values, text = numbers(rows[name]), known_text(rows[name])
+        if text.nunique() < 2:
+            raise SettingError(f"covariates {name!r}: does not vary among the patients", remedy="leave it out")
+        if values is not None:
+            made.append(values.rename(name).to_frame())
+        else:
+            levels = pd.get_dummies(text, prefix=name, prefix_sep=" = ", drop_first=True, dtype=np.float64)
+            made.append(levels.where(text.notna()))
+    return pd.concat(made, axis=1)
 
 
 def known_text(column: pd.Series) -> pd.Series:

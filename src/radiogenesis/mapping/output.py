@@ -93,14 +93,16 @@ def write_tables(made: ConventionalMap, folder: Path) -> None:
     batches = [
         table.assign(side=side)
         for side, table in (
-            ("feature", made.feature_batches), ("metagene", made.metagene_batches), ("gene", made.gene_batches)
+            ("feature", made.feature_batches), ("metagene", made.metagene_batches), ("gene", made.gene_batches),
+            ("set", made.set_batches),
         )
+        if len(table)
     ]  # fmt: skip
     tables: dict[str, pd.DataFrame] = {
         "links": made.links,
         "metagenes": metagene_table(made),
         "metagene_genes": made.metagenes.table(),
-        "batches": pd.concat(batches, ignore_index=True),
+        "batches": pd.concat(batches, ignore_index=True) if batches else made.feature_batches.assign(side=""),
     }
     tables |= {"gene_sets": made.sets} if len(made.sets) else {}
     tables |= {"over_representation": made.members} if len(made.members) else {}

@@ -12,7 +12,7 @@ from radiogenesis.cohort.store import Truth
 from radiogenesis.mapping import links as known
 from radiogenesis.mapping.conclusions import counts
 from radiogenesis.mapping.pictures import MOST_FEATURES, heat_map, network, volcano
-from radiogenesis.mapping.three_step import CONFOUNDED, FOUND, NOT_FOUND, ConventionalMap
+from radiogenesis.mapping.three_step import CONFOUNDED, FOUND, NOT_FOUND, SCANNER, ConventionalMap
 from radiogenesis.reporting.figures import save_both
 from radiogenesis.reporting.model import Column, Fact, Picture, Section, Table
 
@@ -63,7 +63,7 @@ def _map_section(made: ConventionalMap, folder: Path) -> Section:
     many = len(found.features) > MOST_FEATURES
     light, dark = save_both(
         lambda theme: heat_map(
-            found.z, found.genes, found.features, _cells(made, FOUND), _cells(made, CONFOUNDED), theme
+            found.z, found.genes, found.features, _cells(made, FOUND), _cells(made, CONFOUNDED, SCANNER), theme
         ),
         folder / "pictures", "heat_map",
     )  # fmt: skip
@@ -72,7 +72,7 @@ def _map_section(made: ConventionalMap, folder: Path) -> Section:
             file=light, dark=dark, alt="Heat map of features against metagenes",
             caption=(
                 "Metagenes against features" + (f", the {MOST_FEATURES} with the largest |z|" if many else "")
-                + ", both in the order of their clustering. Dots: found; crosses: flagged as confounded."
+                + ", both in the order of their clustering. Dots: found; crosses: confounded, or the scanner's."
             ),
         )
     ]  # fmt: skip
@@ -90,7 +90,7 @@ def _map_section(made: ConventionalMap, folder: Path) -> Section:
             Picture(
                 file=light, dark=dark, width=820, alt="Network of links between metagenes and features",
                 caption="Links below the threshold, at most 60, the strongest first. The width of a line is the size "
-                "of the effect; dashed lines are confounded.",
+                "of the effect; dashed lines are not reported: confounded, incoherent or the scanner's.",
             )
         )  # fmt: skip
     shown = (hits if len(hits) else made.links).head(SHOWN).copy()
@@ -137,6 +137,13 @@ def _map_section(made: ConventionalMap, folder: Path) -> Section:
     )
 
 
+def _test(made: ConventionalMap) -> str:
+    """How associations were tested, in words."""
+    if made.material.covariates is None:
+        return "Spearman, or Mann-Whitney where a feature has two values"
+    return f"a linear model that holds {', '.join(map(str, made.material.covariates))} fixed"
+
+
 def _controls_section(made: ConventionalMap, folder: Path) -> Section:
     n = counts(made)
     size = made.material.size
@@ -150,6 +157,8 @@ def _controls_section(made: ConventionalMap, folder: Path) -> Section:
         ("size held fixed", f"of {n['beyond_size_of']} with other features", n["beyond_size"]),
         ("batches", "flagged as confounded, not counted above", n["confounded"]),
         ("inside batches", "of the confounded ones", n["inside_batches"]),
+        ("inside batches", f"of {n['found_within_of']} found whose feature leans to a batch", n["found_within"]),
+        ("the scanner", "with the noise of the image, not counted above", n["scanner"]),
         ("clustered noise", "with incoherent metagenes, not counted above", n["incoherent"]),
     ]
     if not size:
@@ -275,15 +284,18 @@ def _gene_set_section(made: ConventionalMap, folder: Path) -> Section:
             Table(
                 file="gene_sets_shown.csv",
                 caption="Gene sets along the genes ranked by their z with a feature. p, genes permuted: gseapy, which "
-                "takes genes for independent and is too hopeful; p, patients permuted: keeps their correlation.",
+                "takes genes for independent and is too hopeful; p, patients permuted: of the set's own mean z, keeps "
+                "their correlation.",
                 columns=(
                     Column(label="Feature", value="feature"), Column(label="Set", value="set"),
                     Column(label="Genes", value="size", format="d"), Column(label="NES", value="nes", format=".2f"),
                     Column(label="p, genes permuted", value="p", format="p"),
                     Column(label="q", value="q", format="p"),
                     Column(label="p, patients permuted", value="p_patients", format="p"),
-                    Column(label="q", value="q_patients", format="p"),
+                    Column(label="q", value="q_patients", format="p"), Column(label="Verdict", value="verdict"),
+                    Column(label="Shared batch", value="batch"),
                 ),
+                strong=("verdict", FOUND),
             )
         )  # fmt: skip
     if len(made.members):
@@ -301,10 +313,11 @@ def _gene_set_section(made: ConventionalMap, folder: Path) -> Section:
                 ),
             )
         )  # fmt: skip
-    both = int((made.sets["q_patients"] < made.settings.alpha).sum()) if len(made.sets) else 0
+    n = counts(made)
     text = (
-        f"Of {len(made.sets):,} pairs of feature and gene set, {both} hold at q < {made.settings.alpha:g} with "
-        "patients permuted."
+        f"Of {n['set_tests']:,} pairs of feature and gene set, {n['sets_found']} hold: against the other genes (q < "
+        f"{made.settings.alpha:g}, genes permuted) and with patients permuted (q < {made.settings.alpha:g}). "
+        f"{n['sets_confounded']} more do so too, but the mean of their genes and the feature share a batch variable."
     )
     return Section(title="Gene sets", text=text, blocks=tuple(blocks))
 
@@ -372,11 +385,11 @@ def _first_genes(made: ConventionalMap, most: int = 4) -> dict[str, str]:
     return {name: " ".join(made.metagenes.members(k)[:most]) for k, name in enumerate(made.metagenes.ids)}
 
 
-def _cells(made: ConventionalMap, verdict: str) -> NDArray[np.bool_]:
-    """(K, F) where the verdict is this one."""
+def _cells(made: ConventionalMap, *verdicts: str) -> NDArray[np.bool_]:
+    """(K, F) where the verdict is one of these."""
     column = {name: f for f, name in enumerate(made.by_metagene.features)}
     row = {name: k for k, name in enumerate(made.by_metagene.genes)}
     cells = np.zeros(made.by_metagene.p.shape, bool)
-    mine = made.links[made.links["verdict"] == verdict]
+    mine = made.links[made.links["verdict"].isin(verdicts)]
     cells[mine["metagene"].map(row).to_numpy(int), mine["feature"].map(column).to_numpy(int)] = True
     return cells

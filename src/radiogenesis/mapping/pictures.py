@@ -73,14 +73,15 @@ def volcano(links: pd.DataFrame, theme: Theme, *, left: str = "metagene") -> Fig
     """Effect against -log10 p of every test; found, confounded and other ones apart.
 
     Args:
-        links: columns `left`, feature, effect, p, verdict ("found", "confounded", "incoherent", "not found").
+        links: columns `left`, feature, effect, p, verdict ("found", "confounded", "incoherent", "scanner",
+            "not found").
     """
     figure = Figure(figsize=(7.2, 4.0), layout="constrained")
     axes = figure.add_subplot()
     logp = -np.log10(np.maximum(links["p"].to_numpy(float), 1e-300))
     effect = links["effect"].to_numpy(float)
     looks = {"not found": (theme.mute, 8, "."), "confounded": (theme.second, 30, "X"), "found": (theme.accent, 26, "o")}
-    looks = {"incoherent": (theme.soft, 20, "^"), **looks}
+    looks = {"incoherent": (theme.soft, 20, "^"), "scanner": (theme.second, 20, "v"), **looks}
     for verdict, (colour, size, marker) in looks.items():
         mine = (links["verdict"] == verdict).to_numpy() & np.isfinite(logp)
         if not mine.any():
@@ -115,7 +116,7 @@ def network(links: pd.DataFrame, theme: Theme) -> Figure:
     """Metagenes on the left, features on the right, a line for each link; the width is the effect.
 
     Args:
-        links: metagene, feature, effect, verdict of those found or confounded, the strongest first; at most 60 count.
+        links: metagene, feature, effect, verdict of those that passed the tests, the strongest first; at most 60 count.
     """
     drawn = links.head(MOST_LINKS)
     features = list(dict.fromkeys(drawn["feature"]))
@@ -145,7 +146,7 @@ def network(links: pd.DataFrame, theme: Theme) -> Figure:
     handles = [
         axes.plot([], [], color=theme.accent, linewidth=2, label="rises with the metagene")[0],
         axes.plot([], [], color=theme.second, linewidth=2, label="falls")[0],
-        axes.plot([], [], color=theme.mute, linewidth=2, linestyle=(0, (3, 2)), label="confounded or incoherent")[0],
+        axes.plot([], [], color=theme.mute, linewidth=2, linestyle=(0, (3, 2)), label="not reported")[0],
     ]
     figure.legend(handles=handles, loc="outside upper left", ncols=3, frameon=False, fontsize=8, labelcolor=theme.soft)
     return figure

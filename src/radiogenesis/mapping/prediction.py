@@ -346,17 +346,18 @@ def questions_of(
         if columns:
             sources[name] = table[columns].to_numpy(np.float64)
     known = [name for name in (clinical if clinical is not None else table.columns) if family[str(name)] == CLINICAL]
-    batches = _numeric(material.batches)
     found = []
     for target in map(str, table.columns):
         if target in skip:
             continue
         of_image = family[target] in (*IMAGE, NOISE)
         mine = {name: x for name, x in sources.items() if name == GENES or not of_image}
+        batches = _numeric(material.batches.drop(columns=target, errors="ignore"))  # noise is no rival of itself
         rivals = dict(_rivals(table, material.size, known, batches, target))
         values = table[target].to_numpy(np.float64)
         found += [Question(target, family[target], values, name, x, rivals) for name, x in mine.items()]
     images = {name: x for name, x in sources.items() if name != GENES}
+    batches = _numeric(material.batches)
     for metagene, column in (metagenes if metagenes is not None else pd.DataFrame()).items():
         rivals = dict(_rivals(table, material.size, known, batches, str(metagene)))
         values = column.to_numpy(np.float64)

@@ -24,10 +24,18 @@ class MapSettings:
     """Patients that a level of a categorical feature must have, and must lack, to be tested."""
     within: str = ""
     """A batch variable (such as kernel): patients are permuted within its levels only, whose means are taken out."""
+    covariates: str = ""
+    """Clinical columns that every test holds fixed, separated by commas (such as Age,Gender): the tests are then those
+    of a linear model, of the patients whose values are known. Predictions on patients left out do not hold them."""
     shuffles: int = 20
     """Times that genes are given to other patients, as the control that every count of hits stands beside."""
     seed: int = 0
     """Of clustering, permutations and shuffles."""
+
+    @property
+    def covariate_names(self) -> tuple[str, ...]:
+        """The clinical columns to hold fixed."""
+        return tuple(name.strip() for name in self.covariates.split(",") if name.strip())
 
     def __post_init__(self) -> None:
         if self.clusters < 0:

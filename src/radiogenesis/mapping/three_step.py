@@ -1,12 +1,13 @@
 """The conventional map in three steps (Gevaert et al. 2012, Zhou et al. 2018), with its controls.
 
 Genes -> metagenes; images -> features; every metagene against every feature. Beside the hits stand those of shuffled
-genes, those that remain when the lesion's size is held fixed, and those that both sides owe to a batch.
+genes, those that remain when the lesion's size is held fixed, those that both sides owe to a batch, and those with the
+noise of the image, which are the scanner's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,11 +21,14 @@ from radiogenesis.cohort.metagenes import Metagenes, Stability, choose_clusters
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import CohortError, SettingError
 from radiogenesis.mapping import confounding, enrichment
-from radiogenesis.mapping.association import FEWEST, Associations, associate, permutation
-from radiogenesis.mapping.features import LESION, FeatureTable, cohort_features
+from radiogenesis.mapping.association import FEWEST, Associations, Held, also, associate, permutation
+from radiogenesis.mapping.features import LESION, NOISE, FeatureTable, cohort_features, covariates_of
 from radiogenesis.mapping.settings import MapSettings
 
-FOUND, CONFOUNDED, INCOHERENT, NOT_FOUND = "found", "confounded", "incoherent", "not found"
+FOUND, CONFOUNDED, INCOHERENT, SCANNER, NOT_FOUND = "found", "confounded", "incoherent", "scanner", "not found"
+LEANING = 0.05
+"""p below which a found link's feature is taken to lean to a batch variable, inside which the link is then asked again;
+a batch is looked for at a far stricter level (q over all tests) before it flags a link as confounded."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +42,7 @@ class Material:
         batches: batch variables of the same patients, from `usable_batches`.
         size: the feature that is the lesion's size, "" where there is none.
         source: what it is of, in words.
+        covariates: (n, C) what every test holds fixed, complete; None for nothing.
     """
 
     genes: NDArray[np.float32]
@@ -46,6 +51,7 @@ class Material:
     batches: pd.DataFrame
     size: str
     source: str
+    covariates: pd.DataFrame | None = None
 
     @property
     def patients(self) -> tuple[str, ...]:
@@ -65,12 +71,13 @@ class ConventionalMap:
         coherent: (K,) whether a metagene is more than clustered noise; one that is not is never reported as found.
         choice: how the number of metagenes was chosen; None where it was given.
         by_metagene, by_gene: all tests.
-        links: tidy: metagene, feature, family, effect, z, p, q, p_max, n, test, p_given_size, batch, effect_within,
-            p_within, verdict.
+        links: tidy: metagene, feature, family, effect, z, p, q, p_max, n, test, p_given_size, batch, batch_within,
+            effect_within, p_within, verdict.
         gene_links: tidy: gene, feature, family, effect, z, p, q, p_max, n, test, batch, verdict.
-        metagene_batches, gene_batches, feature_batches: tidy tests against batch variables.
+        metagene_batches, gene_batches, feature_batches, set_batches: tidy tests against batch variables; of a gene set,
+            those of the mean of its genes.
         shuffled: hits of each shuffle of the genes.
-        sets: gene sets along the ranked genes of each feature; empty without gene sets.
+        sets: gene sets along the ranked genes of each feature, with batch and verdict; empty without gene sets.
         members: gene sets over-represented in metagenes; empty without gene sets.
     """
 
@@ -91,19 +98,26 @@ class ConventionalMap:
     shuffled: NDArray[np.int64]
     sets: pd.DataFrame = field(default_factory=pd.DataFrame)
     members: pd.DataFrame = field(default_factory=pd.DataFrame)
+    set_batches: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 def material_of(cohort: Cohort, settings: MapSettings) -> Material:
-    """Genes, features and batch variables of the patients who have both slices and expression.
+    """Genes, features and batch variables of the patients who have both slices and expression, and all covariates.
 
     Raises:
         CohortError: fewer than 8 of them.
+        SettingError: a covariate that is not there or does not vary.
     """
     usable = cohort.patients[(cohort.patients["n_slices"] > 0) & cohort.patients["has_expression"]]
     patients = [str(patient) for patient in usable.index]
+    covariates = None
+    if settings.covariate_names:
+        covariates = covariates_of(cohort.clinical, patients, settings.covariate_names).dropna()
+        patients = [str(patient) for patient in covariates.index]
     if len(patients) < FEWEST:
+        have = "slices, expression and all covariates" if settings.covariates else "both slices and expression"
         raise CohortError(
-            f"only {len(patients)} patients have both slices and expression; a map needs at least {FEWEST}",
+            f"only {len(patients)} patients have {have}; a map needs at least {FEWEST}",
             path=cohort.path,
             remedy="see `radiogenesis cohort describe` for who is missing what",
         )
@@ -113,6 +127,7 @@ def material_of(cohort: Cohort, settings: MapSettings) -> Material:
     return Material(
         scaler.transform(cohort.expression, patients), scaler.genes, features,
         confounding.cohort_batches(cohort, patients), size, f"{len(patients)} patients of {cohort.path.name}",
+        covariates,
     )  # fmt: skip
 
 
@@ -128,7 +143,7 @@ def conventional_map(
     genes, seed = material.genes, settings.seed
     features = material.features.values.to_numpy(np.float64)
     names = list(map(str, material.features.values.columns))
-    blocks = strata(material.batches, settings.within)
+    held = held_fixed(material, settings)
 
     clusters, choice = settings.clusters, None
     if not clusters:
@@ -136,32 +151,53 @@ def conventional_map(
     metagenes = Metagenes.fit(genes, material.names, clusters=clusters, method=settings.method, seed=seed)
     values = metagenes.transform(genes)
 
-    how: dict[str, Any] = {"blocks": blocks, "permutations": settings.permutations, "seed": seed}
-    by_metagene = associate(values, features, metagenes.ids, names, **how)
-    by_gene = associate(genes, features, material.names, names, **how)
+    times = settings.permutations
+    by_metagene = associate(values, features, metagenes.ids, names, permutations=times, seed=seed, **held)
+    by_gene = associate(genes, features, material.names, names, permutations=times, seed=seed, **held)
 
     of_metagenes = confounding.test_batches(values, metagenes.ids, material.batches)
     of_genes = confounding.test_batches(genes, material.names, material.batches)
     of_features = confounding.test_batches(features, names, material.batches)
-    links = _judged(by_metagene.table("metagene"), "metagene", of_metagenes, of_features, material, settings)
+    links = _passed(by_metagene.table("metagene"), settings)
+    family, alpha = material.features.family, settings.alpha
+    links = judged(links, "metagene", of_metagenes, of_features, family, alpha)
     coherent = metagenes.coherent(genes, seed=seed)
     noise = links["metagene"].isin(np.array(metagenes.ids)[~coherent])
     links.loc[noise & (links["verdict"] == FOUND), "verdict"] = INCOHERENT
-    links = _given_size(links, material, values, metagenes, settings)
-    links = _inside_batches(links, material, values, metagenes, settings)
-    gene_links = _judged(by_gene.table("gene"), "gene", of_genes, of_features, material, settings)
+    links = _given_size(links, material, values, metagenes, held)
+    links = _inside_batches(links, of_features, material, values, metagenes, settings, held)
+    gene_links = _passed(by_gene.table("gene"), settings)
+    gene_links = judged(gene_links, "gene", of_genes, of_features, family, alpha)
 
-    sets = members = pd.DataFrame()
+    sets = members = of_sets = pd.DataFrame()
     if gene_sets:
+        of_sets = batches_of_sets(material, gene_sets)
         sets = enrichment.ranked_enrichment(
-            genes, features, by_gene, gene_sets, permutations=settings.permutations, seed=seed
+            genes, features, by_gene, gene_sets, permutations=times, alpha=alpha, held=held, seed=seed
         )
+        sets = judged(sets.rename(columns={"holds": "passed"}), "set", of_sets, of_features, family, alpha)
         members = enrichment.over_representation(metagenes, gene_sets)
     return ConventionalMap(
         material, settings, metagenes, values, metagenes.stability(genes, seed=seed), coherent, choice,
         by_metagene, by_gene, links, gene_links, of_metagenes, of_genes, of_features,
-        _shuffled_hits(values, features, blocks, settings), sets, members,
+        _shuffled_hits(values, features, held, settings), sets, members, of_sets,
     )  # fmt: skip
+
+
+def held_fixed(material: Material, settings: MapSettings) -> Held:
+    """What every test holds fixed: the batches of `within`, and the covariates."""
+    covariates = material.covariates
+    return {
+        "blocks": strata(material.batches, settings.within),
+        "covariates": None if covariates is None else covariates.to_numpy(np.float64),
+        "model": "rank" if covariates is None else "linear",
+    }
+
+
+def batches_of_sets(material: Material, gene_sets: enrichment.GeneSets) -> pd.DataFrame:
+    """The mean of each gene set's measured genes against every batch variable."""
+    means = enrichment.set_means(material.genes, material.names, gene_sets)
+    return confounding.test_batches(means, list(gene_sets), material.batches)
 
 
 def strata(batches: pd.DataFrame, within: str) -> NDArray[Any] | None:
@@ -178,28 +214,40 @@ def strata(batches: pd.DataFrame, within: str) -> NDArray[Any] | None:
     return column.fillna("unknown").to_numpy(object)
 
 
-def _judged(
-    table: pd.DataFrame,
-    left: str,
-    of_left: pd.DataFrame,
-    of_features: pd.DataFrame,
-    material: Material,
-    settings: MapSettings,
-) -> pd.DataFrame:
-    """The table with the family of each feature, the shared batches, and the verdict."""
-    shared = confounding.shared_batches(table, left, of_left, of_features, settings.alpha)
-    hit = table["q"].to_numpy() < settings.alpha
-    confounded = np.array([bool(batches) for batches in shared], bool)
-    table.insert(2, "family", table["feature"].map(material.features.family))
-    table["batch"] = ["; ".join(batches) for batches in shared]
-    table["verdict"] = np.where(hit & confounded, CONFOUNDED, np.where(hit, FOUND, NOT_FOUND))
-    return table
+def _passed(table: pd.DataFrame, settings: MapSettings) -> pd.DataFrame:
+    return table.assign(passed=table["q"].to_numpy() < settings.alpha)
+
+
+def judged(
+    table: pd.DataFrame, left: str, of_left: pd.DataFrame, of_features: pd.DataFrame, family: Mapping[str, str],
+    alpha: float,
+) -> pd.DataFrame:  # fmt: skip
+    """The table with the family of each feature, the batches that both sides share, and the verdict.
+
+    Args:
+        table: tidy: `left`, feature, and what passed the tests; this column is replaced by the verdict.
+        of_left, of_features: tests of both sides against batch variables.
+        family: of each feature.
+        alpha: false discovery rate below which a side goes with a batch.
+    """
+    shared = confounding.shared_batches(table, left, of_left, of_features, alpha)
+    of_family = table["feature"].map(family)
+    reasons = [
+        ~table["passed"].to_numpy(bool),
+        (of_family == NOISE).to_numpy(),
+        np.array([bool(b) for b in shared], bool),
+    ]
+    made = table.drop(columns="passed")
+    made.insert(2, "family", of_family)
+    made["batch"] = ["; ".join(batches) for batches in shared]
+    made["verdict"] = np.select(reasons, [NOT_FOUND, SCANNER, CONFOUNDED], FOUND)
+    return made
 
 
 def _given_size(
-    links: pd.DataFrame, material: Material, values: NDArray[Any], metagenes: Metagenes, settings: MapSettings
+    links: pd.DataFrame, material: Material, values: NDArray[Any], metagenes: Metagenes, held: Held
 ) -> pd.DataFrame:
-    """p of each link when the ranks of both sides are freed of those of the lesion's size: more than volume?"""
+    """p of each link when both sides are freed of the rank of the lesion's size too: more than volume?"""
     given: NDArray[Any] = np.full(len(links), np.nan)
     if material.size:
         table = material.features.values
@@ -207,7 +255,7 @@ def _given_size(
         known = np.isfinite(size)
         found = associate(
             values[known], table.to_numpy(np.float64)[known], metagenes.ids, list(map(str, table.columns)),
-            covariates=stats.rankdata(size[known])[:, None],
+            **also(held, stats.rankdata(size[known]), known),
         )  # fmt: skip
         p = pd.DataFrame(found.p, index=list(metagenes.ids), columns=table.columns).stack(future_stack=True)
         given = p.reindex(pd.MultiIndex.from_frame(links[["metagene", "feature"]])).to_numpy(np.float64)
@@ -216,31 +264,40 @@ def _given_size(
 
 
 def _inside_batches(
-    links: pd.DataFrame, material: Material, values: NDArray[Any], metagenes: Metagenes, settings: MapSettings
-) -> pd.DataFrame:
-    """Effect and p of the confounded links inside their batches, patients permuted within these."""
+    links: pd.DataFrame, of_features: pd.DataFrame, material: Material, values: NDArray[Any], metagenes: Metagenes,
+    settings: MapSettings, held: Held,
+) -> pd.DataFrame:  # fmt: skip
+    """Effect and p of links inside batches, patients permuted within these: of a confounded link inside those that it
+    shares, of a found one inside those that its feature leans to."""
     effect, p = np.full(len(links), np.nan), np.full(len(links), np.nan)
     column = {name: k for k, name in enumerate(metagenes.ids)}
-    for row in np.flatnonzero(links["verdict"] == CONFOUNDED):
+    leaning = confounding.leaning(of_features, LEANING)
+    inside = [""] * len(links)
+    for row in np.flatnonzero(links["verdict"].isin([CONFOUNDED, FOUND])):
         link = links.iloc[row]
+        shared = str(link["batch"]).split("; ") if link["verdict"] == CONFOUNDED else leaning.get(link["feature"], ())
+        if not shared:
+            continue
+        inside[row] = "; ".join(shared)
         effect[row], p[row] = confounding.within_batches(
             values[:, column[str(link["metagene"])]],
             material.features.values[link["feature"]].to_numpy(np.float64),
-            material.batches[str(link["batch"]).split("; ")],
+            material.batches[list(shared)],
             permutations=settings.permutations,
             seed=settings.seed,
+            held=held,
         )
-    return links.assign(effect_within=effect, p_within=p)
+    return links.assign(batch_within=inside, effect_within=effect, p_within=p)
 
 
 def _shuffled_hits(
-    values: NDArray[Any], features: NDArray[Any], blocks: NDArray[Any] | None, settings: MapSettings
+    values: NDArray[Any], features: NDArray[Any], held: Held, settings: MapSettings
 ) -> NDArray[np.int64]:
     """Associations below alpha when every patient has another patient's genes, shuffle by shuffle."""
     counts = []
     for shuffle in range(settings.shuffles):
-        turned = values[permutation(len(values), blocks, settings.seed + 1, shuffle)]
-        found = associate(turned, features, range_names(values), range_names(features), blocks=blocks)
+        turned = values[permutation(len(values), held["blocks"], settings.seed + 1, shuffle)]
+        found = associate(turned, features, range_names(values), range_names(features), **held)
         counts.append(int((found.q < settings.alpha).sum()))
     return np.array(counts)
 
