@@ -9,7 +9,8 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import adjusted_rand_score
 
-from radiogenesis.cohort.metagenes import MOST_FOR_HIERARCHY, Metagenes, choose_clusters
+from radiogenesis.cohort import metagenes
+from radiogenesis.cohort.metagenes import MOST_FOR_HIERARCHY, Metagenes, Method, choose_clusters
 from radiogenesis.errors import SettingError
 
 PATIENTS, MODULES, EACH = 60, 8, 12
@@ -92,6 +93,30 @@ def test_stability_is_high_for_modules_and_low_for_noise() -> None:
     assert modules.rand.min() == 1.0
     assert modules.jaccard.min() == 1.0
     assert chance.rand.mean() < 0.6
+
+
+def test_hierarchical_metagenes_are_judged_by_their_own_method() -> None:
+    x, _ = expression()
+    noise = np.random.default_rng(1).standard_normal(x.shape)
+    found = Metagenes.fit(noise, NAMES, clusters=12, method="hierarchical")
+    assert found.method == "hierarchical"
+    everybody = found.stability(noise, resamples=2, fraction=1.0)  # the same patients in another order
+    assert everybody.rand.min() == everybody.jaccard.min() == 1.0
+    calls: list[str] = []
+    real = metagenes._cluster
+
+    def look(unit: NDArray[np.float32], clusters: int, method: Method, seed: int, starts: int = 1) -> NDArray[np.int64]:
+        calls.append(method)
+        return real(unit, clusters, method, seed, starts)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(metagenes, "_cluster", look)
+        found.coherent(noise)
+    assert calls == ["hierarchical"]
+    back = Metagenes.from_arrays(found.to_arrays())
+    assert back.method == "hierarchical"
+    older = {name: array for name, array in found.to_arrays().items() if name != "method"}
+    assert Metagenes.from_arrays(older).method == "kmeans"
 
 
 def test_clustered_noise_is_incoherent_and_modules_are_not() -> None:

@@ -56,6 +56,7 @@ class Metagenes:
         sign: (G,) +1 or -1: whether the gene goes with its metagene or against it; most go with it.
         strength: (G,) correlation of the gene, its sign applied, with its metagene over the training patients.
         homogeneity: (K,) mean correlation between two members, signs applied; nan for a metagene of one gene.
+        method: how they were clustered, and will be again where their stability is asked for.
     """
 
     names: tuple[str, ...]
@@ -63,6 +64,7 @@ class Metagenes:
     sign: Floats
     strength: Floats
     homogeneity: Floats
+    method: Method = "kmeans"
 
     @classmethod
     def fit(
@@ -104,7 +106,7 @@ class Metagenes:
         pairs = np.where(size > 1, size * (size - 1.0), np.nan)
         homogeneity = (length**2 - size) / pairs  # the sum over pairs, from the square of the sum over genes
         strength = sign * np.einsum("gn,gn->g", unit, (total / length[:, None])[label])
-        return cls(tuple(map(str, names)), label, sign, strength.astype(np.float64), homogeneity)
+        return cls(tuple(map(str, names)), label, sign, strength.astype(np.float64), homogeneity, method)
 
     def __len__(self) -> int:
         return len(self.homogeneity)
@@ -140,7 +142,7 @@ class Metagenes:
         return tuple(self.names[i] for i in mine[np.argsort(-self.strength[mine], kind="stable")])
 
     def stability(self, genes: NDArray[Any], *, resamples: int = 10, fraction: float = 0.8, seed: int = 0) -> Stability:
-        """Cluster random parts of the training patients again (by k-means) and compare.
+        """Cluster random parts of the training patients again, by the same method, and compare.
 
         Args:
             genes: (n, G) what `fit` was given.
@@ -152,7 +154,7 @@ class Metagenes:
         rand, overlap = [], []
         for part in range(resamples):
             chosen = rng.permutation(len(genes))[: max(3, round(fraction * len(genes)))]
-            other = _cluster(_unit_profiles(np.asarray(genes)[chosen]), len(self), "kmeans", seed + part)
+            other = _cluster(_unit_profiles(np.asarray(genes)[chosen]), len(self), self.method, seed + part)
             rand.append(adjusted_rand_score(self.label, other))
             overlap.append(_best_overlap(self.label, other, len(self)))
         return Stability(np.array(rand), np.mean(overlap, axis=0))
@@ -166,7 +168,7 @@ class Metagenes:
         more than twice the median of those clusters. A metagene of one gene is that gene, and counts as coherent.
         """
         alone = np.random.default_rng([seed, 0xA10E]).permuted(np.asarray(genes, np.float64), axis=0)
-        chance = Metagenes.fit(alone, self.names, clusters=len(self), seed=seed).homogeneity
+        chance = Metagenes.fit(alone, self.names, clusters=len(self), method=self.method, seed=seed).homogeneity
         limit = 2 * np.nanmedian(chance) if np.isfinite(chance).any() else 0.0
         good: NDArray[np.bool_] = np.isnan(self.homogeneity) | (self.homogeneity > limit)
         return good
@@ -190,14 +192,16 @@ class Metagenes:
             "sign": self.sign,
             "strength": self.strength,
             "homogeneity": self.homogeneity,
+            "method": np.frombuffer(self.method.encode(), np.uint8).copy(),
         }
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Metagenes:
-        """What `to_arrays` made."""
+        """What `to_arrays` made; before it wrote down the method there was k-means only."""
+        method: Any = np.asarray(arrays["method"], np.uint8).tobytes().decode() if "method" in arrays else "kmeans"
         names = tuple(np.asarray(arrays["names"], np.uint8).tobytes().decode().split("\n"))
         sign, strength, homogeneity = (np.asarray(arrays[n], np.float64) for n in ("sign", "strength", "homogeneity"))
-        return cls(names, np.asarray(arrays["label"], np.int64), sign, strength, homogeneity)
+        return cls(names, np.asarray(arrays["label"], np.int64), sign, strength, homogeneity, method)
 
 
 def choose_clusters(
