@@ -14,7 +14,7 @@ def test_help_shows_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
         main(["find-tumour", "--help"])
     assert stopped.value.code == 0
     shown = capsys.readouterr().out
-    for option in ("--threshold", "--smallest_ml", "--most", "CT_FOLDER".lower()):
+    for option in ("--threshold", "--smallest_ml", "--most", "--whole_lung_mm2", "CT_FOLDER".lower(), "cohort build"):
         assert option in shown
 
 

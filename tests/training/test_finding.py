@@ -23,6 +23,7 @@ from radiogenesis.cohort.dicom_writer import write_scan, write_segmentation
 from radiogenesis.cohort.scan import Scan
 from radiogenesis.cohort.sources import ReadSettings
 from radiogenesis.cohort.split import Split
+from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import OutputError, ScanError
 from radiogenesis.methods.tumor_unet import FindSettings, TumorUNet, TumorUNetSettings
 from radiogenesis.training import finding
@@ -146,6 +147,34 @@ def test_the_verb_writes_seg_nifti_and_tables(
     (out / "X-1" / "seg.dcm").rename(raw / "X-1" / "seg.dcm")
     (source,) = find_scans(raw, ReadSettings()).sources
     np.testing.assert_array_equal(read_dicom(source, ReadSettings()).tumour_mask, expected.scan.tumour_mask)
+
+
+def test_a_cohort_is_built_from_what_was_found(run: Run, scan: Scan, tmp_path: Path) -> None:
+    write_scan(
+        replace(scan, masks={}, tumour=None), tmp_path / "raw" / "X-1", synthetic=True, description="t", uid_seed="x"
+    )
+    both = tmp_path / "raw"
+    assert command.main(["find-tumour", str(run.path), str(both), str(both / "found")]) == 0
+    (source,) = find_scans(both, ReadSettings()).sources
+    expected = finding.find_tumours(run, scan, FindSettings())
+    np.testing.assert_array_equal(read_dicom(source, ReadSettings()).tumour_mask, expected.scan.tumour_mask)
+    assert command.main(["cohort", "build", str(both), str(tmp_path / "cohort.zarr"), "--workers", "1"]) == 0
+    assert Cohort.open(tmp_path / "cohort.zarr").patients.loc["X-1", "n_slices"] > 0
+
+
+def test_as_much_lung_is_asked_for_as_in_the_cohort_trained_on(run: Run, scan: Scan, chests: Cohort) -> None:
+    assert finding.least_lung_mm2(run, FindSettings()) == 1000.0  # nothing is known of its cohort any more
+    assert finding.least_lung_mm2(run, FindSettings(whole_lung_mm2=7.0)) == 7.0
+    asked = replace(run, config={**run.config, "whole_lung_mm2": 250.0})
+    assert finding.least_lung_mm2(asked, FindSettings()) == 250.0
+    settings = {"sampling": {**chests.settings["sampling"], "whole_lung_mm2": 33.0}}
+    moved = replace(run, config={**run.config, "cohort": str(chests.path)}, provenance={"cohort_digest": chests.digest})
+    assert finding.least_lung_mm2(moved, FindSettings()) == 1000.0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Cohort, "settings", settings)
+        assert finding.least_lung_mm2(moved, FindSettings()) == 33.0
+    with pytest.raises(ScanError, match=r"no slice shows 1e\+06 mm2 of lung.*lower --whole_lung_mm2"):
+        finding.find_tumours(run, scan, FindSettings(whole_lung_mm2=1e6))
 
 
 def test_refusals_leave_nothing_behind(run: Run, scan: Scan, tmp_path: Path) -> None:

@@ -9,7 +9,10 @@ from radiogenesis.cli.arguments import add_settings, parser, settings_from
 _DESCRIPTION = """Look for tumours in every CT under CT_FOLDER with a run of tumor-unet, and write OUT: masks as NIfTI
 and as DICOM SEG that belongs to the CT, boxes in millimetres per patient and per slice, a picture of each scan.
 
-Only slices that contain lung are looked at (Li, Sui et al. 2021). Outlines in the folder are not."""
+Only slices that contain lung are looked at (Li, Sui et al. 2021). Outlines in the folder are not.
+
+To cut tumour regions from what was found, let OUT lie under the same folder as the DICOM CT, and give that folder to
+`cohort build`: each seg.dcm is the outline of its CT."""
 
 
 def main(arguments: list[str]) -> None:

@@ -67,7 +67,7 @@ class Frame:
         if not len(planes):
             raise ScanError(
                 f"scan of {scan.patient}: no slice shows {settings.whole_lung_mm2:g} mm2 of lung",
-                remedy="check that it is a chest CT in HU, or lower whole_lung_mm2",
+                remedy="check that it is a chest CT in HU, or lower --whole_lung_mm2",
             )
         rows, columns = (np.flatnonzero(lungs.any(axis=others)) for others in ((0, 2), (0, 1)))
         return cls(

@@ -117,10 +117,12 @@ class FindSettings:
     """A piece must touch the lungs or come this near to them, in mm; others lie on the table or in the abdomen."""
     most: int = 5
     """So many pieces are kept at most, those with the largest sum of probabilities."""
+    whole_lung_mm2: float = 0.0
+    """Slices with at least so much lung are looked at, in square mm; 0: as in the cohort that it was trained on."""
 
     def __post_init__(self) -> None:
         require(self, ("threshold",), "between 0 and 1", lambda v: 0 < v < 1)
-        require(self, ("smallest_ml", "lung_mm"), "at least 0", lambda v: v >= 0)
+        require(self, ("smallest_ml", "lung_mm", "whole_lung_mm2"), "at least 0", lambda v: v >= 0)
         require(self, ("most",), "at least 1", lambda v: v >= 1)
 
 

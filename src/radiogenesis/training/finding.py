@@ -6,6 +6,8 @@ OUT/
   scans.csv          every scan that was found, what came of it, and why not more
   finding.json       run, settings, versions
   PATIENT/           mask.nii.gz on the scan's own grid, seg.dcm that belongs to the CT where it is DICOM, overlay.png
+
+`cohort build` reads each seg.dcm as the outline of its CT where OUT lies under the same folder as the DICOM.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ from radiogenesis.cohort.sampling import SamplingSettings
 from radiogenesis.cohort.scan import Scan
 from radiogenesis.cohort.sources import ReadSettings, Source
 from radiogenesis.cohort.whole import Frame, blind_lungs
-from radiogenesis.errors import RunError, ScanError
+from radiogenesis.errors import RadiogenesisError, RunError, ScanError
 from radiogenesis.methods.tumor_unet import FindSettings, TumorUNet, separate
 from radiogenesis.output import refuse_existing, whole_folder
 from radiogenesis.reporting.overlays import overlay_grid
@@ -69,20 +71,41 @@ def tumor_unet(run: Run) -> TumorUNet:
     return run.method
 
 
+def least_lung_mm2(run: Run, settings: FindSettings) -> float:
+    """Lung that a slice must show to be looked at, in mm2: as asked for, else as in the cohort trained on.
+
+    Where neither the run says it nor its cohort can be opened any more, it is what cohorts have by default.
+    """
+    if settings.whole_lung_mm2:
+        return settings.whole_lung_mm2
+    recorded = run.config.get("whole_lung_mm2")
+    if recorded is None:
+        try:
+            recorded = run.open_cohort().settings["sampling"].get("whole_lung_mm2")
+        except RadiogenesisError:  # it has moved, or is no longer the one trained on
+            recorded = None
+    return SamplingSettings().whole_lung_mm2 if recorded is None else float(recorded)
+
+
 def find_tumours(run: Run, scan: Scan, settings: FindSettings) -> Found:
     """Look for tumours in every slice that contains lung (Li, Sui et al. 2021, section III.B).
 
     Args:
         run: a run of tumor-unet.
         scan: the scan; outlines on it are not looked at.
-        settings: threshold, smallest size, distance from the lungs.
+        settings: threshold, smallest size, distance from the lungs, least lung on a slice.
 
     Raises:
         ScanError: no lung is found.
         RunError: the run is of another method.
     """
     pixels, pixel_mm = int(run.config["pixels"]), float(run.config["pixel_mm"])
-    sampling = SamplingSettings(whole_pixels=pixels, whole_field_mm=pixels * pixel_mm, whole_every_mm=0)
+    sampling = SamplingSettings(
+        whole_pixels=pixels,
+        whole_field_mm=pixels * pixel_mm,
+        whole_every_mm=0,
+        whole_lung_mm2=least_lung_mm2(run, settings),
+    )
     scan = replace(scan, masks={}, tumour=None)
     lungs = blind_lungs(scan)
     frame = Frame.around(lungs, scan, sampling)
@@ -162,6 +185,7 @@ def find_in_folder(
     tumor_unet(run)
     out, read = Path(out), read or ReadSettings()
     refuse_existing(out)
+    settings = replace(settings, whole_lung_mm2=least_lung_mm2(run, settings))  # looked up once, and written down
     findings = find_scans(Path(ct_folder), read)
     if not findings.sources:
         raise ScanError("holds no CT that can be used", path=ct_folder, remedy="give a folder of DICOM or NIfTI")
