@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import known_cohort
 import numpy as np
@@ -12,7 +13,9 @@ from sklearn.linear_model import Ridge
 
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.evaluation import gene_prediction as gp
+from radiogenesis.evaluation.bootstrap import resamples
 from radiogenesis.evaluation.framework import framework_conclusions, framework_headline, framework_sections
+from radiogenesis.evaluation.gene_metrics import mean_correlation
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.evaluation.subject import Found
 
@@ -133,10 +136,35 @@ def test_a_predictor_of_noise_is_not_called_found() -> None:
 def test_conclusion_and_headline(found: Found) -> None:
     (sentence,) = framework_conclusions(found)
     assert sentence.startswith("reader: images of 14 held-out patients say something about their genes")
-    assert "ridge regression on radiomic features reaches" in sentence
+    assert "95 % interval" in sentence
+    assert "ahead of ridge regression on radiomic features, which reaches" in sentence  # whose mean r is over all genes
     (number,) = framework_headline(found)
     assert number["value"] > 0.9
     assert {"low", "high", "ceiling", "null_low", "null_high", "text"} <= set(number)
+
+
+def test_the_difference_to_a_rival_is_taken_on_the_same_resamples() -> None:
+    rng = np.random.default_rng(2)
+    true = rng.random((25, 30))
+    good, poor = (np.clip(true + rng.normal(scale=scale, size=true.shape), 0, 1) for scale in (0.3, 0.9))
+    patients = [f"P{i}" for i in range(25)]
+    predictions = {gp.METHOD: poor, gp.RIDGE: good, gp.MEAN: np.full(true.shape, 0.5), "twin": poor.copy()}
+    made = gp.compare(
+        predictions, true, patients, GENES, EvaluationSettings(bootstrap=200, permutations=99, confidence=0.9)
+    )
+    table = made.table.set_index("predictor")
+    assert table.loc[gp.RIDGE, "lead"] == pytest.approx(table.loc[gp.METHOD, "r"] - table.loc[gp.RIDGE, "r"])
+    assert table.loc[gp.RIDGE, "lead_high"] < 0
+    assert table.loc["twin", ["lead", "lead_low", "lead_high"]].tolist() == [0, 0, 0]
+    assert np.isnan(table.loc[gp.MEAN, "lead"])
+    draws = resamples(25, 200, [0, 21])
+    by_hand = mean_correlation(poor, true, draws) - mean_correlation(good, true, draws)
+    expected = np.quantile(by_hand, [0.05, 0.95])
+    np.testing.assert_allclose(table.loc[gp.RIDGE, ["lead_low", "lead_high"]].astype(float), expected)
+    subject = SimpleNamespace(name="reader")
+    (sentence,) = framework_conclusions(Found(subject, prediction=made))  # type: ignore[arg-type]
+    assert "it is behind ridge regression on radiomic features" in sentence
+    assert "90 % interval" in sentence
 
 
 def test_no_claim_without_a_test_passed(found: Found) -> None:

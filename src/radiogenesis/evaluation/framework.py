@@ -8,6 +8,7 @@ compare.
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from numpy.typing import NDArray
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.evaluation import framework_pictures
 from radiogenesis.evaluation.conclusions import p_text
+from radiogenesis.evaluation.framework_metagenes import metagene_table
+from radiogenesis.evaluation.framework_text import coverage
 from radiogenesis.evaluation.gene_metrics import LABELS
 from radiogenesis.evaluation.gene_prediction import MEAN, METHOD, NEAREST, RIDGE, SIZE, GenePrediction, gene_prediction
 from radiogenesis.evaluation.pictures import spread_patients
@@ -27,6 +30,7 @@ from radiogenesis.methods.gene_autoencoder import GeneAutoencoder
 from radiogenesis.methods.metagene_gan import MetageneGAN
 from radiogenesis.methods.protocols import GenePredictor
 from radiogenesis.reporting.model import Column, Picture, Section, Table
+from radiogenesis.training.preparation import metagenes_of
 
 SHOWN = 30
 """Genes that the page shows; the file has all."""
@@ -49,6 +53,7 @@ def appraise_framework(
 
     Args:
         genes: (n, G) scaled genes of the held-out patients, in the split's order.
+        folder: of the pictures; tables/ lies beside it.
     """
     subject = found.subject
     method, split, name = subject.method, subject.split, subject.name
@@ -62,6 +67,11 @@ def appraise_framework(
     if isinstance(method, GeneAutoencoder):
         found.pictures["figure 7"] = framework_pictures.figure_7(method, cohort, show, theirs, folder, name)
     if isinstance(method, MetageneGAN):
+        # The weights hold the metagenes; how they were made is among the settings.
+        metagenes = replace(metagenes_of(method, subject.scaler.genes), method=method.settings.clustering)
+        trained_on = subject.scaler.transform(cohort.expression, list(split.train))
+        tables = folder.parent / "tables"
+        found.metagenes = metagene_table(metagenes, trained_on, tables, f"metagenes-{name}", seed=settings.seed)
         figure, everything = framework_pictures.figure_8(method, cohort, show, theirs, folder, name)
         found.pictures |= {"figure 8": figure, "figure 8, all": everything}
 
@@ -72,13 +82,17 @@ def framework_sections(found: Sequence[Found], tables: Path) -> list[Section]:
     drawing = [one for one in found if "figure 8" in one.pictures]
     sections = [_prediction_section(predicting, tables)] if predicting else []
     if drawing:
-        blocks = [one.pictures[figure] for one in drawing for figure in ("figure 8", "figure 8, all")]
+        blocks: list[Table | Picture] = []
+        for one in drawing:
+            blocks += [one.pictures["figure 8"], one.pictures["figure 8, all"]]
+            blocks += [one.metagenes.table] if one.metagenes else []
         text = (
             "Stage 3 of Li, Sui et al.: tumour regions drawn from noise and metagenes. The method draws the "
             "surroundings, too, so fidelity to a background is not a measure of it and is left out; control, realism, "
             "diversity and memorisation are measured as for every other method."
         )
-        sections.append(Section(title="Regions from metagenes", text=text, blocks=tuple(blocks)))
+        notes = tuple(f"{one.subject.name}: {one.metagenes.note}" for one in drawing if one.metagenes)
+        sections.append(Section(title="Regions from metagenes", text=text, blocks=tuple(blocks), notes=notes))
     return sections
 
 
@@ -97,8 +111,8 @@ def _prediction_section(found: Sequence[Found], tables: Path) -> Section:
         first.to_csv(tables / file, index=False)
         shown.to_csv(tables / f"gene_prediction-{name}.csv", index=False)
         blocks += [
-            _errors_table(f"gene_prediction-{name}.csv", name),
-            _correlation_table(f"gene_prediction-{name}.csv"),
+            _errors_table(f"gene_prediction-{name}.csv", name, made.confidence),
+            _correlation_table(f"gene_prediction-{name}.csv", made.confidence),
         ]
         blocks.append(one.pictures["gene correlations"])
         blocks.append(_genes_table(file, len(first), len(made.genes)))
@@ -122,13 +136,14 @@ def _prediction_section(found: Sequence[Found], tables: Path) -> Section:
             "print MAE 4.112e-6, MSE 4.318e-6, JS 0.015, HD 0.121, BD 0.015. For values in [0, 1] an MSE above the MAE "
             "is impossible; both figures have the size of errors of vectors divided by their sums, the second without "
             "its square. They are no target.",
-            "Null: predictions exchanged between held-out patients, nobody keeping the own; one-sided p; q by "
-            "Benjamini–Hochberg over all genes; family-wise against the largest correlation of all genes.",
+            "Null: predictions permuted among held-out patients; one-sided p. Under permutation every gene's r has the "
+            "same mean and variance, so a gene's p is against the null of all genes; q by Benjamini–Hochberg over all "
+            "genes; family-wise against the largest correlation of all genes.",
         ),
     )
 
 
-def _errors_table(file: str, name: str) -> Table:
+def _errors_table(file: str, name: str, confidence: float) -> Table:
     columns = [Column(label="Predictor", value="predictor")]
     columns += [
         Column(label=label, value=measure, low=f"{measure}_low", high=f"{measure}_high", format="small")
@@ -141,30 +156,33 @@ def _errors_table(file: str, name: str) -> Table:
     columns.append(Column(label="Patients", value="patients", format="d"))
     return Table(
         file=file,
-        caption="Errors, means over held-out patients with 95 % intervals over patients; smaller is better.",
+        caption=f"Errors, means over held-out patients with {coverage(confidence)} intervals over patients; smaller is "
+        "better.",
         columns=tuple(columns),
         strong=("predictor", name),
     )
 
 
-def _correlation_table(file: str) -> Table:
+def _correlation_table(file: str, confidence: float) -> Table:
     return Table(
         file=file,
-        caption="Correlation over held-out patients. R²: of the median gene; below 0 where the held-out patients' own "
-        "mean would have been nearer.",
+        caption=f"Correlation over held-out patients, {coverage(confidence)} intervals over patients. R²: of the "
+        "median gene; below 0 where the held-out patients' own mean would have been nearer.",
         columns=(
             Column(label="Predictor", value="predictor"),
             Column(label="Mean r over genes", value="r", low="r_low", high="r_high", format=".3f"),
             Column(label="Null from", value="null_low", format=".3f"),
             Column(label="to", value="null_high", format=".3f"),
             Column(label="p", value="p", format="p"),
+            Column(label="The method's r minus it", value="lead", low="lead_low", high="lead_high", format=".3f",
+                   help="on the same resamples of patients"),
             Column(label="R²", value="r2", format=".3f"),
             Column(label="Genes with q < 0.05", value="found", format="d"),
             Column(label="Family-wise p < 0.05", value="found_max", format="d"),
             Column(label="Tests", value="tests", format="d"),
             Column(label="Patients", value="patients", format="d"),
         ),
-    )
+    )  # fmt: skip
 
 
 def _genes_table(file: str, shown: int, genes: int) -> Table:
@@ -207,11 +225,16 @@ def framework_conclusions(found: Found) -> list[str]:
         return []
     row, rival, mean = (_row(found.prediction, who) for who in (METHOD, RIDGE, MEAN))
     name, n = found.subject.name, int(row["patients"])
+    of = coverage(found.prediction.confidence)
     figures = (
-        f"mean r {row['r']:.3f} over {int(row['genes']):,} genes, 95 % interval {row['r_low']:.3f} to "
+        f"mean r {row['r']:.3f} over {int(row['genes']):,} genes, {of} interval {row['r_low']:.3f} to "
         f"{row['r_high']:.3f}, {p_text(row['p'])}; {int(row['found'])} genes with q < 0.05"
     )
-    beside = f"ridge regression on radiomic features reaches {rival['r']:.3f} and {int(rival['found'])} genes"
+    beside = (
+        f"it is {_standing(rival)} ridge regression on radiomic features, which reaches {rival['r']:.3f} and "
+        f"{int(rival['found'])} genes (difference {rival['lead']:.3f}, {rival['lead_low']:.3f} to "
+        f"{rival['lead_high']:.3f})"
+    )
     if np.isfinite(row["p"]) and row["p"] < 0.05:
         text = f"{name}: images of {n} held-out patients say something about their genes ({figures}); {beside}."
     else:
@@ -226,6 +249,13 @@ def framework_conclusions(found: Found) -> list[str]:
         else " Its predictions are not shown to be nearer to the truth than the training patients' mean."
     )
     return [text]
+
+
+def _standing(rival: dict[Hashable, Any]) -> str:
+    """What the interval of the method's mean r minus the rival's allows to say."""
+    if rival["lead_high"] < 0:
+        return "behind"
+    return "ahead of" if rival["lead_low"] > 0 else "not shown to differ from"
 
 
 def _row(prediction: GenePrediction, who: str) -> dict[Hashable, Any]:

@@ -15,6 +15,9 @@ divided by their sums, the second without its square. This is our inference; the
 
 from __future__ import annotations
 
+import itertools
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -101,36 +104,53 @@ def r_squared(predicted: NDArray[Any], true: NDArray[Any]) -> Floats:
     return np.asarray(1 - left / np.where(spread > 0, spread, np.nan))
 
 
+def permutations(n: int, draws: int, seed: Sequence[int]) -> Indices:
+    """(D, n) orders in which n patients may stand by chance, their own among them.
+
+    Uniform draws; where there are no more than `draws` orders, all of them but the patients' own, which every p counts
+    anyway: the test is then exact. Orders in which nobody keeps the own place would not do: of few patients they are so
+    far from the true order that p values come out too small.
+    """
+    if math.factorial(n) <= draws:
+        return np.array(list(itertools.permutations(range(n)))[1:], np.int64).reshape(-1, n)
+    return np.random.default_rng(list(seed)).permuted(np.tile(np.arange(n), (draws, 1)), axis=1)
+
+
 def correlation_tests(
     predicted: NDArray[Any], true: NDArray[Any], order: Indices
 ) -> tuple[Floats, Floats, Floats, Floats, Floats]:
     """Every gene's r against patients who changed places: whole rows, so that the correlation among genes stays.
 
+    Under permutation every gene's r has mean 0 and variance 1 / (n - 1), so that the nulls of all genes are one: with
+    the D draws of a gene alone no p would be small enough for a false discovery rate over thousands of genes.
+
     Args:
         predicted, true: (n, G).
-        order: (D, n) permutations of the patients whose predictions are exchanged.
+        order: (D, n) permutations of the patients; see `permutations`.
 
     Returns:
-        r (G,); p one-sided (G,): how often a permutation reaches this gene's r; q (G,) by Benjamini-Hochberg;
-        p_max (G,), family-wise: how often the largest r of ALL genes reaches it; and the mean r over genes of every
-        permutation (D,).
+        r (G,), one-sided p (G,) against the null of all genes, Benjamini-Hochberg q (G,), p (G,) against the largest r
+        of all genes (family-wise), and the null of the mean r over genes (D,). nan for genes that cannot be tested.
     """
     x, y = _standard(predicted), _standard(true)
     known = np.isfinite(x).all(0) & np.isfinite(y).all(0)
     r = np.where(known, np.nansum(x * y, axis=0), np.nan)
-    reached = np.zeros(r.shape, np.int64)
-    largest, total = np.full(len(order), -np.inf), np.zeros(len(order))
     usable = np.flatnonzero(known)
+    levels = np.sort(r[usable]) - 1e-12
+    between = np.zeros(len(levels) + 1, np.int64)  # values of the null between one level and the next
+    largest, total = np.full(len(order), -np.inf), np.zeros(len(order))
     for start in range(0, len(usable), AT_ONCE):
         genes = usable[start : start + AT_ONCE]
         a, b = x[:, genes], y[:, genes]
         for d, swap in enumerate(order):
             null = np.einsum("ng,ng->g", a[swap], b)
-            reached[genes] += null >= r[genes] - 1e-12
+            between += np.bincount(np.searchsorted(levels, null, side="right"), minlength=len(between))
             largest[d], total[d] = max(largest[d], null.max()), total[d] + null.sum()
-    p = np.where(known, (1 + reached) / (1 + len(order)), np.nan)
-    above = len(order) - np.searchsorted(np.sort(largest), np.nan_to_num(r, nan=-2.0) - 1e-12, side="left")
-    p_max = np.where(known, (1 + above) / (1 + len(order)), np.nan)
+    reached = between[::-1].cumsum()[::-1][1:]  # (usable genes, from the smallest r on)
+    p, p_max = np.full(len(r), np.nan), np.full(len(r), np.nan)
+    p[usable[np.argsort(r[usable], kind="stable")]] = (1 + reached) / (1 + between.sum())
+    above = len(order) - np.searchsorted(np.sort(largest), r[usable] - 1e-12, side="left")
+    p_max[usable] = (1 + above) / (1 + len(order))
     return r, p, benjamini_hochberg(p), p_max, total / max(len(usable), 1)
 
 

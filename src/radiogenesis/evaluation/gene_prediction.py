@@ -2,7 +2,7 @@
 
 A patient is the unit: predictions of a patient's slices are averaged. The rivals know the same training patients and
 the same slices: their mean; ridge regression from radiomic features; the same from the lesion's size alone (EVIDENCE.md
-rule 2); the genes of the training patient whose radiomic features are nearest. The null exchanges predictions between
+rule 2); the genes of the training patient whose radiomic features are nearest. The null permutes predictions among
 held-out patients. Formulas: `gene_metrics`.
 """
 
@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
 from sklearn.linear_model import RidgeCV
 
 from radiogenesis.cohort.expression import ExpressionScaler
@@ -23,7 +22,6 @@ from radiogenesis.cohort.split import Split
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.evaluation.bootstrap import (
     Floats,
-    derangements,
     interval,
     patient_means,
     permutation_p,
@@ -34,6 +32,7 @@ from radiogenesis.evaluation.gene_metrics import (
     MEASURES,
     correlation_tests,
     mean_correlation,
+    permutations,
     r_squared,
 )
 from radiogenesis.evaluation.settings import EvaluationSettings
@@ -56,15 +55,18 @@ class GenePrediction:
 
     Attributes:
         table: one row per predictor: every measure of `gene_metrics.MEASURES` with `_low` and `_high`; `less_mae` with
-            ends, the rival's MAE minus the method's, patient by patient; r with ends, r2 (median over genes),
-            null_low and null_high of r, p, found (genes with q < 0.05), found_max (family-wise), tests, patients.
+            ends, the rival's MAE minus the method's, patient by patient; r with ends; `lead` with ends, the method's r
+            minus the rival's on the same resamples; r2 (median over genes), null_low and null_high of r, p, found
+            (genes with q < 0.05), found_max (family-wise), tests, patients.
         genes: one row per gene: r, r2, p, q, p_max of the method, and r of every rival.
         patients: one row per held-out patient and predictor: the measures.
+        confidence: coverage of the intervals.
     """
 
     table: pd.DataFrame
     genes: pd.DataFrame
     patients: pd.DataFrame
+    confidence: float = 0.95
 
 
 def gene_prediction(
@@ -152,7 +154,8 @@ def compare(
     """
     n = len(patients)
     draws = resamples(n, settings.bootstrap, [settings.seed, 21])
-    swaps = derangements(n, settings.permutations, [settings.seed, 22])
+    swaps = permutations(n, settings.permutations, [settings.seed, 22])
+    resampled = {who: mean_correlation(predicted, true, draws) for who, predicted in predictions.items()}
     errors = {who: {name: measure(p, true) for name, measure in MEASURES.items()} for who, p in predictions.items()}
     rows, by_gene = [], pd.DataFrame({"gene": list(genes)})
     for who, predicted in predictions.items():
@@ -165,7 +168,8 @@ def compare(
         row |= {"less_mae": float(less.mean()), "less_mae_low": low, "less_mae_high": high}
         r, p, q, p_max, null = correlation_tests(predicted, true, swaps)
         r2 = r_squared(predicted, true)
-        row |= _mean_row(predicted, true, null, draws, settings) | {
+        row |= _mean_row(predicted, true, null, resampled[who], settings)
+        row |= _lead(predictions[METHOD], predicted, true, resampled[METHOD] - resampled[who], settings) | {
             "r2": float(np.nanmedian(r2)), "found": int((q < ALPHA).sum()), "found_max": int((p_max < ALPHA).sum()),
             "tests": int(np.isfinite(p).sum()), "genes": true.shape[1], "patients": n,
         }  # fmt: skip
@@ -176,17 +180,29 @@ def compare(
             by_gene[f"r, {who}"] = r
     each = [pd.DataFrame({"predictor": who, "patient": list(patients), **values}) for who, values in errors.items()]
     by_gene = by_gene.sort_values("r", ascending=False, kind="stable", ignore_index=True)
-    return GenePrediction(pd.DataFrame(rows), by_gene, pd.concat(each, ignore_index=True))
+    return GenePrediction(pd.DataFrame(rows), by_gene, pd.concat(each, ignore_index=True), settings.confidence)
 
 
 def _mean_row(
-    predicted: Floats, true: Floats, null: Floats, draws: NDArray[np.int64], settings: EvaluationSettings
+    predicted: Floats, true: Floats, null: Floats, resampled: Floats, settings: EvaluationSettings
 ) -> dict[str, float]:
     """Mean r over genes with its interval, its null and its p; nan for a predictor that says the same of everybody."""
-    value = float(mean_correlation(predicted, true, np.arange(len(true))[None])[0])
+    value = _mean_r(predicted, true)
     if not np.isfinite(value):
         return dict.fromkeys(("r", "r_low", "r_high", "null_low", "null_high", "p"), float("nan"))
-    low, high = interval(mean_correlation(predicted, true, draws), settings.confidence)
+    low, high = interval(resampled, settings.confidence)
     null_low, null_high = interval(null, settings.confidence)
     p = permutation_p(value, null)
     return {"r": value, "r_low": low, "r_high": high, "null_low": null_low, "null_high": null_high, "p": p}
+
+
+def _lead(
+    method: Floats, rival: Floats, true: Floats, resampled: Floats, settings: EvaluationSettings
+) -> dict[str, float]:
+    """How far the method's mean r lies above the rival's, on the same patients and the same resamples of them."""
+    low, high = interval(resampled, settings.confidence)
+    return {"lead": _mean_r(method, true) - _mean_r(rival, true), "lead_low": low, "lead_high": high}
+
+
+def _mean_r(predicted: Floats, true: Floats) -> float:
+    return float(mean_correlation(predicted, true, np.arange(len(true))[None])[0])

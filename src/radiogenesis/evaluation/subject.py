@@ -11,6 +11,7 @@ from radiogenesis.cohort.expression import ExpressionScaler
 from radiogenesis.cohort.split import Split
 from radiogenesis.evaluation.comparison import Score
 from radiogenesis.evaluation.drawing import Drawn
+from radiogenesis.evaluation.framework_metagenes import MetageneTable
 from radiogenesis.evaluation.gene_prediction import GenePrediction
 from radiogenesis.reporting.model import Picture
 from radiogenesis.training.run import Run
@@ -39,6 +40,13 @@ class Subject:
     def seed(self) -> int:
         """That the run was trained with."""
         return int((self.config.get("training") or {}).get("seed", self.provenance.get("seed", 0)))
+
+    @property
+    def images_seen(self) -> int:
+        """In training: steps times batch; 0 for a method that is fitted in closed form."""
+        if "images_seen" in self.metrics:
+            return int(self.metrics["images_seen"].max())
+        return int(self.config.get("steps") or 0) * int((self.config.get("settings") or {}).get("batch", 0))
 
     @classmethod
     def of(cls, run: Run) -> Subject:
@@ -76,4 +84,5 @@ class Found:
     drawn: Drawn | None = None
     scores: dict[str, Score] = field(default_factory=dict)
     prediction: GenePrediction | None = None
+    metagenes: MetageneTable | None = None
     pictures: dict[str, Picture] = field(default_factory=dict)
