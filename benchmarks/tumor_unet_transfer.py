@@ -24,9 +24,10 @@ from radiogenesis.cli.main import main as radiogenesis
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.evaluation.detection import (
     MEASURES,
+    UNET,
     detection_table,
     differences,
-    found_in,
+    findings,
     outlined_stacks,
     summarised,
 )
@@ -64,11 +65,16 @@ def trained(cohort: Path, path: Path, steps: int, seed: int) -> Run:
 
 def measured(name: str, runs: dict[int, Run], cohort: Cohort, patients: list[str], out: Path) -> None:
     """Print and write the table of one cohort, and a picture of what the first seed found."""
-    find, settings, parts = FindSettings(), EvaluationSettings(), []
+    find, settings, parts, shown = FindSettings(), EvaluationSettings(), [], []
     for seed, one in runs.items():
-        method, pixel_mm = tumor_unet(one), float(one.config["pixel_mm"])
-        _, each = detection_table(method, pixel_mm, cohort, patients, find=find, settings=settings)
+        method = tumor_unet(one)
+        stacks, left_out = outlined_stacks(cohort, patients, method.pixels, float(one.config["pixel_mm"]))
+        found = findings(method, stacks, find, seed=settings.seed)
+        _, each = detection_table(stacks, found, settings)
         parts.append(each.assign(seed=seed))
+        shown = shown or [(s.patient, s.image, s.tumour, f > 0) for s, f in zip(stacks, found[UNET], strict=True)]
+        if left_out:
+            print(f"{name}, left out: {left_out}")
         print(f"{name}, seed {seed}: mean Dice {each.groupby('finder', sort=False)['dice'].mean().round(3).to_dict()}")
     each = pd.concat(parts)
     averaged = each.groupby(["finder", "patient"], sort=False)[list(MEASURES)].mean().reset_index()
@@ -76,10 +82,7 @@ def measured(name: str, runs: dict[int, Run], cohort: Cohort, patients: list[str
     print(f"\n{name}\n{table.round(3).to_string(index=False)}", flush=True)
     table.to_csv(out / f"{name}.csv", index=False)
     each.to_csv(out / f"{name}_patients.csv", index=False)
-    first = next(iter(runs.values()))
-    method, pixel_mm = tumor_unet(first), float(first.config["pixel_mm"])
-    shown = outlined_stacks(cohort, patients, method.pixels, pixel_mm)[:SHOWN]
-    overlay_grid([(s.patient, s.image, s.tumour, found_in(method, s, find) > 0) for s in shown], out / f"{name}.png")
+    overlay_grid(shown[:SHOWN], out / f"{name}.png")
 
 
 def main() -> None:

@@ -13,13 +13,6 @@ from radiogenesis.cli import demo_sui
 from radiogenesis.cli.demo import DemoSettings
 from radiogenesis.cli.main import main
 from radiogenesis.evaluation.framework_pictures import figure_5
-from radiogenesis.reporting.model import Page, Section
-
-
-def page(folder: Path) -> None:
-    titles = ("The cohort", "Training", "What it draws")
-    folder.mkdir(parents=True)
-    Page(title="t", subtitle="s", sections=tuple(Section(title=title) for title in titles)).save(folder)
 
 
 def test_the_stages_run_in_order_on_one_cohort(
@@ -32,32 +25,20 @@ def test_the_stages_run_in_order_on_one_cohort(
             called.append((verb, arguments))
 
         monkeypatch.setattr(f"radiogenesis.cli.{verb}.main", note)
-    monkeypatch.setattr(demo_sui, "add_sections", lambda *a: called.append(("sections", [str(a[1]), str(a[2])])))
     settings = DemoSettings(framework="sui", patients=40, unet_steps=3, autoencoder_steps=4, gan_steps=5, metagenes=7)
     out = demo_sui.main(tmp_path, settings)
     assert out == tmp_path / "evaluation"
-    assert [verb for verb, _ in called] == [
-        "cohort_phantom", "train", "train", "train", "evaluate", "sections", "report",
-    ]  # fmt: skip
+    assert [verb for verb, _ in called] == ["cohort_phantom", "train", "train", "train", "evaluate", "report"]
     cohort = str(tmp_path / "cohort.zarr")
     assert {"--patients=40", "--whole_pixels=128", "--seed=0"} <= set(called[0][1])
     trained = {arguments[0]: arguments for verb, arguments in called if verb == "train"}
     assert list(trained) == ["tumor-unet", "gene-autoencoder", "metagene-gan"]
     assert {arguments[1] for arguments in trained.values()} == {cohort}
     assert {"--steps=5", "--metagenes=7"} <= set(trained["metagene-gan"])
-    assert called[4][1][:2] == [str(tmp_path / "gene-autoencoder"), str(tmp_path / "metagene-gan")]
+    stages = [str(tmp_path / name) for name in ("tumor-unet", "gene-autoencoder", "metagene-gan")]
+    assert called[4][1][:4] == [*stages, str(tmp_path / "evaluation")]
     printed = capsys.readouterr().out
-    assert [f"[{i}/7]" in printed for i in range(1, 8)] == [True] * 7
-
-
-def test_sections_go_to_their_places_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    page(tmp_path / "evaluation")
-    monkeypatch.setattr(demo_sui, "detection_section", lambda *_: Section(title="Finding the tumour"))
-    monkeypatch.setattr(demo_sui, "association_section", lambda *_: Section(title="Figure 6"))
-    for _ in range(2):
-        demo_sui.add_sections(tmp_path / "evaluation", tmp_path, tmp_path, DemoSettings())
-        titles = [section.title for section in Page.load(tmp_path / "evaluation").sections]
-        assert titles == ["The cohort", "Finding the tumour", "Training", "What it draws", "Figure 6"]
+    assert [f"[{i}/6]" in printed for i in range(1, 7)] == [True] * 6
 
 
 @pytest.mark.parametrize(
@@ -94,7 +75,7 @@ def test_figure_5_shows_the_slice_with_most_tumour_and_enlarges_it(
         real(rows, path, **options)
 
     monkeypatch.setattr(figures, "slice_grid", look)
-    picture = figure_5({"P1": (image, tumour, tumour)}, tmp_path)
+    picture = figure_5({"P1": (image, tumour, tumour)}, tmp_path, "unet")
     (_, (whole,)), (_, (part,)), (_, (outlined,)) = shown["rows"]
     np.testing.assert_array_equal(whole, figures.gray(image[1]))
     np.testing.assert_array_equal(part, figures.gray(image[1, 26:42, 0:16]))  # a third of the side around (34.5, 4.5)

@@ -17,6 +17,7 @@ CONTROL |= {"ceiling": 0.8, "null_low": -0.1, "null_high": 0.1, "share": 0.875}
 FIDELITY = {"run": "gan", "name": "fidelity", "text": "PSNR", "value": 43.0, "low": 42.0, "high": 44.0, "null": 12.0}
 RETRIEVAL = {"run": "al", "name": "retrieval", "text": "rank", "value": 4.4, "low": 3.0, "high": 6.0}
 RETRIEVAL |= {"patients": 40, "chance": 20.5}
+AT_90 = {"settings": {"confidence": 0.9}}
 
 
 def test_every_number_stands_beside_what_it_must_be_read_with() -> None:
@@ -25,14 +26,15 @@ def test_every_number_stands_beside_what_it_must_be_read_with() -> None:
     assert beside(FIDELITY) == "another background 12.00"
     assert beside(RETRIEVAL) == "of 40; chance 20.5"
     written = StringIO()
-    Console(width=120, file=written).print(headline_table({"headline": [CONTROL, FIDELITY, RETRIEVAL]}))
+    Console(width=120, file=written).print(headline_table({"headline": [CONTROL, FIDELITY, RETRIEVAL], **AT_90}))
+    assert "90 % interval" in written.getvalue()
     assert "0.60 to 0.80" in written.getvalue()
 
 
 def test_where_no_lesion_was_drawn_the_number_is_said_to_be_missing() -> None:
     nothing = {**CONTROL, "value": float("nan"), "low": float("nan"), "high": float("nan")}
     written = StringIO()
-    Console(width=160, file=written).print(headline_table({"headline": [nothing]}))
+    Console(width=160, file=written).print(headline_table({"headline": [nothing], **AT_90}))
     assert "not measured" in written.getvalue()
     card = layout._fact(nothing, {"runs": ["gan"]})
     assert card.value == "–"
@@ -59,3 +61,6 @@ def test_the_help_shows_every_setting(capsys: pytest.CaptureFixture[str]) -> Non
     text = capsys.readouterr().out
     for option in ("--backgrounds_per_patient", "--bootstrap", "--permutations", "--seed", "--batch", "--cohort"):
         assert option in text
+    for option in ("--threshold", "--smallest_ml", "--lung_mm", "--most"):
+        assert option in text
+    assert "--whole_lung_mm2" not in text  # what slices there are was settled when the cohort was built

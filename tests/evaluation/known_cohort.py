@@ -20,6 +20,7 @@ from radiogenesis.cohort.sampling import Backgrounds, NoduleSlices, SamplingSett
 from radiogenesis.cohort.scan import Acquisition
 from radiogenesis.cohort.split import split_patients
 from radiogenesis.cohort.store import Cohort, CohortWriter, PatientData, Truth
+from radiogenesis.cohort.whole import WholeSlices
 from radiogenesis.evaluation.subject import Subject
 from radiogenesis.methods.protocols import Synthesis
 from radiogenesis.phenotypes.lesion import FEATURES
@@ -49,8 +50,8 @@ def lung(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
     return rng.normal(-850, 25, (count, PIXELS, PIXELS))
 
 
-def write(path: Path, *, patients: int = 40, planted: bool = True) -> Cohort:
-    """The cohort; genes are standard normal."""
+def write(path: Path, *, patients: int = 40, planted: bool = True, whole: bool = False) -> Cohort:
+    """The cohort; genes are standard normal. `whole`: with whole slices of 32 pixels, a box of tumour in each."""
     rng = np.random.default_rng(0)
     names = [f"P{number:02d}" for number in range(patients)]
     genes = rng.normal(size=(patients, GENES)).astype(np.float32)
@@ -64,7 +65,8 @@ def write(path: Path, *, patients: int = 40, planted: bool = True) -> Cohort:
         pd.DataFrame({"gene": gene_names, "module": -1}),
         {},
     )
-    with CohortWriter(path, settings={"sampling": asdict(SamplingSettings(pixels=PIXELS))}) as writer:
+    sampling = SamplingSettings(pixels=PIXELS, whole_pixels=32 * whole, whole_field_mm=192.0)
+    with CohortWriter(path, settings={"sampling": asdict(sampling)}) as writer:
         for number, name in enumerate(names):
             painted = [
                 paint(b, size[number] * share, hu[number]) for b, share in zip(lung(rng, 3), SHARES, strict=True)
@@ -77,7 +79,8 @@ def write(path: Path, *, patients: int = 40, planted: bool = True) -> Cohort:
             made = Acquisition(
                 kernel=("B30f", "B60f")[number % 2], manufacturer="Painted", slice_thickness_mm=1.0 + number % 2
             )
-            writer.add(PatientData(name, slices, healthy, made, (1.0, 0.7, 0.7), 3.0))
+            chest = whole_slices(number) if whole else None
+            writer.add(PatientData(name, slices, healthy, made, (1.0, 0.7, 0.7), 3.0, chest))
         return writer.finish(
             expression=AnnData(
                 genes, obs=pd.DataFrame(index=pd.Index(names)), var=pd.DataFrame(index=pd.Index(gene_names))
@@ -91,6 +94,17 @@ def write(path: Path, *, patients: int = 40, planted: bool = True) -> Cohort:
             ),
             truth=truth if planted else None,
         )
+
+
+def whole_slices(number: int) -> WholeSlices:
+    """Five slices of 6 mm pixels, 5 mm apart, lung everywhere; the tumour is a box whose place follows the number."""
+    tumour = np.zeros((5, 32, 32), bool)
+    tumour[1:4, 8 + number % 12 : 12 + number % 12, 10:14] = True
+    to_patient = np.zeros((5, 3, 3))
+    to_patient[:, 0, 1] = to_patient[:, 1, 0] = 6.0
+    to_patient[:, 2, 2] = 5.0 * np.arange(5)
+    image = np.where(tumour, 30, -850).astype(np.int16)
+    return WholeSlices(image, tumour, np.ones_like(tumour), np.arange(5, dtype=np.int32), to_patient)
 
 
 class Perfect:

@@ -11,12 +11,12 @@ import pytest
 from anndata import AnnData
 from numpy.typing import NDArray
 
-from radiogenesis.cohort.sampling import SamplingSettings
+from radiogenesis.cohort.sampling import NoduleSlices, SamplingSettings
 from radiogenesis.cohort.scan import Acquisition
 from radiogenesis.cohort.split import Split
 from radiogenesis.cohort.store import Cohort, CohortWriter, PatientData
 from radiogenesis.cohort.whole import WholeSlices
-from radiogenesis.errors import CohortError
+from radiogenesis.errors import CohortError, RunError
 from radiogenesis.evaluation.detection import (
     MEASURES,
     NULL,
@@ -28,12 +28,15 @@ from radiogenesis.evaluation.detection import (
     densest_piece,
     detection_table,
     differences,
+    findings,
     found_in,
+    outlined_stacks,
     scores,
     side_by_side,
     stack_of,
     summarised,
 )
+from radiogenesis.evaluation.detection_page import evaluate_detection
 from radiogenesis.evaluation.evaluate import evaluate_runs
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.methods.tumor_unet import FindSettings, TumorUNet, TumorUNetSettings
@@ -150,28 +153,73 @@ def test_the_rival_takes_the_largest_compact_piece_and_no_vessel() -> None:
     assert densest_piece(lung_with(blob, vessel), FindSettings()).any()
 
 
+def unet_run(folder: Path, cohort: Cohort, *, name: str = "unet", split: Split | None = None) -> Run:
+    """A run of Bright, trained on patient a of the cohort."""
+    config = {"method": "tumor-unet", "cohort": str(cohort.path), "pixels": 32, "pixel_mm": 6.0}
+    run = Run(folder / name, config, {"cohort_digest": cohort.digest})
+    method = Bright(TumorUNetSettings(widths=(1, 1, 1, 1, 1)), pixels=32)
+    vars(run).update(method=method, split=split or Split(("a",), (), ("b", "c")))
+    return run
+
+
 def test_evaluate_writes_tables_picture_and_page(tmp_path: Path) -> None:
     cohort = cohort_of_stacks(tmp_path / "c")
-    method = Bright(TumorUNetSettings(widths=(1, 1, 1, 1, 1)), pixels=32)
-    config = {"method": "tumor-unet", "cohort": str(cohort.path), "pixels": 32, "pixel_mm": 6.0}
-
-    def run_of(digest: str) -> Run:
-        run = Run(tmp_path / "unet", config, {"cohort_digest": digest})
-        vars(run).update(method=method, split=Split(("a",), (), ("b", "c")))
-        return run
-
-    summary = evaluate_runs([run_of(cohort.digest)], tmp_path / "out", QUICK)
+    summary = evaluate_runs([unet_run(tmp_path, cohort)], tmp_path / "out", replace(QUICK, confidence=0.8))
     assert summary["headline"][0]["value"] == 1.0
     assert "held-out patients (n = 2): Dice 1.00" in summary["conclusions"][0]
+    assert "Left out" not in summary["conclusions"][0]
     table = pd.read_csv(tmp_path / "out" / "tables" / "detection.csv")
     assert set(table["finder"]) == {UNET, RIVAL, NULL, PAIRED}
     assert "the rival's 1.00 (paired difference 0.00, 0.00 to 0.00)" in summary["conclusions"][0]
-    assert (tmp_path / "out" / "pictures" / "unet_found.png").is_file()
     page = Page.load(tmp_path / "out")
     assert page.sections[0].title == "Finding the tumour"
-    assert "densest piece in the lung" in write_report(tmp_path / "out").read_text(encoding="utf-8")
-    other = evaluate_runs([run_of("another")], tmp_path / "other", QUICK, cohort=cohort.path)
-    assert "another cohort (n = 3)" in other["conclusions"][0]
+    for picture in ("unet_found.png", "figure5-unet.png"):
+        assert picture in {block.file for block in page.sections[0].blocks}
+        assert (tmp_path / "out" / "pictures" / picture).is_file()
+    written = write_report(tmp_path / "out").read_text(encoding="utf-8")
+    assert "densest piece in the lung" in written
+    assert "80 % interval" in written
+    assert "95 %" not in written
+
+
+def test_of_another_cohort_nobody_counts_who_was_trained_on(tmp_path: Path) -> None:
+    cohort, grown = cohort_of_stacks(tmp_path / "c"), cohort_of_stacks(tmp_path / "grown", names="abcd")
+    run = unet_run(tmp_path, cohort, split=Split(("a",), ("b",), ("c",)))
+    summary = evaluate_runs([run], tmp_path / "out", QUICK, cohort=grown.path)
+    assert set(pd.read_csv(tmp_path / "out" / "tables" / "detection_patients.csv")["patient"]) == {"c", "d"}
+    assert "another cohort (n = 2)" in summary["conclusions"][0]
+    assert summary["conclusions"][0].endswith("Left out: 2 (was trained on).")
+    assert summary["left_out"] == {"unet": {"a": "was trained on", "b": "was trained on"}}
+    everybody = unet_run(tmp_path, cohort, split=Split(("a", "b"), ("c",), ("x",)))
+    moved = Run(everybody.path, everybody.config, {"cohort_digest": "another"})
+    vars(moved).update(method=everybody.method, split=everybody.split)
+    with pytest.raises(CohortError, match="all of its 3 patients have names that unet was trained on"):
+        evaluate_runs([moved], tmp_path / "none", QUICK, cohort=cohort.path)
+    with pytest.raises(RunError, match="was trained on another cohort than"):  # its own, changed since
+        evaluate_runs([moved], tmp_path / "none", QUICK)
+    assert not (tmp_path / "none").exists()
+
+
+def test_runs_of_different_cohorts_do_not_share_a_page(tmp_path: Path) -> None:
+    one, other = cohort_of_stacks(tmp_path / "c"), cohort_of_stacks(tmp_path / "d", names="defg")
+    split = Split(("d",), (), ("e", "f"))
+    runs = [unet_run(tmp_path, one), unet_run(tmp_path, other, name="second", split=split)]
+    with pytest.raises(RunError, match="2 runs of 2 different cohorts cannot stand in one table"):
+        evaluate_runs(runs, tmp_path / "out", QUICK)
+    summary = evaluate_runs(runs, tmp_path / "out", QUICK, cohort=other.path)
+    assert [sentence.split(" (n")[0] for sentence in summary["conclusions"]] == [
+        "unet, another cohort", "second, held-out patients",
+    ]  # fmt: skip
+    assert "another cohort and held-out patients of d" in Page.load(tmp_path / "out").subtitle
+
+
+def test_what_counts_as_found_is_as_asked_and_written_down(tmp_path: Path) -> None:
+    cohort = cohort_of_stacks(tmp_path / "c")
+    strict = FindSettings(smallest_ml=99.0)
+    summary = evaluate_detection([unet_run(tmp_path, cohort)], tmp_path / "out", QUICK, find=strict)
+    assert summary["headline"][0]["value"] == 0.0
+    assert summary["find_settings"] == {"threshold": 0.5, "smallest_ml": 99.0, "lung_mm": 5.0, "most": 5}
+    assert "at least 99 ml" in Page.load(tmp_path / "out").sections[0].text
 
 
 class Bright(TumorUNet):
@@ -183,10 +231,16 @@ class Bright(TumorUNet):
         return inside
 
 
-def cohort_of_stacks(path: Path, *, outlined: bool = True) -> Cohort:
-    """Three patients with a box of tumour each, at different places, 6 mm pixels, slices 5 mm apart."""
+def cohort_of_stacks(path: Path, *, outlined: str = "abcdefg", off_the_slices: str = "", names: str = "abc") -> Cohort:
+    """Patients with a box of tumour each, at different places, 6 mm pixels, slices 5 mm apart.
+
+    Args:
+        outlined: who has an outline.
+        off_the_slices: whose outline is on none of the whole slices: they have slices of the lesion only.
+        names: of the patients, a letter each.
+    """
     sampling = SamplingSettings(pixels=16, whole_pixels=32, whole_field_mm=192.0)
-    names = ["a", "b", "c"]
+    lesion = NoduleSlices(np.zeros((1, 16, 16), np.int16), np.ones((1, 16, 16), bool), np.zeros(1), np.zeros(3))
     with CohortWriter(path, settings={"sampling": asdict(sampling)}) as writer:
         for at, name in enumerate(names):
             tumour = np.zeros((5, 32, 32), bool)
@@ -196,18 +250,25 @@ def cohort_of_stacks(path: Path, *, outlined: bool = True) -> Cohort:
             to_patient[:, 0, 1] = to_patient[:, 1, 0] = 6.0
             to_patient[:, 2, 2] = 5.0 * np.arange(5)
             lungs = np.ones_like(tumour)
-            whole = WholeSlices(image, tumour & outlined, lungs, np.arange(5, dtype=np.int32), to_patient)
-            writer.add(PatientData(name, None, None, Acquisition(), (5.0, 1.0, 1.0), 1.0, whole))
-        audit = pd.DataFrame({"patient": names, "status": "in", "reason": ""})
+            drawn = tumour & (name in outlined)
+            whole = WholeSlices(image, drawn, lungs, np.arange(5, dtype=np.int32), to_patient)
+            nodule = lesion if name in off_the_slices else None
+            writer.add(PatientData(name, nodule, None, Acquisition(), (5.0, 1.0, 1.0), 1.0, whole))
+        audit = pd.DataFrame({"patient": list(names), "status": "in", "reason": ""})
         return writer.finish(expression=AnnData(obs=pd.DataFrame(index=[])), audit=audit)
+
+
+def table_of(cohort: Cohort, patients: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    method = Bright(TumorUNetSettings(widths=(1, 1, 1, 1, 1)), pixels=32)
+    stacks, _ = outlined_stacks(cohort, list(patients), 32, 6.0)
+    return detection_table(stacks, findings(method, stacks, FindSettings(), seed=0), QUICK)
 
 
 def test_the_table_holds_finder_rival_and_null(tmp_path: Path) -> None:
     cohort = cohort_of_stacks(tmp_path / "c")
     assert cohort.whole is not None
     assert stack_of(cohort.whole, "b").spacing_mm == (5.0, 6.0, 6.0)
-    method = Bright(TumorUNetSettings(widths=(1, 1, 1, 1, 1)), pixels=32)
-    table, each = detection_table(method, 6.0, cohort, ["a", "b", "c"], find=FindSettings(), settings=QUICK)
+    table, each = table_of(cohort, "abc")
     value = table.set_index(["finder", "measure"])["value"]
     assert value[UNET, "dice"] == value[UNET, "box_iou"] == value[UNET, "hit"] == 1.0
     assert value[UNET, "false_positives"] == 0.0
@@ -215,14 +276,23 @@ def test_the_table_holds_finder_rival_and_null(tmp_path: Path) -> None:
     assert value[NULL, "dice"] == 0.0  # the boxes lie side by side
     assert value[NULL, "false_positives"] == 1.0
     assert len(each) == 9
-    alone, _ = detection_table(method, 6.0, cohort, ["b"], find=FindSettings(), settings=QUICK)
+    alone, _ = table_of(cohort, "b")
     assert set(alone["finder"]) == {UNET, RIVAL, PAIRED}
 
 
+def test_a_tumour_off_the_kept_slices_is_missed_and_who_has_no_outline_is_named(tmp_path: Path) -> None:
+    cohort = cohort_of_stacks(tmp_path / "c", outlined="ac", off_the_slices="b", names="abcd")
+    _, left_out = outlined_stacks(cohort, list("abcde"), 32, 6.0)
+    assert left_out == {"d": "no outlined tumour", "e": "fewer than two whole slices"}
+    _, each = table_of(cohort, "abcd")
+    missed = each[(each["finder"] == UNET) & (each["patient"] == "b")].iloc[0]
+    assert missed[list(MEASURES)].to_dict() == dict.fromkeys(MEASURES, 0.0) | {"false_positives": 1.0}
+    assert set(each["patient"]) == set("abc")
+
+
 def test_cohorts_that_do_not_fit_are_refused(tmp_path: Path) -> None:
-    method = Bright(TumorUNetSettings(widths=(1, 1, 1, 1, 1)), pixels=32)
-    cohort = cohort_of_stacks(tmp_path / "c", outlined=False)
+    cohort = cohort_of_stacks(tmp_path / "c", outlined="")
     with pytest.raises(CohortError, match="shows no outlined tumour"):
-        detection_table(method, 6.0, cohort, ["a"], find=FindSettings(), settings=QUICK)
+        outlined_stacks(cohort, ["a"], 32, 6.0)
     with pytest.raises(CohortError, match="--whole_pixels 32 --whole_field_mm 96"):
-        detection_table(method, 3.0, cohort, ["a"], find=FindSettings(), settings=QUICK)
+        outlined_stacks(cohort, ["a"], 32, 3.0)

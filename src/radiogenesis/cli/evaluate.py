@@ -3,53 +3,143 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from radiogenesis.cli.arguments import add_settings, parser, settings_from
+from radiogenesis.errors import SettingError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from radiogenesis.evaluation.settings import EvaluationSettings
+    from radiogenesis.methods.tumor_unet import FindSettings
+    from radiogenesis.training.run import Run
+
 _DESCRIPTION = """Measure runs on the patients they held out: fidelity, realism, control, diversity, memorisation,
-retrieval, and with --segmentation_steps usefulness.
+retrieval, and with --segmentation_steps usefulness; of gene-autoencoder how well genes are predicted, and what its
+encoder's features have to do with metagenes; of tumor-unet what is found in whole slices, on another cohort too.
 
 Every number stands beside its ceiling and its null, with intervals over patients. Runs of one cohort go into one
 table with a row per method: runs that differ in nothing but their seed share a row, and the other methods are compared
 with that of the first run. `radiogenesis report OUT` makes a page of it."""
 
+_COHORT = """The runs' cohort, where it has moved. For runs of tumor-unet alone also another cohort: all its patients
+with an outline are measured, except those whose names were trained on."""
+
 
 def main(arguments: list[str]) -> None:
     """Parse, evaluate, print the numbers that matter."""
+    from radiogenesis.evaluation.detection_page import NOT_FOR_KEPT_SLICES
     from radiogenesis.evaluation.settings import EvaluationSettings
+    from radiogenesis.methods.tumor_unet import FindSettings
 
     verb = parser("evaluate", _DESCRIPTION)
     verb.add_argument(
         "paths", type=str, nargs="+", metavar="RUN... OUT", help="Finished runs, then the folder to write."
     )
-    verb.add_argument("--cohort", type=str | None, default=None, help="The runs' cohort, where it has moved.")
+    verb.add_argument("--cohort", type=str | None, default=None, help=_COHORT)
     add_settings(verb, EvaluationSettings)
+    add_settings(verb, FindSettings, skip=NOT_FOR_KEPT_SLICES)
     parsed = verb.parse(arguments)
     *run_paths, out = map(Path, parsed.paths)
     if not run_paths:
         verb.error("give at least one RUN and the folder OUT to write")
-    settings = settings_from(parsed, EvaluationSettings)
+    settings, find = settings_from(parsed, EvaluationSettings), settings_from(parsed, FindSettings)
 
     from rich.console import Console
 
-    from radiogenesis.evaluation.evaluate import evaluate_runs
     from radiogenesis.output import refuse_existing
     from radiogenesis.training.run import Run
 
     refuse_existing(out)
     runs = [Run.open(path) for path in run_paths]
     with _ProgressLine() as progress:
-        summary = evaluate_runs(runs, out, settings, cohort=parsed.cohort, progress=progress.update)
+        summary = evaluated(runs, out, settings, find, cohort=parsed.cohort, progress=progress.update)
     console = Console()
     console.print(headline_table(summary))
     for sentence in summary["conclusions"]:
         console.print(sentence)
     console.print(f"{out}: written; `radiogenesis report {out}` makes a page of it")
+
+
+def evaluated(
+    runs: Sequence[Run],
+    out: Path,
+    settings: EvaluationSettings,
+    find: FindSettings,
+    *,
+    cohort: str | None = None,
+    progress: Callable[[str, int, int], None] = lambda name, done, total: None,
+) -> dict[str, Any]:
+    """Evaluate all runs into one folder, whole or not at all. Returns what evaluation.json holds.
+
+    Runs of tumor-unet beside others are stage 1 on the page of the others; the first gene autoencoder has figure 6.
+
+    Raises:
+        SettingError: other than the default of how tumours are found, and no run finds any.
+    """
+    from radiogenesis.evaluation.detection_page import detects, evaluate_detection, measure_detection
+    from radiogenesis.evaluation.evaluate import evaluate_runs
+    from radiogenesis.evaluation.framework_page import add_detection
+    from radiogenesis.methods.gene_autoencoder import GeneAutoencoder
+    from radiogenesis.output import whole_folder
+
+    finding, others = ([run for run in runs if detects(run) is wanted] for wanted in (True, False))
+    if not finding and find != type(find)():
+        raise SettingError("settings of how tumours are found were given, and no run of tumor-unet")
+    if not others:
+        return evaluate_detection(finding, out, settings, find=find, cohort=cohort)
+    encoding = [run for run in others if isinstance(run.method, GeneAutoencoder)]
+    with whole_folder(out) as partial:
+        made = partial / "evaluation"
+        summary = evaluate_runs(others, made, settings, cohort=cohort, progress=progress)
+        if finding:
+            summary = add_detection(made, measure_detection(finding, made, settings, find=find, cohort=cohort))
+        if encoding:
+            summary = add_figure_6(made, encoding[0], others, settings, cohort=cohort)
+        for part in made.iterdir():
+            part.rename(partial / part.name)
+        made.rmdir()
+    return summary
+
+
+def add_figure_6(
+    folder: Path, run: Run, runs: Sequence[Run], settings: EvaluationSettings, *, cohort: str | None = None
+) -> dict[str, Any]:
+    """Put metagenes against the encoder's features on the page. Returns what evaluation.json holds.
+
+    The metagenes are made as those of the metagene GAN among the runs, if there is one, else 100 by k-means.
+    """
+    from radiogenesis.evaluation.framework_metagenes import metagene_table
+    from radiogenesis.evaluation.framework_page import add
+    from radiogenesis.mapping.association import FEWEST
+    from radiogenesis.mapping.code_features import code_feature_map, code_section, conclusion
+    from radiogenesis.mapping.settings import MapSettings
+    from radiogenesis.methods.gene_autoencoder import GeneAutoencoder
+
+    name, held_out = run.path.resolve().name, len(run.split.test)
+    if held_out < FEWEST:
+        return add(
+            folder, {"conclusions": [f"{name}: no figure 6: {held_out} held-out patients, and it needs {FEWEST}."]}
+        )
+    assert isinstance(run.method, GeneAutoencoder)
+    opened = run.open_cohort(cohort)
+    clustered: dict[str, Any] = next((one.config["settings"] for one in runs if one.method_name == "metagene-gan"), {})
+    how = MapSettings(
+        seed=settings.seed,
+        permutations=max(100, settings.permutations),
+        clusters=clustered.get("metagenes", 0),
+        method=clustered.get("clustering", "kmeans"),
+    )
+    made = code_feature_map(run.method, opened, run.split, run.scaler, how)
+    section = code_section(made, folder)
+    genes = run.scaler.transform(opened.expression, list(run.split.train))
+    shown = metagene_table(made.metagenes, genes, folder / "tables", "code_metagenes", seed=settings.seed)
+    section = replace(section, blocks=(*section.blocks, shown.table), notes=(*section.notes, shown.note))
+    return add(folder, {"conclusions": [f"{name}: {conclusion(made)}"]}, last=[section])
 
 
 class _ProgressLine:
@@ -83,8 +173,11 @@ def headline_table(summary: dict[str, Any]) -> Table:
     """The numbers that matter, each beside its ceiling, its chance or its null."""
     from rich.table import Table
 
-    table = Table(title="On held-out patients", title_justify="left", box=None, pad_edge=False)
-    for name in ("run", "what", "found", "95 % interval", "beside"):
+    from radiogenesis.evaluation.framework_text import coverage
+
+    interval = f"{coverage(summary['settings']['confidence'])} interval"
+    table = Table(title="On patients who were not trained on", title_justify="left", box=None, pad_edge=False)
+    for name in ("run", "what", "found", interval, "beside"):
         table.add_column(name, justify="left")
     for number in summary["headline"]:
         if math.isfinite(number["value"]):

@@ -2,7 +2,8 @@
 
 Stage 1 of Li, Sui et al. 2021, who give a Dice only. Here also: how well the box fits, how often the tumour is hit, and
 how many pieces per scan are none; each with a bootstrap interval over patients. Everything is measured on the whole
-slices that a cohort keeps, in which no outline has a part: the lungs were found without it.
+slices that a cohort keeps, in which no outline has a part: the lungs were found without it. A tumour of which these
+slices show nothing is a miss of whoever looks at them.
 
 The rival takes the largest compact dense piece inside the lungs, by threshold; the two are compared patient by patient.
 The null gives every patient what the U-Net found in another patient: what can be had from the place of tumours alone.
@@ -10,7 +11,7 @@ The null gives every patient what the U-Net found in another patient: what can b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,11 +101,13 @@ def scores(labels: Labels, tumour: NDArray[np.bool_]) -> dict[str, float]:
 
     Args:
         labels: (Z, S, S) 0 for nothing, 1 for the most likely tumour, 2 for the next.
-        tumour: (Z, S, S) what is outlined, not empty.
+        tumour: (Z, S, S) what is outlined; empty where the tumour lies off the slices: then it is missed.
     """
     found = labels > 0
     shown = np.flatnonzero(tumour.any(axis=(1, 2)))
     pieces = range(1, int(labels.max()) + 1)
+    if not len(shown):
+        return dict.fromkeys(MEASURES, 0.0) | {"false_positives": float(len(pieces))}
     return {
         "dice": dice(found, tumour),
         "slice_dice": float(np.mean([dice(found[at], tumour[at]) for at in shown])),
@@ -136,42 +139,40 @@ def found_in(method: TumorUNet, stack: Stack, settings: FindSettings) -> Labels:
     return separate(method.probability(stack.image), stack.lungs, stack.spacing_mm, settings)
 
 
+def findings(method: TumorUNet, stacks: Sequence[Stack], find: FindSettings, *, seed: int) -> dict[str, list[Labels]]:
+    """What the U-Net, the rival and the null find in each stack; the null only where there are two patients.
+
+    Args:
+        method: the trained U-Net.
+        stacks: of patients whom it was not trained on; see `outlined_stacks`.
+        find: how probabilities become tumours.
+        seed: of who is given whose finding.
+    """
+    unet = [found_in(method, stack, find) for stack in stacks]
+    found = {UNET: unet, RIVAL: [densest_piece(stack, find) for stack in stacks]}
+    if len(stacks) > 1:
+        (other,) = derangements(len(stacks), 1, [seed, 0xDE7])
+        found[NULL] = [_stretched(unet[at], len(stack.image)) for at, stack in zip(other, stacks, strict=True)]
+    return found
+
+
 def detection_table(
-    method: TumorUNet,
-    pixel_mm: float,
-    cohort: Cohort,
-    patients: Sequence[str],
-    *,
-    find: FindSettings,
-    settings: EvaluationSettings,
+    stacks: Sequence[Stack], found: Mapping[str, Sequence[Labels]], settings: EvaluationSettings
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Every measure for the U-Net, the rival and the null, and for the difference of the first two.
 
     Args:
-        method: the trained U-Net.
-        pixel_mm: side of a pixel that it was trained on.
-        cohort: keeps whole slices of that size; may be another one than it was trained on.
-        patients: whom it was not trained on.
-        find: how probabilities become tumours.
+        stacks: what was looked at.
+        found: finder -> what it found in each of them; see `findings`.
         settings: resamples, confidence, seed.
 
     Returns:
         tidy: finder, measure, value, low, high, patients; and one row per finder and patient with every measure.
-
-    Raises:
-        CohortError: the cohort keeps no whole slices, or others than the U-Net was trained on; or shows no tumour of
-            these patients.
     """
-    stacks = outlined_stacks(cohort, patients, method.pixels, pixel_mm)
-    unet = [found_in(method, stack, find) for stack in stacks]
-    findings: dict[str, list[Labels]] = {UNET: unet, RIVAL: [densest_piece(stack, find) for stack in stacks]}
-    if len(stacks) > 1:
-        (other,) = derangements(len(stacks), 1, [settings.seed, 0xDE7])
-        findings[NULL] = [_stretched(unet[at], len(stack.image)) for at, stack in zip(other, stacks, strict=True)]
     rows: list[dict[str, Any]] = [
         {"finder": finder, "patient": stack.patient, **scores(labels, stack.tumour)}
-        for finder, found in findings.items()
-        for stack, labels in zip(stacks, found, strict=True)
+        for finder, theirs in found.items()
+        for stack, labels in zip(stacks, theirs, strict=True)
     ]
     each = pd.DataFrame(rows)
     return pd.concat([summarised(each, settings), differences(each, settings)], ignore_index=True), each
@@ -237,8 +238,25 @@ def _mean_of(values: NDArray[np.float64]) -> Callable[[NDArray[np.int64]], NDArr
     return lambda chosen: nanmean(values[chosen], 1)
 
 
-def outlined_stacks(cohort: Cohort, patients: Sequence[str], pixels: int, pixel_mm: float) -> list[Stack]:
-    """The stacks of those of the patients whose tumour is outlined. Raises CohortError; see `detection_table`."""
+def outlined_stacks(
+    cohort: Cohort, patients: Sequence[str], pixels: int, pixel_mm: float
+) -> tuple[list[Stack], dict[str, str]]:
+    """The stacks of those of the patients whose tumour is outlined, and why the others have none.
+
+    A patient who has slices of a lesion has an outline, whether or not the whole slices that were kept show any of it.
+
+    Args:
+        cohort: keeps whole slices; may be another one than the U-Net was trained on.
+        patients: whom to look at.
+        pixels, pixel_mm: of the slices that the U-Net was trained on.
+
+    Returns:
+        the stacks; patient -> why there is none.
+
+    Raises:
+        CohortError: the cohort keeps no whole slices, or others than the U-Net was trained on; or outlines no tumour of
+            these patients.
+    """
     whole = cohort.whole
     if whole is None:
         raise CohortError("keeps no whole slices", path=cohort.path, remedy="build it with --whole_pixels")
@@ -249,11 +267,20 @@ def outlined_stacks(cohort: Cohort, patients: Sequence[str], pixels: int, pixel_
             path=cohort.path,
             remedy=f"build it with --whole_pixels {pixels} --whole_field_mm {pixels * pixel_mm:g}",
         )
-    stacks = [stack_of(whole, patient) for patient in patients if (whole.patient == patient).sum() > 1]
-    stacks = [stack for stack in stacks if stack.tumour.any()]
+    with_lesion = set(cohort.patients.index[cohort.patients["n_slices"] > 0].astype(str))
+    stacks, left_out = [], {}
+    for patient in patients:
+        if (whole.patient == patient).sum() < 2:
+            left_out[patient] = "fewer than two whole slices"
+            continue
+        stack = stack_of(whole, patient)
+        if stack.tumour.any() or patient in with_lesion:
+            stacks.append(stack)
+        else:
+            left_out[patient] = "no outlined tumour"
     if not stacks:
         raise CohortError(f"shows no outlined tumour of the {len(patients)} patients", path=cohort.path)
-    return stacks
+    return stacks, left_out
 
 
 def _stretched(labels: Labels, planes: int) -> Labels:

@@ -1,17 +1,18 @@
-"""`evaluate` for runs of tumor-unet: tables, a picture and a page of what is found on held-out or on other patients.
+"""`evaluate` for runs of tumor-unet: tables, pictures and a page of what is found on held-out or on other patients.
 
 OUT/
-  evaluation.json      headline, conclusions, cohort, runs, settings
+  evaluation.json      headline, conclusions, cohort, runs, settings, who was left out and why
   page.json            what `radiogenesis report` renders
   tables/*.csv         every measure with its interval, and the numbers of every patient behind it
-  pictures/*.png       outlined in red, found in yellow
+  pictures/*.png       outlined in red, found in yellow; figure 5 of Li, Sui et al. for each run
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import pandas as pd
 
 from radiogenesis import __version__
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.errors import RunError
+from radiogenesis.errors import CohortError, RunError
 from radiogenesis.evaluation.detection import (
     MEASURES,
     NULL,
@@ -27,10 +28,12 @@ from radiogenesis.evaluation.detection import (
     RIVAL,
     UNET,
     detection_table,
-    found_in,
+    findings,
     outlined_stacks,
     side_by_side,
 )
+from radiogenesis.evaluation.framework_pictures import figure_5
+from radiogenesis.evaluation.framework_text import coverage
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.methods.tumor_unet import FindSettings, TumorUNet
 from radiogenesis.output import whole_folder
@@ -38,9 +41,12 @@ from radiogenesis.reporting.model import Column, Fact, Page, Picture, Section, T
 from radiogenesis.reporting.overlays import overlay_grid
 from radiogenesis.training.run import Run
 
-SHOWN = 8
-"""Patients on the picture."""
+SHOWN, ENLARGED = 8, 6
+"""Patients on the picture of all slices, and in figure 5."""
 SIDE_BY_SIDE = "detection_side_by_side.csv"
+NOT_FOR_KEPT_SLICES = {"whole_lung_mm2"}
+"""Fields of FindSettings that nothing is left to decide by where a cohort has kept its whole slices."""
+HELD_OUT, ANOTHER = "held-out patients", "another cohort"
 
 
 def detects(run: Run) -> bool:
@@ -49,61 +55,182 @@ def detects(run: Run) -> bool:
 
 
 def evaluate_detection(
-    runs: Sequence[Run], out: Path, settings: EvaluationSettings, *, cohort: str | Path | None = None
+    runs: Sequence[Run],
+    out: Path,
+    settings: EvaluationSettings,
+    *,
+    find: FindSettings | None = None,
+    cohort: str | Path | None = None,
 ) -> dict[str, Any]:
     """Measure runs of tumor-unet and write OUT. Returns what evaluation.json holds.
 
     Args:
-        runs: runs of tumor-unet.
+        runs: runs of tumor-unet, measured on one cohort.
         out: the folder to write; does not exist.
         settings: resamples, confidence, seed.
-        cohort: another cohort than the one trained on: then all its outlined patients are measured (Li, Sui et al.
-            transfer from one cohort to another). By default, and for the cohort trained on, the held-out patients.
+        find: how probabilities become tumours, as of `find-tumour`.
+        cohort: another cohort than the one trained on (Li, Sui et al. transfer from one to another): then all its
+            outlined patients but those whose names were trained on are measured. By default, and for the cohort
+            trained on, the held-out patients.
 
     Raises:
-        RunError: a run of another method; two runs of one name.
-        CohortError: no readable cohort, or none with whole slices of the right size.
+        RunError: a run of another method; two runs of one name; runs of different cohorts.
+        CohortError: no readable cohort, none with whole slices of the right size, or nobody in it who was not trained
+            on.
     """
-    names = [run.path.resolve().name for run in runs]
-    if len(set(names)) != len(names) or not all(map(detects, runs)):
-        raise RunError(f"{', '.join(names)}: give runs of tumor-unet only, with different names")
     with whole_folder(out) as partial:
         for folder in ("tables", "pictures"):
             (partial / folder).mkdir()
-        opened = [Cohort.open(cohort or run.config["cohort"]) for run in runs]
-        measured = [_measure(*one, partial, settings) for one in zip(names, runs, opened, strict=True)]
-        table = pd.concat([one[0] for one in measured])
-        summary = {
-            "headline": [_headline(name, one[0]) for name, one in zip(names, measured, strict=True)],
-            "conclusions": [_conclusion(name, one[0]) for name, one in zip(names, measured, strict=True)],
-            "runs": [{"name": name, "config": run.config} for name, run in zip(names, runs, strict=True)],
-            "cohort": {"path": str(opened[0].path), "digest": opened[0].digest},
-            "settings": asdict(settings),
-            "versions": {"radiogenesis": __version__},
-        }
-        table.to_csv(partial / "tables" / "detection.csv", index=False)
-        beside = [side_by_side(one[0]).assign(run=name) for name, one in zip(names, measured, strict=True)]
-        pd.concat(beside).to_csv(partial / "tables" / SIDE_BY_SIDE, index=False)
-        pd.concat([one[1] for one in measured]).to_csv(partial / "tables" / "detection_patients.csv", index=False)
-        _page(names, table, opened[0], summary).save(partial)
-        (partial / "evaluation.json").write_text(json.dumps(summary, indent=1, default=str) + "\n", encoding="utf-8")
-    return summary
+        made = measure_detection(runs, partial, settings, find=find, cohort=cohort)
+        page = Page(
+            title="Where is the tumour?",
+            subtitle=f"tumor-unet on {made.of} of {made.cohort.path.name}",
+            facts=made.facts,
+            conclusions=tuple(made.summary["conclusions"]),
+            sections=(made.section,),
+            provenance=(("cohort", made.cohort.digest), ("radiogenesis", __version__)),
+        )
+        page.save(partial)
+        text = json.dumps(made.summary, indent=1, default=str) + "\n"
+        (partial / "evaluation.json").write_text(text, encoding="utf-8")
+    return made.summary
+
+
+@dataclass(frozen=True)
+class Detection:
+    """What runs of tumor-unet find in one cohort.
+
+    Attributes:
+        cohort: whose patients were looked at.
+        of: who they are, in words.
+        section: of the page; its tables and pictures are written.
+        facts: the headline's numbers for the page.
+        summary: headline, conclusions, runs, cohort, settings, find_settings, left_out, versions.
+    """
+
+    cohort: Cohort
+    of: str
+    section: Section
+    facts: tuple[Fact, ...]
+    summary: dict[str, Any]
+
+
+def measure_detection(
+    runs: Sequence[Run],
+    folder: Path,
+    settings: EvaluationSettings,
+    *,
+    find: FindSettings | None = None,
+    cohort: str | Path | None = None,
+) -> Detection:
+    """Measure runs of tumor-unet; write tables/ and pictures/, which are in `folder`. See `evaluate_detection`."""
+    names, find = [run.path.resolve().name for run in runs], find or FindSettings()
+    if len(set(names)) != len(names) or not all(map(detects, runs)):
+        raise RunError(f"{', '.join(names)}: give runs of tumor-unet only, with different names")
+    opened = [run.open_cohort() if cohort is None else Cohort.open(cohort) for run in runs]
+    digests = {one.digest for one in opened}
+    if len(digests) != 1:
+        raise RunError(
+            f"{len(runs)} runs of {len(digests)} different cohorts cannot stand in one table",
+            path=runs[0].path,
+            remedy="evaluate the runs of each cohort by themselves, or all on one with --cohort",
+        )
+    measured = [_measure(*one, opened[0], folder, settings, find) for one in zip(names, runs, strict=True)]
+    table = pd.concat([one.table for one in measured])
+    beside = [side_by_side(one.table).assign(run=name) for name, one in zip(names, measured, strict=True)]
+    for file, frame in (
+        ("detection.csv", table),
+        (SIDE_BY_SIDE, pd.concat(beside)),
+        ("detection_patients.csv", pd.concat([one.each for one in measured])),
+    ):
+        frame.to_csv(folder / "tables" / file, index=False)
+    summary = {
+        "headline": [_headline(name, one.table) for name, one in zip(names, measured, strict=True)],
+        "conclusions": [
+            _conclusion(name, one.table) + _left_out(one.left_out) for name, one in zip(names, measured, strict=True)
+        ],
+        "runs": [{"name": name, "config": run.config} for name, run in zip(names, runs, strict=True)],
+        "cohort": {"path": str(opened[0].path), "digest": opened[0].digest},
+        "settings": asdict(settings),
+        "find_settings": applied(find),
+        "left_out": {name: one.left_out for name, one in zip(names, measured, strict=True)},
+        "versions": {"radiogenesis": __version__},
+    }
+    pictures = [picture for one in measured for picture in one.pictures]
+    section = _section(pictures, find, several=len(runs) > 1, confidence=settings.confidence)
+    of = " and ".join(dict.fromkeys(table["of"]))
+    return Detection(opened[0], of, section, _facts(summary, several=len(runs) > 1), summary)
+
+
+def applied(find: FindSettings) -> dict[str, Any]:
+    """Those of the settings that count on whole slices: which slices there are was settled when they were kept."""
+    return {name: value for name, value in asdict(find).items() if name not in NOT_FOR_KEPT_SLICES}
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """One run: see `detection_table`; who was left out, patient -> why; its pictures."""
+
+    table: pd.DataFrame
+    each: pd.DataFrame
+    left_out: dict[str, str]
+    pictures: tuple[Picture, ...]
 
 
 def _measure(
-    name: str, run: Run, cohort: Cohort, folder: Path, settings: EvaluationSettings
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The tables of one run, and its picture."""
-    method, find, pixel_mm = run.method, FindSettings(), float(run.config["pixel_mm"])
+    name: str, run: Run, cohort: Cohort, folder: Path, settings: EvaluationSettings, find: FindSettings
+) -> _Measured:
+    method, pixel_mm = run.method, float(run.config["pixel_mm"])
     assert isinstance(method, TumorUNet)
-    trained_on = cohort.digest == run.provenance["cohort_digest"]
-    patients = list(run.split.test) if trained_on else list(map(str, cohort.patients.index))
-    table, each = detection_table(method, pixel_mm, cohort, patients, find=find, settings=settings)
-    shown = outlined_stacks(cohort, patients, method.pixels, pixel_mm)[:SHOWN]
-    rows = [(s.patient, s.image, s.tumour, found_in(method, s, find) > 0) for s in shown]
-    overlay_grid(rows, folder / "pictures" / f"{name}_found.png")
-    of = "held-out patients" if trained_on else "another cohort"
-    return table.assign(run=name, of=of, what=table["measure"].map(MEASURES)), each.assign(run=name)
+    of, patients, left_out = whom(run, cohort)
+    stacks, without = outlined_stacks(cohort, patients, method.pixels, pixel_mm)
+    found = findings(method, stacks, find, seed=settings.seed)
+    table, each = detection_table(stacks, found, settings)
+    seen = [labels > 0 for labels in found[UNET]]
+    rows = [(one.patient, one.image, one.tumour, theirs) for one, theirs in zip(stacks, seen, strict=True)]
+    file = f"{name}_found.png"
+    overlay_grid(rows[:SHOWN], folder / "pictures" / file)
+    enlarged = {patient: (image, tumour, theirs) for patient, image, tumour, theirs in rows[:ENLARGED]}
+    pictures = (
+        figure_5(enlarged, folder / "pictures", name),
+        Picture(
+            file=file,
+            caption=f"{name}: outlined in red, found in yellow; a row per patient.",
+            alt="whole CT slices with outlines",
+        ),
+    )
+    table = table.assign(run=name, of=of, what=table["measure"].map(MEASURES))
+    return _Measured(table, each.assign(run=name), left_out | without, pictures)
+
+
+def whom(run: Run, cohort: Cohort) -> tuple[str, list[str], dict[str, str]]:
+    """Whom a run may be measured on: who they are in words, the patients, and patient -> why it may not be.
+
+    In another cohort than the one trained on, patients may return whom the run was trained on, or chosen by: rebuilt
+    with other settings, or with new patients added, it has another digest and the same patients.
+
+    Raises:
+        CohortError: nobody is left.
+    """
+    if cohort.digest == run.provenance["cohort_digest"]:
+        return HELD_OUT, list(run.split.test), {}
+    known = {*run.split.train, *run.split.validation}
+    everybody = list(map(str, cohort.patients.index))
+    patients = [patient for patient in everybody if patient not in known]
+    if not patients:
+        raise CohortError(
+            f"all of its {len(everybody)} patients have names that {run.path.name} was trained on",
+            path=cohort.path,
+            remedy="give a cohort of other patients",
+        )
+    return ANOTHER, patients, dict.fromkeys((p for p in everybody if p in known), "was trained on")
+
+
+def _left_out(left_out: Mapping[str, str]) -> str:
+    """Who was left out, as a sentence to add; nothing where nobody was."""
+    counts = Counter(left_out.values())
+    reasons = ", ".join(f"{count} ({why})" for why, count in counts.items())
+    return f" Left out: {reasons}." if counts else ""
 
 
 def _numbers(table: pd.DataFrame) -> dict[tuple[str, str], dict[str, float]]:
@@ -145,10 +272,11 @@ def _conclusion(name: str, table: pd.DataFrame) -> str:
     )
 
 
-def comparison_table(*, several: bool = False) -> Table:
+def comparison_table(*, confidence: float, several: bool = False) -> Table:
     """Shows SIDE_BY_SIDE: every measure for the U-Net, the rival, their difference and the null.
 
     Args:
+        confidence: of the intervals.
         several: of more than one run, so that they must be told apart.
     """
     finders = tuple(
@@ -157,7 +285,7 @@ def comparison_table(*, several: bool = False) -> Table:
     )
     return Table(
         file=SIDE_BY_SIDE,
-        caption="Means over patients with 95 % intervals over patients.",
+        caption=f"Means over patients with {coverage(confidence)} intervals over patients.",
         columns=(
             *([Column(label="Run", value="run")] if several else []),
             Column(label="Measure", value="what"),
@@ -167,43 +295,30 @@ def comparison_table(*, several: bool = False) -> Table:
     )
 
 
-def _page(names: Sequence[str], table: pd.DataFrame, cohort: Cohort, summary: dict[str, Any]) -> Page:
-    facts = tuple(
+def _facts(summary: dict[str, Any], *, several: bool) -> tuple[Fact, ...]:
+    return tuple(
         Fact(
-            label=number["text"],
+            label=f"{number['run']}: {number['text']}" if several else number["text"],
             value=f"{number['value']:.2f}",
             beside=(
-                f"{number['low']:.2f} to {number['high']:.2f}; rival {number['rival']:.2f}, null {number['null']:.2f}"
+                f"{coverage(summary['settings']['confidence'])} interval {number['low']:.2f} to {number['high']:.2f}; "
+                f"rival {number['rival']:.2f}, null {number['null']:.2f}"
             ),
         )
         for number in summary["headline"]
     )
-    shown = tuple(
-        Picture(
-            file=f"{name}_found.png",
-            caption=f"{name}: outlined in red, found in yellow; a row per patient.",
-            alt="whole CT slices with outlines",
-        )
-        for name in names
-    )
-    section = Section(
+
+
+def _section(pictures: Sequence[Picture], find: FindSettings, *, several: bool, confidence: float) -> Section:
+    return Section(
         title="Finding the tumour",
         text=(
-            "A U-Net looks at every whole slice that contains lung; the lungs are found without the outline. The rival "
-            "takes the largest compact piece inside the lungs that is denser than -400 HU. The null gives each patient "
-            "what the U-Net found in another. Only pieces at the lungs count. Intervals are over patients; the rival "
-            "is compared patient by patient."
+            "Stage 1 of Li, Sui et al.: a U-Net looks at every whole slice that contains lung; the lungs are found "
+            "without the outline. The rival takes the largest compact piece inside the lungs that is denser than "
+            "-400 HU. The null gives each patient what the U-Net found in another. Only pieces of at least "
+            f"{find.smallest_ml:g} ml within {find.lung_mm:g} mm of the lungs count, at most {find.most}, where the "
+            f"probability reaches {find.threshold:g}. A tumour of which the kept slices show nothing is a miss. "
+            "Intervals are over patients; the rival is compared patient by patient."
         ),
-        blocks=(
-            comparison_table(several=len(names) > 1),
-            *shown,
-        ),
-    )
-    return Page(
-        title="Where is the tumour?",
-        subtitle=f"tumor-unet on {table['of'].iloc[0]} of {cohort.path.name}",
-        facts=facts,
-        conclusions=tuple(summary["conclusions"]),
-        sections=(section,),
-        provenance=(("cohort", cohort.digest), ("radiogenesis", __version__)),
+        blocks=(comparison_table(confidence=confidence, several=several), *pictures),
     )

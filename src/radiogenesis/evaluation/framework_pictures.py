@@ -24,18 +24,21 @@ from radiogenesis.reporting.model import Picture
 REGIONS = 64  # synthetic regions of one patient (Li, Sui et al., section 4)
 
 
-def figure_5(found: Mapping[str, tuple[NDArray[Any], NDArray[np.bool_], NDArray[np.bool_]]], folder: Path) -> Picture:
+def figure_5(
+    found: Mapping[str, tuple[NDArray[Any], NDArray[np.bool_], NDArray[np.bool_]]], folder: Path, name: str
+) -> Picture:
     """The slice with most tumour of each patient: what is there, what was found, and the part around it enlarged.
+
+    Where no slice shows the tumour, it is the slice on which most was found.
 
     Args:
         found: patient -> whole slices (Z, S, S) in HU, the tumour outlined (Z, S, S), what was found (Z, S, S).
     """
     whole, parts = [], []
     for image, tumour, seen in found.values():
-        k = int(tumour.sum((1, 2)).argmax())
-        row, column = (
-            (int(v) for v in np.argwhere(tumour[k]).mean(0)) if tumour[k].any() else (image.shape[1] // 2,) * 2
-        )
+        shown = tumour if tumour.any() else seen
+        k = int(shown.sum((1, 2)).argmax())
+        row, column = (int(v) for v in np.argwhere(shown[k]).mean(0)) if shown[k].any() else (image.shape[1] // 2,) * 2
         side = image.shape[1]
         reach = side // 6
         top, left = (min(max(v - reach, 0), side - 2 * reach) for v in (row, column))
@@ -49,13 +52,15 @@ def figure_5(found: Mapping[str, tuple[NDArray[Any], NDArray[np.bool_], NDArray[
         rows.append((label, [figures.gray(piece[0]) for piece in pieces]))
     contours[len(rows)] = [piece[1] for piece in parts]
     rows.append(("outlined", [figures.gray(piece[0]) for piece in parts]))
-    figures.slice_grid(rows, folder / "figure5.png", columns=list(found), contours=contours)
+    file = f"figure5-{name}.png"
+    figures.slice_grid(rows, folder / file, columns=list(found), contours=contours)
     return Picture(
-        file="figure5.png",
+        file=file,
         alt="Whole slices with what the U-Net found, enlarged, and the true outline",
         caption=(
-            "As figure 5 of Li, Sui et al., on patients whom the U-Net never saw: the slice with most tumour, the "
-            "pixels that count as found outlined; the part around the tumour enlarged; the same with the true outline."
+            f"{name}: as figure 5 of Li, Sui et al., on patients whom the U-Net never saw: the slice with most tumour, "
+            "the pixels that count as found outlined; the part around the tumour enlarged; the same with the true "
+            "outline."
         ),
     )
 

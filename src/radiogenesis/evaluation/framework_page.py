@@ -1,0 +1,71 @@
+"""Adds to an evaluation what was measured beside it: the stages of Li, Sui et al. on one page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from radiogenesis.errors import RunError
+from radiogenesis.evaluation.detection_page import Detection
+from radiogenesis.reporting.model import Fact, Page, Section
+
+ADDED = ("headline", "conclusions", "runs")
+"""What evaluation.json lists of every run."""
+
+
+def add_detection(folder: Path, made: Detection) -> dict[str, Any]:
+    """Put stage 1 behind the first section, and its numbers before the others. Returns what evaluation.json holds.
+
+    Args:
+        folder: of the evaluation; the tables and pictures of `made` are in it.
+
+    Raises:
+        RunError: the evaluation is of another cohort.
+    """
+    summary = read_summary(folder)
+    if summary["cohort"]["digest"] != made.cohort.digest:
+        raise RunError(
+            f"tumours were looked for in another cohort ({made.cohort.path}) than genes ({summary['cohort']['path']})",
+            remedy="evaluate the runs of each cohort by themselves",
+        )
+    more = {name: made.summary[name] for name in (*ADDED, "find_settings", "left_out")}
+    return add(folder, more, second=[made.section], facts=made.facts)
+
+
+def add(
+    folder: Path,
+    more: Mapping[str, Any],
+    *,
+    second: Sequence[Section] = (),
+    last: Sequence[Section] = (),
+    facts: Sequence[Fact] = (),
+) -> dict[str, Any]:
+    """Put sections on the page and values into evaluation.json, lists before those that are there.
+
+    Args:
+        folder: of the evaluation.
+        more: for evaluation.json.
+        second: sections that follow the first.
+        last: sections at the end.
+        facts: for the page.
+    """
+    page, summary = Page.load(folder), read_summary(folder)
+    summary |= {name: [*value, *summary[name]] if name in ADDED else value for name, value in more.items()}
+    first, rest = page.sections[:1], page.sections[1:]
+    replace(
+        page,
+        facts=(*facts, *page.facts),
+        conclusions=tuple(summary["conclusions"]),
+        sections=(*first, *second, *rest, *last),
+    ).save(folder)
+    (folder / "evaluation.json").write_text(json.dumps(summary, indent=1, default=str) + "\n", encoding="utf-8")
+    return summary
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    """evaluation.json."""
+    found: dict[str, Any] = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
+    return found
