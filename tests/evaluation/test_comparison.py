@@ -16,11 +16,18 @@ TEST = ("a", "b", "c")
 
 
 def run(
-    name: str, method: str = "gan", seed: int = 0, value: float = 1.0, test: tuple[str, ...] = TEST, **settings: Any
+    name: str,
+    method: str = "gan",
+    seed: int = 0,
+    value: float = 1.0,
+    test: tuple[str, ...] = TEST,
+    steps: int = 9,
+    **settings: Any,
 ) -> Compared:
     draws = value + np.linspace(-1, 1, 201)
     scores = {"control": Score(value, draws, 0.9, 0.01, 48, 3), "kid": Score(value / 10, draws / 10, 0.02, 1.0, 48, 3)}
-    return Compared(name, method, {"settings": settings, "training": {"seed": seed}, "steps": 9}, seed, scores, test)
+    config = {"settings": settings, "training": {"seed": seed}, "steps": steps}
+    return Compared(name, method, config, seed, scores, test, 32 * steps)
 
 
 def test_seeds_of_one_method_share_a_row_and_settings_do_not() -> None:
@@ -66,6 +73,25 @@ def test_the_wide_table_ends_with_ceiling_and_null() -> None:
     assert np.isnan(table.loc["Ceiling", "control_low"])
 
 
+def test_a_row_says_how_few_images_are_behind_its_numbers() -> None:
+    """Drawings without a lesion drop out of the distances; how many were drawn would hide it."""
+    one = run("a")
+    one.scores["kid"] = Score(0.1, np.zeros(201), images=5, patients=2)  # type: ignore[index]
+    one.scores["usefulness"] = Score(0.1, np.zeros(201), images=1, patients=3)  # type: ignore[index]
+    line = wide(tidy(rows([one]), SETTINGS)).iloc[0]
+    assert (line["images"], line["patients"]) == (5, 2)
+    assert (line["control_images"], line["kid_images"], line["usefulness_images"]) == (48, 5, 1)
+
+
+def test_runs_that_saw_fewer_images_are_told_apart() -> None:
+    runs = [run("a", steps=9, batch=32), run("b", steps=99, batch=32), run("c", method="other", steps=3)]
+    for one in runs:
+        one.config["settings"]["steps"] = one.config["steps"]  # as training writes it
+    found = rows(runs)
+    assert [row.label for row in found] == ["gan (steps 9)", "gan (steps 99)", "other"]
+    assert wide(tidy(found, SETTINGS))["images_seen"].tolist()[:3] == [288, 3168, 96]
+
+
 def test_differences_are_paired() -> None:
     """The draws of both move together: their difference has no spread, whatever their own."""
     table = differences(rows([run("a"), run("b", method="worse", value=0.5)]), SETTINGS).set_index("measure")
@@ -80,8 +106,9 @@ def test_differences_are_paired() -> None:
 
 def test_other_patients_decide_nothing() -> None:
     table = differences(rows([run("a"), run("b", method="other", value=9.0, test=("x", "y", "z"))]), SETTINGS)
-    assert (table["verdict"] == "undecided").all()
+    assert (table["verdict"] == "not compared").all()
     assert table["low"].isna().all()
+    assert comparison_conclusions(table) == ["gan and other held out different patients: not compared."]
 
 
 def test_another_kind_of_alignment_is_another_row_named_by_its_kind() -> None:

@@ -17,6 +17,7 @@ from radiogenesis.evaluation.control import OWN, TRUTH
 from radiogenesis.evaluation.drawing import draw
 from radiogenesis.evaluation.evaluate import evaluate
 from radiogenesis.evaluation.settings import EvaluationSettings
+from radiogenesis.methods.protocols import Synthesis
 from radiogenesis.reporting.page import write_report
 
 SETTINGS = EvaluationSettings(backgrounds_per_patient=4, bootstrap=200, permutations=199, gene_shuffles=9)
@@ -137,12 +138,30 @@ def test_the_comparison_has_a_row_per_method(evaluated: Path) -> None:
     assert each[2] == 0  # planted alike for everybody: nobody can be ranked by it
     assert table.loc["painter", "control"] == pytest.approx(np.mean(each))
     assert table.loc["deaf", "control"] == 0
+    assert (table.loc[["painter", "deaf", "restless"], "images_seen"] == 2000).all()
     assert abs(table.loc[BESIDE["ceiling"], "kid"]) < table.loc[BESIDE["null"], "kid"]
     lone = pd.read_csv(evaluated / "tables" / "control.csv").set_index(["run", "reference", "feature"])
     mean = lone.loc[("restless", TRUTH, "mean")]
     assert table.loc["restless", ["control", "control_low", "control_high"]].tolist() == pytest.approx(
         mean[["rho", "low", "high"]].tolist()
     )
+
+
+class Lazy(Deaf):
+    """Draws no lesion on every other background."""
+
+    def synthesize(self, backgrounds: np.ndarray, expression: np.ndarray, *, seed: int) -> Synthesis:
+        made = super().synthesize(backgrounds, expression, seed=seed)
+        for array, bare in ((made.image, backgrounds), (made.mask, np.zeros_like(made.mask))):
+            array[1::2] = bare[1::2]
+        return made
+
+
+def test_drawings_without_a_lesion_are_counted(cohort: Cohort, tmp_path: Path) -> None:
+    evaluate([subject(cohort, "lazy", Lazy(), "lazy")], cohort, tmp_path / "out", SETTINGS)
+    line = pd.read_csv(tmp_path / "out" / "tables" / "comparison.csv").iloc[0]
+    assert (line["empty"], line["empty_low"], line["empty_high"]) == (0.5, 0.5, 0.5)
+    assert (line["mse_images"], line["kid_images"], line["images"]) == (56, 28, 28)
 
 
 def test_the_deaf_draw_no_two_patients_differently(evaluated: Path) -> None:

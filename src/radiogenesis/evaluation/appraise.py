@@ -9,14 +9,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.evaluation.bootstrap import interval, nanmean
+from radiogenesis.evaluation.bootstrap import interval, nanmean, patient_means, resamples
 from radiogenesis.evaluation.comparison import Score
 from radiogenesis.evaluation.control import MEAN, Measured, control_draws, control_table
 from radiogenesis.evaluation.diversity import BACKGROUND, DISTANCE, NOISE, diversity_table, spreads
 from radiogenesis.evaluation.drawing import Drawn, measure
 from radiogenesis.evaluation.fidelity import BAND, NEAR, OTHER, OUTSIDE, WHOLE, fidelity_draws, fidelity_table
 from radiogenesis.evaluation.framework import keeps_background
-from radiogenesis.evaluation.lesions import Lesions, RealLesions, Space
+from radiogenesis.evaluation.lesions import Lesions, RealLesions, Space, complete
 from radiogenesis.evaluation.memorisation import memorisation
 from radiogenesis.evaluation.realism import FRECHET, KID, Distance, realism
 from radiogenesis.evaluation.settings import EvaluationSettings
@@ -35,6 +35,7 @@ def appraise(
     _control(found, patients, settings)
     split = found.subject.split
     space = Space.fit(real.slices.of(split.train))
+    _empty(found, drawn.lesions, settings)
     _realism(found, drawn, real, settings)
     _diversity(found, drawn, real, space, cohort, settings)
     _memorisation(found, drawn, real, space, settings)
@@ -68,6 +69,16 @@ def _control(found: Found, patients: Measured, settings: EvaluationSettings) -> 
         float(rho[0]), rho[1:], float(row["ceiling"]), float(row["null_mean"]), patients.images, n
     )
     found.scores["share"] = Score(float(share[0]), share[1:], 1.0, 0.0, patients.images, n)
+
+
+def _empty(found: Found, lesions: Lesions, settings: EvaluationSettings) -> None:
+    """The share of drawings without a lesion, which drop out of every distance."""
+    patients = found.subject.split.test
+    empty = np.ones(len(lesions))
+    empty[complete(lesions.embedding)] = 0.0
+    each = patient_means(empty, lesions.patient, patients)
+    draws = each[resamples(len(patients), settings.bootstrap, [settings.seed, 16])].mean(1)
+    found.scores["empty"] = Score(float(each.mean()), draws, ceiling=0.0, images=len(lesions), patients=len(patients))
 
 
 def _realism(found: Found, drawn: Drawn, real: RealLesions, settings: EvaluationSettings) -> None:

@@ -59,6 +59,7 @@ MEASURES: dict[str, Measure] = {
     "psnr_near": Measure("PSNR near, dB", "higher", ".1f", "within 1.5 times the radius; null: another background"),
     "kid": Measure("KID", "lower", ".3f", "to held-out real lesions; ceiling: training lesions; null: shuffled pixels"),
     "frechet": Measure("Fréchet", "lower", ".2f", "radiomic features; ceiling and null as for KID"),
+    "empty": Measure("No lesion", "lower", "%", "share of the drawings without one: they are in no distance"),
     "control": Measure("Control, ρ", "higher", ".2f", "mean of the properties; ceiling: ridge; null: other genes"),
     "share": Measure("Share of ceiling", "higher", "%", "control over its ceiling"),
     "diversity": Measure("Diversity", "1", ".2f", "spread for one patient over that of the patient's own slices"),
@@ -66,6 +67,8 @@ MEASURES: dict[str, Measure] = {
     "preference": Measure("Prefers training", "chance", "%", "nearest real lesion is a training one; null: chance"),
     "usefulness": Measure("Dice gained", "higher", ".3f", "segmentation with drawings added, minus without"),
 }  # fmt: skip
+NOT_OF_DRAWINGS = ("usefulness",)
+"""Measures whose images are real ones."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,7 @@ class Row:
 
     Attributes:
         patients: the held-out patients of all its runs; empty where they differ.
+        images_seen: in training, by the run that saw fewest.
     """
 
     label: str
@@ -81,6 +85,7 @@ class Row:
     seeds: tuple[int, ...]
     scores: tuple[Mapping[str, Score], ...]
     patients: tuple[str, ...]
+    images_seen: int
 
 
 def key(method: str, config: Mapping[str, Any]) -> str:
@@ -100,6 +105,8 @@ def labels(keys: Sequence[str]) -> list[str]:
         differing = [name for name in _flat(one) if len({json.dumps(f.get(name)) for f in flat}) > 1]
         if "alignment_method" in differing:  # another kind of alignment has other settings: its name says it
             differing = [name for name in differing if not name.startswith("alignment.")]
+        if "steps" in differing:  # however they were asked for
+            differing = [name for name in differing if name not in ("settings.steps", "settings.epochs")]
         # What most namesakes share goes unsaid: an ablation is named by what was taken away.
         said = [name for name in differing if not _usual(_flat(one)[name], [f.get(name) for f in flat])]
         text = ", ".join(f"{name.split('.')[-1]} {_flat(one)[name]}" for name in said)
@@ -124,7 +131,7 @@ def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Compared:
-    """A run as the comparison needs it."""
+    """A run as the comparison needs it; `images_seen` in training."""
 
     name: str
     method: str
@@ -132,6 +139,7 @@ class Compared:
     seed: int
     scores: Mapping[str, Score]
     held_out: tuple[str, ...]
+    images_seen: int
 
 
 def rows(runs: Sequence[Compared]) -> list[Row]:
@@ -155,6 +163,7 @@ def rows(runs: Sequence[Compared]) -> list[Row]:
                 tuple(member.seed for member in members),
                 tuple(member.scores for member in members),
                 held_out.pop() if len(held_out) == 1 else (),
+                min(member.images_seen for member in members),
             )
         )
     return found
@@ -165,7 +174,7 @@ def tidy(methods: Sequence[Row], settings: EvaluationSettings) -> pd.DataFrame:
 
     Returns:
         columns method, measure, better, value (mean over runs), low, high (over patients), runs, runs_low, runs_high,
-        ceiling, null, patients, images.
+        ceiling, null, patients, images, images_seen (in training).
     """
     lines = []
     for row in methods:
@@ -182,7 +191,7 @@ def tidy(methods: Sequence[Row], settings: EvaluationSettings) -> pd.DataFrame:
                     "low": low, "high": high, "runs": len(scores), "runs_low": float(values.min()),
                     "runs_high": float(values.max()), "ceiling": _mean([score.ceiling for score in scores]),
                     "null": _mean([score.null for score in scores]), "patients": scores[0].patients,
-                    "images": sum(score.images for score in scores),
+                    "images": sum(score.images for score in scores), "images_seen": row.images_seen,
                 }
             )  # fmt: skip
     return pd.DataFrame(lines)
@@ -191,28 +200,28 @@ def tidy(methods: Sequence[Row], settings: EvaluationSettings) -> pd.DataFrame:
 def differences(methods: Sequence[Row], settings: EvaluationSettings) -> pd.DataFrame:
     """Every method against the first, measure by measure, paired: each resample holds the same patients for both.
 
-    Only where both were measured on the same patients is there an interval.
+    Only where both were measured on the same patients is there an interval, and a verdict.
 
     Returns:
-        columns method, against, measure, better, difference, low, high, verdict ("better", "worse",
-        "undecided", or "" where no direction is better).
+        columns method, against, measure, better, difference, low, high, same_patients, verdict ("better", "worse",
+        "undecided", "not compared", or "" where no direction is better).
     """
     lines = []
     for row in methods[1:]:
+        same = bool(row.patients) and row.patients == methods[0].patients
         for name, measure in MEASURES.items():
             parts = [[s[name] for s in one.scores if name in s] for one in (row, methods[0])]
             if not all(parts):
                 continue
             difference = _mean([s.value for s in parts[0]]) - _mean([s.value for s in parts[1]])
-            same = bool(row.patients) and row.patients == methods[0].patients
             low, high = interval(_draws(parts[0]) - _draws(parts[1]) if same else np.empty(0), settings.confidence)
             sign = {"higher": 1, "lower": -1}.get(measure.better, 0)
             decided = "better" if (low > 0) == (sign > 0) else "worse"
-            verdict = (decided if low > 0 or high < 0 else "undecided") if sign else ""
+            verdict = (decided if low > 0 or high < 0 else "undecided" if same else "not compared") if sign else ""
             lines.append(
                 {
                     "method": row.label, "against": methods[0].label, "measure": name, "better": measure.better,
-                    "difference": difference, "low": low, "high": high, "verdict": verdict,
+                    "difference": difference, "low": low, "high": high, "same_patients": same, "verdict": verdict,
                 }
             )  # fmt: skip
     return pd.DataFrame(lines)
@@ -230,18 +239,21 @@ def _mean(values: Sequence[float]) -> float:
 
 # In capitals, since "null" would be read from the CSV file as a missing name.
 BESIDE = {"ceiling": "Ceiling", "null": "Null"}
+SPREAD = ("low", "high", "runs_low", "runs_high", "images")
 
 
 def wide(lines: pd.DataFrame) -> pd.DataFrame:
-    """One row per method: for every measure its value, `_low` and `_high`, `_runs_low` and `_runs_high`; then two rows
-    of what the numbers are read beside, means over the methods: ceiling and null."""
+    """One row per method: for every measure its value, `_low` and `_high`, `_runs_low` and `_runs_high`, and `_images`
+    that it was measured on; `images` are the fewest drawings behind any of them, since those without a lesion drop out.
+    Then two rows of what the numbers are read beside, means over the methods: ceiling and null."""
     table = []
     for method, mine in lines.groupby("method", sort=False):
         row: dict[str, Any] = {"method": method, "runs": int(mine["runs"].max())}
-        row |= {"patients": int(mine["patients"].max()), "images": int(mine["images"].max())}
+        drawn = mine[~mine["measure"].isin(NOT_OF_DRAWINGS)]
+        row |= {name: int(drawn[name].min()) for name in ("images_seen", "patients", "images")}
         for line in mine.to_dict("records"):
             name = line["measure"]
-            row |= {name: line["value"]} | {f"{name}_{k}": line[k] for k in ("low", "high", "runs_low", "runs_high")}
+            row |= {name: line["value"]} | {f"{name}_{k}": line[k] for k in SPREAD}
         table.append(row)
     for beside, label in BESIDE.items():
         means = lines.groupby("measure")[beside].mean()

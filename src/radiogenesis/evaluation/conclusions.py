@@ -99,11 +99,15 @@ def comparison_conclusions(table: pd.DataFrame) -> list[str]:
     """One sentence for each method against the first, from `comparison.differences`."""
     sentences = []
     for method, rows in table[table["measure"].isin(MAIN)].groupby("method", sort=False):
+        against = rows["against"].iloc[0]
+        if not rows["same_patients"].all():
+            sentences.append(f"{against} and {method} held out different patients: not compared.")
+            continue
         by = {
             verdict: [NAMES[m] for m in rows.loc[rows["verdict"] == verdict, "measure"]]
             for verdict in ("worse", "better", "undecided")
         }
-        text = f"{rows['against'].iloc[0]} against {method}, on the same patients: "
+        text = f"{against} against {method}, on the same patients: "
         text += f"ahead in {join(by['worse'])}" if by["worse"] else "ahead in nothing"
         text += f"; behind in {join(by['better'])}" if by["better"] else "; behind in nothing"
         text += f"; undecided in {join(by['undecided'])}" if by["undecided"] else ""

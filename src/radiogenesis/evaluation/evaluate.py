@@ -136,7 +136,7 @@ def _aligns(method: object) -> bool:
 
 def _compared(found: Found) -> comparison.Compared:
     s = found.subject
-    return comparison.Compared(s.name, s.method_name, s.config, s.seed, found.scores, s.split.test)
+    return comparison.Compared(s.name, s.method_name, s.config, s.seed, found.scores, s.split.test, s.images_seen)
 
 
 def _real(subjects: Sequence[Subject], cohort: Cohort, settings: EvaluationSettings) -> RealLesions:

@@ -170,6 +170,8 @@ def _training_sections(found: Sequence[Found]) -> list[Section]:
     for one in found:
         split = one.subject.split
         counts = f"{len(split.train)} patients, {len(split.validation)} for validation, {len(split.test)} held out"
+        if one.subject.images_seen:
+            counts += f", {one.subject.images_seen:,} images seen"
         lines.setdefault(counts, []).append(one.subject.name)
     text = " ".join(f"{join(names)}: trained on {counts}." for counts, names in lines.items())
     same = len({one.subject.split for one in found}) == 1

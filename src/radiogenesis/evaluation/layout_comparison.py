@@ -19,9 +19,13 @@ from radiogenesis.reporting.model import Column, Picture, Section, Table
 RUN = Column(label="Run", value="run")
 PATIENTS = Column(label="Patients", value="patients", format="d")
 IMAGES = Column(label="Images", value="images", format="d")
+FEWEST = Column(
+    label="Images, fewest", value="images", format="d", help="drawings behind the number of the row that has fewest"
+)
+SEEN = Column(label="Images seen", value="images_seen", format="d", help="in training: steps times batch")
 SHOWN = (
     ("Fidelity", ("mse", "ssim", "psnr", "psnr_outside")),
-    ("Fidelity near the lesion, and realism", ("psnr_band", "psnr_near", "kid", "frechet")),
+    ("Fidelity near the lesion, and realism", ("psnr_band", "psnr_near", "kid", "frechet", "empty")),
     (
         "Control, diversity, memorisation, usefulness",
         ("control", "share", "diversity", "memorisation", "preference", "usefulness"),
@@ -44,7 +48,7 @@ def comparison_section(
     blocks: list[Table | Picture] = []
     for title, measures in SHOWN:
         known = [name for name in measures if name in table]
-        columns = [Column(label="Method", value="method"), Column(label="Runs", value="runs", format="d")]
+        columns = [Column(label="Method", value="method"), Column(label="Runs", value="runs", format="d"), SEEN]
         columns += [
             Column(
                 label=f"{MEASURES[name].label} {_arrow(MEASURES[name].better)}".strip(),
@@ -56,7 +60,7 @@ def comparison_section(
             )
             for name in known
         ]
-        columns += [PATIENTS, IMAGES]
+        columns += [PATIENTS, FEWEST]
         blocks.append(
             Table(
                 file="comparison.csv",
@@ -121,12 +125,11 @@ def comparison_section(
             text=(
                 "Every method draws the same held-out patients on the same backgrounds, and is measured by the "
                 "same means."
+                if same
+                else "The runs held out different patients: their numbers are not of the same work."
             ),
             blocks=tuple(blocks),
-            notes=(
-                "Runs that differ in nothing but their seed share a row: the mean over seeds. "
-                + ("" if same else "The runs held out different patients: their numbers are not of the same work."),
-            ),
+            notes=("Runs that differ in nothing but their seed share a row: the mean over seeds.",),
         )
     ]
 
