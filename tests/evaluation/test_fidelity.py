@@ -45,6 +45,18 @@ def test_an_untouched_background_is_perfect_outside_and_capped() -> None:
     assert (found[f.OTHER]["mse"] > found[f.WHOLE]["mse"]).all()
 
 
+def test_one_background_has_no_other_to_be_compared_with() -> None:
+    """Its null would be its own value."""
+    image, mask = BACKGROUND + 100, np.zeros(BACKGROUND.shape)
+    mask[:, 20:28, 20:28] = 1
+    for which in ([0], [2, 2]):
+        alone = f.fidelity_values(image[which], mask[which], BACKGROUND[which], pixel_mm=1.0, outside_mm=3.0)
+        assert all(np.isnan(values).all() for values in alone[f.OTHER].values())
+        assert np.isfinite(alone[f.WHOLE]["psnr"]).all()
+    two = f.fidelity_values(*(a[[0, 0, 1]] for a in (image, mask, BACKGROUND)), pixel_mm=1.0, outside_mm=3.0)
+    assert np.isnan(two[f.OTHER]["mse"]).tolist() == [False, True, False]
+
+
 def test_outside_begins_beyond_the_reach() -> None:
     mask = np.zeros((2, 21, 21))
     mask[0, 10, 10] = 0.6

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -127,7 +128,8 @@ def go_on(train: object, arguments: list[str]) -> None:
 
 def headline(evaluation: Path) -> list[str]:
     """Control, background and retrieval, each beside what it must be compared with."""
-    from radiogenesis.cli.evaluate import beside
+    from radiogenesis.cli.evaluate import beside, measured
 
     numbers = json.loads((evaluation / "evaluation.json").read_text(encoding="utf-8"))["headline"]
-    return [f"{number['text']}: {number['value']:.2f} ({beside(number)})" for number in numbers]
+    known = [{name: math.nan if value is None else value for name, value in number.items()} for number in numbers]
+    return [f"{number['text']}: {measured(number['value'])} ({beside(number)})" for number in known]

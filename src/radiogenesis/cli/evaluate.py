@@ -180,12 +180,14 @@ def headline_table(summary: dict[str, Any]) -> Table:
     for name in ("run", "what", "found", interval, "beside"):
         table.add_column(name, justify="left")
     for number in summary["headline"]:
-        if math.isfinite(number["value"]):
-            found, spread = f"{number['value']:.2f}", f"{number['low']:.2f} to {number['high']:.2f}"
-        else:
-            found, spread = "not measured", "–"
-        table.add_row(number["run"], number["text"], found, spread, beside(number))
+        spread = f"{number['low']:.2f} to {number['high']:.2f}" if math.isfinite(number["value"]) else "–"
+        table.add_row(number["run"], number["text"], measured(number["value"]), spread, beside(number))
     return table
+
+
+def measured(value: float) -> str:
+    """A headline number."""
+    return f"{value:.2f}" if math.isfinite(value) else "not measured"
 
 
 def beside(number: dict[str, Any]) -> str:
@@ -199,4 +201,4 @@ def beside(number: dict[str, Any]) -> str:
         return f"ridge {number['ceiling']:.2f}, null {number['null_low']:.2f} to {number['null_high']:.2f}"
     if number["name"] == "retrieval":
         return f"of {number['patients']:.0f}; chance {number['chance']:.1f}"
-    return f"another background {number['null']:.2f}"
+    return f"another background {number['null']:.2f}" if math.isfinite(number["null"]) else "one background only"

@@ -11,7 +11,6 @@ OUT/
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -42,6 +41,7 @@ from radiogenesis.evaluation.layout import build_page
 from radiogenesis.evaluation.lesions import RealLesions, real_lesions
 from radiogenesis.evaluation.retrieval import retrieval_scores, retrieval_table
 from radiogenesis.evaluation.settings import EvaluationSettings
+from radiogenesis.evaluation.strict_json import json_text
 from radiogenesis.evaluation.subject import Found, Subject
 from radiogenesis.methods.protocols import GeneEncoder, LesionEncoder, Synthesizer
 from radiogenesis.output import refuse_existing, whole_folder
@@ -109,7 +109,7 @@ def evaluate(
         codes = code_space(found, cohort, real, settings)
         summary = _summary(found, rows, codes, cohort, settings)
         build_page(found, rows, codes, cohort, summary, settings, partial).save(partial)
-        (partial / "evaluation.json").write_text(json.dumps(summary, indent=1, default=str) + "\n", encoding="utf-8")
+        (partial / "evaluation.json").write_text(json_text(summary), encoding="utf-8")
     return summary
 
 

@@ -137,8 +137,10 @@ def fidelity_values(
 ) -> dict[str, dict[str, NDArray[np.float64]]]:
     """Fidelity of images by region, and its null: the same images against the next one's background.
 
+    The null is nan where the next background is the same one.
+
     Args:
-        image, mask, background: (B, P, P), at least two, on different backgrounds.
+        image, mask, background: (B, P, P).
         erased_radius: of the method, in pixels; None for one that erases nothing.
     """
     error, local = _maps(image, background)
@@ -149,7 +151,10 @@ def fidelity_values(
         NEAR: near(mask, erased_radius),
     }
     found = {name: _within(error, local, region) for name, region in regions.items()}
-    return found | {OTHER: image_fidelity(image, np.roll(background, 1, axis=0))}
+    following = np.roll(background, 1, axis=0)
+    another = (following != background).any((1, 2))
+    null = image_fidelity(image, following)
+    return found | {OTHER: {name: np.where(another, values, np.nan) for name, values in null.items()}}
 
 
 def fidelity_table(

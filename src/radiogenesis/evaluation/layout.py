@@ -78,9 +78,9 @@ def _fact(number: dict[str, Any], summary: dict[str, Any]) -> Fact:
             share=number["share"],
         )
     if number["name"] == "fidelity":
-        beside = (
-            f"95 % interval {low:.1f} to {high:.1f}. Against a background it was not drawn on: {number['null']:.1f}."
-        )
+        beside = f"95 % interval {low:.1f} to {high:.1f}."
+        if math.isfinite(number["null"]):  # else there was one background only
+            beside += f" Against a background it was not drawn on: {number['null']:.1f}."
         return Fact(label=label, value=f"{number['value']:.1f} dB", beside=beside)
     if number["name"] == "gene prediction":
         beside = (
