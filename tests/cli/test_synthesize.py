@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from radiogenesis.cli.main import main
+from radiogenesis.cohort.split import Split
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.training.run import Run
 
@@ -85,6 +88,24 @@ def test_a_table_from_outside_draws_as_the_cohorts_own(run: Run, cohort: Cohort,
     own, outside = read(tmp_path / "own"), read(tmp_path / "table")
     np.testing.assert_array_equal(own["background_index"], outside["background_index"])
     np.testing.assert_allclose(own["image"], outside["image"], atol=0.05)  # a table's digits
+    records = [json.loads((tmp_path / name / "synthesis.json").read_text()) for name in ("own", "table")]
+    digest = hashlib.sha256(Path(table).read_bytes()).hexdigest()
+    assert [record["expression"] for record in records] == [None, {"table": "table.csv", "sha256": digest}]
+    assert {record["backgrounds_of"] for record in records} == {"held-out patients"}
+
+
+def test_backgrounds_that_were_trained_on_are_told(
+    run: Run, cohort: Cohort, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A run whose held-out patient has no background, and that was trained on all others."""
+    shutil.copytree(run.path, tmp_path / "run")
+    names = tuple(cohort.patients.index)
+    Split(names, (), ("GONE",)).save(tmp_path / "run" / "split.json")
+    out = tmp_path / "out"
+    assert main(["synthesize", str(tmp_path / "run"), str(out), "--patients", f"[{names[0]}]"]) == 0
+    told = "4 lesions drawn for 1 patients, on backgrounds of scans that were trained on: no others have any\n"
+    assert capsys.readouterr().out == f"{out}: {told}"
+    assert "trained on" in json.loads((out / "synthesis.json").read_text())["backgrounds_of"]
 
 
 def test_patients_that_the_cohort_does_not_know(run: Run, cohort: Cohort, tmp_path: Path) -> None:

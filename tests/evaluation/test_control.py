@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import cast
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 from sklearn.linear_model import Ridge
 
+from radiogenesis.cohort.split import Split
+from radiogenesis.cohort.store import Cohort
 from radiogenesis.evaluation.control import (
     MEAN,
     OWN,
@@ -18,6 +23,7 @@ from radiogenesis.evaluation.control import (
     shared_backgrounds,
 )
 from radiogenesis.evaluation.settings import EvaluationSettings
+from radiogenesis.training.data import training_backgrounds
 
 SETTINGS = EvaluationSettings(bootstrap=500, permutations=999)
 
@@ -120,13 +126,33 @@ def test_the_ceiling_finds_a_linear_map_and_leaves_nan_out() -> None:
     assert np.isnan(ridge_prediction(genes, np.full((90, 1), np.nan), held_out)).all()
 
 
-def test_backgrounds_come_from_held_out_patients_one_after_the_other() -> None:
-    patient = np.repeat(["a", "b", "c", "d"], 5)
-    index, whose = shared_backgrounds(patient, ["b", "d"], ["a"], 6, seed=1)
+@pytest.fixture
+def lungs() -> Cohort:
+    """Five backgrounds each of a to d; of d no lesion was sliced, so its lungs are trained on."""
+    patients = pd.DataFrame({"n_slices": [2, 2, 2, 0]}, index=pd.Index(list("abcd")))
+    owner = np.repeat(list("abcd"), 5)
+    return cast(Cohort, SimpleNamespace(patients=patients, background_patient=owner))
+
+
+def test_backgrounds_come_from_held_out_patients_one_after_the_other(lungs: Cohort) -> None:
+    split = Split(train=("a",), validation=(), test=("b", "c"))
+    index, whose = shared_backgrounds(lungs, split, 6, seed=1)
     assert whose == "held-out patients"
-    assert sorted(patient[index[:2]]) == ["b", "d"]
-    assert sorted(patient[index]) == ["b"] * 3 + ["d"] * 3
+    owner = lungs.background_patient[index]
+    assert sorted(owner[:2]) == ["b", "c"]
+    assert sorted(owner) == ["b"] * 3 + ["c"] * 3
     assert len(set(index)) == 6
-    assert (index == shared_backgrounds(patient, ["b", "d"], ["a"], 6, seed=1)[0]).all()
-    assert shared_backgrounds(patient, ["x"], ["a"], 3, seed=1)[1] == "patients outside training"
-    assert "training patients too" in shared_backgrounds(patient, ["x"], ["a", "b", "c", "d"], 3, seed=1)[1]
+    assert (index == shared_backgrounds(lungs, split, 6, seed=1)[0]).all()
+
+
+def test_where_held_out_patients_have_none_no_background_was_trained_on(lungs: Cohort) -> None:
+    index, whose = shared_backgrounds(lungs, Split(("a",), ("b",), ("x",)), 20, seed=1)
+    assert whose == "patients outside training"
+    assert set(lungs.background_patient[index]) == {"b", "c"}  # not d
+    assert not set(index) & set(training_backgrounds(lungs, ["a"]))
+
+
+def test_backgrounds_that_were_trained_on_are_called_so(lungs: Cohort) -> None:
+    index, whose = shared_backgrounds(lungs, Split(("a", "b", "c"), (), ("x",)), 20, seed=1)
+    assert whose == "scans that were trained on: no others have any"
+    assert len(index) == 20

@@ -21,10 +21,18 @@ from torch import Tensor
 
 from radiogenesis.cohort.sampling import Backgrounds, NoduleSlices, SamplingSettings
 from radiogenesis.cohort.scan import Acquisition
+from radiogenesis.cohort.split import Split
 from radiogenesis.cohort.store import Cohort, CohortWriter, PatientData
 from radiogenesis.errors import CohortError
 from radiogenesis.methods.images import soften, to_hu
-from radiogenesis.training.data import TrainingData, derangement, seed_of, training_backgrounds, turned
+from radiogenesis.training.data import (
+    TrainingData,
+    derangement,
+    seed_of,
+    training_backgrounds,
+    turned,
+    untrained_backgrounds,
+)
 
 PIXELS = 16
 SLICES = (1, 5, 2, 3, 4, 2)  # of P0 to P5; P6 is a scan without a lesion
@@ -99,6 +107,29 @@ def test_backgrounds_are_of_training_patients_and_scans_without_lesion(data: Tra
     assert owners == {0, 1, 3, 4, 6}  # neither 2 (validation) nor 5 (held out)
     rows = training_backgrounds(coded, TRAINING)
     assert set(coded.background_patient[rows]) == {"P0", "P1", "P3", "P4", "P6"}
+
+
+@pytest.mark.parametrize(
+    ("validation", "test", "owners", "words"),
+    [
+        (("P2",), ("P5",), {"P5"}, "held-out patients"),
+        (("P2",), ("gone",), {"P2", "P5"}, "patients outside training"),  # never P6, whose lungs are trained on
+        (("P2", "P5"), ("gone",), {"P2", "P5"}, "patients outside training"),
+    ],
+)
+def test_what_is_drawn_on_was_not_trained_on(
+    validation: tuple[str, ...], test: tuple[str, ...], owners: set[str], words: str, coded: Cohort
+) -> None:
+    rows, whose = untrained_backgrounds(coded, Split(TRAINING, validation, test))
+    assert set(coded.background_patient[rows]) == owners
+    assert whose == words
+    assert not set(rows) & set(training_backgrounds(coded, TRAINING))
+
+
+def test_backgrounds_that_were_all_trained_on_are_called_so(coded: Cohort) -> None:
+    rows, whose = untrained_backgrounds(coded, Split((*TRAINING, "P2", "P5"), (), ("gone",)))
+    assert len(rows) == len(coded.background_patient)
+    assert whose == "scans that were trained on: no others have any"
 
 
 @many_batches

@@ -146,7 +146,7 @@ def test_dicom_comes_back_and_says_that_it_is_synthetic(
             assert "SYNTHETIC" in header.SeriesDescription
             assert header.PatientID == f"SYNTHETIC-{drawn.patient[i]}"
             assert "Research use only" in header.ImageComments
-        # Read with pydicom and highdicom: the cohort's own reader wants two slices to know their distance.
+        # Read with pydicom and highdicom: the cohort's own reader wants whole scans, with lungs.
         ct, seg = dcmread(files[0]), highdicom.seg.segread(files[1])
         np.testing.assert_array_equal(ct.pixel_array * ct.RescaleSlope + ct.RescaleIntercept, np.round(drawn.image[i]))
         np.testing.assert_array_equal(seg.pixel_array.squeeze(), drawn.mask[i] >= 0.5)
@@ -156,11 +156,11 @@ def test_dicom_comes_back_and_says_that_it_is_synthetic(
         np.testing.assert_array_equal(ct.ImageOrientationPatient, [1, 0, 0, 0, 1, 0])
 
 
-@pytest.mark.parametrize("changed", ["seed", "run"])
+@pytest.mark.parametrize("changed", ["genes", "mask", "seed", "run"])
 def test_other_drawings_have_other_uids(
     changed: str, run: Run, discs: Cohort, drawn: Synthesis, tmp_path: Path
 ) -> None:
-    """A UID stands for one image only: not for what another seed, or another training, draws on the same background."""
+    """A UID stands for one image only: not for what other genes, another seed, or another training draw there."""
     one = replace(
         drawn, **{name: getattr(drawn, name)[:1] for name in ("image", "mask", "weight", "background")},
         patient=drawn.patient[:1], background_index=drawn.background_index[:1],
@@ -168,17 +168,28 @@ def test_other_drawings_have_other_uids(
     again, other = run, ALL_FORMATS
     if changed == "seed":
         other = replace(ALL_FORMATS, seed=4)
-    else:  # of the same name, elsewhere
+    elif changed == "run":  # of the same name, elsewhere
         again = train(
             "fusion-gan", discs, tmp_path / run.path.name,
             method_settings=FusionGANSettings(**PRESETS["paper"] | TINY), settings=replace(SHARED, seed=1),
             expression_settings=ExpressionSettings(),
         )  # fmt: skip
     drawing.write(one, tmp_path / "a", run, discs, ALL_FORMATS)
-    drawing.write(replace(one, image=one.image + 1, seed=other.seed), tmp_path / "b", again, discs, other)
-    first, second = (dcmread(next((tmp_path / name / "dicom").rglob("ct-0001.dcm"))) for name in "ab")
-    assert first.pixel_array.tolist() != second.pixel_array.tolist()
-    assert first.SOPInstanceUID != second.SOPInstanceUID
+    image = one.image + (changed == "genes")
+    mask = np.roll(one.mask, 1, axis=1) if changed == "mask" else one.mask
+    drawing.write(replace(one, image=image, mask=mask, seed=other.seed), tmp_path / "b", again, discs, other)
+    for file in ("ct-0001.dcm", "seg.dcm"):
+        first, second = (dcmread(next((tmp_path / name / "dicom").rglob(file))) for name in "ab")
+        assert first.SOPInstanceUID != second.SOPInstanceUID
+        assert first.SeriesInstanceUID != second.SeriesInstanceUID
+
+
+def test_the_same_drawing_has_the_same_uids(run: Run, discs: Cohort, drawn: Synthesis, tmp_path: Path) -> None:
+    written = []
+    for name in "ab":
+        drawing.write(drawn, tmp_path / name, run, discs, ALL_FORMATS)
+        written.append([path.read_bytes() for path in sorted((tmp_path / name).rglob("*.dcm"))])
+    assert written[0] == written[1]
 
 
 def test_a_long_patient_id_can_be_written(run: Run, discs: Cohort, drawn: Synthesis, tmp_path: Path) -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 _DESCRIPTION = """Draw lesions from genes.
 
-By default for the run's held-out patients, on backgrounds of held-out patients. --patients chooses others of the
-cohort; --expression draws for any table with the same genes, in the same unit as the cohort's."""
+By default for the run's held-out patients, on backgrounds of held-out patients, or on others if these have none, which
+is told. --patients chooses others of the cohort; --expression draws for any table with the same genes, in the same unit
+as the cohort's."""
 
 
 def main(arguments: list[str]) -> None:
@@ -24,7 +25,7 @@ def main(arguments: list[str]) -> None:
     verb.add_argument("--backgrounds", type=list[int] | None, default=None, help="Rows of the cohort's backgrounds.")
 
     from radiogenesis.cohort.expression import TableSettings
-    from radiogenesis.training.drawing import DrawSettings, draw, write
+    from radiogenesis.training.drawing import DrawSettings, draw, table_record, write
 
     add_settings(verb, DrawSettings)
     add_settings(verb, TableSettings, skip={"log"})  # the run knows whether its genes are on a log scale
@@ -32,6 +33,7 @@ def main(arguments: list[str]) -> None:
 
     from radiogenesis.cohort.expression import read_expression
     from radiogenesis.output import refuse_existing
+    from radiogenesis.training.data import HELD_OUT, untrained_backgrounds
     from radiogenesis.training.run import Run
 
     out = Path(parsed.out)
@@ -40,12 +42,14 @@ def main(arguments: list[str]) -> None:
     cohort = run.open_cohort(parsed.cohort)
     settings = settings_from(parsed, DrawSettings)
     if parsed.expression:
-        table = settings_from(parsed, TableSettings)
         known = parsed.patients or list(cohort.expression.obs_names)
-        expression = read_expression(parsed.expression, patients=known, settings=table)
+        expression = read_expression(parsed.expression, patients=known, settings=settings_from(parsed, TableSettings))
         patients = parsed.patients or list(expression.obs_names)
     else:
         expression, patients = cohort.expression, parsed.patients or list(run.split.test)
     drawn = draw(run, cohort, expression, patients, settings, backgrounds=parsed.backgrounds)
-    write(drawn, out, run, cohort, settings)
-    print(f"{out}: {len(drawn.image)} lesions drawn for {len(patients)} patients")
+    whose = "chosen with --backgrounds" if parsed.backgrounds else untrained_backgrounds(cohort, run.split)[1]
+    table = table_record(parsed.expression) if parsed.expression else None
+    write(drawn, out, run, cohort, settings, {"expression": table, "backgrounds_of": whose})
+    where = "" if parsed.backgrounds or whose == HELD_OUT else f", on backgrounds of {whose}"
+    print(f"{out}: {len(drawn.image)} lesions drawn for {len(patients)} patients{where}")

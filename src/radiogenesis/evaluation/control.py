@@ -11,7 +11,7 @@ patient's genes and a reference: the planted factor where it is known, and the s
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.linear_model import RidgeCV
 
+from radiogenesis.cohort.split import Split
+from radiogenesis.cohort.store import Cohort
 from radiogenesis.evaluation.bootstrap import (
     Floats,
     Indices,
@@ -32,6 +34,7 @@ from radiogenesis.evaluation.bootstrap import (
     spearman,
 )
 from radiogenesis.evaluation.settings import EvaluationSettings
+from radiogenesis.training.data import untrained_backgrounds
 
 ALPHAS = np.logspace(0, 7, 29)
 TRUTH, OWN = "planted truth", "own slices"
@@ -169,25 +172,14 @@ def _row(rho: Floats, ceiling: Floats, null: Floats, confidence: float) -> dict[
     return row | {"p": permutation_p(row["rho"], null[np.isfinite(null)])}
 
 
-def shared_backgrounds(
-    patient: NDArray[Any], held_out: Sequence[str], training: Sequence[str], count: int, seed: int
-) -> tuple[NDArray[np.int64], str]:
+def shared_backgrounds(cohort: Cohort, split: Split, count: int, seed: int) -> tuple[NDArray[np.int64], str]:
     """Which backgrounds everybody is drawn on: from as many held-out patients as possible, patient by patient.
 
     Returns:
-        (count,) indices, and in words whose they are: held-out patients', failing that patients outside training,
-        failing that anybody's. Fewer where there are not as many.
+        (count,) indices, and in words whose they are; see `untrained_backgrounds`. Fewer where there are not as many.
     """
-    rng = np.random.default_rng([seed, 4])
-    names = np.asarray(patient).astype(str)
-    pools = {
-        "held-out patients": np.isin(names, list(held_out)),
-        "patients outside training": ~np.isin(names, list(training)),
-        "all patients, training patients too: no others have any": np.ones(len(names), bool),
-    }
-    whose, pool = next((w, np.flatnonzero(p)) for w, p in pools.items() if p.any())
-    order = rng.permutation(pool)
-    turn = (
-        pd.Series(names[order]).groupby(names[order]).cumcount().to_numpy()
-    )  # the first of everybody, the second, ...
+    pool, whose = untrained_backgrounds(cohort, split)
+    order = np.random.default_rng([seed, 4]).permutation(pool)
+    owner = pd.Series(cohort.background_patient[order].astype(str))
+    turn = owner.groupby(owner).cumcount().to_numpy()  # the first of everybody, the second, ...
     return order[np.argsort(turn, kind="stable")][:count], whose

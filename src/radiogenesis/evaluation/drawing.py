@@ -93,9 +93,7 @@ def draw(
     """
     if not len(cohort.background_image):
         raise RunError("its cohort has no backgrounds to draw on", path=cohort.path, remedy="build it with backgrounds")
-    index, whose = shared_backgrounds(
-        cohort.background_patient, split.test, split.train, settings.backgrounds_per_patient, settings.seed
-    )
+    index, whose = shared_backgrounds(cohort, split, settings.backgrounds_per_patient, settings.seed)
     backgrounds = cohort.background_image[index].astype(np.float32)
     features: list[Floats] = []
     lesions: list[Lesions] = []

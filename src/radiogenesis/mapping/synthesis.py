@@ -210,9 +210,7 @@ def _stage(
             "nothing can be drawn: the cohort has no backgrounds, or the run held no patient out", path=cohort.path,
             remedy="build the cohort with backgrounds, train with --test above 0",
         )  # fmt: skip
-    index, whose = shared_backgrounds(
-        cohort.background_patient, trained.split.test, trained.split.train, settings.backgrounds, seed
-    )
+    index, whose = shared_backgrounds(cohort, trained.split, settings.backgrounds, seed)
     genes = trained.scaler.transform(cohort.expression, list(trained.split.test))
     training = trained.scaler.transform(cohort.expression, list(trained.split.train)).astype(np.float64)
     backgrounds = cohort.background_image[index].astype(np.float32)

@@ -14,12 +14,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from radiogenesis.cohort.split import Split
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import CohortError
 from radiogenesis.methods.images import soften, to_unit
 from radiogenesis.methods.protocols import Batch
 
 _MAX_SEED = 2**63 - 1
+
+HELD_OUT = "held-out patients"
 
 
 def seed_of(*numbers: int) -> int:
@@ -151,6 +154,21 @@ def training_backgrounds(cohort: Cohort, training: Sequence[str]) -> NDArray[np.
     because they have no lesion slices (whole scans given for their lungs)."""
     no_lesion = cohort.patients.index[cohort.patients["n_slices"] == 0]
     return np.flatnonzero(np.isin(cohort.background_patient, [*training, *no_lesion]))
+
+
+def untrained_backgrounds(cohort: Cohort, split: Split) -> tuple[NDArray[np.intp], str]:
+    """Rows of the backgrounds to draw held-out patients on, and in words whose they are.
+
+    Those of held-out patients; failing that, all that `training_backgrounds` leaves; failing that, all there are.
+    """
+    trained = training_backgrounds(cohort, split.train)
+    outside = np.setdiff1d(np.arange(len(cohort.background_patient)), trained)
+    held_out = outside[np.isin(cohort.background_patient[outside], split.test)]
+    if len(held_out):
+        return held_out, HELD_OUT
+    if len(outside):
+        return outside, "patients outside training"
+    return trained, "scans that were trained on: no others have any"
 
 
 def turned(images: Tensor, turn: int) -> Tensor:

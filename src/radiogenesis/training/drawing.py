@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from radiogenesis import __version__
 from radiogenesis.cohort.dicom_writer import write_scan
+from radiogenesis.cohort.digest import array_digest
 from radiogenesis.cohort.nifti import write_nifti
 from radiogenesis.cohort.scan import Acquisition, Scan
 from radiogenesis.cohort.store import Cohort
@@ -21,6 +23,7 @@ from radiogenesis.errors import CohortError, SettingError
 from radiogenesis.methods.protocols import Synthesis
 from radiogenesis.output import whole_folder
 from radiogenesis.reporting.figures import gray, slice_grid
+from radiogenesis.training.data import untrained_backgrounds
 from radiogenesis.training.run import Run
 
 Format = Literal["png", "npz", "nifti", "dicom"]
@@ -35,7 +38,8 @@ class DrawSettings:
     seed: int = 0
     """Of the noise, and of the choice of backgrounds."""
     formats: tuple[Format, ...] = ("png", "npz")
-    """What to write: png (grid as in figure 2), npz (all arrays), nifti, dicom (image and SEG, marked as synthetic)."""
+    """What to write: png (grid as in figure 2), npz (all arrays), nifti, dicom (image and SEG, marked as synthetic).
+    Each drawing is one slice around a lesion, for viewers and archives; `cohort build` reads whole scans only."""
     rows: int = 8
     """Rows of the PNG grid, spread over all drawings; the other formats hold everything."""
 
@@ -58,10 +62,10 @@ def draw(
         expression: raw values, in the same unit and with the same genes as the cohort's.
         patients: rows of `expression`.
         settings: how many, and the seed.
-        backgrounds: rows of the cohort's backgrounds to choose from; by default those of held-out patients, or of
-            scans without a lesion where held-out patients have none.
+        backgrounds: rows of the cohort's backgrounds to choose from; by default those of `untrained_backgrounds`.
 
     Raises:
+        CohortError: the cohort has no backgrounds.
         ExpressionError: a gene that the run was trained on is missing from the table.
         SettingError: patients or backgrounds that do not exist.
     """
@@ -71,7 +75,9 @@ def draw(
             f"no expression for patient {', '.join(unknown[:5])}", remedy="choose among the table's patients"
         )
     scaled = run.scaler.transform(expression, list(patients))
-    pool = np.asarray(backgrounds, int) if backgrounds is not None else held_out_backgrounds(run, cohort)
+    if not len(cohort.background_image):
+        raise CohortError("has no backgrounds to draw on", path=cohort.path, remedy="build it with backgrounds")
+    pool = untrained_backgrounds(cohort, run.split)[0] if backgrounds is None else np.asarray(backgrounds, int)
     if len(pool) == 0 or pool.min() < 0 or pool.max() >= len(cohort.background_image):
         raise SettingError(f"backgrounds must be between 0 and {len(cohort.background_image) - 1}")
     rng = np.random.default_rng([settings.seed, 0xD4A3])
@@ -87,27 +93,28 @@ def _draw_rows(rng: np.random.Generator, pool: NDArray[np.int_], count: int) -> 
     return rng.choice(pool, count, replace=count > len(pool))
 
 
-def held_out_backgrounds(run: Run, cohort: Cohort) -> NDArray[np.int_]:
-    """Rows of the backgrounds of held-out patients; of scans without a lesion where those have none."""
-    rows = np.flatnonzero(np.isin(cohort.background_patient, run.split.test))
-    if not len(rows):
-        lesions = cohort.patients.index[cohort.patients["n_slices"] > 0]
-        rows = np.flatnonzero(~np.isin(cohort.background_patient, lesions))
-    if not len(rows):
-        raise CohortError(
-            "has no backgrounds of held-out patients", path=cohort.path, remedy="name some with --backgrounds"
-        )
-    return rows
-
-
-def write(drawn: Synthesis, out: Path, run: Run, cohort: Cohort, settings: DrawSettings) -> None:
+def write(
+    drawn: Synthesis, out: Path, run: Run, cohort: Cohort, settings: DrawSettings,
+    sources: Mapping[str, object] | None = None,
+) -> None:  # fmt: skip
     """Write the drawings into a new folder, whole or not at all.
+
+    Args:
+        sources: what else synthesis.json is to record: where genes and backgrounds come from.
 
     Raises:
         OutputError: something is already there.
     """
     with whole_folder(out) as partial:
         _write_all(drawn, partial, run, cohort, settings)
+        record = _record(drawn, run, cohort, settings) | dict(sources or {})
+        (partial / "synthesis.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
+
+
+def table_record(path: str | Path) -> dict[str, str]:
+    """Name and sha256 of an expression table."""
+    with Path(path).open("rb") as file:
+        return {"table": Path(path).name, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
 def _write_all(drawn: Synthesis, folder: Path, run: Run, cohort: Cohort, settings: DrawSettings) -> None:
@@ -124,7 +131,7 @@ def _write_all(drawn: Synthesis, folder: Path, run: Run, cohort: Cohort, setting
             background_index=np.array(drawn.background_index),
             pixel_mm=cohort.pixel_mm,
         )
-    # The same drawing gets the same UIDs, another one others: of another run, cohort or seed.
+    # The same drawing gets the same UIDs, another one others: of another run, cohort or seed, or of other genes.
     origin = f"{cohort.digest}/{json.dumps(run.config, sort_keys=True)}/{drawn.seed}"
     for i, name in enumerate(names_of(drawn)):
         scan = as_scan(drawn, i, cohort)
@@ -138,9 +145,12 @@ def _write_all(drawn: Synthesis, folder: Path, run: Run, cohort: Cohort, setting
                 folder / "dicom" / name,
                 synthetic=True,
                 description="nodule drawn from genes",
-                uid_seed=f"{origin}/{name}",
+                uid_seed=f"{origin}/{name}/{array_digest(scan.hu)}/{array_digest(scan.tumour_mask)}",
             )
-    record = {
+
+
+def _record(drawn: Synthesis, run: Run, cohort: Cohort, settings: DrawSettings) -> dict[str, object]:
+    return {
         "run": str(run.path),
         "method": run.method_name,
         "cohort_digest": cohort.digest,
@@ -151,7 +161,6 @@ def _write_all(drawn: Synthesis, folder: Path, run: Run, cohort: Cohort, setting
             for name, patient, background in zip(names_of(drawn), drawn.patient, drawn.background_index, strict=True)
         ],
     }
-    (folder / "synthesis.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
 
 
 def write_grid(drawn: Synthesis, path: Path, rows: int) -> None:

@@ -6,7 +6,7 @@ RUN/
   scaler.safetensors     how expression is scaled, fitted on the training patients; genes.json names the genes
   weights.safetensors    the trained method; there only once training has finished
   metrics.csv            one line per checkpoint: losses, images per second, share of time spent loading
-  provenance.json        cohort digest, versions, seed, device
+  provenance.json        digests of cohort and alignment, seed; versions, device, precision, also of every resumption
   samples/               a grid of drawings at each checkpoint
   tensorboard/           the same numbers for TensorBoard
   checkpoints/           for --resume only
