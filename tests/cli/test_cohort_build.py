@@ -30,6 +30,7 @@ def _write_chest(folder: Path, patient: str) -> None:
 
 def test_build_and_describe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _write_chest(tmp_path / "raw", "P1")
+    (tmp_path / "raw" / "notes.txt").write_text("x")
     table = tmp_path / "fpkm.tsv"
     table.write_text("id\tstage\tTP53\tEGFR\nP1\tIA\t1.5\tNA\nP2\tIB\t2\t30\n")
     out = tmp_path / "cohort"
@@ -40,6 +41,7 @@ def test_build_and_describe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert "1 have nodule slices and expression" in printed
     assert "no scan (only expression): P2" in printed
     assert f"{out}.previews" in printed
+    assert f"{out}.previews/skipped.csv names the files that were passed over: 1." in printed
     cohort = Cohort.open(out)
     assert cohort.pixels == 32
     assert cohort.settings["expression"]["log"] is True
@@ -48,6 +50,19 @@ def test_build_and_describe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 
     assert main(["cohort", "describe", str(out), "--verify"]) == 0
     assert "Intact" in capsys.readouterr().out
+
+
+def test_nobody_left_is_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _write_chest(tmp_path / "raw", "P1")
+    (tmp_path / "raw" / "P1" / "mask.nii.gz").write_bytes(b"cut off")
+    monkeypatch.chdir(tmp_path)
+    assert main(["cohort", "build", "raw", "c", "--workers", "1", "--pixels", "16"]) == 2
+    line = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "none of its 1 patients can be used: cannot be read as NIfTI" in line
+    assert not (tmp_path / "c").exists()
+    assert (tmp_path / "c.parts").is_dir()
 
 
 def test_errors_are_one_line_and_exit_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -94,6 +94,17 @@ def test_unusable_files_are_skipped_with_their_reason(tmp_path: Path) -> None:
     assert "not well-formed" in reasons["cut.xml"]
     assert "not an AIM v4" in reasons["other.xml"]
     assert "names no patient" in reasons["nobody.xml"]
+    assert read.remarks == {"b": "annotation cut.xml not used: is not well-formed XML"}
+
+
+def test_the_patient_of_an_unusable_file_is_known_as_far_as_it_goes(tmp_path: Path) -> None:
+    (tmp_path / "good.xml").write_text(_aim("a", ""))
+    twice = _aim("c&amp;d", "").replace("</imageAnnotations>", "<ImageAnnotation/></imageAnnotations>")
+    (tmp_path / "lesions.xml").write_text(twice)
+    (tmp_path / "early.xml").write_text(_aim("e", "")[:130])
+    assert read_aim(tmp_path).remarks == {
+        "c&d": "annotation lesions.xml not used: annotates 2 lesions, where one is expected"
+    }
 
 
 def test_a_patient_twice_and_a_folder_without_any(tmp_path: Path) -> None:
@@ -101,10 +112,26 @@ def test_a_patient_twice_and_a_folder_without_any(tmp_path: Path) -> None:
         read_aim(tmp_path)
     with pytest.raises(AnnotationError, match="no such folder"):
         read_aim(tmp_path / "nowhere")
-    for name in ("one.xml", "two.xml"):
-        (tmp_path / name).write_text(_aim("R01-001", ""))
-    with pytest.raises(AnnotationError, match=r"two\.xml: patient R01-001 is also annotated in one\.xml"):
+    (tmp_path / "one.xml").write_text(_aim("R01-001", ""))
+    (tmp_path / "two.xml").write_text(_aim("R01-001", _answer("Attenuation", ("RID5741", "solid"))))
+    with pytest.raises(
+        AnnotationError, match=r"that can be used \(one\.xml: one of several annotations of its patient"
+    ):
         read_aim(tmp_path)
+    (tmp_path / "three.xml").write_text(_aim("R01-003", ""))
+    (tmp_path / "four.xml").write_text(_aim("R01-003", ""))  # a copy
+    read = read_aim(tmp_path)
+    assert list(read.features.index) == ["R01-003"]
+    assert read.codes.empty
+    assert {path.name: reason for path, reason in read.skipped} == {
+        "one.xml": "one of several annotations of its patient",
+        "two.xml": "one of several annotations of its patient",
+        "three.xml": "a copy of another file",
+    }
+    assert read.remarks == {
+        "R01-001": "annotation one.xml not used: one of several annotations of its patient; "
+        "annotation two.xml not used: one of several annotations of its patient"
+    }
 
 
 def test_clinical_tables(tmp_path: Path) -> None:

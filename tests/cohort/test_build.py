@@ -14,7 +14,9 @@ from distributed import LocalCluster
 from tiny_cohorts import dies_of_p2, write_chest, write_table
 
 from radiogenesis.cohort import build as building
-from radiogenesis.cohort.build import BuildSettings, Tables, audit_table, build_cohort
+from radiogenesis.cohort import workers
+from radiogenesis.cohort.audit import audit_table
+from radiogenesis.cohort.build import BuildSettings, Tables, build_cohort
 from radiogenesis.cohort.parts import Outcome, patient_rng, read_outcome
 from radiogenesis.cohort.sampling import SamplingSettings
 from radiogenesis.cohort.sources import Findings, Source
@@ -181,7 +183,9 @@ def test_an_unexpected_error_costs_one_patient(
 
 def test_a_worker_that_dies_costs_one_patient() -> None:
     jobs = [(Source(patient=f"P{n}", kind="nifti", image_files=()), Path()) for n in range(5)]
-    outcomes = {outcome.patient: outcome for outcome in building._run(dies_of_p2, jobs, BuildSettings(workers=2))}
+    outcomes = {
+        outcome.patient: outcome for outcome in workers.side_by_side(dies_of_p2, jobs, BuildSettings(workers=2))
+    }
     assert sorted(outcomes) == ["P0", "P1", "P2", "P3", "P4"]
     assert [patient for patient, outcome in outcomes.items() if outcome.status == "out"] == ["P2"]
     assert "end of two workers" in outcomes["P2"].reason
@@ -201,13 +205,13 @@ def test_a_scheduler_without_workers_or_with_others(raw: Path, tmp_path: Path, m
             build_cohort(raw, tmp_path / "c", build=build)
         cluster.scale(1)
         cluster.wait_for_workers(1)
-        monkeypatch.setattr(building, "__version__", "9.9")
+        monkeypatch.setattr(workers, "__version__", "9.9")
         with pytest.raises(SettingError, match=r"has radiogenesis .*; install radiogenesis 9\.9 there"):
             build_cohort(raw, tmp_path / "c", build=build)
 
 
 def test_no_scheduler_there(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(building, "CONNECT_SECONDS", 1)
+    monkeypatch.setattr(workers, "CONNECT_SECONDS", 1)
     with pytest.raises(SettingError, match=r"no Dask scheduler answers at tcp:.*; check --scheduler"):
         build_cohort(raw, tmp_path / "c", build=BuildSettings(scheduler="tcp://127.0.0.1:1"))
 
@@ -242,11 +246,22 @@ def test_annotations_join_in_with_their_spacing_and_their_damage(raw: Path, tmp_
         "</ImageAnnotationCollection>"
     )
     (tmp_path / "aim" / "b.xml").write_text("<html/>")
+    for file, patient, end in (("c.xml", "P2", "</ImageAnnotationCollection>"), ("d.xml", "P6", "<Image")):
+        text = f'<ImageAnnotationCollection xmlns="{aim}"><person><id value="{patient}"/></person>{end}'
+        (tmp_path / "aim" / file).write_text(text)
     cohort = build_cohort(raw, tmp_path / "c", Tables(annotations=tmp_path / "aim"), sampling=SAMPLING, build=ONE)
     assert cohort.annotations is not None
     assert list(cohort.annotations.index) == ["P7"]
     assert cohort.audit.set_index("patient").loc["P7", "reason"] == "no scan (only annotations)"
-    assert cohort.provenance["skipped"] == {"is not an AIM v4 annotation": 1}
+    assert cohort.audit.set_index("patient").loc["P2", "reason"] == (
+        "no expression; annotation c.xml not used: annotates 0 lesions, where one is expected"
+    )
+    assert cohort.audit.set_index("patient").loc["P6"].tolist() == [
+        "out",
+        "no scan; annotation d.xml not used: is not well-formed XML",
+    ]
+    assert cohort.provenance["skipped"]["is not an AIM v4 annotation"] == 1
+    assert cohort.provenance["skipped_files"] == 3
     assert "skipped      1 files: is not an AIM v4 annotation" in cohort.describe()
 
 

@@ -66,6 +66,16 @@ def test_an_outline_without_its_last_sequence(tmp_path: Path) -> None:
     assert "an outline could not be read" in refusal(tmp_path)
 
 
+def test_an_outline_that_cannot_be_opened(tmp_path: Path) -> None:
+    ct = example_ct()
+    ct.write(tmp_path / "300.0-Segmentation-64937")
+    (tmp_path / "300.0-Segmentation-64937" / "1-1.dcm").symlink_to(tmp_path / "nowhere.dcm")
+    assert "an outline could not be read" in refusal(tmp_path)
+    assert find(tmp_path).skipped[0][1] == (
+        "an outline that cannot be read: cannot be opened (No such file or directory)"
+    )
+
+
 def test_the_patient_it_names_the_nearest_folder_or_nobody(tmp_path: Path) -> None:
     """By PatientID; where that is cut off too or is a stranger's, everybody in the nearest folder with a CT."""
     scans = {name: example_ct(patient=name) for name in ("A", "B", "C")}

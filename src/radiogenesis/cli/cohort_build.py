@@ -50,7 +50,10 @@ def main(arguments: list[str]) -> None:
             progress=bars,
         )
     print(cohort.describe())
-    print(f"\nLook at {beside(Path(given.cohort), 'previews')}/ before you train: one picture per patient.")
+    previews = beside(Path(given.cohort), "previews")
+    print(f"\nLook at {previews}/ before you train: one picture per patient.")
+    if skipped := cohort.provenance["skipped_files"]:
+        print(f"{previews / 'skipped.csv'} names the files that were passed over: {skipped}.")
 
 
 class _Bars:

@@ -6,9 +6,12 @@ the template's own) and the vocabulary of that code.
 
 from __future__ import annotations
 
+import filecmp
 import math
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from html import unescape
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -23,6 +26,8 @@ _ANSWERS = ("ImagingPhysicalEntity", "ImagingPhysicalEntityCharacteristic", "Ima
 _MM = {"mm": 1.0, "cm": 10.0, "linear": 10.0}
 """Units of a line's length. ePAD writes "linear" and means cm: in NSCLC Radiogenomics, 10 times the length over the
 distance in pixels is the pixel spacing of the scan's header, for every file that has both."""
+
+_PERSON = re.compile(rb"""<(?:\w+:)?person\b.*?<(?:\w+:)?id\b[^<>]*?\bvalue\s*=\s*["']([^"'<]+)["']""", re.DOTALL)
 
 MARK = ("mark_length_px", "mark_length_mm", "mark_length_from")
 """Columns about the mark that the radiologist drew. Its two points are what the archive describes as the ends of the
@@ -42,51 +47,68 @@ class Annotations:
             then `series_uid`, `image_uid`, `annotated` (date and time) and `file`.
         codes: tidy: feature, label, code, scheme; every code that was used.
         skipped: (file, why) of files that could not be used.
+        remarks: patient -> which of these files name the patient, and why they could not be used.
     """
 
     features: pd.DataFrame
     codes: pd.DataFrame
     skipped: list[tuple[Path, str]] = field(default_factory=list)
+    remarks: dict[str, str] = field(default_factory=dict)
 
 
 def read_aim(folder: str | Path, *, pixel_mm: Mapping[str, float] | None = None) -> Annotations:
     """Read every AIM v4 file under a folder; the patient's id is the one inside the file, never the file's name.
+
+    Of a patient with several annotations that differ none is used, since nothing says which one holds; identical copies
+    count once.
 
     Args:
         folder: searched deeply for *.xml.
         pixel_mm: pixel spacing in mm of scans whose headers are at hand, by series UID.
 
     Raises:
-        AnnotationError: no AIM file there, or one patient in two of them.
+        AnnotationError: no AIM file there that can be used.
     """
     folder = Path(folder)
     files = sorted(folder.rglob("*.xml")) if folder.is_dir() else [folder]
     if not folder.exists():
         raise AnnotationError("there is no such folder", path=folder)
-    rows: dict[str, dict[str, object]] = {}
-    codes: set[tuple[str, str, str, str]] = set()
-    skipped: list[tuple[Path, str]] = []
-    for file in files:
+    read: dict[str, list[_File]] = {}
+    skipped: list[tuple[Path, str, str]] = []  # file, why, patient
+    for path in files:
         try:
-            row, used = _read_file(file, pixel_mm or {})
+            file = _read_file(path, pixel_mm or {})
         except AnnotationError as error:
-            skipped.append((file, error.problem))
+            skipped.append((path, error.problem, _named_patient(path)))
             continue
-        patient = str(row.pop("patient"))
-        if patient in rows:
-            raise AnnotationError(
-                f"patient {patient} is also annotated in {rows[patient]['file']}", path=file, remedy="keep one of them"
-            )
-        rows[patient] = row
-        codes |= used
-    if not rows:
+        same = read.setdefault(file.patient, [])
+        if any(filecmp.cmp(path, one.path, shallow=False) for one in same):
+            skipped.append((path, "a copy of another file", ""))
+        else:
+            same.append(file)
+    used = {patient: same[0] for patient, same in read.items() if len(same) == 1}
+    several = [one for same in read.values() if len(same) > 1 for one in same]
+    skipped += [(one.path, "one of several annotations of its patient", one.patient) for one in several]
+    if not used:
         why = f" ({skipped[0][0].name}: {skipped[0][1]})" if skipped else ""
-        raise AnnotationError(f"holds no AIM v4 annotation{why}", path=folder)
+        raise AnnotationError(f"holds no AIM v4 annotation that can be used{why}", path=folder)
+    rows = {patient: file.row | {"file": file.path.name} for patient, file in used.items()}
+    codes = set().union(*(file.codes for file in used.values()))
     about = [*MARK, "series_uid", "image_uid", "annotated", "file"]
     features = pd.DataFrame.from_dict(rows, orient="index").rename_axis("patient").sort_index()
     questions = [name for name in features.columns if name not in about]
     table = pd.DataFrame(sorted(codes), columns=["feature", "label", "code", "scheme"])
-    return Annotations(features[questions + about], table, skipped)
+    told = [(path, why) for path, why, _ in skipped]
+    return Annotations(features[questions + about], table, told, _remarks(skipped))
+
+
+def _remarks(skipped: list[tuple[Path, str, str]]) -> dict[str, str]:
+    """Patient -> the files that name the patient and could not be used."""
+    remarks: dict[str, list[str]] = {}
+    for path, why, patient in skipped:
+        if patient:
+            remarks.setdefault(patient, []).append(f"annotation {path.name} not used: {why}")
+    return {patient: "; ".join(lines) for patient, lines in remarks.items()}
 
 
 def read_clinical(path: str | Path, *, patients: Collection[str] | None = None, id_column: str = "") -> pd.DataFrame:
@@ -136,8 +158,17 @@ def _plain(column: pd.Series[str]) -> pd.Series[str] | pd.Series[float]:
     return numbers if numbers.notna().sum() == given.notna().sum() and given.notna().any() else given
 
 
-def _read_file(path: Path, pixel_mm: Mapping[str, float]) -> tuple[dict[str, object], set[tuple[str, str, str, str]]]:
-    """One file: a row of features, and the codes that it uses."""
+@dataclass(frozen=True)
+class _File:
+    """One usable file: its patient, the row of features (without the file's name), and the codes that it uses."""
+
+    path: Path
+    patient: str
+    row: dict[str, object]
+    codes: set[tuple[str, str, str, str]]
+
+
+def _read_file(path: Path, pixel_mm: Mapping[str, float]) -> _File:
     root = _parse(path)
     lesions = root.findall(f".//{_AIM}ImageAnnotation")
     if len(lesions) != 1:
@@ -157,16 +188,23 @@ def _read_file(path: Path, pixel_mm: Mapping[str, float]) -> tuple[dict[str, obj
                 parts = (" + ".join(kind.get(name, "") for kind in types) for name in ("code", "codeSystemName"))
                 codes.add((feature, label, *parts))  # type: ignore[arg-type]
     series = _root(lesions[0].find(f".//{_AIM}imageSeries/{_AIM}instanceUid"), "root")
-    row: dict[str, object] = {"patient": patient}
-    row |= {feature: "; ".join(sorted(labels)) for feature, labels in answers.items()}
+    row: dict[str, object] = {feature: "; ".join(sorted(labels)) for feature, labels in answers.items()}
     row |= dict(zip(MARK, _mark(lesions[0], pixel_mm.get(series)), strict=True))
     row |= {
         "series_uid": series,
         "image_uid": _root(lesions[0].find(f".//{_AIM}sopInstanceUid"), "root"),
         "annotated": _value(root.find(f"{_AIM}dateTime")),
-        "file": path.name,
     }
-    return row, codes
+    return _File(path, patient, row, codes)
+
+
+def _named_patient(path: Path) -> str:
+    """The patient that a file names, though it cannot be used: it may be cut off behind that. "" where it does not."""
+    try:
+        found = _PERSON.search(path.read_bytes())
+    except OSError:
+        return ""
+    return "" if found is None else unescape(found[1].decode("utf-8", "replace")).strip()
 
 
 def _parse(path: Path) -> ElementTree.Element:
@@ -179,7 +217,7 @@ def _parse(path: Path) -> ElementTree.Element:
     except OSError as error:
         raise AnnotationError(f"cannot be read ({error.strerror})", path=path) from error
     except ElementTree.ParseError as error:
-        raise AnnotationError(f"is not well-formed XML ({error})", path=path) from error
+        raise AnnotationError("is not well-formed XML", path=path) from error
     if root.tag != f"{_AIM}ImageAnnotationCollection":
         raise AnnotationError("is not an AIM v4 annotation", path=path)
     return root

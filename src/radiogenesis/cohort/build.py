@@ -3,7 +3,7 @@
     OUT.parts/      what was computed so far, one file per patient; the same command goes on from there, and it is
                     removed when the cohort is whole
     OUT             the cohort
-    OUT.previews/   one picture per patient: look at them before believing anything
+    OUT.previews/   one picture per patient: look at them before believing anything; skipped.csv: files passed over
 
 Peak memory is that of one scan per worker: the parts are appended to the cohort one by one.
 """
@@ -12,50 +12,36 @@ from __future__ import annotations
 
 import gc
 import hashlib
-import importlib.metadata
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
 import anndata
 import pandas as pd
 
-from radiogenesis import __version__
 from radiogenesis.cohort import parts
 from radiogenesis.cohort.annotations import Annotations, read_aim, read_clinical
+from radiogenesis.cohort.audit import audit_table, refuse_unfinished, skipped_table, without_root
 from radiogenesis.cohort.dicom import find_dicom
+from radiogenesis.cohort.digest import json_digest
 from radiogenesis.cohort.expression import TableSettings, read_expression
 from radiogenesis.cohort.nifti import SUFFIXES, find_nifti
 from radiogenesis.cohort.parts import Outcome
 from radiogenesis.cohort.sampling import SamplingSettings
 from radiogenesis.cohort.sources import Findings, ReadSettings, Source
 from radiogenesis.cohort.store import Cohort, CohortWriter
-from radiogenesis.errors import InputError, SettingError
-from radiogenesis.output import refuse_existing
+from radiogenesis.cohort.workers import BuildSettings, side_by_side, unexpected
+from radiogenesis.errors import CohortError, InputError
+from radiogenesis.output import refuse_existing, whole_file
 
-SCAN_GIB = 3.0  # memory that one worker needs for a large chest CT, its masks and their distances
-CONNECT_SECONDS = 20  # how long a Dask scheduler may take to answer
+__all__ = ["BuildSettings", "Progress", "Silent", "Tables", "beside", "build_cohort", "find_scans"]
 
-
-@dataclass(frozen=True, kw_only=True)
-class BuildSettings:
-    """How the work is spread."""
-
-    workers: int = 0
-    """Processes on this machine; 0 takes one per core as far as memory allows (3 GiB each), 1 works in this process."""
-    scheduler: str = ""
-    """Address of a running Dask scheduler (tcp://host:8786) instead; its workers must see RAW and OUT."""
-
-    def __post_init__(self) -> None:
-        if self.workers < 0:
-            raise ValueError(f"workers {self.workers}: not below 0")
+REASONS_SHOWN = 20  # reasons for which files were passed over that the provenance counts; skipped.csv has them all
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +93,7 @@ def build_cohort(
 
     A scan that cannot be used never stops the others: it stands in the audit with the reason. Interrupted at any
     moment, the same call goes on with the patients that are left; what was made with other settings or files is made
-    again.
+    again. Interrupted after the cohort was whole, the same call tidies up and opens it.
 
     Args:
         raw: folder with DICOM or NIfTI, deep or flat.
@@ -117,41 +103,74 @@ def build_cohort(
         progress: is told what happens.
 
     Raises:
-        CohortError: something is at `out` or `out`.previews.
-        ScanError: `raw` is no folder, or holds no usable scan.
+        OutputError: something is at `out` or `out`.previews.
+        ScanError: `raw` is no folder.
+        InputError: `raw` holds no scan that can be used, no patient is left of those it holds, or some failed by an
+            error of the system, which may pass (what was computed is kept).
         ExpressionError, AnnotationError: a table cannot be used.
+        SettingError: the Dask scheduler does not answer, or its workers lack this version.
     """
-    raw, out = Path(raw), Path(out)
+    raw, out = (Path(os.path.abspath(path)) for path in (raw, out))  # workers may have another working directory
     tables, progress = tables or Tables(), progress or Silent()
     read, sampling, build = read or ReadSettings(), sampling or SamplingSettings(), build or BuildSettings()
     previews, work = beside(out, "previews"), beside(out, "parts")
-    refuse_existing(out)
-    refuse_existing(previews)
+    if not work.is_dir():  # where it is, the cohort may be this call's own, interrupted in its last step
+        refuse_existing(out)
+        refuse_existing(previews)
     progress.say(f"looking through {raw}")
     findings = find_scans(raw, read)
     if not findings.sources:
         raise InputError("holds no scan that can be used", path=raw, remedy=_why_nothing(findings))
+    paths = {source.patient: parts.part_path(work, source, read, sampling) for source in findings.sources}
+    settings = {"sampling": asdict(sampling), "reading": asdict(read), "expression": asdict(tables.settings)}
+    provenance: dict[str, Any] = {"verb": "cohort build", "raw": raw.name, "tables": _table_files(tables)}
+    provenance["call"] = json_digest(
+        [settings, provenance, tables.clinical_id, sorted(path.name for path in paths.values())]
+    )
+    if (whole := _written_by(out, provenance["call"])) is not None:
+        _tidy(work, previews)
+        return whole
+    refuse_existing(out)
+    refuse_existing(previews)
     loaded = _Loaded.read(tables, {source.patient for source in findings.sources})
     work.mkdir(parents=True, exist_ok=True)
-    outcomes = _process(findings.sources, work, read, sampling, build, progress)
+    outcomes = _process(findings.sources, paths, build, partial(_make, read=read, sampling=sampling), progress)
+    refuse_unfinished(outcomes.values(), raw, work)
     progress.say("writing the cohort")
-    settings = {"sampling": asdict(sampling), "reading": asdict(read), "expression": asdict(tables.settings)}
-    with CohortWriter(out, settings=settings, provenance=_provenance(raw, tables, findings, loaded)) as writer:
-        for source in findings.sources:
-            if outcomes[source.patient].status != "out":
-                writer.add(parts.read_part(parts.part_path(work, source, read, sampling)))
+    skipped = skipped_table(findings, raw, loaded.annotations, tables.annotations)
+    _write_skipped(skipped, work / "previews" / "skipped.csv")
+    audit = audit_table(findings, outcomes, loaded.found_in(), loaded.remarks())
+    audit["reason"] = without_root(audit["reason"], raw)
+    with CohortWriter(out, settings=settings, provenance=provenance | _counts(findings, skipped)) as writer:
+        for patient, path in paths.items():
+            if outcomes[patient].status != "out":
+                writer.add(parts.read_part(path))
         annotations = _with_spacing(tables, outcomes.values())
         cohort = writer.finish(
             expression=loaded.expression,
-            audit=audit_table(findings, outcomes, loaded.found_in()),
+            audit=audit,
             annotations=None if annotations is None else annotations.features,
             annotation_codes=None if annotations is None else annotations.codes,
             clinical=loaded.clinical,
         )
-    if (work / "previews").is_dir():
+    _tidy(work, previews)
+    return cohort
+
+
+def _written_by(out: Path, call: str) -> Cohort | None:
+    """The cohort at `out`, where this very call wrote it and was interrupted before it had tidied up."""
+    try:
+        cohort = Cohort.open(out)
+    except CohortError:
+        return None
+    return cohort if cohort.provenance.get("call") == call else None
+
+
+def _tidy(work: Path, previews: Path) -> None:
+    """The last step: OUT.parts/previews becomes OUT.previews, and OUT.parts goes."""
+    if (work / "previews").is_dir() and not previews.exists():
         (work / "previews").rename(previews)
     shutil.rmtree(work)
-    return cohort
 
 
 def beside(out: Path, what: str) -> Path:
@@ -160,75 +179,48 @@ def beside(out: Path, what: str) -> Path:
 
 
 def find_scans(raw: Path, read: ReadSettings) -> Findings:
-    """DICOM and NIfTI under `raw`; a patient who has both keeps the DICOM, which says more."""
+    """DICOM and NIfTI under `raw`; a patient who has both keeps the DICOM, which says more, unless only the NIfTI is
+    outlined: then the DICOM's lungs would pass for healthy ones."""
     dicom, nifti = find_dicom(raw, read), find_nifti(raw)
-    twice = {source.patient for source in dicom.sources}
+    outlined = {source.patient for source in nifti.sources if source.outline_files}
+    kept = [source for source in dicom.sources if source.outline_files or source.patient not in outlined]
+    twice = {source.patient for source in kept}
+    kept += [source for source in nifti.sources if source.patient not in twice]
     return Findings(
-        sources=sorted(
-            [*dicom.sources, *(source for source in nifti.sources if source.patient not in twice)],
-            key=lambda source: source.patient,
-        ),
+        sources=sorted(kept, key=lambda source: source.patient),
         refused=sorted([*dicom.refused, *nifti.refused]),
         skipped=[
             *(entry for entry in dicom.skipped if not entry[0].name.endswith(SUFFIXES)),
             *nifti.skipped,
             *(
-                (source.image_files[0], "the patient has DICOM too")
-                for source in nifti.sources
-                if source.patient in twice
+                (source.image_files[0], "the first file of a scan whose patient has another")
+                for source in (*dicom.sources, *nifti.sources)
+                if source not in kept
             ),
         ],
         modalities=dicom.modalities + nifti.modalities,
     )
 
 
-def audit_table(findings: Findings, outcomes: dict[str, Outcome], found_in: dict[str, set[str]]) -> pd.DataFrame:
-    """Everybody found anywhere: patient, status, reason.
-
-    Args:
-        findings: what the folder of scans held.
-        outcomes: what became of each source.
-        found_in: table ("expression", "annotations", "clinical table") -> its patients.
-    """
-    refused: dict[str, str] = {}
-    for patient, reason in findings.refused:
-        refused[patient] = "; ".join(filter(None, [refused.get(patient), reason]))
-    everybody = {*outcomes, *refused}.union(*found_in.values())
-    rows = []
-    for patient in sorted(everybody):
-        if patient in outcomes:
-            outcome = outcomes[patient]
-            absent = ["no expression"] if patient not in found_in["expression"] else []
-            rows.append((patient, outcome.status, "; ".join(filter(None, [outcome.reason, *absent]))))
-        elif patient in refused:
-            rows.append((patient, "out", refused[patient]))
-        else:
-            known = ", ".join(name for name, patients in found_in.items() if patient in patients)
-            rows.append((patient, "out", f"no scan (only {known})"))
-    return pd.DataFrame(rows, columns=["patient", "status", "reason"])
-
-
 def _process(
     sources: list[Source],
-    work: Path,
-    read: ReadSettings,
-    sampling: SamplingSettings,
+    paths: Mapping[str, Path],
     build: BuildSettings,
+    make: Callable[[tuple[Source, Path]], Outcome],
     progress: Progress,
 ) -> dict[str, Outcome]:
     """The outcome of every source; parts that are there already are not made again."""
     outcomes: dict[str, Outcome] = {}
     waiting: list[tuple[Source, Path]] = []
     for source in sources:
-        path = parts.part_path(work, source, read, sampling)
+        path = paths[source.patient]
         there = parts.read_outcome(path)
-        if there is None or (there.status != "out" and not parts.preview_path(work, source.patient).is_file()):
+        if there is None or (there.status != "out" and not parts.preview_path(path.parent, source.patient).is_file()):
             waiting.append((source, path))
         else:
             outcomes[source.patient] = there
     progress.start(len(sources), len(outcomes))
-    make = partial(_make, read=read, sampling=sampling)
-    for outcome in _run(make, waiting, build):
+    for outcome in side_by_side(make, waiting, build):
         outcomes[outcome.patient] = outcome
         progress.advance(outcome)
     return outcomes
@@ -240,95 +232,9 @@ def _make(job: tuple[Source, Path], *, read: ReadSettings, sampling: SamplingSet
     try:
         return parts.make_part(source, read, sampling, path)
     except Exception as error:
-        return _unexpected(source, error)
+        return unexpected(source, error)
     finally:
         gc.collect()  # matplotlib's figures are reference cycles, and hold on to the scan that they show
-
-
-def _unexpected(source: Source, error: BaseException) -> Outcome:
-    what = " ".join(f"{type(error).__name__}: {error}".split())
-    if type(error).__name__ == "KilledWorker":  # by name, since importing Dask takes long
-        what = "end of two workers (out of memory, or a crash in a library); try fewer --workers"
-    return Outcome(source.patient, "out", f"unexpected {what}")
-
-
-def _run(
-    make: Callable[[tuple[Source, Path]], Outcome], jobs: list[tuple[Source, Path]], build: BuildSettings
-) -> Iterator[Outcome]:
-    """The outcomes, as they come; a worker that dies with a patient costs that patient only."""
-    workers = min(build.workers or default_workers(), len(jobs))
-    if not build.scheduler and workers <= 1:
-        yield from map(make, jobs)
-        return
-    from distributed import as_completed
-
-    with _client(build.scheduler, workers) as client:
-        left, whose = iter(jobs), {}
-        running = as_completed()
-
-        def fill() -> None:
-            """One patient per thread and no more, so that a dying worker takes nobody with it."""
-            for job in islice(left, max(sum(client.nthreads().values()), 1) - running.count()):
-                future = client.submit(make, job, pure=False)
-                whose[future.key] = job[0]
-                running.add(future)
-
-        fill()
-        for future in running:
-            error = future.exception()
-            yield future.result() if error is None else _unexpected(whose[future.key], error)
-            fill()
-
-
-@contextmanager
-def _client(scheduler: str, workers: int) -> Iterator[Any]:
-    """A Dask client of the given scheduler, or of so many single-threaded processes here."""
-    import logging
-
-    import dask
-    from distributed import Client, LocalCluster
-
-    if scheduler:
-        try:
-            client = Client(scheduler, timeout=CONNECT_SECONDS)
-        except (OSError, ValueError) as error:
-            raise SettingError(f"no Dask scheduler answers at {scheduler}", remedy="check --scheduler") from error
-        with client:
-            _same_version(client, scheduler)
-            yield client
-        return
-    # A patient of whom a worker dies is tried once more. No memory limit, since Dask would kill a worker where the
-    # system still has memory for it.
-    with (
-        dask.config.set({"distributed.scheduler.allowed-failures": 1}),
-        LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            memory_limit=0,
-            dashboard_address=None,
-            silence_logs=logging.CRITICAL,
-        ) as cluster,
-        Client(cluster) as client,
-    ):
-        yield client
-
-
-def _same_version(client: Any, scheduler: str) -> None:
-    """Raises SettingError where the scheduler's workers could not do the work: Dask itself would wait for ever."""
-    found = client.run(importlib.metadata.version, "radiogenesis", on_error="return")
-    if not found:
-        raise SettingError(f"the Dask scheduler at {scheduler} has no workers", remedy="start some with `dask worker`")
-    for worker, version in found.items():
-        if version != __version__:
-            what = "lacks radiogenesis" if isinstance(version, Exception) else f"has radiogenesis {version}"
-            raise SettingError(f"the Dask worker {worker} {what}", remedy=f"install radiogenesis {__version__} there")
-
-
-def default_workers() -> int:
-    """One per core that this process may use, as far as memory allows."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30 if hasattr(os, "sysconf") else SCAN_GIB
-    return max(1, min(cores, int(memory / SCAN_GIB)))
 
 
 @dataclass(frozen=True)
@@ -359,6 +265,10 @@ class _Loaded:
             "clinical table": set() if self.clinical is None else set(self.clinical.index),
         }
 
+    def remarks(self) -> Mapping[str, str]:
+        """Patient -> what is to be said about annotations that could not be used."""
+        return {} if self.annotations is None else self.annotations.remarks
+
 
 def _with_spacing(tables: Tables, outcomes: Iterable[Outcome]) -> Annotations | None:
     """The annotations again, now that the pixel spacing of the scans is known."""
@@ -368,18 +278,23 @@ def _with_spacing(tables: Tables, outcomes: Iterable[Outcome]) -> Annotations | 
     return read_aim(tables.annotations, pixel_mm=spacing)
 
 
-def _provenance(raw: Path, tables: Tables, findings: Findings, loaded: _Loaded) -> dict[str, Any]:
-    """What the cohort was made from; names only, since paths say more about a machine than about data."""
+def _table_files(tables: Tables) -> dict[str, dict[str, str]]:
+    """The tables by name and content; names only, since paths say more about a machine than about data."""
     given = {"expression": tables.expression, "annotations": tables.annotations, "clinical": tables.clinical}
-    files = {name: {"name": path.name, "sha256": _sha256(path)} for name, path in given.items() if path is not None}
-    skipped = [*findings.skipped, *(loaded.annotations.skipped if loaded.annotations else [])]
-    return {
-        "verb": "cohort build",
-        "raw": raw.resolve().name,
-        "tables": files,
-        "files": dict(findings.modalities),
-        "skipped": dict(Counter(reason for _, reason in skipped).most_common(20)),
-    }
+    return {name: {"name": path.name, "sha256": _sha256(path)} for name, path in given.items() if path is not None}
+
+
+def _counts(findings: Findings, skipped: pd.DataFrame) -> dict[str, Any]:
+    """How many files of which kind were found, and how many were passed over, for which reasons."""
+    commonest = Counter(skipped["reason"]).most_common(REASONS_SHOWN)
+    return {"files": dict(findings.modalities), "skipped": dict(commonest), "skipped_files": len(skipped)}
+
+
+def _write_skipped(skipped: pd.DataFrame, path: Path) -> None:
+    if len(skipped):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as partial_file:
+            skipped.to_csv(partial_file, index=False)
 
 
 def _sha256(path: Path) -> str:

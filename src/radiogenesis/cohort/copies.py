@@ -56,6 +56,9 @@ def _is_whole(header: Header, group: Sequence[Header]) -> bool:
 
 def _begins_one_of(path: Path, others: Iterable[Header]) -> bool:
     """Whether a file is the beginning of another one, up to its SOP instance UID at least."""
-    start = path.read_bytes()
+    try:
+        start = path.read_bytes()
+    except OSError:  # a link to nothing, a file that may not be read
+        return False
     named = (one for one in others if one.sop_uid and one.sop_uid.encode() in start)
     return any(one.path != path and one.path.read_bytes().startswith(start) for one in named)

@@ -111,7 +111,11 @@ def _made(cohort: Cohort) -> list[str]:
     made = cohort.provenance
     by = f"radiogenesis {made.get('radiogenesis')} on Python {made.get('python')}, {made.get('created')}"
     settings = [f"  {name:<12} {_settings(values)}" for name, values in cohort.settings.items()]
-    skipped = [f"  skipped      {count} files: {reason}" for reason, count in made.get("skipped", {}).items()]
+    counts = made.get("skipped", {})
+    skipped = [f"  skipped      {count} files: {reason}" for reason, count in counts.items()]
+    others = made.get("skipped_files", 0) - sum(counts.values())
+    if others > 0:
+        skipped.append(f"  skipped      {others} files for other reasons")
     return [f"Made by {by}", *settings, *skipped]
 
 

@@ -1,7 +1,8 @@
 """A folder of DICOM, deep or flat, with everything mixed -> one scan per patient.
 
-Nothing is taken from folder or file names. CT series are grouped by series UID, patients by PatientID of the CT, and
-outlines find their CT by the UIDs they hold. The rules, in their order, each recorded in `Source.chosen_because`:
+Nothing is taken from folder or file names, but that a file without any readable byte was an outline. CT series are
+grouped by patient and series UID, patients by PatientID of the CT, and outlines find their CT by the UIDs they hold.
+The rules, in their order, each recorded in `Source.chosen_because`:
 
 Which outline of a patient:
     1. one in which the tumour can be told by the settings, before one in which it cannot;

@@ -46,7 +46,7 @@ _LAST_TAG = Tag("FrameOfReferenceUID")  # the highest of them: what lies behind 
 _PIXELS = Tag(0x7FE0, 0)
 _CLASSES = b"1.2.840.10008.5.1.4.1.1."  # how the class UID of every kind of image and outline begins
 _OUTLINES = tuple(uid.encode() for uid in (RTSTRUCT, *SEGMENTATIONS))
-_NAMED_OUTLINE = re.compile(r"(?<![a-z])(rtstruct|rtss|seg)(?![a-z])", re.IGNORECASE)
+_NAMED_OUTLINE = re.compile(r"(?<![a-z])(rtstruct|rtss|seg|segmentation)s?(?![a-z])", re.IGNORECASE)
 # What can go wrong inside pydicom with damaged bytes; anything else is a bug and must show.
 DAMAGE = (
     InvalidDicomError,

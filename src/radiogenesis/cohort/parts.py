@@ -46,6 +46,8 @@ class Outcome:
     """Why not more; "" where slices and backgrounds were both cut."""
     series_uid: str = ""
     spacing_xy_mm: float = float("nan")
+    passing: bool = False
+    """Whether an error of the system was the cause, such as a full disk: another attempt may go well."""
 
 
 def patient_rng(seed: int, patient: str) -> np.random.Generator:
@@ -189,9 +191,9 @@ def _fields(record: type[NoduleSlices] | type[Backgrounds] | type[WholeSlices]) 
 
 
 def _state(file: Path) -> tuple[int, int]:
-    """Size and time; a file that vanished has neither, and is refused when it is read."""
+    """Size and time; a file that cannot be reached has neither, and is refused when it is read."""
     try:
         found = file.stat()
-    except FileNotFoundError:
+    except OSError:
         return -1, -1
     return found.st_size, found.st_mtime_ns

@@ -1,0 +1,121 @@
+"""Patients side by side: in this process, in several on this machine, or on the workers of a Dask scheduler."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from radiogenesis import __version__
+from radiogenesis.cohort.parts import Outcome
+from radiogenesis.cohort.sources import Source
+from radiogenesis.errors import SettingError
+
+SCAN_GIB = 3.0  # memory that one worker needs for a large chest CT, its masks and their distances
+CONNECT_SECONDS = 20  # how long a Dask scheduler may take to answer
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildSettings:
+    """How the work is spread."""
+
+    workers: int = 0
+    """Processes on this machine; 0 takes one per core as far as memory allows (3 GiB each), 1 works in this process."""
+    scheduler: str = ""
+    """Address of a running Dask scheduler (tcp://host:8786) instead; its workers must see RAW and OUT."""
+
+    def __post_init__(self) -> None:
+        if self.workers < 0:
+            raise ValueError(f"workers {self.workers}: not below 0")
+
+
+def side_by_side(
+    make: Callable[[tuple[Source, Path]], Outcome], jobs: list[tuple[Source, Path]], build: BuildSettings
+) -> Iterator[Outcome]:
+    """The outcomes, as they come; a worker that dies with a patient costs that patient only."""
+    workers = min(build.workers or default_workers(), len(jobs))
+    if not build.scheduler and workers <= 1:
+        yield from map(make, jobs)
+        return
+    from distributed import as_completed
+
+    with _client(build.scheduler, workers) as client:
+        left, whose = iter(jobs), {}
+        running = as_completed()
+
+        def fill() -> None:
+            """One patient per thread and no more, so that a dying worker takes nobody with it."""
+            for job in islice(left, max(sum(client.nthreads().values()), 1) - running.count()):
+                future = client.submit(make, job, pure=False)
+                whose[future.key] = job[0]
+                running.add(future)
+
+        fill()
+        for future in running:
+            error = future.exception()
+            yield future.result() if error is None else unexpected(whose[future.key], error)
+            fill()
+
+
+def unexpected(source: Source, error: BaseException) -> Outcome:
+    """The outcome of a patient for whom something failed that no reader foresaw."""
+    what = " ".join(f"{type(error).__name__}: {error}".split())
+    if type(error).__name__ == "KilledWorker":  # by name, since importing Dask takes long
+        what = "end of two workers (out of memory, or a crash in a library); try fewer --workers"
+    return Outcome(source.patient, "out", f"unexpected {what}", passing=isinstance(error, OSError))
+
+
+@contextmanager
+def _client(scheduler: str, workers: int) -> Iterator[Any]:
+    """A Dask client of the given scheduler, or of so many single-threaded processes here."""
+    import logging
+
+    import dask
+    from distributed import Client, LocalCluster
+
+    if scheduler:
+        try:
+            client = Client(scheduler, timeout=CONNECT_SECONDS)
+        except (OSError, ValueError) as error:
+            raise SettingError(f"no Dask scheduler answers at {scheduler}", remedy="check --scheduler") from error
+        with client:
+            _same_version(client, scheduler)
+            yield client
+        return
+    # A patient of whom a worker dies is tried once more. No memory limit, since Dask would kill a worker where the
+    # system still has memory for it.
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 1}),
+        LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            memory_limit=0,
+            dashboard_address=None,
+            silence_logs=logging.CRITICAL,
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
+
+
+def _same_version(client: Any, scheduler: str) -> None:
+    """Raises SettingError where the scheduler's workers could not do the work: Dask itself would wait for ever."""
+    found = client.run(importlib.metadata.version, "radiogenesis", on_error="return")
+    if not found:
+        raise SettingError(f"the Dask scheduler at {scheduler} has no workers", remedy="start some with `dask worker`")
+    for worker, version in found.items():
+        if version != __version__:
+            what = "lacks radiogenesis" if isinstance(version, Exception) else f"has radiogenesis {version}"
+            raise SettingError(f"the Dask worker {worker} {what}", remedy=f"install radiogenesis {__version__} there")
+
+
+def default_workers() -> int:
+    """One per core that this process may use, as far as memory allows."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30 if hasattr(os, "sysconf") else SCAN_GIB
+    return max(1, min(cores, int(memory / SCAN_GIB)))
