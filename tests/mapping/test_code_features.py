@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -120,3 +121,21 @@ def test_too_few_held_out_patients_are_refused() -> None:
     encoder: Any = Encoder()
     with pytest.raises(CohortError, match="only 5 held-out patients; figure 6 needs at least 8"):
         cf.code_feature_map(encoder, cohort, few, scaler, QUICK)
+
+
+def test_within_a_batch_that_makes_both_sides_the_link_is_gone() -> None:
+    cohort: Any = Cohort()
+    second = np.arange(PATIENTS) % 2
+    cohort.expression.X[:, :6] = np.random.default_rng(3).normal(size=(PATIENTS, 6)) + 3 * second[:, None]
+    level = -300 + 300 * second + 40 * np.random.default_rng(4).normal(size=PATIENTS)
+    cohort.slice_image = np.broadcast_to(np.repeat(level, 2)[:, None, None], cohort.slice_image.shape).astype(np.int16)
+    scaler = ExpressionScaler.fit(cohort.expression, SPLIT.train)
+    encoder: Any = Encoder()
+    q = {}
+    for within in ("", "kernel"):
+        found = cf.code_feature_map(encoder, cohort, SPLIT, scaler, replace(QUICK, within=within))
+        links = found.links[found.links["feature"] == "level"]
+        q[within] = links["q"].min()
+        assert set(links.loc[links["q"] < 0.05, "verdict"]) <= {cf.CONFOUNDED}
+    assert q[""] < 0.001
+    assert q["kernel"] > 0.05

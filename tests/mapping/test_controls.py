@@ -9,6 +9,7 @@ import pytest
 from scipy import ndimage, stats
 
 from radiogenesis.mapping import controls
+from radiogenesis.mapping.association import Held
 from radiogenesis.mapping.page_prediction import shuffled_addition
 
 PATIENTS, SIDE = 30, 32
@@ -102,3 +103,17 @@ def test_nothing_found_is_said(made: controls.ShuffledVoxels, tmp_path: Path) ->
     values = controls.lesion_radiomics(image, mask, 1.0)
     nothing = controls.compare(rng.standard_normal((20, 1)), ["m"], values, values, alpha=1e-9)
     assert "nothing to take away" in controls.conclusion(nothing)
+
+
+def test_what_the_map_holds_fixed_is_held_fixed_here_too() -> None:
+    rng = np.random.default_rng(4)
+    batch = np.repeat([0, 1], 20)
+    image, mask = lesions(np.full(40, 1.0), 60.0 + 60 * batch + 5 * rng.standard_normal(40))
+    values = controls.lesion_radiomics(image, mask, 1.0)
+    gene = (3 * batch + rng.standard_normal(40))[:, None]
+    free = controls.compare(gene, ["m"], values, values, alpha=0.05)
+    held: Held = {"blocks": batch, "covariates": None, "model": "rank"}
+    inside = controls.compare(gene, ["m"], values, values, alpha=0.05, held=held)
+    assert free.links["found"].any()
+    assert not inside.links["found"].any()
+    assert (inside.links["p_given_size"] < 0.05).mean() < 0.2

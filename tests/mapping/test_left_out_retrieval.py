@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 from anndata import AnnData
 
+from radiogenesis.evaluation.bootstrap import permutation_p
 from radiogenesis.mapping import left_out_retrieval as lr
 from radiogenesis.mapping.page_prediction import retrieval_addition
 from radiogenesis.mapping.prediction_settings import PredictionSettings
@@ -43,6 +45,7 @@ class Painted:
         hu = np.repeat(-200 + 120 * level, 2)[:, None, None] + 30 * rng.standard_normal((2 * PATIENTS, SIDE, SIDE))
         self.slice_image = np.where(self.slice_mask, hu, -850).astype(np.int16)
         self.names = names
+        self.pixel_mm = 1.0
 
 
 def retrieve(planted: bool) -> lr.LeftOutRetrieval:
@@ -65,6 +68,48 @@ def test_everybody_is_left_out_once_and_found(found: lr.LeftOutRetrieval) -> Non
     assert rank["null_low"] < 6.5 < rank["null_high"]
     assert rank["p"] == pytest.approx(1 / 201)
     assert rank["retrained"] > 4.5
+    assert rank["size only"] < 4  # half of what is planted is the size
+    assert np.isnan(rank["clinical only"])
+    assert rank["gain"] == pytest.approx(rank["size only"] - rank["value"])
+    assert rank["gain_low"] < rank["gain"] < rank["gain_high"]
+
+
+def test_what_the_clinic_knows_is_a_rival() -> None:
+    cohort: Any = Painted(planted=False)
+    radius = cohort.slice_mask[::2].sum((1, 2)).astype(float)
+    level = np.array([image[mask].mean() for image, mask in zip(cohort.slice_image, cohort.slice_mask, strict=True)])
+    clinical = pd.DataFrame({"Size": radius, "Level": level[::2]}, index=cohort.names)
+    clinical.iloc[3, 0] = np.nan
+    found = lr.left_out_retrieval(cohort, cohort.names, SETTINGS, alignment=ALIGNMENT, clinical=clinical)
+    rank = found.table.set_index("measure").loc["mean rank"]
+    assert rank["best_rival"] == "clinical only"
+    assert rank["clinical only"] < 3
+    assert rank["gain_high"] < 0
+
+
+def test_the_null_is_of_permutations_within_batches() -> None:
+    rng = np.random.default_rng(0)
+    scores = rng.standard_normal((6, 6))
+    blocks = np.array(list("aabbbb"))
+    few = PredictionSettings(prediction_bootstrap=4000)
+    null = lr._exchanged([scores], [blocks], few, 0)
+    means = [
+        scores[np.arange(6), [*first, *(2 + np.array(last))]].mean()
+        for first in itertools.permutations(range(2))
+        for last in itertools.permutations(range(4))
+    ]
+    assert set(np.round(null, 9)) == set(np.round(means, 9))  # all 48, those that keep a patient's own among them
+    assert null.mean() == pytest.approx(np.mean(means), abs=0.02)
+
+
+def test_p_values_keep_their_level_with_few_patients() -> None:
+    few = PredictionSettings(prediction_bootstrap=200)
+    below = []
+    for seed in range(400):
+        scores = np.random.default_rng(seed).standard_normal((5, 5))
+        null = lr._exchanged([scores], [None], few, seed)
+        below.append(permutation_p(float(np.diag(scores).mean()), null) < 0.1)
+    assert np.mean(below) < 0.13  # with derangements 0.16 and more
 
 
 def test_without_a_map_it_is_chance() -> None:

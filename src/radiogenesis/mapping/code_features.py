@@ -28,10 +28,11 @@ from radiogenesis.errors import CohortError
 from radiogenesis.evaluation.bootstrap import patient_means
 from radiogenesis.evaluation.drawing import own_features
 from radiogenesis.mapping import confounding
-from radiogenesis.mapping.association import FEWEST, Associations, associate, permutation
+from radiogenesis.mapping.association import FEWEST, FREE, Associations, Held, also, associate, permutation
+from radiogenesis.mapping.features import covariates_of
 from radiogenesis.mapping.pictures import _diverging, _order
 from radiogenesis.mapping.settings import MapSettings
-from radiogenesis.mapping.three_step import CONFOUNDED, FOUND, NOT_FOUND
+from radiogenesis.mapping.three_step import CONFOUNDED, FOUND, NOT_FOUND, strata
 from radiogenesis.methods.gene_autoencoder import GeneAutoencoder
 from radiogenesis.phenotypes.lesion import FEATURES
 from radiogenesis.reporting.figures import FONT, Theme, save_both
@@ -94,24 +95,38 @@ def code_feature_map(
             path=cohort.path,
             remedy="train with a larger test fraction",
         )
-    genes = {part: scaler.transform(cohort.expression, list(getattr(split, part))) for part in ("train", "test")}
+    genes = scaler.transform(cohort.expression, list(split.train))
     clusters = settings.clusters or min(CLUSTERS, max(1, len(scaler.genes) // 3))
-    metagenes = Metagenes.fit(
-        genes["train"], scaler.genes, clusters=clusters, method=settings.method, seed=settings.seed
-    )
+    metagenes = Metagenes.fit(genes, scaler.genes, clusters=clusters, method=settings.method, seed=settings.seed)
     names = method.feature_names
-    x, y = metagenes.transform(genes["test"]), encoder_features(method, cohort, split.test)
-    held_out = associate(x, y, metagenes.ids, names, permutations=settings.permutations, seed=settings.seed)
+    asked, held = _held(cohort, split, settings)
+    x = metagenes.transform(scaler.transform(cohort.expression, list(asked)))
+    y = encoder_features(method, cohort, asked)
+    held_out = associate(x, y, metagenes.ids, names, permutations=settings.permutations, seed=settings.seed, **held)
     training = associate(
-        metagenes.transform(genes["train"]), encoder_features(method, cohort, split.train), metagenes.ids, names
+        metagenes.transform(genes), encoder_features(method, cohort, split.train), metagenes.ids, names
     )
-    orders = [permutation(len(x), None, settings.seed + 1, number) for number in range(settings.shuffles)]
-    shuffles = [associate(x[order], y, metagenes.ids, names) for order in orders]
+    orders = [permutation(len(x), held["blocks"], settings.seed + 1, number) for number in range(settings.shuffles)]
+    shuffles = [associate(x[order], y, metagenes.ids, names, **held) for order in orders]
     return CodeFeatureMap(
-        metagenes, held_out, _links(held_out, x, y, metagenes, cohort, split, settings),
+        metagenes, held_out, _links(held_out, x, y, metagenes, cohort, asked, held, settings),
         np.array([int((one.q < settings.alpha).sum()) for one in shuffles]), _strength(held_out), _strength(training),
-        float(np.mean([_strength(one) for one in shuffles])), len(split.test), settings,
+        float(np.mean([_strength(one) for one in shuffles])), len(asked), settings,
     )  # fmt: skip
+
+
+def _held(cohort: Cohort, split: Split, settings: MapSettings) -> tuple[tuple[str, ...], Held]:
+    """The held-out patients whose covariates are known, and what the tests hold fixed among them."""
+    asked, held = tuple(split.test), FREE
+    if settings.covariate_names:
+        known = covariates_of(cohort.clinical, asked, settings.covariate_names).dropna()
+        asked = tuple(map(str, known.index))
+        held = {"blocks": None, "covariates": known.to_numpy(np.float64), "model": "linear"}
+    if settings.within:
+        batches = confounding.cohort_batches(cohort, [*split.train, *split.test])
+        blocks = pd.Series(strata(batches, settings.within), batches.index)
+        held = {**held, "blocks": blocks.loc[list(asked)].to_numpy(object)}
+    return asked, held
 
 
 def _strength(found: Associations) -> float:
@@ -120,19 +135,19 @@ def _strength(found: Associations) -> float:
 
 
 def _links(
-    found: Associations, x: NDArray[Any], y: NDArray[Any], metagenes: Metagenes, cohort: Cohort, split: Split,
-    settings: MapSettings,
+    found: Associations, x: NDArray[Any], y: NDArray[Any], metagenes: Metagenes, cohort: Cohort,
+    patients: tuple[str, ...], held: Held, settings: MapSettings,
 ) -> pd.DataFrame:  # fmt: skip
     """All tests with the p given size, the batches that both sides share, and the verdict."""
     links = found.table("metagene")
     members = {name: ", ".join(metagenes.members(k)[:3]) for k, name in enumerate(metagenes.ids)}
     links.insert(1, "genes", links["metagene"].map(members))
-    size = own_features(cohort, split.test)[:, FEATURES.index("size")]
+    size = own_features(cohort, patients)[:, FEATURES.index("size")]
     known = np.isfinite(size)
-    given = associate(x[known], y[known], found.genes, found.features, covariates=stats.rankdata(size[known])[:, None])
+    given = associate(x[known], y[known], found.genes, found.features, **also(held, stats.rankdata(size[known]), known))
     p = pd.DataFrame(given.p, index=list(found.genes), columns=list(found.features)).stack(future_stack=True)
     links["p_given_size"] = p.reindex(pd.MultiIndex.from_frame(links[["metagene", "feature"]])).to_numpy(np.float64)
-    batches = confounding.cohort_batches(cohort, split.test)
+    batches = confounding.cohort_batches(cohort, patients)
     of_metagenes, of_features = (
         confounding.test_batches(values, names, batches) for values, names in ((x, found.genes), (y, found.features))
     )

@@ -23,7 +23,7 @@ from scipy import stats
 
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.evaluation.bootstrap import Floats, patient_means
-from radiogenesis.mapping.association import FEWEST, Associations, associate
+from radiogenesis.mapping.association import FEWEST, FREE, Associations, Held, also, associate
 from radiogenesis.methods.images import among_largest
 from radiogenesis.phenotypes.radiomics import FEATURES, radiomic_features
 
@@ -83,6 +83,7 @@ def shuffled_voxel_map(
     cohort: Cohort,
     patients: Sequence[str],
     *,
+    held: Held = FREE,
     alpha: float = 0.05,
     seed: int = 0,
 ) -> ShuffledVoxels:
@@ -91,24 +92,26 @@ def shuffled_voxel_map(
     Args:
         metagenes: (n, K) of `patients`.
         names: of the metagenes.
+        held: what every test holds fixed.
     """
     whole = patient_radiomics(cohort, patients)
     mixed = patient_radiomics(cohort, patients, shuffled=True, seed=seed)
-    return compare(metagenes, names, whole, mixed, alpha=alpha)
+    return compare(metagenes, names, whole, mixed, held=held, alpha=alpha)
 
 
 def compare(
-    metagenes: NDArray[Any], names: Sequence[str], whole: Floats, mixed: Floats, *, alpha: float
+    metagenes: NDArray[Any], names: Sequence[str], whole: Floats, mixed: Floats, *, alpha: float, held: Held = FREE
 ) -> ShuffledVoxels:
     """The same from features (n, F) of DISTINCT that were measured before."""
-    one, other = (associate(metagenes, values, names, DISTINCT) for values in (whole, mixed))
+    one, other = (associate(metagenes, values, names, DISTINCT, **held) for values in (whole, mixed))
     size = np.broadcast_to(whole[:, [DISTINCT.index(SIZE)]], whole.shape)
     links = one.table("metagene").drop(columns=["z", "p_max", "test"])
     links.insert(2, "family", [FEATURES[name].family for name in links["feature"]])
     key = pd.MultiIndex.from_frame(links[["metagene", "feature"]])
     for name, values in {
         "effect_shuffled": other.effect, "p_shuffled": other.p, "q_shuffled": other.q,
-        "p_given_shuffled": partial_p(metagenes, whole, mixed), "p_given_size": partial_p(metagenes, whole, size),
+        "p_given_shuffled": partial_p(metagenes, whole, mixed, held),
+        "p_given_size": partial_p(metagenes, whole, size, held),
     }.items():  # fmt: skip
         links[name] = _long(values, one).reindex(key).to_numpy(np.float64)
     links["found"] = links["q"] < alpha
@@ -123,8 +126,9 @@ def compare(
     return ShuffledVoxels(links, families, len(whole), alpha)
 
 
-def partial_p(x: NDArray[Any], y: Floats, given: Floats) -> Floats:
-    """(K, F) p of Spearman's partial correlation of x (n, K) and y (n, F), each feature f given `given[:, f]`.
+def partial_p(x: NDArray[Any], y: Floats, given: Floats, held: Held = FREE) -> Floats:
+    """(K, F) p of Spearman's partial correlation of x (n, K) and y (n, F), each feature f given `given[:, f]`, and
+    what is held fixed beside it.
 
     nan where fewer than 8 patients have both, or where `given` says all there is of the feature.
     """
@@ -136,8 +140,9 @@ def partial_p(x: NDArray[Any], y: Floats, given: Floats) -> Floats:
         a, b, c = (stats.rankdata(values[has], axis=0) for values in (x, y[:, f], given[:, f]))
         if min(np.ptp(b), np.ptp(c)) == 0 or abs(np.corrcoef(b, c)[0, 1]) > 1 - 1e-9:
             continue
-        found = associate(a, b[:, None], [str(k) for k in range(a.shape[1])], ["f"], model="linear",
-                          covariates=c[:, None])  # fmt: skip
+        fixed = also(held, c, has)
+        fixed["model"] = "linear"  # of ranks
+        found = associate(a, b[:, None], [str(k) for k in range(a.shape[1])], ["f"], **fixed)
         made[:, f] = found.p[:, 0]
     return made
 

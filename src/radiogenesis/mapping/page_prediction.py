@@ -19,6 +19,7 @@ from radiogenesis.evaluation.pictures import largest_slice
 from radiogenesis.mapping import controls
 from radiogenesis.mapping.code_space import CodeSpace, code_space, in_words
 from radiogenesis.mapping.code_space import conclusion as code_space_conclusion
+from radiogenesis.mapping.features import CLINICAL, RADIOMIC
 from radiogenesis.mapping.left_out_retrieval import LeftOutRetrieval, left_out_retrieval
 from radiogenesis.mapping.output import Addition
 from radiogenesis.mapping.prediction import (
@@ -33,7 +34,7 @@ from radiogenesis.mapping.prediction import (
 )
 from radiogenesis.mapping.prediction_pictures import forest, shuffle_scatter
 from radiogenesis.mapping.prediction_settings import PredictionSettings
-from radiogenesis.mapping.three_step import ConventionalMap, strata
+from radiogenesis.mapping.three_step import ConventionalMap, held_fixed, strata
 from radiogenesis.reporting import figures
 from radiogenesis.reporting.figures import code_panels, rank_histogram, save_both
 from radiogenesis.reporting.model import Column, Fact, Picture, Section, Table
@@ -168,13 +169,18 @@ def retrieval_addition(found: LeftOutRetrieval, folder: Path) -> Addition:
             Table(
                 file="left_out_retrieval.csv",
                 caption="Null: genes exchanged between the patients left out. Trained on shuffled genes: the whole "
-                "procedure once more, each training patient with another's genes.",
+                "procedure once more, each training patient with another's genes. Size only: the lesion is known by "
+                "its diameter alone; clinical only: the clinical table in place of the genes. Gain: over the better of "
+                "these, on the same folds; positive is better.",
                 columns=(
                     Column(label="Measure", value="measure"),
                     Column(label="Value", value="value", low="low", high="high", format=".2f"),
                     Column(label="Chance", value="chance", format=".2f"),
                     Column(label="Null", value="null_mean", low="null_low", high="null_high", format=".2f"),
                     Column(label="Trained on shuffled genes", value="retrained", format=".2f"), _P,
+                    Column(label="Size only", value=SIZE, format=".2f"),
+                    Column(label="Clinical only", value=CLINIC, format=".2f"),
+                    Column(label="Gain", value="gain", low="gain_low", high="gain_high", format=".2f"),
                     Column(label="Patients", value="patients", format="d"),
                 ),
             ),
@@ -194,7 +200,8 @@ def retrieval_sentence(found: LeftOutRetrieval) -> str:
     return (
         f"A lesion {about} recognised as its own patient's by a canonical alignment that never saw the patient: mean "
         f"rank {row['value']:.1f} [{row['low']:.1f}, {row['high']:.1f}] among about {found.among.mean():.0f} (chance "
-        f"{row['chance']:.1f}; trained on shuffled genes {row['retrained']:.1f}; {len(found.patients)} patients)."
+        f"{row['chance']:.1f}; trained on shuffled genes {row['retrained']:.1f}; {row['best_rival']} "
+        f"{row[row['best_rival']]:.1f}; {len(found.patients)} patients)."
     )
 
 
@@ -320,6 +327,10 @@ def code_space_addition(made: CodeSpace, cohort: Cohort, alpha: float, folder: P
     return Addition(sections=(section,), conclusions=(code_space_conclusion(made, alpha),))
 
 
+def _of_family(made: ConventionalMap, family: str) -> list[str]:
+    return [name for name, one in made.material.features.family.items() if one == family]
+
+
 def _places(made: CodeSpace) -> pd.DataFrame:
     """The t-SNE as `code_panels` draws it: a panel coloured by cluster."""
     xy = np.asarray(made.data.obsm["X_tsne"], np.float64)
@@ -345,6 +356,7 @@ def additions(
         SettingError: more folds than half the patients.
     """
     patients, map_settings = made.material.patients, made.settings
+    blocks = strata(made.material.batches, map_settings.within)
     if FEWEST_LEFT_OUT <= len(patients) < 2 * settings.prediction_folds:
         raise SettingError(
             f"prediction_folds {settings.prediction_folds} of {len(patients)} patients", remedy="ask for fewer folds"
@@ -352,20 +364,23 @@ def additions(
 
     def shuffled(folder: Path) -> Addition:
         found = controls.shuffled_voxel_map(
-            made.values, made.metagenes.ids, cohort, patients, alpha=map_settings.alpha, seed=map_settings.seed
-        )
+            made.values, made.metagenes.ids, cohort, patients, held=held_fixed(made.material, map_settings),
+            alpha=map_settings.alpha, seed=map_settings.seed,
+        )  # fmt: skip
         return shuffled_addition(found, folder)
 
     def predicted(folder: Path) -> Addition:
         genes = gene_values(cohort.expression, patients, map_settings.missing)
-        blocks = strata(made.material.batches, map_settings.within)
-        asked = questions_of(made.material, genes, pd.DataFrame(made.values, columns=list(made.metagenes.ids)))
+        metagenes = pd.DataFrame(made.values, columns=list(made.metagenes.ids))
+        asked = questions_of(made.material, genes, metagenes, skip=_of_family(made, RADIOMIC))  # given, not asked for
         table = prediction_table(asked, settings, seed=map_settings.seed, blocks=blocks)
         return prediction_addition(table, settings, map_settings.alpha, folder)
 
     def retrieved(folder: Path) -> Addition:
-        expression = ExpressionSettings(missing=map_settings.missing)
-        found = left_out_retrieval(cohort, patients, settings, expression=expression, seed=map_settings.seed)
+        found = left_out_retrieval(
+            cohort, patients, settings, expression=ExpressionSettings(missing=map_settings.missing),
+            clinical=made.material.features.values[_of_family(made, CLINICAL)], blocks=blocks, seed=map_settings.seed,
+        )  # fmt: skip
         return retrieval_addition(found, folder)
 
     def coded(folder: Path) -> Addition:
