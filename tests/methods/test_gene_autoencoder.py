@@ -117,6 +117,46 @@ def test_genes_are_scaled_by_the_training_patients_only() -> None:
     np.testing.assert_allclose(method.gene_mean, [0.5, 2 / 3, 0.0], atol=1e-6)
 
 
+def test_genes_can_be_scaled_together_as_the_papers_vector_is() -> None:
+    method = made(genes=3, gene_scale="together")
+    method.begin(np.array([[0.0, -1.0, 5.0], [2.0, 1.0, 5.0], [1.0, 1.0, 5.0]]))
+    np.testing.assert_allclose(method.unit_genes(np.array([[2.0, 9.0, -4.0]])), [[0.5, 1.0, 0.0]])
+
+
+@pytest.mark.parametrize("centred", [True, False])
+def test_the_decoder_is_given_genes_with_or_without_their_mean(centred: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    method = made(centred_decoder=centred)
+    method.gene_mean.fill_(0.25)
+    monkeypatch.setattr(method, "decoder", nn.Identity())
+    assert (method.draw(torch.full((2, GENES), 0.75)) == (0.5 if centred else 0.75)).all()
+
+
+@pytest.mark.parametrize("head", ["grid", "components"])
+def test_figure_7a_is_drawn_from_the_genes_that_are_predicted(head: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    method = made(head=head, turns=4, shrink=0.5)
+    rng = np.random.default_rng(0)
+    method.begin(rng.normal(size=(20, GENES)))
+    nn.init.normal_(method.encoder.head[-2 if head == "components" else 0].weight)  # type: ignore[index, arg-type]
+    image, mask = rng.normal(-500, 300, (2, PIXELS, PIXELS)), np.zeros((2, PIXELS, PIXELS), bool)
+    mask[:, 8:14, 9:12] = True
+    given: list[Tensor] = []
+    monkeypatch.setattr(method, "draw", lambda genes: given.append(genes) or torch.zeros(2, 1, 16, 16))  # type: ignore[func-returns-value]
+    assert method.regions_from_images(image, mask).shape == (2, 16, 16)
+    expected = method.predict_genes(image, mask)
+    assert np.abs(expected - method.gene_mean.numpy()).max() > 1e-3  # not the mean alone
+    np.testing.assert_array_equal(given[0][:, :GENES], expected)
+    assert (given[0][:, GENES:] == 0).all()
+
+
+def test_the_loose_region_shows_as_much_as_is_asked_for() -> None:
+    image, mask = np.zeros((1, PIXELS, PIXELS)), np.zeros((1, PIXELS, PIXELS), bool)
+    mask[0, 8:16, 8:16] = True
+    image[mask] = 400.0
+    whole, half = (made(ltr_share=share).loose_regions(image, mask)[0] > 200 for share in (1.0, 0.5))
+    assert whole.sum() == pytest.approx((8 * 16 / PIXELS) ** 2, abs=12)
+    assert half.sum() == pytest.approx((8 * 16 / (PIXELS / 2)) ** 2, abs=24)
+
+
 @pytest.mark.parametrize(("head", "last"), [("grid", 0), ("dense", -1), ("components", -2)])
 def test_starting_from_the_mean_predicts_the_mean(head: Any, last: int) -> None:
     method = made(head=head)
@@ -290,6 +330,7 @@ def test_the_paper_preset_is_the_papers() -> None:
     assert (paper.epochs, paper.ltr_pixels, paper.learning_rate, paper.perceptual) == (4000, 128, 1e-3, "vgg16")
     assert paper.true_genes == paper.dropout == paper.weight_decay == 0
     assert (paper.head, paper.turns, paper.shrink) == ("grid", 1, 1.0)
+    assert (paper.gene_scale, paper.centred_decoder) == ("together", False)
     assert GeneAutoencoderSettings(**PRESETS["default"]) == GeneAutoencoderSettings()
 
 

@@ -84,7 +84,7 @@ def test_each_player_moves_its_own() -> None:
 
 
 def test_without_mismatch_the_paper_has_two_terms() -> None:
-    gan = made(**PRESETS["paper"] | {"width": 2, "discriminator_width": 2})
+    gan = made(**PRESETS["paper"] | {"width": 2, "discriminator_width": 2, "region_pixels": 16})
     record = gan.discriminator_loss(gan.prepare(batch()))
     assert set(record.terms) == {"L_D"}
     assert gan.prepare(batch()).real.shape == (4, 1, 16, 16)  # an image, no mask
@@ -217,6 +217,6 @@ def test_more_metagenes_than_genes_are_refused() -> None:
 
 def test_presets() -> None:
     paper = MetageneGANSettings(**PRESETS["paper"])
-    assert (paper.epochs, paper.noise, paper.metagenes, paper.region_pixels) == (20000, 100, 100, 64)
+    assert (paper.epochs, paper.noise, paper.metagenes, paper.region_pixels) == (20000, 100, 100, 128)
     assert (paper.learning_rate, paper.discriminator_learning_rate) == (1e-3, 1e-3)
     assert MetageneGANSettings(**PRESETS["default"]) == MetageneGANSettings()

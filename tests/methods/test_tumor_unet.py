@@ -117,6 +117,19 @@ def test_the_paper_preset_is_the_paper() -> None:
     paper = TumorUNetSettings(**PAPER)
     assert (paper.epochs, paper.learning_rate, paper.dice_over, paper.empty_share) == (500, 1e-3, "image", 0.0)
     assert (paper.cross_entropy, paper.turn_degrees, paper.schedule) == (0.0, 0.0, "constant")
+    assert (paper.he_start, paper.first_logit) == (False, 0.0)
+
+
+def test_the_start_can_be_torchs_own() -> None:
+    spread = {}
+    for he in (True, False):
+        torch.manual_seed(0)
+        method = TumorUNet(replace(PLAIN, widths=(16, 16, 16, 16, 16), he_start=he, first_logit=-2.0), pixels=32)
+        assert method.unet.to_logit.bias is not None
+        assert method.unet.to_logit.bias.item() == -2.0
+        spread[he] = method.unet.encoder[2][0].weight.detach().std().item()  # type: ignore[index]
+    assert spread[True] == pytest.approx(math.sqrt(2 / (16 * 9)), rel=0.05)  # He et al. 2015
+    assert spread[False] == pytest.approx(spread[True] / math.sqrt(6), rel=0.05)  # of torch's: 1 / (3 fan-in)
 
 
 def test_pieces_become_tumours_the_most_likely_first() -> None:

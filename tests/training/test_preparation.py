@@ -95,3 +95,9 @@ def test_missing_vgg16_leaves_no_run_behind(discs: Cohort, tmp_path: Path) -> No
 def test_the_paper_preset_splits_8_to_2(name: str) -> None:
     paper = METHODS[name].presets["paper"]
     assert (paper["test"], paper["validation"]) == (0.2, 0.0)
+
+
+@pytest.mark.parametrize("name", ["gene-autoencoder", "metagene-gan", "tumor-unet"])
+def test_the_paper_presets_of_li_sui_draw_over_slices_as_they_are(name: str) -> None:
+    paper = METHODS[name].presets["paper"]
+    assert (paper["sampling"], paper["augment"]) == ("slices", False)

@@ -21,7 +21,7 @@ from radiogenesis.reporting import figures
 from radiogenesis.reporting.gene_figures import correlation_histogram
 from radiogenesis.reporting.model import Picture
 
-REGIONS = 64  # synthetic regions of one patient (Li, Sui et al., section 4)
+REGIONS = 64  # synthetic regions of one patient (Li, Sui et al., section IV)
 
 
 def figure_5(

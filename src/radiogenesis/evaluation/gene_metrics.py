@@ -1,4 +1,4 @@
-"""How far predicted genes are from true ones: the error figures of Li, Sui et al. (section 4), and what they lack.
+"""How far predicted genes are from true ones: the error figures of Li, Sui et al. (section IV), and what they lack.
 
 Genes are in [0, 1], the padding removed; every figure is of one patient's vector, and a table has their mean over
 held-out patients.

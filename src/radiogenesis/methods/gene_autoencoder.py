@@ -1,4 +1,4 @@
-"""The gene autoencoder: a tumour's image to the patient's genes and back (Li, Sui et al., sections 3.2 and 4).
+"""The gene autoencoder: a tumour's image to the patient's genes and back (Li, Sui et al., sections III.C and IV).
 
 METHODS.md section 3, stage 2. The encoder h reads the tight and the loose tumour region (TTR, LTR) and predicts the
 gene vector; the decoder t draws the LTR from it. The preset `paper` trains what the paper describes; the preset
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -42,7 +42,10 @@ class GeneAutoencoderSettings:
     batch: int = 32
     """Slices per step (open in the paper)."""
     ltr_pixels: int = 64
-    """Side of the loose tumour region; the tight one's is half of it (128 and 64 in Li, Sui et al., section 3.1)."""
+    """Side of the loose tumour region; the tight one's is half of it (128 and 64 in Li, Sui et al., section III.B)."""
+    ltr_share: float = 1.0
+    """Side of the loose tumour region in sides of the cohort's slices, which are 60 mm unless it was built with another
+    --field_of_view_mm: 1 takes the whole slice, the tumour moved to its middle."""
     widths: tuple[int, int, int] = (32, 64, 128)
     """Channels of the three blocks of each region's branch; the first two blocks of both give the 192 features."""
     head: Head = "components"
@@ -53,6 +56,11 @@ class GeneAutoencoderSettings:
     """Length of the dense head's code."""
     components: int = 8
     """Principal components of the components head."""
+    gene_scale: Literal["per_gene", "together"] = "per_gene"
+    """What becomes 0 and 1: each gene's least and greatest value in the training patients (beyond the paper), or those
+    of all genes together (the paper scales the vector; its values are logarithms, here with --zscore false)."""
+    centred_decoder: bool = True
+    """The decoder is given genes minus the training patients' mean (beyond the paper; off in its preset)."""
     hidden: int = 256
     """Units between genes and the decoder's first map, of all heads but the grid."""
     dropout: float = 0.5
@@ -78,7 +86,7 @@ class GeneAutoencoderSettings:
     vgg16_weights: str = ""
     """Path of torchvision's vgg16-397923af.pth; empty looks in the torch hub cache. Nothing is downloaded."""
     learning_rate: float = 1e-3
-    """Of Adam (Li, Sui et al., section 3.2)."""
+    """Of Adam (Li, Sui et al., section III.C)."""
     weight_decay: float = 1e-3
     """Decoupled weight decay (beyond the paper; 0 in the paper preset)."""
 
@@ -90,6 +98,7 @@ class GeneAutoencoderSettings:
         require(self, ("widths",), "three numbers of at least 1", lambda v: len(v) == 3 and min(v) >= 1)
         require(self, ("turns",), "from 1 to 4", lambda v: 1 <= v <= 4)
         require(self, ("shrink",), "in [0, 1]", lambda v: 0 <= v <= 1)
+        require(self, ("ltr_share",), "above 0", lambda v: v > 0)
         require(self, ("dropout",), "in [0, 1)", lambda v: 0 <= v < 1)
         require(self, ("true_genes", "weight_decay", "scanner_noise_hu"), "at least 0", lambda v: v >= 0)
         require(self, ("learning_rate",), "above 0", lambda v: v > 0)
@@ -105,11 +114,15 @@ PAPER: dict[str, Any] = {
     "shrink": 1.0,
     "scanner_noise_hu": 0.0,
     "start_from_mean": False,
+    "gene_scale": "together",
+    "centred_decoder": False,
     "true_genes": 0.0,
     "perceptual": "vgg16",
     "weight_decay": 0.0,
 }
-"""The preset `paper`: METHODS.md section 3, stage 2, as it is written. The registry adds the split of 8 : 2."""
+"""The preset `paper`: METHODS.md section 3, stage 2, as it is written. The registry adds the split of 8 : 2 and slices
+as they are. The paper crops its LTR out of the CT, 128 of the scan's pixels or about 90 mm: build the cohort with
+--field_of_view_mm 90 --pixels 128, and the whole slice is that crop."""
 
 PRESETS: dict[str, dict[str, Any]] = {"default": {}, "paper": PAPER}
 
@@ -180,8 +193,11 @@ class GeneAutoencoder(nn.Module):
             SettingError: the perceptual loss's weights cannot be had.
         """
         g = torch.from_numpy(np.asarray(genes, np.float32))
-        self.gene_low.copy_(g.amin(0))
-        self.gene_span.copy_(g.amax(0) - g.amin(0))
+        low, high = g.amin(0), g.amax(0)
+        if self.settings.gene_scale == "together":
+            low, high = low.min().expand_as(low), high.max().expand_as(high)
+        self.gene_low.copy_(low)
+        self.gene_span.copy_(high - low)
         self.gene_mean.copy_(self.unit_tensor(g).mean(0))
         if self.settings.start_from_mean:
             with torch.no_grad():
@@ -232,16 +248,19 @@ class GeneAutoencoder(nn.Module):
     def cut(self, x: Tensor, m: Tensor) -> tuple[Tensor, Tensor]:
         """Slices in [-1, 1] and masks (B, 1, P, P) -> TTR and LTR in [0, 1]."""
         side = self.settings.ltr_pixels
-        ltr, ttr = tumour_regions(x, m, ltr_pixels=side, ttr_pixels=side // 2)
+        loose = self.settings.ltr_share * x.shape[-1]
+        ltr, ttr = tumour_regions(x, m, ltr_pixels=side, ttr_pixels=side // 2, loose_side=loose)
         return (ttr + 1) / 2, (ltr + 1) / 2
 
     def unit_tensor(self, g: Tensor) -> Tensor:
-        """Genes (B, G) -> [0, 1] by the training patients' least and greatest value; beyond them 0 or 1."""
+        """Genes (B, G) -> [0, 1] by the training patients' least and greatest values; beyond them 0 or 1."""
         return ((g.float() - self.gene_low) / self.gene_span.clamp_min(1e-6)).clamp(0, 1)
 
     def draw(self, genes: Tensor) -> Tensor:
-        """Genes (B, length) in [0, 1], padded -> LTR (B, 1, L, L) in [0, 1]. The decoder is given them centred."""
-        drawn: Tensor = self.decoder(genes - F.pad(self.gene_mean, (0, self.padding)))
+        """Genes (B, length) in [0, 1], padded -> LTR (B, 1, L, L) in [0, 1]."""
+        if self.settings.centred_decoder:
+            genes = genes - F.pad(self.gene_mean, (0, self.padding))
+        drawn: Tensor = self.decoder(genes)
         return drawn
 
     # Use
@@ -281,19 +300,18 @@ class GeneAutoencoder(nn.Module):
 
     def regions_from_images(self, images: NDArray[np.floating[Any]], masks: NDArray[np.bool_]) -> NDArray[np.float32]:
         """Slices (B, P, P) in HU with hard masks -> LTR (B, L, L) in HU that t draws from the predicted genes: 7a."""
+        return self._drawn(self.predict_genes(images, masks))
 
-        def drawn(ttr: Tensor, ltr: Tensor) -> Tensor:
-            return to_hu(2 * self.draw(torch.sigmoid(self.encoder(ttr, ltr)))[:, 0] - 1)
-
-        return self._encoded(images, masks, drawn)
-
-    @torch.no_grad()
     def regions_from_genes(self, expression: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
         """Scaled genes (B, G) -> LTR (B, L, L) in HU that t draws from the true genes: figure 7b."""
+        return self._drawn(self.unit_genes(expression))
+
+    @torch.no_grad()
+    def _drawn(self, genes: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Genes (B, G) in [0, 1], without the padding -> LTR (B, L, L) in HU."""
         self.eval()
-        g = torch.from_numpy(np.asarray(expression, np.float32)).to(self.gene_low.device)
-        genes = F.pad(self.unit_tensor(g), (0, self.padding))
-        return to_hu(2 * self.draw(genes)[:, 0] - 1).cpu().numpy()
+        padded = F.pad(torch.from_numpy(genes).to(self.gene_low.device), (0, self.padding))
+        return to_hu(2 * self.draw(padded)[:, 0] - 1).cpu().numpy()
 
     def _predicted(self, ttr: Tensor, ltr: Tensor) -> Tensor:
         return torch.sigmoid(self.encoder(ttr, ltr))[:, : len(self.gene_low)]

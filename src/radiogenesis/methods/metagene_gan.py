@@ -1,4 +1,4 @@
-"""The metagene GAN: noise and a patient's metagenes to a tumour region (Li, Sui et al., section 3.3).
+"""The metagene GAN: noise and a patient's metagenes to a tumour region (Li, Sui et al., section III.D).
 
 METHODS.md section 3, stage 3. What it draws is the loose tumour region: the tumour in the middle of its surroundings,
 both drawn. It is given no background and keeps none, so fidelity to a background is not a measure of it.
@@ -45,9 +45,9 @@ class MetageneGANSettings:
     batch: int = 32
     """Slices per step (open in the paper)."""
     region_pixels: int = 64
-    """Side of the drawn region, a power of two (64 in METHODS.md section 3)."""
+    """Side of the drawn region, a power of two (the paper preset: 128, its loose tumour region)."""
     metagenes: int = 100
-    """Clusters of genes, fitted on the training patients (100 in Li, Sui et al., section 4)."""
+    """Clusters of genes, fitted on the training patients (100 in Li, Sui et al., section IV)."""
     clustering: Literal["kmeans", "hierarchical"] = "kmeans"
     """How genes are clustered (open in the paper)."""
     noise: int = 100
@@ -68,7 +68,7 @@ class MetageneGANSettings:
     """Share of the metagenes set to zero while training, 0 to 1: else the few training patients are learned by heart
     (beyond the paper; 0 in the paper preset)."""
     learning_rate: float = 1e-3
-    """Of the generator's Adam (Li, Sui et al., section 3.3)."""
+    """Of the generator's Adam (Li, Sui et al., section III.D)."""
     discriminator_learning_rate: float = 4e-4
     """Of the discriminator's Adam (1e-3 in the paper preset)."""
     beta1: float = 0.5
@@ -89,6 +89,7 @@ class MetageneGANSettings:
 
 PAPER: dict[str, Any] = {
     "epochs": 20000,
+    "region_pixels": 128,
     "mask": "threshold",
     "width": 32,
     "discriminator_width": 64,
@@ -99,7 +100,9 @@ PAPER: dict[str, Any] = {
     "beta1": 0.9,
     "average": 0.0,
 }
-"""The preset `paper`: METHODS.md section 3, stage 3, as it is written."""
+"""The preset `paper`: METHODS.md section 3, stage 3, as it is written, on the LTR of 128 x 128 pixels (section III.B of
+the paper). The registry adds the split of 8 : 2 and slices as they are. The region is the whole slice: for one as wide
+as the paper's build the cohort as for the preset `paper` of `gene_autoencoder`."""
 
 PRESETS: dict[str, dict[str, Any]] = {"default": {}, "paper": PAPER}
 

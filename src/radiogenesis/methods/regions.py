@@ -1,9 +1,11 @@
-"""Tumour regions of a batch of slices, on the device that trains: `cohort.regions` in torch.
+"""Tumour regions of a batch of slices, on the device that trains (Li, Sui et al., section III.B).
 
-The definition is that of `cohort.regions.tumour_regions` (Li, Sui et al., section 3.1), and a test holds the two
-together: the loose tumour region (LTR) is a square as wide as the slice with the tumour in its middle, the tight one
-(TTR) the tumour's own box stretched to a square; linear interpolation, averaged over a window where a pixel of the
-region is larger than one of the slice; beyond the slice its border goes on.
+The loose tumour region (LTR) is a square with the tumour in its middle and its surroundings around; the tight tumour
+region (TTR) is the tumour's own box, stretched to a square. The middle of both is the middle of the tumour's box in
+that slice; whether the outline was drawn by a person or found by the U-Net makes no difference. Values are interpolated
+linearly, and averaged over a window where a pixel of the region is larger than one of the slice. Beyond the slice its
+border goes on: air there would frame every region whose tumour is not in the middle of its slice, and a GAN would learn
+to draw frames.
 """
 
 from __future__ import annotations
@@ -12,18 +14,21 @@ import torch
 from torch import Tensor
 
 
-def tumour_regions(x: Tensor, m: Tensor, *, ltr_pixels: int, ttr_pixels: int) -> tuple[Tensor, Tensor]:
+def tumour_regions(
+    x: Tensor, m: Tensor, *, ltr_pixels: int, ttr_pixels: int, loose_side: float | None = None
+) -> tuple[Tensor, Tensor]:
     """The loose and the tight region of every slice.
 
     Args:
         x: (B, 1, P, P) in [-1, 1].
         m: (B, 1, P, P) masks, hard or softened: tumour is above half of the mask's own maximum.
         ltr_pixels, ttr_pixels: sides of the regions.
+        loose_side: side of what the loose region shows, in pixels of the slice; P where None.
 
     Returns:
         LTR (B, 1, ltr_pixels, ltr_pixels), TTR (B, 1, ttr_pixels, ttr_pixels) in [-1, 1].
     """
-    side = x.shape[-1]
+    side = x.shape[-1] if loose_side is None else loose_side
     first, last = tumour_boxes(m)  # (B, 2) rows and columns
     middle = (first + last - 1) / 2
     loose = resampled(x, middle, torch.full_like(middle, side), ltr_pixels)

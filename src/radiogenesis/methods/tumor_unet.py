@@ -27,9 +27,6 @@ from radiogenesis.networks.unet import UNet
 
 EPSILON = 1e-6
 """Of equation 4."""
-RARE = -5.0
-"""The logit from which training starts. Tumour is one pixel of a whole slice in hundreds; as long as the probabilities
-sum up to far more than that, Dice has hardly a gradient for anything else."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +46,13 @@ class TumorUNetSettings:
     """Share of channels set to zero in the decoder while training, 0 to 1 (open in the paper)."""
     decoder_norm: bool = True
     """Batch normalisation in the decoder as well as in the encoder (beyond the paper; off in its preset)."""
+    he_start: bool = True
+    """Start the convolutions with the spread of He et al. 2015, without which the deep blocks are not heard (open in
+    the paper; its preset has torch's own start)."""
+    first_logit: float = -5.0
+    """The logit from which training starts. Tumour is one pixel of a whole slice in hundreds; as long as the
+    probabilities sum up to far more than that, Dice has hardly a gradient for anything else (beyond the paper; 0 in its
+    preset)."""
     empty_share: float = 0.3
     """Share of each batch that shows lung without tumour (0 in the paper preset: slices that contain tumour)."""
     dice_over: Literal["image", "batch"] = "batch"
@@ -88,6 +92,8 @@ PAPER: dict[str, Any] = {
     "widths": (64, 128, 256, 512, 1024),
     "dropout": 0.5,
     "decoder_norm": False,
+    "he_start": False,
+    "first_logit": 0.0,
     "learning_rate": 1e-3,
     "empty_share": 0.0,
     "dice_over": "image",
@@ -100,7 +106,7 @@ PAPER: dict[str, Any] = {
     "weight_decay": 0.0,
     "schedule": "constant",
 }
-"""The preset `paper`."""
+"""The preset `paper`. The registry adds slices as they are, drawn evenly over slices."""
 
 PRESETS: dict[str, dict[str, Any]] = {"default": {}, "paper": PAPER}
 
@@ -163,8 +169,13 @@ class TumorUNet(nn.Module):
         if pixels % 32:
             raise ValueError(f"whole slices of {pixels} pixels: five poolings need a multiple of 32")
         self.settings, self.pixels = settings, pixels
-        self.unet = UNet(widths=settings.widths, dropout=settings.dropout, decoder_norm=settings.decoder_norm)
-        nn.init.constant_(self.unet.to_logit.bias, RARE)  # type: ignore[arg-type]
+        self.unet = UNet(
+            widths=settings.widths,
+            dropout=settings.dropout,
+            decoder_norm=settings.decoder_norm,
+            he_start=settings.he_start,
+        )
+        nn.init.constant_(self.unet.to_logit.bias, settings.first_logit)  # type: ignore[arg-type]
 
     def players(self) -> Sequence[Player]:
         s = self.settings

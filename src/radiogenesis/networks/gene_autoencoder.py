@@ -1,4 +1,4 @@
-"""The two halves of the autoencoder H of Li, Sui et al. (section 3.2, figure 3): regions to genes, genes to a region.
+"""The two halves of the autoencoder H of Li, Sui et al. (section III.C, figure 3): regions to genes, genes to a region.
 
 The paper pads the gene vector to the size of the encoder's output, which is therefore a map: `head="grid"` reads the
 genes off a map of `ltr_pixels / 8` a side with as many channels as the genes need, so that 60,607 genes cost no large

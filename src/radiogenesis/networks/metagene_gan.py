@@ -1,4 +1,4 @@
-"""The two networks of the conditional GAN of Li, Sui et al. (section 3.3, figure 4), and the metagene layer."""
+"""The two networks of the conditional GAN of Li, Sui et al. (section III.D, figure 4), and the metagene layer."""
 
 from __future__ import annotations
 

@@ -15,17 +15,20 @@ class UNet(nn.Module):
 
     An encoder block is two 3x3 convolutions, a batch normalisation and 2x2 max pooling; a decoder block is upsampling,
     the merge with the encoder's features of that resolution, dropout and two 3x3 convolutions. Convolutions are
-    followed by ReLU (open in the paper), and start with the spread that keeps a signal's size through ReLU (He et al.
-    2015): with torch's own start each convolution leaves a sixth of the variance, and through five decoder blocks
-    nothing arrives of what the deep blocks see.
+    followed by ReLU (open in the paper).
 
     Args:
         widths: channels of each block at full, half, quarter ... resolution.
         dropout: share of the merged channels set to zero while training.
         decoder_norm: batch normalisation in the decoder's blocks as well (beyond the paper).
+        he_start: convolutions start with the spread that keeps a signal's size through ReLU (He et al. 2015): with
+            torch's own start each leaves a sixth of the variance, and through five decoder blocks nothing arrives of
+            what the deep blocks see.
     """
 
-    def __init__(self, *, widths: Sequence[int], dropout: float, decoder_norm: bool = False) -> None:
+    def __init__(
+        self, *, widths: Sequence[int], dropout: float, decoder_norm: bool = False, he_start: bool = True
+    ) -> None:
         super().__init__()
         self.factor = 2 ** len(widths)
         self.encoder = nn.ModuleList(
@@ -42,6 +45,8 @@ class UNet(nn.Module):
             for below, width in pairwise(upwards)
         )
         self.to_logit = nn.Conv2d(widths[0], 1, 1)
+        if not he_start:
+            return
         for layer in [*self.encoder.modules(), *self.decoder.modules()]:
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")

@@ -54,7 +54,10 @@ class Entry:
 
 
 SPLIT_8_TO_2 = {"test": 0.2, "validation": 0.0}
-"""Patients to train on and to hold out as in Li, Sui et al., section 3.2."""
+"""Patients to train on and to hold out as in Li, Sui et al., section III.C."""
+
+SLICES_AS_THEY_ARE = {"sampling": "slices", "augment": False}
+"""Epochs over slices, neither turned nor mirrored: Li, Sui et al. leave data augmentation to the future (section V)."""
 
 EPOCHS_OF_SLICES = {"sampling": "slices"}
 """Batches evenly over slices, as the epochs of Xu et al. draw them (METHODS.md section 1)."""
@@ -94,21 +97,23 @@ METHODS: dict[str, Entry] = {
         GeneAutoencoderSettings,
         lambda settings, genes, pixels, alignment: GeneAutoencoder(settings, genes=genes),
         "a tumour's image to the patient's genes and back (Li, Sui et al.)",
-        {**gene_autoencoder.PRESETS, "paper": {**gene_autoencoder.PAPER, **SPLIT_8_TO_2}},
+        {**gene_autoencoder.PRESETS, "paper": {**gene_autoencoder.PAPER, **SPLIT_8_TO_2, **SLICES_AS_THEY_ARE}},
         prepare_autoencoder,
+        paper_pixels=128,
     ),
     "metagene-gan": Entry(
         MetageneGANSettings,
         lambda settings, genes, pixels, alignment: MetageneGAN(settings, genes=genes, pixels=pixels),
         "draws tumour regions from metagenes, without a background (Li, Sui et al.)",
-        {**metagene_gan.PRESETS, "paper": {**metagene_gan.PAPER, **SPLIT_8_TO_2}},
+        {**metagene_gan.PRESETS, "paper": {**metagene_gan.PAPER, **SPLIT_8_TO_2, **SLICES_AS_THEY_ARE}},
         prepare_metagenes,
+        paper_pixels=128,
     ),
     "tumor-unet": Entry(
         TumorUNetSettings,
         lambda settings, genes, pixels, alignment: TumorUNet(settings, pixels=pixels),
         "finds the tumour in whole CT slices; needs a cohort with --whole_pixels (Li, Sui et al. 2021, stage 1)",
-        tumor_unet.PRESETS,
+        {**tumor_unet.PRESETS, "paper": {**tumor_unet.PAPER, **SLICES_AS_THEY_ARE}},
         data="whole slices",
     ),
 }
