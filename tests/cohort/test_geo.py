@@ -42,6 +42,7 @@ def _write(path: Path, text: str) -> Path:
 def test_values_with_the_ids_that_are_known(tmp_path: Path, known: list[str] | None, ids: list[str]) -> None:
     read = read_expression(_write(tmp_path / "GSE1_series_matrix.txt.gz", HEAD + ROWS + END), patients=known)
     assert list(read.obs_names) == ids
+    assert read.uns["patients_from"] == {"lung_1": "title", "GSM1": "geo_accession"}.get(ids[0], "patient")
     assert list(read.var_names) == ["TP53", "EGFR"]
     np.testing.assert_array_equal(read.X, np.array([[1.5, np.nan], [2, 4]], np.float32))
 

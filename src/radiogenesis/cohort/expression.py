@@ -56,7 +56,8 @@ def read_expression(
 
     Args:
         path: the file.
-        patients: ids of known patients, which decide which way the table lies.
+        patients: ids of known patients, which decide which way the table lies, and which of its columns has the ids of
+            a series matrix; where nobody is known, its sample titles are taken. `uns["patients_from"]` names it.
         settings: how to read it.
 
     Raises:
@@ -274,18 +275,25 @@ def _read_series(path: Path, patients: Collection[str] | None, settings: TableSe
     samples = matrix.samples.reindex(table.columns)
     if samples["title"].isna().any():
         raise ExpressionError(f"sample {samples.index[samples['title'].isna()][0]} has values but no title", path=path)
-    return _merged(values.T, _series_patients(samples, patients, path, settings), genes, path, settings)
+    ids = _series_patients(samples, patients, path, settings)
+    made = _merged(values.T, list(ids.astype(str)), genes, path, settings)
+    made.uns["patients_from"] = str(ids.name)
+    return made
 
 
 def _series_patients(
     samples: pd.DataFrame, patients: Collection[str] | None, path: Path, settings: TableSettings
-) -> list[str]:
-    """Titles, accessions or the characteristic that has most of the known patients.
+) -> pd.Series[str]:
+    """Titles, accessions or the characteristic that has most of the known patients; its name says which.
 
     The titles, where nobody is known, or where the user says so by "genes-in-rows".
     """
     known = set(map(str, () if patients is None else patients))
-    candidates = [samples["title"], samples.index.to_series(), *(samples[name] for name in samples.columns[1:])]
+    candidates = [
+        samples["title"],
+        samples.index.to_series(name="geo_accession"),
+        *(samples[name] for name in samples.columns[1:]),
+    ]
     best = max(candidates, key=lambda ids: int(ids.isin(known).sum()))  # the first of equals: the titles
     if known and settings.orientation == "auto" and not best.isin(known).any():
         raise ExpressionError(
@@ -294,7 +302,7 @@ def _series_patients(
             path=path,
             remedy="say --orientation genes-in-rows if the titles are the patients' ids",
         )
-    return list(best.astype(str))
+    return best
 
 
 def _read_h5ad(path: Path, patients: Collection[str] | None, settings: TableSettings) -> AnnData:
