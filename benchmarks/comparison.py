@@ -3,22 +3,32 @@
     python benchmarks/comparison.py phantom OUT [--steps 800] [--seeds 3]   the phantom with its default 130 patients
     python benchmarks/comparison.py planted OUT                             lesions in real lungs (../shared/data)
     python benchmarks/comparison.py phantom OUT --search                    each baseline at three learning rates
+    python benchmarks/comparison.py phantom OUT --rate mc-gan=4e-4          the comparison at the rate that was found
+    python benchmarks/comparison.py phantom OUT --wide                      and the baselines at their published width
     python benchmarks/comparison.py phantom OUT --ablations                 what each part of the fusion GAN is worth
 
 Every run sees steps x 32 images of the same training patients. What is already trained in OUT is kept, so a stopped
-benchmark goes on, and the three forms may share one OUT.
+benchmark goes on, and the four forms may share one OUT. The cohorts are made with --cohort_seed 1: the fusion GAN's
+settings were chosen on those of seed 0, on which it would be judged by what it was fitted to.
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
+import sys
 from pathlib import Path
 
+import yaml
+
+from radiogenesis.cohort.store import Cohort
 from spine import DATA, TABLE, run, unpacked
 
 METHODS = ("fusion-gan", "mc-gan", "inpainting-gan")
 PUBLISHED_RATE = "2e-4"
 RATES = ("1e-4", PUBLISHED_RATE, "4e-4")
+WIDE = ("--width", "64", "--discriminator_width", "64")
+"""Of both baselines as published (METHODS.md section 2); by default they are as wide as the fusion GAN here."""
 
 ABLATIONS: dict[str, tuple[str, ...]] = {
     "full": (),
@@ -32,6 +42,9 @@ ABLATIONS: dict[str, tuple[str, ...]] = {
     "no energy": ("--energy", "0"),
     "no limit on the critic": ("--pull", "0"),
     "phi(g) for the aligned code": ("--gene_code", "mapping"),
+    "phi(g), no gene dropout": ("--gene_code", "mapping", "--gene_dropout", "0"),
+    "phi(g), D reads the generator's": ("--gene_code", "mapping", "--own_mapping", "false"),
+    "weight map before AdaIN only": ("--outer_weight", "false"),
     "weight map not guided": ("--lambda_weight_map", "0"),
     "drawn image, not a change of the background": ("--residual", "false"),
     "not composed": ("--compose", "false"),
@@ -40,6 +53,7 @@ ABLATIONS: dict[str, tuple[str, ...]] = {
     "mask from anywhere": ("--central_mask", "false"),
     "batch norm in D": ("--discriminator_norm", "batch"),
     "constant learning rate": ("--learning_rate_schedule", "constant"),
+    "the paper's learning rates": ("--learning_rate", "2e-4", "--discriminator_learning_rate", "2e-4"),
     "paper": ("--preset", "paper", "--epochs", "0", "--batch", "32", "--width", "16"),
 }
 """Name -> settings of fusion-gan that take the part away."""
@@ -50,6 +64,8 @@ def train(method: str, out: Path, name: str, steps: int, seed: int, *words: str)
     path = out / "runs" / f"{name.replace(' ', '-')}-{seed}"
     if not (path / "weights.safetensors").is_file():
         resume = ["--resume"] if (path / "checkpoints" / "last.ckpt").is_file() else []
+        if path.is_dir() and not resume:
+            shutil.rmtree(path)  # stopped before its first checkpoint: it holds nothing
         run("train", method, out / "cohort.zarr", path, "--steps", str(steps), "--seed", str(seed), *words, *resume)
     return path
 
@@ -57,9 +73,82 @@ def train(method: str, out: Path, name: str, steps: int, seed: int, *words: str)
 def alignment(out: Path, *words: str, name: str = "alignment", seed: int = 0) -> Path:
     """The canonical alignment, fitted once for all runs."""
     path = out / name
-    if not path.exists():
+    if not (path / "weights.safetensors").is_file():
+        shutil.rmtree(path, ignore_errors=True)  # stopped while it was fitted
         run("train", "canonical-alignment", out / "cohort.zarr", path, "--seed", str(seed), *words)
     return path
+
+
+def made_cohort(kind: str, out: Path, seed: int) -> None:
+    """OUT/cohort.zarr, unless it is there already."""
+    path = out / "cohort.zarr"
+    if path.exists():
+        before = Cohort.open(path).settings["sampling"]["seed"]
+        if before != seed:
+            sys.exit(f"{path}: was made with --cohort_seed {before}, not {seed}; give that, or another folder")
+    elif kind == "phantom":
+        run("cohort", "phantom", path, "--seed", str(seed))
+    else:
+        words = ("--orientation", "genes-in-rows", "--seed", str(seed))
+        run("cohort", "plant", unpacked(out), DATA / TABLE, path, *words)
+
+
+def refuse_other_work(out: Path, form: str, steps: int) -> None:
+    """Before anything is trained: an evaluation that is there already, and runs that saw another number of images."""
+    if (out / form).exists():
+        sys.exit(f"{out / form}: already exists; delete it, or give another folder")
+    for config in sorted((out / "runs").glob("*/config.yaml")):
+        before = yaml.safe_load(config.read_text(encoding="utf-8"))["steps"]
+        if before != steps:
+            sys.exit(f"{config.parent}: was trained for {before} steps, not {steps}; give --steps {before}")
+
+
+def rates(words: list[str]) -> dict[str, str]:
+    """["mc-gan=4e-4"] -> {"mc-gan": "4e-4"}."""
+    found = {}
+    for word in words:
+        method, _, rate = word.partition("=")
+        try:
+            valid = method in METHODS[1:] and float(rate) > 0
+        except ValueError:
+            valid = False
+        if not valid:
+            sys.exit(f"--rate {word}: must be METHOD=RATE, METHOD one of {', '.join(METHODS[1:])}")
+        found[method] = rate
+    return found
+
+
+def baseline(method: str, rate: str, out: Path, steps: int, seed: int, *, wide: bool = False) -> Path:
+    """One run of a baseline; the search and the comparison share those of one rate."""
+    name = method if float(rate) == float(PUBLISHED_RATE) else f"{method}-{rate}"
+    words = ("--learning_rate", rate, "--discriminator_learning_rate", rate, *(WIDE if wide else ()))
+    return train(method, out, f"{name}-wide" if wide else name, steps, seed, *words)
+
+
+def searched(out: Path, steps: int, seed: int) -> list[Path]:
+    """Each baseline at each rate."""
+    return [baseline(method, rate, out, steps, seed) for method in METHODS[1:] for rate in RATES]
+
+
+def ablated(out: Path, steps: int, seed: int) -> list[Path]:
+    """The fusion GAN without each of its parts, and without the link between genes and lesions."""
+    words = ("--alignment", str(alignment(out)))
+    runs = [
+        train("fusion-gan", out, "fusion-gan" if name == "full" else name, steps, seed, *words, *taken)
+        for name, taken in ABLATIONS.items()
+    ]
+    null = alignment(out, "--shuffle_genes", "true", name=f"null-alignment-{seed}", seed=seed)
+    words = ("--alignment", str(null), "--shuffle_genes", "true")
+    return [*runs, train("fusion-gan", out, "shuffled genes", steps, seed, *words)]
+
+
+def compared(out: Path, steps: int, seed: int, chosen: dict[str, str], *, wide: bool) -> list[Path]:
+    """Every method; and the baselines at their published width, too."""
+    runs = [train("fusion-gan", out, "fusion-gan", steps, seed, "--alignment", str(alignment(out)))]
+    for method in METHODS[1:]:
+        for width in (False, True) if wide else (False,):
+            runs.append(baseline(method, chosen.get(method, PUBLISHED_RATE), out, steps, seed, wide=width))
+    return runs
 
 
 def main() -> None:
@@ -69,44 +158,30 @@ def main() -> None:
     options.add_argument("out", type=Path)
     options.add_argument("--steps", type=int, default=800)
     options.add_argument("--seeds", type=int, default=3)
-    options.add_argument("--segmentation_steps", type=int, default=0, help="of `evaluate`: usefulness, where above 0")
-    form = options.add_mutually_exclusive_group()
-    form.add_argument("--search", action="store_true")
-    form.add_argument("--ablations", action="store_true")
+    options.add_argument("--cohort_seed", type=int, default=1, help="of the cohort")
+    options.add_argument("--rate", action="append", default=[], metavar="METHOD=RATE", help="of a baseline, both Adams")
+    options.add_argument("--segmentation_steps", type=int, default=300, help="of `evaluate`; 0 leaves usefulness out")
+    forms = options.add_mutually_exclusive_group()
+    for form in ("search", "ablations", "wide"):
+        forms.add_argument(f"--{form}", action="store_const", const=form, dest="form", default="comparison")
     given = options.parse_args()
     out: Path = given.out
+    chosen = rates(given.rate)
+    if chosen and given.form not in ("comparison", "wide"):
+        sys.exit(f"--rate has no meaning with --{given.form}")
+    refuse_other_work(out, given.form, given.steps)
     out.mkdir(parents=True, exist_ok=True)
-    cohort = out / "cohort.zarr"
-    if not cohort.exists() and given.cohort == "phantom":
-        run("cohort", "phantom", cohort)
-    elif not cohort.exists():
-        run("cohort", "plant", unpacked(out), DATA / TABLE, cohort, "--orientation", "genes-in-rows")
-    aligned = alignment(out)
+    made_cohort(given.cohort, out, given.cohort_seed)
     runs: list[Path] = []
     for seed in range(given.seeds):
-        if given.search:
-            for method in METHODS[1:]:
-                for rate in RATES:
-                    name = method if rate == PUBLISHED_RATE else f"{method}-{rate}"
-                    rates = ("--learning_rate", rate, "--discriminator_learning_rate", rate)
-                    runs.append(train(method, out, name, given.steps, seed, *rates))
-        elif given.ablations:
-            for name, words in ABLATIONS.items():
-                name = "fusion-gan" if name == "full" else name
-                runs.append(
-                    train("fusion-gan", out, name, given.steps, seed, "--alignment", str(aligned), *words)
-                )  # fmt: skip
-            null = alignment(out, "--shuffle_genes", "true", name=f"null-alignment-{seed}", seed=seed)
-            words = ("--alignment", str(null), "--shuffle_genes", "true")
-            runs.append(train("fusion-gan", out, "shuffled genes", given.steps, seed, *words))
+        if given.form == "search":
+            runs += searched(out, given.steps, seed)
+        elif given.form == "ablations":
+            runs += ablated(out, given.steps, seed)
         else:
-            for method in METHODS:
-                words = ("--alignment", str(aligned)) if method == "fusion-gan" else ()
-                runs.append(train(method, out, method, given.steps, seed, *words))
-    form_name = "search" if given.search else "ablations" if given.ablations else "comparison"
-    evaluation = out / form_name
-    run("evaluate", *runs, evaluation, "--segmentation_steps", str(given.segmentation_steps))
-    run("report", evaluation)
+            runs += compared(out, given.steps, seed, chosen, wide=given.form == "wide")
+    run("evaluate", *runs, out / given.form, "--segmentation_steps", str(given.segmentation_steps))
+    run("report", out / given.form)
 
 
 if __name__ == "__main__":
