@@ -56,7 +56,7 @@ class MCGANSettings:
     lambda_background: float = 15.0
     """Weight of the background's L1 (METHODS.md section 2)."""
     erosion: int = 5
-    """Pixels by which the region outside the drawn mask is eroded, odd (the authors' code)."""
+    """Side, in pixels, of the square that the region outside the drawn mask is eroded by, odd (the authors' code)."""
     learning_rate: float = 2e-4
     """Of the generator's Adam (METHODS.md section 2)."""
     discriminator_learning_rate: float = 2e-4
@@ -167,7 +167,9 @@ class MCGAN(nn.Module):
         """L_DI + L_DIS + L_DISG, each head's terms weighted alike; the condition is read as its mean mu, detached.
 
         The authors mismatch the condition by showing another sample's image and mask with it; here another patient's
-        genes are shown with this image and mask, which is the same pair the other way round.
+        genes are shown with this image and mask, which is the same pair the other way round. Each head has one real
+        term, as in METHODS.md section 2; the authors' code adds up a loss for each kind of pair with the real terms of
+        each, so that there D_I has three real terms per step to one drawn one.
         """
         s, b, d = self.settings, step.batch, self.discriminator
         with torch.no_grad():
