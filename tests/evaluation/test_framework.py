@@ -18,7 +18,7 @@ from radiogenesis.cli import demo
 from radiogenesis.cli.evaluate import add_figure_6, evaluated
 from radiogenesis.cohort.split import Split
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.errors import SettingError
+from radiogenesis.errors import RunError, SettingError
 from radiogenesis.evaluation.framework import keeps_background, predicts_genes
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.evaluation.subject import Subject
@@ -129,6 +129,14 @@ def test_figure_6_needs_eight_patients_and_says_so(runs: list[Run], out: Path, t
 def test_what_does_not_go_together_is_refused(runs: list[Run], tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="no run of tumor-unet"):
         evaluated(runs[1:], tmp_path / "out", QUICK, FindSettings(most=1))
+    other = Run(runs[0].path, runs[0].config, {"cohort_digest": "another"})
+    vars(other).update(method=runs[0].method)
+    with pytest.raises(RunError, match="2 runs of 2 different cohorts cannot stand on one page"):
+        evaluated([other, runs[1]], tmp_path / "out", QUICK, FindSettings())
+    twin = Run(runs[1].path, runs[0].config, runs[0].provenance)
+    vars(twin).update(method=runs[0].method)
+    with pytest.raises(RunError, match="different names: reads, reads"):
+        evaluated([twin, runs[1]], tmp_path / "out", QUICK, FindSettings())
     assert list(tmp_path.iterdir()) == []
 
 

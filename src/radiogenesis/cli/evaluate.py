@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from radiogenesis.cli.arguments import add_settings, parser, settings_from
-from radiogenesis.errors import SettingError
+from radiogenesis.errors import RunError, SettingError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -80,6 +80,7 @@ def evaluated(
 
     Raises:
         SettingError: other than the default of how tumours are found, and no run finds any.
+        RunError: runs of different cohorts, or two of one name; and what the evaluations raise.
     """
     from radiogenesis.evaluation.detection_page import detects, evaluate_detection, measure_detection
     from radiogenesis.evaluation.evaluate import evaluate_runs
@@ -92,6 +93,8 @@ def evaluated(
         raise SettingError("settings of how tumours are found were given, and no run of tumor-unet")
     if not others:
         return evaluate_detection(finding, out, settings, find=find, cohort=cohort)
+    if finding:
+        _check_together(runs)
     encoding = [run for run in others if isinstance(run.method, GeneAutoencoder)]
     with whole_folder(out) as partial:
         made = partial / "evaluation"
@@ -104,6 +107,20 @@ def evaluated(
             part.rename(partial / part.name)
         made.rmdir()
     return summary
+
+
+def _check_together(runs: Sequence[Run]) -> None:
+    """Before hours of work: are these runs of one cohort, with names of their own?"""
+    names = [run.path.resolve().name for run in runs]
+    if len(set(names)) != len(names):
+        raise RunError(f"runs must have different names: {', '.join(names)}", remedy="rename a run folder")
+    cohorts = {run.provenance["cohort_digest"] for run in runs}
+    if len(cohorts) != 1:
+        raise RunError(
+            f"{len(runs)} runs of {len(cohorts)} different cohorts cannot stand on one page",
+            path=runs[0].path,
+            remedy="evaluate the runs of each cohort by themselves",
+        )
 
 
 def add_figure_6(

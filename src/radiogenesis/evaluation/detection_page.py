@@ -149,7 +149,17 @@ def measure_detection(
         "conclusions": [
             _conclusion(name, one.table) + _left_out(one.left_out) for name, one in zip(names, measured, strict=True)
         ],
-        "runs": [{"name": name, "config": run.config} for name, run in zip(names, runs, strict=True)],
+        "runs": [
+            {
+                "name": name,
+                "method": run.method_name,
+                "held_out": len(run.split.test),
+                "trained_on": len(run.split.train),
+                "provenance": run.provenance,
+                "config": run.config,
+            }
+            for name, run in zip(names, runs, strict=True)
+        ],
         "cohort": {"path": str(opened[0].path), "digest": opened[0].digest},
         "settings": asdict(settings),
         "find_settings": applied(find),

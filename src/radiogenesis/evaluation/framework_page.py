@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from radiogenesis.errors import RunError
 from radiogenesis.evaluation.detection_page import Detection
 from radiogenesis.reporting.model import Fact, Page, Section
 
@@ -20,17 +19,8 @@ def add_detection(folder: Path, made: Detection) -> dict[str, Any]:
     """Put stage 1 behind the first section, and its numbers before the others. Returns what evaluation.json holds.
 
     Args:
-        folder: of the evaluation; the tables and pictures of `made` are in it.
-
-    Raises:
-        RunError: the evaluation is of another cohort.
+        folder: of the evaluation of the same cohort; the tables and pictures of `made` are in it.
     """
-    summary = read_summary(folder)
-    if summary["cohort"]["digest"] != made.cohort.digest:
-        raise RunError(
-            f"tumours were looked for in another cohort ({made.cohort.path}) than genes ({summary['cohort']['path']})",
-            remedy="evaluate the runs of each cohort by themselves",
-        )
     more = {name: made.summary[name] for name in (*ADDED, "find_settings", "left_out")}
     return add(folder, more, second=[made.section], facts=made.facts)
 
@@ -52,7 +42,8 @@ def add(
         last: sections at the end.
         facts: for the page.
     """
-    page, summary = Page.load(folder), read_summary(folder)
+    page = Page.load(folder)
+    summary: dict[str, Any] = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
     summary |= {name: [*value, *summary[name]] if name in ADDED else value for name, value in more.items()}
     first, rest = page.sections[:1], page.sections[1:]
     replace(
@@ -63,9 +54,3 @@ def add(
     ).save(folder)
     (folder / "evaluation.json").write_text(json.dumps(summary, indent=1, default=str) + "\n", encoding="utf-8")
     return summary
-
-
-def read_summary(folder: Path) -> dict[str, Any]:
-    """evaluation.json."""
-    found: dict[str, Any] = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
-    return found
