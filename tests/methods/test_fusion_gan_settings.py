@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from torch import nn
 
+from radiogenesis.methods import fusion_gan_settings
+from radiogenesis.methods.alignment import Alignment, AlignmentSettings
 from radiogenesis.methods.fusion_gan import PRESETS, FusionGAN, FusionGANSettings
+from radiogenesis.networks.fusion import FusionBlock
 
 GENES, PIXELS = 10, 32
 TINY: dict[str, Any] = {"batch": 4, "width": 2, "discriminator_width": 2, "code": 5, "hidden": 6, "noise": 3}
@@ -28,7 +34,7 @@ def test_paper_preset_is_section_1() -> None:
     assert s.gene_code == "mapping"
     assert (s.matching, s.energy, s.lambda_weight_map, s.gene_dropout) == (0, 0, 0, 0)
     beyond = ("outer_weight", "compose", "residual", "spatial_noise", "central_mask", "own_mapping", "train_critic")
-    beyond += ("stay_in_lung",)
+    beyond += ("stay_in_lung", "decided_weight_map")
     assert not [name for name in beyond if getattr(s, name)]
     assert 0 < s.average < 1
     assert not s.needs_alignment
@@ -44,6 +50,21 @@ def test_paper_preset_is_section_1() -> None:
     assert all((player.weight_decay, player.schedule) == (0, "constant") for player in gan.players())
     assert [type(layer) for layer in gan.discriminator.joint] == [nn.Conv2d, nn.BatchNorm2d, nn.LeakyReLU]
     assert not [name for name, _ in gan.discriminator.named_modules() if "parametrizations" in name]
+
+
+@pytest.mark.parametrize(("preset", "weight", "bias"), [("paper", 1, 0), ("default", 3, -2)])
+def test_the_paper_preset_starts_its_weight_maps_as_any_other_layer(preset: str, weight: float, bias: float) -> None:
+    settings = PRESETS[preset] | TINY | {"gene_code": "mapping", "matching": 0, "energy": 0}
+    gan = FusionGAN(FusionGANSettings(**settings), genes=GENES, pixels=PIXELS)
+    for block in gan.part.generator.blocks:
+        assert isinstance(block, FusionBlock)
+        split = block.encode[-1]
+        assert isinstance(split, nn.BatchNorm2d)
+        logits, drawn = split.weight.chunk(2), split.bias.chunk(2)
+        assert logits[0].unique().tolist() == [weight]
+        assert drawn[0].unique().tolist() == [bias]
+        assert logits[1].unique().tolist() == [1]
+        assert drawn[1].unique().tolist() == [0]
 
 
 @pytest.mark.parametrize(
@@ -65,6 +86,25 @@ def test_paper_preset_is_section_1() -> None:
 def test_refused_settings(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         FusionGANSettings(**changes)
+
+
+@pytest.mark.parametrize("name", ["gene_dropout", "own_mapping"])
+def test_settings_without_effect_say_so(name: str) -> None:
+    """With the aligned code nothing reads the genes themselves, and the discriminator always has its own mapping."""
+    text = Path(fusion_gan_settings.__file__).read_text(encoding="utf-8")
+    docstring = text[text.index(f"    {name}: ") :].split('"""')[1]
+    assert re.search(r"No effect .*gene_code", " ".join(docstring.split()))
+    with_critic = {"gene_code": "aligned", "matching": 0, "energy": 0}
+    changed = {"gene_dropout": 0.1, "own_mapping": False}[name]
+    made = []
+    for changes in ({}, {name: changed}):
+        torch.manual_seed(0)
+        alignment = Alignment(AlignmentSettings(widths=(2, 2, 2, 2), hidden=4, embedding=4), genes=GENES)
+        settings = FusionGANSettings(**TINY | with_critic | changes)
+        gan = FusionGAN(settings, genes=GENES, pixels=PIXELS, alignment=alignment)
+        made.append((gan.state_dict(), [layer.p for layer in gan.modules() if isinstance(layer, nn.Dropout)]))
+    assert made[0][1] == made[1][1]
+    assert all(torch.equal(made[0][0][key], made[1][0][key]) for key in made[0][0] | made[1][0])
 
 
 def test_an_odd_batch_is_fine_without_the_energy_score() -> None:

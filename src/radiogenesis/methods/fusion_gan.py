@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from radiogenesis.methods import losses
 from radiogenesis.methods.alignment import Alignment
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment
-from radiogenesis.methods.checks import require
 from radiogenesis.methods.drawing import genes_to, in_chunks, require_pairs
+from radiogenesis.methods.fusion_gan_settings import PAPER, PRESETS, FusionGANSettings
 from radiogenesis.methods.images import GrownMask, compose, difference_mask, disc, images_from_hu, outside_lung, to_hu
 from radiogenesis.methods.noise import seeded_normals
 from radiogenesis.methods.protocols import Batch, Critic, LossRecord, Player, Synthesis
@@ -29,169 +29,7 @@ from radiogenesis.networks.discriminator import ThreeHeadDiscriminator
 from radiogenesis.networks.fusion import Drawing, FusionGenerator
 from radiogenesis.networks.mapping import GeneMapping
 
-
-@dataclass(frozen=True, kw_only=True)
-class FusionGANSettings:
-    """Settings of the fusion GAN; the defaults are the preset `default`."""
-
-    steps: int = 1000
-    """Training steps; the paper preset counts epochs instead (500, see `epochs`)."""
-    epochs: int = 0
-    """If not 0, train this many passes over the training slices instead of `steps` (500 in METHODS.md section 1)."""
-    batch: int = 32
-    """Slices per step (16 in the paper preset, METHODS.md section 1)."""
-    width: int = 16
-    """Generator's channels at full resolution (32 in the paper preset)."""
-    discriminator_width: int = 32
-    """Discriminator's channels after its first convolution (open in the paper)."""
-    discriminator_norm: Literal["batch", "spectral"] = "spectral"
-    """Normalisation in the discriminator: batch (paper), or spectral, which keeps its gradients of use (beyond it)."""
-    code: int = 128
-    """Length of the gene code phi(g) (paper, figure 4)."""
-    hidden: int = 512
-    """Units of the gene mapping's hidden layer (METHODS.md section 1)."""
-    noise: int = 16
-    """Length of the noise vector n (10 in the paper preset)."""
-    outer_weight: bool = True
-    """Apply the weight map after AdaIN too; the paper's figure 1b applies it before AdaIN only."""
-    use_genes: bool = True
-    """False shows every network the same constant in place of the genes (an ablation)."""
-    adain: bool = True
-    """False lets the style in at the start of the generator only (an ablation)."""
-    weight_map: bool = True
-    """False adds object and background features without a weight map (an ablation; with lambda_weight_map 0)."""
-    mismatched: bool = True
-    """False leaves the mismatched negatives m' and g' out of the discriminator's losses (an ablation)."""
-    mask_output: bool = True
-    """False lets the generator draw the whole image and no mask (an ablation; with compose false and lambda_weight_map
-    0). The discriminator then sees a mask of zeros beside every image, and no mismatched mask; the background counts
-    outside a central disc; and the mask that critic and evaluation need is where the drawing differs from it."""
-    lesion_radius: float = 0.3
-    """Without a mask output: radius of the central disc that the lesion lies in, as a share of the image's side, as
-    in-painting's (ours)."""
-    lesion_contrast_hu: float = 100.0
-    """Without a mask output: least difference from the background, in HU, that counts as lesion, as in-painting's
-    (ours)."""
-    own_mapping: bool = True
-    """The discriminator reads a mapping of its own, of the genes or of the alignment's code, whichever styles the
-    lesion; else the generator's phi(g), detached (the authors' code)."""
-    gene_dropout: float = 0.5
-    """Share of genes set to zero while training, 0 to 1 (beyond the paper; 0 in the paper preset)."""
-    spatial_noise: bool = True
-    """One noise map in each fusion block, its strength learned (beyond the paper)."""
-    central_mask: bool = True
-    """Start from a mask in the middle of the image, where every volume has its tumour (beyond the paper)."""
-    residual: bool = True
-    """Draw the lesion as a change of the background, so that vessels go on through ground glass (beyond the paper)."""
-    compose: bool = True
-    """Lay the drawn image over the background through the softened mask (the authors' code does; open in the paper)."""
-    stay_in_lung: bool = True
-    """Leave chest wall, mediastinum and diaphragm as the background has them, and keep the mask out of them: else a
-    lesion near the wall darkens it to have lung around itself (beyond the paper)."""
-    composition_dilation: int = 7
-    """Pixels by which the mask is dilated before composing, odd (METHODS.md section 1)."""
-    composition_smoothing: int = 5
-    """Pixels over which the dilated mask is smoothed before composing, odd (METHODS.md section 1)."""
-    matching: float = 1.0
-    """Weight of the contrastive matching of drawn lesions with genes; needs a trained alignment (beyond the paper)."""
-    energy: float = 10.0
-    """Weight of the energy score between drawn and real lesions of a patient, in the statistics that the alignment
-    sees (mean over their kinds); needs a trained alignment (beyond the paper)."""
-    pull: float = 8.0
-    """Greatest norm of the gradient that matching and energy together send into one drawn image, and into one drawn
-    mask; 0 for no limit. The discriminator's is about 0.5: statistics are hundreds of times steeper, and without a
-    limit it is never listened to (beyond the paper)."""
-    train_critic: bool = False
-    """Train a contrastive alignment on with the GAN, on real pairs; else it stays as it was trained."""
-    gene_code: Literal["mapping", "aligned", "both"] = "aligned"
-    """What styles the lesion: the paper's mapping phi(g), the alignment's gene embedding, or both side by side."""
-    lambda_background: float = 10.0
-    """lambda: weight of the background's L1 (METHODS.md section 1; the authors' code: 100)."""
-    lambda_weight_map: float = 2.0
-    """Weight of the L1 between the weight map and the softened mask: composing would else leave the map without a
-    task, and figures 2c and 2g without a meaning (beyond the paper)."""
-    weight_i: float = 1.0
-    """Weight of the terms of D_I (1 in METHODS.md; the authors' code: 8)."""
-    weight_is: float = 1.0
-    """Weight of the terms of D_IS (1 in METHODS.md and in the authors' code)."""
-    weight_isg: float = 1.0
-    """Weight of the terms of D_ISG (1 in METHODS.md; the authors' code: 10)."""
-    erosion: int = 7
-    """Pixels by which the inverse of the mask is eroded to the region B, odd (open in the paper)."""
-    learning_rate: float = 2e-3
-    """Of the generator's Adam (2e-4 in the paper preset, METHODS.md section 1; the authors' code: 1e-4)."""
-    discriminator_learning_rate: float = 4e-4
-    """Of the discriminator's Adam (2e-4 in the paper preset, METHODS.md section 1)."""
-    learning_rate_schedule: Literal["constant", "cosine"] = "cosine"
-    """Of both: constant (paper), or falling to zero along a cosine over the run (beyond it)."""
-    beta1: float = 0.5
-    """First beta of Adam (METHODS.md section 1); the second is 0.999."""
-    average: float = 0.998
-    """Decay of the generator's moving average per step, whose images are the ones drawn (METHODS.md section 1)."""
-
-    def __post_init__(self) -> None:
-        require(
-            self, ("steps", "width", "discriminator_width", "code", "hidden", "noise"), "at least 1", lambda v: v >= 1
-        )
-        require(self, ("batch",), "at least 2", lambda v: v >= 2)
-        require(self, ("epochs",), "at least 0", lambda v: v >= 0)
-        odd = ("composition_dilation", "composition_smoothing", "erosion")
-        require(self, odd, "odd and at least 1", lambda v: v >= 1 and v % 2 == 1)
-        require(self, ("gene_dropout", "beta1", "average"), "in [0, 1)", lambda v: 0 <= v < 1)
-        positive = ("learning_rate", "discriminator_learning_rate", "lesion_radius", "lesion_contrast_hu")
-        require(self, positive, "above 0", lambda v: v > 0)
-        weights = (
-            "matching",
-            "energy",
-            "pull",
-            "lambda_background",
-            "lambda_weight_map",
-            "weight_i",
-            "weight_is",
-            "weight_isg",
-        )
-        require(self, weights, "at least 0", lambda v: v >= 0)
-        if self.lambda_weight_map > 0 and not self.weight_map:
-            raise ValueError("without a weight_map there is nothing to guide: lambda_weight_map must be 0")
-        if not self.mask_output and (self.compose or self.lambda_weight_map > 0):
-            raise ValueError("without a mask_output nothing is composed or guided: compose false, lambda_weight_map 0")
-        if self.matching > 0 and not self.use_genes:
-            raise ValueError("without genes nobody can be matched with theirs: matching must be 0")
-        if self.energy > 0 and self.batch % 2:
-            raise ValueError(f"batch must be even for the energy score, which compares pairs, not {self.batch}")
-
-    @property
-    def needs_alignment(self) -> bool:
-        """Whether a trained alignment must be given."""
-        return self.matching > 0 or self.energy > 0 or self.gene_code != "mapping"
-
-
-PAPER: dict[str, Any] = {
-    "epochs": 500,
-    "batch": 16,
-    "width": 32,
-    "noise": 10,
-    "outer_weight": False,
-    "own_mapping": False,
-    "gene_dropout": 0.0,
-    "spatial_noise": False,
-    "central_mask": False,
-    "residual": False,
-    "discriminator_norm": "batch",
-    "compose": False,
-    "stay_in_lung": False,
-    "matching": 0.0,
-    "energy": 0.0,
-    "pull": 0.0,
-    "gene_code": "mapping",
-    "lambda_weight_map": 0.0,
-    "learning_rate_schedule": "constant",
-    "learning_rate": 2e-4,
-    "discriminator_learning_rate": 2e-4,
-}
-"""The preset `paper`: METHODS.md section 1 as it is written, for cohorts of 128 x 128 pixels."""
-
-PRESETS: dict[str, dict[str, Any]] = {"default": {}, "paper": PAPER}
+__all__ = ["PAPER", "PRESETS", "FusionDrawing", "FusionGAN", "FusionGANSettings", "GeneratorPart", "Noise", "Step"]
 
 
 @dataclass(frozen=True)
@@ -230,6 +68,7 @@ class GeneratorPart(nn.Module):
             central_mask=settings.central_mask,
             adain=settings.adain,
             weight_map=settings.weight_map,
+            decided_weight_map=settings.decided_weight_map,
             mask_output=settings.mask_output,
         )
         self.register_buffer("middle", disc(pixels, settings.lesion_radius * pixels), persistent=False)

@@ -91,6 +91,7 @@ class FusionBlock(nn.Module):
         outer_weight: apply w after AdaIN too; the paper's figure applies it before AdaIN only (False).
         adain: False leaves the style to the generator's start: plain instance normalisation (an ablation).
         weight_map: False adds object features to the background's, out = AdaIN(o) + b, and w is 0 (an ablation).
+        decided: start with weight maps that are nearly decided, and mostly for the background (beyond the paper).
         spatial_noise: add one noise map per block with a learned strength (beyond the paper).
     """
 
@@ -104,13 +105,13 @@ class FusionBlock(nn.Module):
         spatial_noise: bool,
         adain: bool = True,
         weight_map: bool = True,
+        decided: bool = True,
     ) -> None:
         super().__init__()
         self.weight_map = weight_map
         drawn = 2 * channels if weight_map else channels
         split = nn.BatchNorm2d(drawn)
-        if weight_map:
-            # Start with weight maps that are nearly decided, and mostly for the background.
+        if weight_map and decided:
             nn.init.constant_(split.weight[:channels], 3.0)
             nn.init.constant_(split.bias[:channels], -2.0)
         self.encode = nn.Sequential(
@@ -172,7 +173,7 @@ class FusionGenerator(nn.Module):
         pixels: P, a multiple of 16, at least 32.
         style: length of the style, the gene code and the noise n together.
         width: channels at full resolution.
-        outer_weight, spatial_noise, adain, weight_map: see FusionBlock.
+        outer_weight, spatial_noise, adain, weight_map, decided_weight_map: see FusionBlock.
         central_mask: start from a mask that covers the middle of the image, by a learned bias of the mask's logits
             (beyond the paper). Every volume is centred on its tumour, so the middle is where lesions are.
         mask_output: False gives the image only (an ablation).
@@ -189,6 +190,7 @@ class FusionGenerator(nn.Module):
         central_mask: bool = True,
         adain: bool = True,
         weight_map: bool = True,
+        decided_weight_map: bool = True,
         mask_output: bool = True,
     ) -> None:
         super().__init__()
@@ -208,6 +210,7 @@ class FusionGenerator(nn.Module):
                 spatial_noise=spatial_noise,
                 adain=adain,
                 weight_map=weight_map,
+                decided=decided_weight_map,
             )
             for incoming, c in zip([coarse_to_fine[0], *coarse_to_fine[:-1]], coarse_to_fine, strict=True)
         )
