@@ -83,6 +83,20 @@ def test_an_error_of_the_system_is_not_the_end_of_a_patient(
     assert build(raw, tmp_path / "c").audit["status"].tolist() == ["in", "in"]
 
 
+def test_a_disk_that_is_full_at_the_end_keeps_the_parts(
+    raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as at_the_end:
+        at_the_end.setattr(building.CohortWriter, "add", full)
+        with pytest.raises(OutputError, match=r"c: cannot be written \(No space left on device\); make room"):
+            build(raw, tmp_path / "c")
+    assert [path.name for path in tmp_path.iterdir()] == ["c.parts"]
+    assert len(build(raw, tmp_path / "c").patients) == 2
+
+
 def test_a_file_that_vanishes_is_an_outcome(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own = tmp_path / "raw"
     shutil.copytree(raw, own)

@@ -36,7 +36,7 @@ from radiogenesis.cohort.sampling import SamplingSettings
 from radiogenesis.cohort.sources import Findings, ReadSettings, Source
 from radiogenesis.cohort.store import Cohort, CohortWriter
 from radiogenesis.cohort.workers import BuildSettings, side_by_side, unexpected
-from radiogenesis.errors import CohortError, InputError
+from radiogenesis.errors import CohortError, InputError, OutputError
 from radiogenesis.output import refuse_existing, whole_file
 
 __all__ = ["BuildSettings", "Progress", "Silent", "Tables", "beside", "build_cohort", "find_scans"]
@@ -103,7 +103,7 @@ def build_cohort(
         progress: is told what happens.
 
     Raises:
-        OutputError: something is at `out` or `out`.previews.
+        OutputError: something is at `out` or `out`.previews, or the disk does not take the cohort.
         ScanError: `raw` is no folder.
         InputError: `raw` holds no scan that can be used, no patient is left of those it holds, or some failed by an
             error of the system, which may pass (what was computed is kept).
@@ -141,18 +141,22 @@ def build_cohort(
     _write_skipped(skipped, work / "previews" / "skipped.csv")
     audit = audit_table(findings, outcomes, loaded.found_in(), loaded.remarks())
     audit["reason"] = without_root(audit["reason"], raw)
-    with CohortWriter(out, settings=settings, provenance=provenance | _counts(findings, skipped)) as writer:
-        for patient, path in paths.items():
-            if outcomes[patient].status != "out":
+    annotations = _with_spacing(tables, outcomes.values())
+    usable = [path for patient, path in paths.items() if outcomes[patient].status != "out"]
+    try:
+        with CohortWriter(out, settings=settings, provenance=provenance | _counts(findings, skipped)) as writer:
+            for path in usable:
                 writer.add(parts.read_part(path))
-        annotations = _with_spacing(tables, outcomes.values())
-        cohort = writer.finish(
-            expression=loaded.expression,
-            audit=audit,
-            annotations=None if annotations is None else annotations.features,
-            annotation_codes=None if annotations is None else annotations.codes,
-            clinical=loaded.clinical,
-        )
+            cohort = writer.finish(
+                expression=loaded.expression,
+                audit=audit,
+                annotations=None if annotations is None else annotations.features,
+                annotation_codes=None if annotations is None else annotations.codes,
+                clinical=loaded.clinical,
+            )
+    except OSError as error:
+        remedy = f"make room there, and the same command goes on ({work.name} is kept)"
+        raise OutputError(f"cannot be written ({error.strerror or error})", path=out, remedy=remedy) from error
     _tidy(work, previews)
     return cohort
 
@@ -291,10 +295,12 @@ def _counts(findings: Findings, skipped: pd.DataFrame) -> dict[str, Any]:
 
 
 def _write_skipped(skipped: pd.DataFrame, path: Path) -> None:
-    if len(skipped):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as partial_file:
-            skipped.to_csv(partial_file, index=False)
+    if skipped.empty:
+        path.unlink(missing_ok=True)  # of an earlier attempt
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as partial_file:
+        skipped.to_csv(partial_file, index=False)
 
 
 def _sha256(path: Path) -> str:
