@@ -188,8 +188,8 @@ def test_of_another_cohort_nobody_counts_who_was_trained_on(tmp_path: Path) -> N
     summary = evaluate_runs([run], tmp_path / "out", QUICK, cohort=grown.path)
     assert set(pd.read_csv(tmp_path / "out" / "tables" / "detection_patients.csv")["patient"]) == {"c", "d"}
     assert "another cohort (n = 2)" in summary["conclusions"][0]
-    assert summary["conclusions"][0].endswith("Left out: 2 (was trained on).")
-    assert summary["left_out"] == {"unet": {"a": "was trained on", "b": "was trained on"}}
+    assert summary["conclusions"][0].endswith("Left out: 2 (a patient of this name was trained on).")
+    assert summary["left_out"] == {"unet": dict.fromkeys("ab", "a patient of this name was trained on")}
     everybody = unet_run(tmp_path, cohort, split=Split(("a", "b"), ("c",), ("x",)))
     moved = Run(everybody.path, everybody.config, {"cohort_digest": "another"})
     vars(moved).update(method=everybody.method, split=everybody.split)

@@ -233,7 +233,11 @@ def whom(run: Run, cohort: Cohort) -> tuple[str, list[str], dict[str, str]]:
             path=cohort.path,
             remedy="give a cohort of other patients",
         )
-    return ANOTHER, patients, dict.fromkeys((p for p in everybody if p in known), "was trained on")
+    return (
+        ANOTHER,
+        patients,
+        dict.fromkeys((p for p in everybody if p in known), "a patient of this name was trained on"),
+    )
 
 
 def _left_out(left_out: Mapping[str, str]) -> str:
