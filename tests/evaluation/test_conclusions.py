@@ -61,9 +61,12 @@ def test_copies_need_both_tests(p_distance: float, p_preference: float, said: st
 def test_control_where_there_can_be_none_fails_the_measure() -> None:
     rows = [{"feature": "size", "rho": 0.9, "p": 0.001, "q": 0.001}, {"feature": "mean", "rho": 0.9, "p": 0.001}]
     table = pd.DataFrame(rows).assign(reference="own slices", patients=12, share=float("nan"))
-    assert "FAILS" in c.control_conclusion("in-painting", table, ignores_genes=True)
+    found = table.assign(null_low=-0.2, null_high=0.2)
     deaf = table.assign(rho=0.0, p=1.0, q=1.0)
-    assert "finds no control where there is none" in c.control_conclusion("in-painting", deaf, ignores_genes=True)
+    said = c.control_conclusion("in-painting", deaf, ignores_genes=True, check=found)
+    assert "ρ = 0.90 (null −0.20 to 0.20; p = 0.001): the measure FAILS" in said
+    said = c.control_conclusion("in-painting", deaf, ignores_genes=True, check=found.assign(rho=0.1, p=0.2))
+    assert "no control is found where there is none" in said
     assert "check of the measure" not in c.control_conclusion("gan", table)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,12 +12,15 @@ from known_cohort import Perfect, lung, paint, subject, write
 
 from radiogenesis.cohort.split import Split
 from radiogenesis.errors import CohortError
+from radiogenesis.evaluation.appraise import appraise_usefulness
 from radiogenesis.evaluation.settings import EvaluationSettings
+from radiogenesis.evaluation.subject import Found
 from radiogenesis.evaluation.usefulness import (
     Slices,
     SmallUNet,
     _backgrounds,
     dice,
+    dice_by_patient,
     drawn_for_training,
     segmentation_dice,
     soft_dice_loss,
@@ -69,8 +73,10 @@ def test_more_of_the_needed_helps_and_nonsense_does_not() -> None:
     blank = Slices(good.image, np.zeros_like(good.mask))
     owner = np.repeat(["a", "b", "c"], 3)
     settings = EvaluationSettings(segmentation_steps=25, segmentation_repeats=1, bootstrap=50)
-    helped = usefulness(blank, good, test, owner, settings)
-    harmed = usefulness(good, blank, test, owner, settings)
+    helped, harmed = (
+        usefulness(dice_by_patient([real], test, owner, settings), real, drawn, test, owner, settings)
+        for real, drawn in ((blank, good), (good, blank))
+    )
     assert helped.difference[0] > 0.3
     assert harmed.difference[0] < 0
     assert helped.without.shape == (3,)
@@ -94,6 +100,26 @@ def test_drawings_for_training_come_from_training_patients(tmp_path: object) -> 
     held_out = cohort.background_image[np.isin(cohort.background_patient, one.split.test)]
     assert not any((b == other).all() for b in np.concatenate(seen) for other in held_out)
     assert len(drawn.image) == np.isin(cohort.slice_patient, one.split.train).sum()
+
+
+def test_the_network_without_drawings_is_trained_once_for_all_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cohort = write(tmp_path / "cohort", patients=14)
+    found = [Found(subject(cohort, name)) for name in ("one", "two", "three")]
+    trained: list[int] = []
+
+    def counted(parts: list[Slices], test: Slices, *, steps: int, seed: int) -> np.ndarray:
+        trained.append(len(parts))
+        return np.full(len(test.image), 0.1 * len(parts) + 0.01 * seed)
+
+    monkeypatch.setattr("radiogenesis.evaluation.usefulness.segmentation_dice", counted)
+    appraise_usefulness(found, cohort, EvaluationSettings(segmentation_steps=9, segmentation_repeats=2, bootstrap=10))
+    assert trained == [1, 1, 2, 2, 2, 2, 2, 2]
+    for one in found:
+        assert one.usefulness is not None
+        assert one.usefulness.iloc[0]["difference"] == pytest.approx(0.1)
+        assert one.scores["usefulness"].value == pytest.approx(0.1)
 
 
 def test_networks_that_disagree_widen_the_interval() -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from radiogenesis.cohort.split import Split
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.evaluation.bootstrap import interval, nanmean, patient_means, resamples
+from radiogenesis.evaluation.bootstrap import Floats, interval, nanmean, patient_means, resamples
 from radiogenesis.evaluation.comparison import Score
 from radiogenesis.evaluation.control import MEAN, Measured, control_draws, control_table
 from radiogenesis.evaluation.diversity import BACKGROUND, DISTANCE, NOISE, diversity_table, spreads
@@ -21,7 +23,7 @@ from radiogenesis.evaluation.memorisation import memorisation
 from radiogenesis.evaluation.realism import FRECHET, KID, Distance, realism
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.evaluation.subject import Found
-from radiogenesis.evaluation.usefulness import Slices, drawn_for_training, usefulness
+from radiogenesis.evaluation.usefulness import Slices, Usefulness, dice_by_patient, drawn_for_training, usefulness
 from radiogenesis.methods.protocols import Synthesizer
 
 
@@ -150,19 +152,29 @@ def _memorisation(found: Found, drawn: Drawn, real: RealLesions, space: Space, s
     )
 
 
-def appraise_usefulness(
-    found: Found, synthesizer: Synthesizer, cohort: Cohort, genes: NDArray[Any], settings: EvaluationSettings
-) -> None:
-    """The same for segmentation with and without drawings; `genes` are those of the training patients."""
-    split = found.subject.split
-    train, test = (np.isin(cohort.slice_patient, list(part)) for part in (split.train, split.test))
-    result = usefulness(
-        Slices(cohort.slice_image[train], cohort.slice_mask[train]),
-        drawn_for_training(synthesizer, cohort, split, genes, settings),
-        Slices(cohort.slice_image[test], cohort.slice_mask[test]),
-        cohort.slice_patient[test],
-        settings,
-    )
+def appraise_usefulness(found: Sequence[Found], cohort: Cohort, settings: EvaluationSettings) -> None:
+    """The same for segmentation with and without the drawings of every run that draws.
+
+    Without drawings the network is trained once for all runs of a split: nothing of the runs has a part in it.
+    """
+    alone: dict[Split, Floats] = {}
+    for one in found:
+        split, method = one.subject.split, one.subject.method
+        if not isinstance(method, Synthesizer):
+            continue
+        train, test = (np.isin(cohort.slice_patient, list(part)) for part in (split.train, split.test))
+        real, asked = (Slices(cohort.slice_image[part], cohort.slice_mask[part]) for part in (train, test))
+        owner = cohort.slice_patient[test]
+        if split not in alone:
+            alone[split] = dice_by_patient([real], asked, owner, settings)
+        genes = one.subject.scaler.transform(cohort.expression, split.train)
+        drawn = drawn_for_training(method, cohort, split, genes, settings)
+        result = usefulness(alone[split], real, drawn, asked, owner, settings)
+        _usefulness(one, result, owner, settings)
+
+
+def _usefulness(found: Found, result: Usefulness, owner: NDArray[np.str_], settings: EvaluationSettings) -> None:
+    """The table, the patients behind it, and the score."""
     low, high = interval(result.difference[1:], settings.confidence)
     found.usefulness = pd.DataFrame(
         [
@@ -171,13 +183,13 @@ def appraise_usefulness(
                 "difference": float(result.difference[0]), "low": low, "high": high, "p": result.p,
                 "least": float(result.by_network.min()), "most": float(result.by_network.max()),
                 "steps": settings.segmentation_steps, "networks": settings.segmentation_repeats,
-                "drawings": result.added, "slices": int(train.sum()), "patients": len(result.without),
+                "drawings": result.added, "slices": result.slices, "patients": len(result.without),
                 "images": result.images,
             }
         ]
     )  # fmt: skip
     found.usefulness_patients = pd.DataFrame(
-        {"patient": sorted(set(map(str, cohort.slice_patient[test]))), "without": result.without,
+        {"patient": sorted(set(map(str, owner))), "without": result.without,
          "with": result.with_drawings}
     )  # fmt: skip
     found.scores["usefulness"] = Score(

@@ -10,13 +10,16 @@ import pandas as pd
 from radiogenesis.evaluation.control import MEAN, OWN, TRUTH
 
 ALPHA = 0.05
+CHECK_ALPHA = 0.01  # of a check that is made again and again, and should not fail one time in twenty
 COLLAPSED = 0.5  # share of the real spread; a choice of ours
 
 
-def control_conclusion(label: str, table: pd.DataFrame, *, ignores_genes: bool = False) -> str:
+def control_conclusion(
+    label: str, table: pd.DataFrame, *, ignores_genes: bool = False, check: pd.DataFrame | None = None
+) -> str:
     """A sentence or two on one run's control, from its rows of `control_table`; the truth before the own slices.
 
-    A run that draws the same for everybody is a check of the measure: it must come out at chance.
+    A run that draws the same for everybody is a check of the measure, from its rows of `check_of_control`.
     """
     reference = TRUTH if (table["reference"] == TRUTH).any() else OWN
     rows = table[table["reference"] == reference]
@@ -43,13 +46,20 @@ def control_conclusion(label: str, table: pd.DataFrame, *, ignores_genes: bool =
             f"{label}: on {patients} held-out patients no property of drawn lesions is shown to follow the patient's "
             f"genes (no q < {ALPHA})."
         )
-    if ignores_genes:
-        at_chance = not followed and abs(mean["rho"]) < 1e-9
-        return text + (
-            " It draws the same whatever the genes, so this is a check of the measure, which "
-            + ("finds no control where there is none." if at_chance else "FAILS: it finds control where there is none.")
-        )
-    return text + _share_text(mean)
+    return text + (_check_text(check) if ignores_genes else _share_text(mean))
+
+
+def _check_text(check: pd.DataFrame | None) -> str:
+    """Whether control is found where there is none."""
+    text = " It draws the same whatever the genes"
+    if check is None:
+        return text + ", and on all backgrounds: nothing to check the measure by."
+    mean = check[check["feature"] == MEAN].iloc[0]
+    figures = f"ρ = {mean['rho']:.2f} (null {mean['null_low']:.2f} to {mean['null_high']:.2f}; {p_text(mean['p'])})"
+    text += f"; on other backgrounds for each patient, as a check of the measure, {figures}: ".replace("-", "−")
+    if mean["p"] < CHECK_ALPHA:
+        return text + "the measure FAILS: it finds control where there is none."
+    return text + "no control is found where there is none."
 
 
 def _share_text(mean: dict[Hashable, Any]) -> str:

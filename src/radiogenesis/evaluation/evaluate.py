@@ -39,6 +39,7 @@ from radiogenesis.evaluation.framework import (
 from radiogenesis.evaluation.gene_codes import CodeSpace, code_space
 from radiogenesis.evaluation.layout import build_page
 from radiogenesis.evaluation.lesions import RealLesions, real_lesions
+from radiogenesis.evaluation.measure_check import check_of_control
 from radiogenesis.evaluation.retrieval import retrieval_scores, retrieval_table
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.evaluation.strict_json import json_text
@@ -105,6 +106,8 @@ def evaluate(
         into = partial / "pictures"
         real = _real(subjects, cohort, settings)
         found = [_evaluate_one(subject, cohort, real, into, settings, progress) for subject in subjects]
+        if settings.segmentation_steps:
+            appraise_usefulness(found, cohort, settings)
         rows = comparison.rows([_compared(one) for one in found if one.scores])
         codes = code_space(found, cohort, real, settings)
         summary = _summary(found, rows, codes, cohort, settings)
@@ -185,9 +188,8 @@ def _synthesis(
     )
     patients = measured(drawn, cohort, split, subject.scaler, genes)
     appraise(found, drawn, patients, real, cohort, settings)
-    if settings.segmentation_steps:
-        trained_on = subject.scaler.transform(cohort.expression, split.train)
-        appraise_usefulness(found, synthesizer, cohort, trained_on, settings)
+    if found.ignores_genes:
+        found.control_check = check_of_control(synthesizer, cohort, drawn.background_index, genes, patients, settings)
     assert found.control is not None
     name = subject.name
     found.pictures |= {
@@ -274,7 +276,11 @@ def _conclusions(
     for one in found:
         name = one.subject.name
         if one.control is not None:
-            sentences.append(conclusions.control_conclusion(name, one.control, ignores_genes=one.ignores_genes))
+            sentences.append(
+                conclusions.control_conclusion(
+                    name, one.control, ignores_genes=one.ignores_genes, check=one.control_check
+                )
+            )
         if few and one.realism is not None:
             sentences.append(conclusions.realism_conclusion(name, one.realism))
         if few and one.diversity is not None:

@@ -205,6 +205,9 @@ def _control_section(found: Sequence[Found], tables: Path, summary: dict[str, An
     _save(table, tables, "control.csv")
     each = [one.control_patients.assign(run=one.subject.name) for one in found if one.control_patients is not None]
     _save(pd.concat(each), tables, "control_patients.csv")
+    checks = [one.control_check.assign(run=one.subject.name) for one in found if one.control_check is not None]
+    if checks:
+        _save(pd.concat(checks), tables, "control_check.csv")
     several = len(found) > 1
     for reference, rows in table.groupby("reference", sort=False):
         for one in found:
@@ -222,16 +225,22 @@ def _control_section(found: Sequence[Found], tables: Path, summary: dict[str, An
         text=(
             "Held-out patients are ranked by what was drawn from their genes, and by the reference; Spearman's ρ "
             "says how well the two rankings agree: 1 is the same order, 0 none. It is read beside two others: what a "
-            "ridge regression reads from the same genes (the ceiling), and what remains when each patient is drawn "
-            "from another's genes (the null)."
+            "ridge regression reads from the same genes (the ceiling), and what remains when genes are exchanged "
+            "between patients by lot (the null)."
         ),
         blocks=tuple(blocks),
         notes=(
             f"{settings['backgrounds_per_patient']} images per patient, all patients on the same backgrounds (of "
             f"{whose}) with the same noise, so that only genes differ. Intervals: {settings['bootstrap']:,} "
-            f"resamples of patients. Null: {settings['permutations']:,} exchanges of genes in which nobody keeps the "
-            "own; one-sided p, q by Benjamini–Hochberg over the properties and references of a run. Own slices: "
+            f"resamples of patients. Null: {settings['permutations']:,} exchanges of genes between patients; "
+            "one-sided p, q by Benjamini–Hochberg over the properties and references of a run. Own slices: "
             "those with at least half the area of the patient's largest.",
+            *(
+                f"{one.subject.name} draws the same for everybody; drawn on other backgrounds for each patient, as a "
+                "check of the measure: tables/control_check.csv."
+                for one in found
+                if one.control_check is not None
+            ),
             *(
                 f"{one.subject.name}: in {float(one.control['unmeasured'].iloc[0]):.1%} of the drawn images there "
                 "was no lesion large enough to measure; they are left out."
@@ -250,7 +259,7 @@ def _control_table(file: str, reference: str, rows: pd.DataFrame, several: bool)
         Column(label="Ceiling, ρ", value="ceiling", low="ceiling_low", high="ceiling_high", format=".2f",
                help="ridge regression from the genes to the measured property, fitted on training patients"),
         Column(label="Null, ρ", value="null_mean", low="null_low", high="null_high", format=".2f",
-               help="genes of another patient: mean and 95 % range"),
+               help="genes exchanged between patients: mean and 95 % range"),
         Column(label="Share", value="share", format="%", help="drawn over ceiling"),
         Column(label="p", value="p", format="p", help="one-sided, genes exchanged between patients"),
         Column(label="q", value="q", format="p", help="false discovery rate"),

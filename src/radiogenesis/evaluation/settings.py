@@ -36,7 +36,7 @@ class EvaluationSettings:
     1 / (gene_shuffles + 1)."""
     segmentation_steps: int = 0
     """Training steps of the small segmentation network that says whether drawn lesions are useful; 0 leaves it out. On
-    one core 300 steps take about 10 s at 64 pixels, times `segmentation_repeats`, times methods plus 1 (open)."""
+    one core 300 steps take about 10 s at 64 pixels, times `segmentation_repeats`, times runs plus 1 (open)."""
     segmentation_repeats: int = 3
     """Segmentation networks with different first weights; their Dice is averaged."""
     seed: int = 0

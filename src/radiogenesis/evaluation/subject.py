@@ -71,6 +71,7 @@ class Found:
     fidelity: pd.DataFrame | None = None
     control: pd.DataFrame | None = None
     control_patients: pd.DataFrame | None = None
+    control_check: pd.DataFrame | None = None
     retrieval: pd.DataFrame | None = None
     retrieval_patients: pd.DataFrame | None = None
     backgrounds_of: str = ""

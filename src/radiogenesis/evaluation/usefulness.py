@@ -147,6 +147,7 @@ class Usefulness:
         p: one-sided Wilcoxon signed-rank test over patients for "better with drawings", given these networks.
         difference: (1 + D,) mean difference and its resamples over patients and networks.
         by_network: (R,) mean difference over patients of each pair of networks.
+        slices: real ones to train on.
         images: held-out slices.
         added: drawings that were added.
     """
@@ -156,28 +157,35 @@ class Usefulness:
     p: float
     difference: Floats
     by_network: Floats
+    slices: int
     images: int
     added: int
 
 
-def usefulness(
-    real: Slices, drawn: Slices, test: Slices, owner: NDArray[np.str_], settings: EvaluationSettings
-) -> Usefulness:
-    """Train with and without `drawn`, and compare on `test`, whose slices belong to `owner`."""
+def dice_by_patient(
+    parts: Sequence[Slices], test: Slices, owner: NDArray[np.str_], settings: EvaluationSettings
+) -> Floats:
+    """(R, n) Dice of each network, trained on `parts`, on `test`, whose slices belong to `owner`: patients sorted."""
     patients = sorted(set(map(str, owner)))
-    without, with_drawings = (
-        np.stack(
-            [
-                patient_means(
-                    segmentation_dice(parts, test, steps=settings.segmentation_steps, seed=settings.seed + repeat),
-                    owner,
-                    patients,
-                )
-                for repeat in range(settings.segmentation_repeats)
-            ]
-        )
-        for parts in ([real], [real, drawn])
-    )
+    steps, seeds = settings.segmentation_steps, range(settings.seed, settings.seed + settings.segmentation_repeats)
+    each = [segmentation_dice(parts, test, steps=steps, seed=seed) for seed in seeds]
+    return np.stack([patient_means(one, owner, patients) for one in each])
+
+
+def usefulness(
+    without: Floats,
+    real: Slices,
+    drawn: Slices,
+    test: Slices,
+    owner: NDArray[np.str_],
+    settings: EvaluationSettings,
+) -> Usefulness:
+    """Train with `drawn` added to `real`, and compare on `test`, whose slices belong to `owner`.
+
+    Args:
+        without: (R, n) `dice_by_patient` of `real` alone: the same for all methods that are asked.
+    """
+    with_drawings = dice_by_patient([real, drawn], test, owner, settings)
     difference = with_drawings - without  # (R, n)
     mean = nanmean(difference, 0)
     known = mean[np.isfinite(mean)]
@@ -187,6 +195,7 @@ def usefulness(
         p=float(wilcoxon(known, alternative="greater").pvalue) if known.any() else 1.0,
         difference=np.concatenate([[nanmean(mean, 0)], two_way(difference, settings.bootstrap, settings.seed)]),
         by_network=nanmean(difference, 1),
+        slices=len(real.image),
         images=len(test.image),
         added=len(drawn.image),
     )
