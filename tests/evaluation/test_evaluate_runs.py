@@ -265,6 +265,22 @@ def test_what_is_refused(cohort: Cohort, evaluated: Path, tmp_path: Path) -> Non
     assert not list(tmp_path.iterdir())
 
 
+class SameCode(Deaf):
+    """Deaf, and its code is one place: as a fusion GAN without genes."""
+
+    def encode(self, expression: np.ndarray) -> np.ndarray:
+        return np.full((len(expression), 6), 0.3, np.float32)
+
+
+def test_a_run_without_genes_is_evaluated_to_the_end(tmp_path: Path) -> None:
+    """t-SNE of its codes, which are all the same, once ended the process."""
+    cohort = write(tmp_path / "cohort", patients=14)
+    evaluate([subject(cohort, "no genes", SameCode(), "fusion-gan")], cohort, tmp_path / "out", SETTINGS)
+    clusters = pd.read_csv(tmp_path / "out" / "tables" / "code_clusters.csv").set_index("space")
+    assert clusters.loc["fusion-gan", "silhouette"].isna().all()
+    assert "figure 4" in write_report(tmp_path / "out").read_text(encoding="utf-8")
+
+
 def test_a_failure_leaves_nothing_behind(cohort: Cohort, tmp_path: Path) -> None:
     class Broken(Perfect):
         def synthesize(self, *_: object, **__: object) -> None:  # type: ignore[override]

@@ -52,9 +52,9 @@ def control_conclusion(
 def _check_text(check: pd.DataFrame | None) -> str:
     """Whether control is found where there is none."""
     text = " It draws the same whatever the genes"
-    if check is None:
+    mean = None if check is None else check[check["feature"] == MEAN].iloc[0]
+    if mean is None or pd.isna(mean["p"]):
         return text + ", and on all backgrounds: nothing to check the measure by."
-    mean = check[check["feature"] == MEAN].iloc[0]
     figures = f"ρ = {mean['rho']:.2f} (null {mean['null_low']:.2f} to {mean['null_high']:.2f}; {p_text(mean['p'])})"
     text += f"; on other backgrounds for each patient, as a check of the measure, {figures}: ".replace("-", "−")
     if mean["p"] < CHECK_ALPHA:
