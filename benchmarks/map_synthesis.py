@@ -4,9 +4,10 @@
 
 COHORT is a phantom (`radiogenesis cohort phantom`), RUN a run on it that draws (`radiogenesis train fusion-gan`).
 Average precision is the area under precision and recall of all pairs of metagene (or gene) and planted property: the
-conventional map ranked by |z|, the map by synthesis by the size of the effect of a move in standard deviations of the
-feature. `conventional, training` is the conventional map of the run's training patients alone, measured on their own
-slices: what the model was given. See mapping/links.py for what counts as a link.
+conventional map ranked by |z|; `by_synthesis` by the z of the first-order effect, which its null gives; `by_effect` by
+the drawn effect of a move in standard deviations of the feature, which needs no null. `conventional, training` is the
+conventional map of the run's training patients alone, metagenes included, measured on their own slices: what the model
+was given. See mapping/links.py for what counts as a link.
 """
 
 from __future__ import annotations
@@ -19,13 +20,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from radiogenesis.cohort.metagenes import Metagenes
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.evaluation.drawing import own_features
 from radiogenesis.mapping import links
 from radiogenesis.mapping.association import associate
 from radiogenesis.mapping.settings import MapSettings, SynthesisSettings
-from radiogenesis.mapping.synthesis import Trained, map_by_synthesis, open_runs
+from radiogenesis.mapping.synthesis import map_by_synthesis
 from radiogenesis.mapping.synthesis_answers import NAMES, known_answers, scores
+from radiogenesis.mapping.synthesis_runs import Trained, open_runs
 from radiogenesis.mapping.three_step import ConventionalMap, conventional_map, material_of
 from radiogenesis.phenotypes.lesion import FEATURES
 
@@ -75,16 +78,23 @@ def main() -> None:
 
 
 def from_training(made: ConventionalMap, trained: Trained, cohort: Cohort) -> list[float]:
-    """Average precision of the conventional map of the run's training patients, question by question."""
+    """Average precision of the conventional map of the run's training patients, question by question.
+
+    Metagenes are those of the training patients too, as many as the map has.
+    """
     assert cohort.truth is not None
     patients = list(trained.split.train)
     genes = trained.scaler.transform(cohort.expression, patients)
     features = own_features(cohort, patients)
     column = {name: g for g, name in enumerate(trained.scaler.genes)}
     known = [column[name] for name in made.metagenes.names]
-    groups = associate(made.metagenes.transform(genes[:, known]), features, made.metagenes.ids, FEATURES)
-    single = associate(genes[:, known], features, made.metagenes.names, FEATURES)
-    planted = [links.planted_metagenes(cohort.truth, made.metagenes, FEATURES)]
+    genes, how = genes[:, known], made.settings
+    metagenes = Metagenes.fit(
+        genes, made.metagenes.names, clusters=len(made.metagenes), method=how.method, seed=how.seed
+    )
+    groups = associate(metagenes.transform(genes), features, metagenes.ids, FEATURES)
+    single = associate(genes, features, metagenes.names, FEATURES)
+    planted = [links.planted_metagenes(cohort.truth, metagenes, FEATURES)]
     planted += [links.planted_links(cohort.truth, made.metagenes.names, FEATURES, q) for q in ("module", "effect")]
     return [links.average_precision(z, p) for z, p in zip((groups.z, single.z, single.z), planted, strict=True)]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import anndata
 import numpy as np
@@ -24,11 +26,12 @@ from radiogenesis.cohort.store import Cohort, CohortWriter, PatientData, Truth
 from radiogenesis.errors import RunError
 from radiogenesis.mapping.output import write_map
 from radiogenesis.mapping.page_synthesis import conclusions, counts, synthesis_addition
-from radiogenesis.mapping.pictures_synthesis import LEVELS, strips
+from radiogenesis.mapping.pictures_synthesis import LEVELS, set_strips, strips
 from radiogenesis.mapping.settings import MapSettings, SynthesisSettings
-from radiogenesis.mapping.synthesis import SynthesisMap, Trained, map_by_synthesis
+from radiogenesis.mapping.synthesis import BY_SYNTHESIS, NEITHER, SynthesisMap, map_by_synthesis
 from radiogenesis.mapping.synthesis_answers import BOTH, FOUND, known_answers
-from radiogenesis.mapping.three_step import ConventionalMap, conventional_map, material_of
+from radiogenesis.mapping.synthesis_runs import Trained, _require_alike
+from radiogenesis.mapping.three_step import CONFOUNDED, INCOHERENT, ConventionalMap, conventional_map, material_of
 from radiogenesis.methods.images import to_hu
 
 PATIENTS, GENES, MODULES = 40, 60, 6
@@ -54,7 +57,8 @@ def painted(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
     genes = (genes - genes.mean(axis=0)) / genes.std(axis=0)
     gene_names = [f"G{g}" for g in range(GENES)]
     drawer = Drawer(weights())
-    lungs = rng.normal(-850, 10, (PATIENTS, PIXELS, PIXELS)).astype(np.float32)
+    noise = np.random.default_rng(1).permutation(np.linspace(5, 15, PATIENTS))  # of the image, which no gene makes
+    lungs = (-850 + noise[:, None, None] * rng.standard_normal((PATIENTS, PIXELS, PIXELS))).astype(np.float32)
     drawn = drawer.synthesize(lungs, genes, seed=9)
     path = tmp_path_factory.mktemp("painted") / "painted.zarr"
     with CohortWriter(path, settings={"sampling": asdict(SamplingSettings(pixels=PIXELS))}) as writer:
@@ -125,7 +129,8 @@ def test_both_maps_find_the_painted_links_and_agree(made: ConventionalMap, moved
     assert agreement.loc[SIZE, "axes"] > 0.99
     assert agreement.loc[ATTENUATION, "gradient"] > 0.99
     n = counts(moved)
-    assert n["axes"] == 2
+    assert n["axes"] == n["null_axes"] == 2
+    assert min(n["null_effect_size"], n["effect_size"]) > 0
     assert n["both"] == n["same_direction"] >= 2
 
 
@@ -142,6 +147,48 @@ def test_gene_sets_are_moved_as_metagenes_are(made: ConventionalMap, moved: Synt
     mine = moved.gene_sets.set_index("feature").loc[SIZE, "effect"]
     other = moved.links.set_index(["metagene", "feature"]).loc[(of(made, "G0"), SIZE), "effect"]
     assert mine == pytest.approx(other, rel=0.05)
+
+
+def test_what_the_patients_owe_to_a_scanner_is_not_found_by_synthesis_either(painted: Cohort) -> None:
+    material = material_of(painted, FEW)
+    code = material.genes[:, :10].mean(axis=1)  # one scanner has the patients with large lesions
+    kernel = np.where(code > np.median(code), "sharp", "smooth")
+    trapped = conventional_map(replace(material, batches=material.batches.assign(kernel=kernel)), FEW)
+    sets = {"first module": [f"G{g}" for g in range(10)], "second": [f"G{g}" for g in range(10, 20)]}
+    moved = map_by_synthesis(trained(painted), painted, trapped, MOVES, gene_sets=sets)
+    table = moved.links.set_index(["metagene", "feature"])
+    link, other = table.loc[(of(trapped, "G0"), SIZE)], table.loc[(of(trapped, "G10"), ATTENUATION)]
+    assert link["verdict"] == link["conventional_verdict"] == CONFOUNDED
+    assert (link["batch"], link["maps"]) == ("kernel", NEITHER)
+    assert (other["verdict"], other["maps"]) == (FOUND, BOTH)
+    by_set = moved.gene_sets.set_index(["set", "feature"])
+    assert by_set.loc[("first module", SIZE), "verdict"] == CONFOUNDED
+    assert by_set.loc[("second", ATTENUATION), "verdict"] == FOUND
+    n = counts(moved)
+    assert n["confounded"] >= 1
+    assert any("both go with a batch variable" in sentence for sentence in conclusions(trapped, moved))
+    noise = map_by_synthesis(trained(painted), painted, replace(trapped, coherent=np.zeros(MODULES, bool)), MOVES)
+    assert set(noise.links["verdict"]) <= {CONFOUNDED, INCOHERENT, "not found"}
+    assert (noise.links["maps"] != BY_SYNTHESIS).all()
+
+
+def test_a_null_run_must_be_the_same_but_for_the_shuffle() -> None:
+    settings = {"steps": 5, "width": 8}
+    config: dict[str, Any] = {"method": "fusion-gan", "settings": settings, "training": {"seed": 0}, "genes": 60}
+    split = Split(("A", "B"), (), ("C",))
+
+    def run(**changed: Any) -> Any:
+        return SimpleNamespace(path=Path("gan"), config=config | changed, split=split)
+
+    _require_alike(run(), run(training={"seed": 3}, alignment_run="elsewhere"))
+    _require_alike(run(), run(settings=settings | {"of_a_later_version": 1}))
+    for other, line in (
+        (run(settings=settings | {"width": 4}), "was trained with width 4, gan with 8"),
+        (run(method="mc-gan"), "was trained with method mc-gan, gan with fusion-gan"),
+        (SimpleNamespace(**vars(run()) | {"split": Split(("A", "C"), (), ("B",))}), "on other patients than gan"),
+    ):
+        with pytest.raises(RunError, match=line):
+            _require_alike(run(), other)
 
 
 def test_a_model_that_draws_everybody_alike_claims_nothing(painted: Cohort, made: ConventionalMap) -> None:
@@ -172,6 +219,15 @@ def test_strips_show_one_lesion_from_low_to_high(made: ConventionalMap, moved: S
     # Far from the lesion nothing changes, and the panel in the middle is the drawing as it is.
     assert (by_size.images[:, :8] == by_size.images[:1, :8]).all()
     assert any((by_size.images[2] == image).all() for image in moved.stage.draw().image)
+
+
+def test_a_gene_set_has_a_strip_too(moved: SynthesisMap) -> None:
+    (strip,) = set_strips(moved)
+    assert (strip.name, strip.feature, strip.found) == ("first module", 0, True)
+    assert strip.images.shape == (len(LEVELS), PIXELS, PIXELS)
+    assert (np.diff(strip.values) > 0).all()
+    assert strip.patient == strips(moved)[0].patient
+    assert set_strips(replace(moved, lists=None)) == []
 
 
 def test_everything_is_written_whole_beside_the_conventional_map(
@@ -240,3 +296,18 @@ def test_without_backgrounds_nothing_is_drawn(cohort: Cohort) -> None:
     made = conventional_map(material_of(cohort, FEW), FEW)
     with pytest.raises(RunError, match="nothing can be drawn"):
         map_by_synthesis(one, cohort, made, MOVES)
+
+
+def test_the_verb_takes_a_run_that_reads_genes_and_draws_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], painted: Cohort
+) -> None:
+    run, out = str(tmp_path / "reader"), tmp_path / "map"
+    few = ["--steps", "1", "--ltr_pixels", "32", "--widths", "[4,4,4]", "--components", "2", "--test", "0.3"]
+    assert main(["train", "gene-autoencoder", str(painted.path), run, *few]) == 0
+    quick = ["--clusters", "6", "--permutations", "100", "--shuffles", "1", "--prediction_folds", "0"]
+    assert main(["map", str(painted.path), str(out), "--run", run, *quick]) == 0
+    assert "Metagenes and encoder features" in capsys.readouterr().out
+    assert (out / "tables" / "code_features.csv").is_file()
+    assert list((out / "pictures").glob("figure6*.png"))
+    assert main(["map", str(painted.path), str(tmp_path / "new"), "--run", run, "--null_run", run, *quick]) == 2
+    assert "read beside a run that draws" in capsys.readouterr().err

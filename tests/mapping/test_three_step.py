@@ -15,9 +15,9 @@ import pytest
 
 from radiogenesis.cli.main import main
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.errors import OutputError, SettingError
+from radiogenesis.errors import AnnotationError, OutputError, SettingError
 from radiogenesis.mapping.conclusions import conclusions, counts
-from radiogenesis.mapping.features import LESION, FeatureTable
+from radiogenesis.mapping.features import LESION, RADIOMIC, FeatureTable
 from radiogenesis.mapping.output import write_map
 from radiogenesis.mapping.page import known_answers
 from radiogenesis.mapping.settings import MapSettings
@@ -146,6 +146,23 @@ def test_covariates_are_held_fixed_and_must_be_columns(cohort: Cohort) -> None:
     bare: Any = SimpleNamespace(**vars(known) | {"clinical": None})
     with pytest.raises(SettingError, match="no clinical table"):
         material_of(bare, settings)
+
+
+def test_radiomic_features_join_the_map(cohort: Cohort, tmp_path: Path) -> None:
+    measured = material_of(cohort, replace(SETTINGS, radiomics="ibsi")).features
+    mine = [name for name, family in measured.family.items() if family == RADIOMIC]
+    assert {"shape_pixel_area", "glcm_joint_entropy"} <= set(mine)
+    area, size = measured.values["shape_pixel_area"], measured.values[SIZE]
+    assert area.corr(size, method="spearman") > 0.99
+    path = tmp_path / "radiomics.csv"
+    images = [f"scans/{patient}/ct.nrrd" for patient in cohort.patients.index[:30]]
+    table = pd.DataFrame({"Image": images, "diagnostics_Versions_Numpy": "2", "original_glcm_Id": range(30)})
+    table.to_csv(path, index=False)
+    read = material_of(cohort, replace(SETTINGS, radiomics=str(path))).features
+    assert read.family["original_glcm_Id"] == RADIOMIC
+    assert read.values["original_glcm_Id"].notna().sum() == 30
+    with pytest.raises(AnnotationError, match="no such file"):
+        material_of(cohort, replace(SETTINGS, radiomics=str(tmp_path / "none.csv")))
 
 
 def test_gene_sets_have_a_verdict_and_batches(hazy: ConventionalMap) -> None:

@@ -8,8 +8,9 @@ from radiogenesis.cli.arguments import add_settings, parser, settings_from
 
 _DESCRIPTION = """Which genes go with which property of the lesion, and how far to believe it.
 
-The conventional map of a cohort: metagenes, features (lesion, image noise, semantic, clinical), every metagene and
-gene against every feature, beside shuffled genes, the lesion's size and the batches.
+The conventional map of a cohort: metagenes, features (lesion, image noise, semantic, clinical, radiomic), every
+metagene and gene against every feature, beside shuffled genes, the lesion's size and the batches. With a run, what it
+draws when genes are moved; with a gene-autoencoder, what its encoder sees in lesions.
 `radiogenesis report OUT` makes a page of it."""
 
 
@@ -22,7 +23,9 @@ def main(arguments: list[str]) -> None:
     verb.add_argument("cohort", type=str, help="The cohort.")
     verb.add_argument("out", type=str, help="The folder to write.")
     verb.add_argument("--gmt", type=str | None, default=None, help="Gene sets (GMT), such as those of MSigDB.")
-    verb.add_argument("--run", type=str | None, default=None, help="A finished run that draws, of this cohort.")
+    verb.add_argument(
+        "--run", type=str | None, default=None, help="A finished run of this cohort that draws, or a gene-autoencoder."
+    )
     verb.add_argument(
         "--null_run", type=str, nargs="+", default=[], metavar="RUN", help="Runs of it with --shuffle_genes true."
     )
@@ -44,15 +47,24 @@ def main(arguments: list[str]) -> None:
     from radiogenesis.mapping.output import write_map
     from radiogenesis.mapping.page_prediction import additions as more_of
     from radiogenesis.mapping.page_synthesis import synthesis_addition
-    from radiogenesis.mapping.synthesis import map_by_synthesis, open_runs
+    from radiogenesis.mapping.synthesis import map_by_synthesis
+    from radiogenesis.mapping.synthesis_runs import open_runs
     from radiogenesis.mapping.three_step import conventional_map, material_of
+    from radiogenesis.methods.gene_autoencoder import GeneAutoencoder
     from radiogenesis.output import refuse_existing
     from radiogenesis.training.run import Run
 
     refuse_existing(out)
     gene_sets = read_gmt(parsed.gmt) if parsed.gmt else None
     cohort = Cohort.open(parsed.cohort)
-    trained = open_runs(parsed.run, parsed.null_run, cohort, settings.seed) if parsed.run else None
+    opened = Run.open(parsed.run) if parsed.run else None
+    trained = None
+    if opened is not None and isinstance(opened.method, GeneAutoencoder):
+        opened.open_cohort(cohort.path)
+        if parsed.null_run:
+            verb.error("--null_run is read beside a run that draws, which a gene-autoencoder does not")
+    elif opened is not None:
+        trained = open_runs(parsed.run, parsed.null_run, cohort, settings.seed)
     with Console(stderr=True).status("measuring lesions") as status:
         material = material_of(cohort, settings)
         status.update(f"testing {len(material.names):,} genes against {len(material.features.family)} features")
@@ -65,7 +77,7 @@ def main(arguments: list[str]) -> None:
             )
             digests |= {"Cohort's digest": cohort.digest}
             additions.append(lambda folder: synthesis_addition(made, moved, folder, cohort.truth, digests))
-        additions += more_of(made, cohort, left_out, Run.open(parsed.run) if parsed.run else None)
+        additions += more_of(made, cohort, left_out, opened)
         status.update("predicting patients left out, drawing the page")
         provenance = {"Cohort": f"{cohort.path.name}, digest {cohort.digest[:12]}"}
         provenance |= {"Gene sets": Path(parsed.gmt).name} if parsed.gmt else {}

@@ -10,14 +10,17 @@ import numpy as np
 import pandas as pd
 
 from radiogenesis.cohort.annotations import MARK
+from radiogenesis.cohort.radiomics_table import read_radiomics
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import SettingError
 from radiogenesis.evaluation.drawing import own_features
+from radiogenesis.mapping.controls import DISTINCT, patient_radiomics
 from radiogenesis.mapping.noise import UNITS as NOISE_UNITS
 from radiogenesis.mapping.noise import patient_noise
 from radiogenesis.phenotypes.lesion import UNITS as LESION_UNITS
 
 LESION, NOISE, SEMANTIC, CLINICAL, RADIOMIC = "lesion", "image noise", "semantic", "clinical", "radiomic"
+IBSI = "ibsi"
 _UNKNOWN = re.compile(
     r"|not (collected|assessed|recorded.*|applicable|available|stated|done)|n/?a|nan|none given|unknown", re.IGNORECASE
 )
@@ -91,6 +94,23 @@ def cohort_features(
     if cohort.clinical is not None:
         made = made.joined(from_table(cohort.clinical.reindex(index), CLINICAL, smallest, not_features))
     return made
+
+
+def radiomic_table(cohort: Cohort, patients: Sequence[str], source: str, smallest: int) -> FeatureTable:
+    """Radiomic features of patients, those that vary.
+
+    Args:
+        source: "ibsi", measured on the patients' slices, or the path of a table of PyRadiomics.
+
+    Raises:
+        AnnotationError: a table that cannot be read, or of no patient of the cohort.
+    """
+    index = pd.Index(list(patients), name="patient")
+    if source == IBSI:
+        values = pd.DataFrame(patient_radiomics(cohort, patients), index, list(DISTINCT))
+    else:
+        values = read_radiomics(source, patients=list(map(str, cohort.patients.index))).reindex(index)
+    return from_table(values, RADIOMIC, smallest)
 
 
 def noise_label(name: str) -> str:

@@ -17,6 +17,8 @@ from radiogenesis.errors import SettingError
 from radiogenesis.evaluation.code_space import HELD_OUT
 from radiogenesis.evaluation.pictures import largest_slice
 from radiogenesis.mapping import controls
+from radiogenesis.mapping.code_features import code_feature_map, code_section
+from radiogenesis.mapping.code_features import conclusion as code_feature_conclusion
 from radiogenesis.mapping.code_space import CodeSpace, code_space, in_words
 from radiogenesis.mapping.code_space import conclusion as code_space_conclusion
 from radiogenesis.mapping.features import CLINICAL, RADIOMIC
@@ -34,7 +36,9 @@ from radiogenesis.mapping.prediction import (
 )
 from radiogenesis.mapping.prediction_pictures import forest, shuffle_scatter
 from radiogenesis.mapping.prediction_settings import PredictionSettings
+from radiogenesis.mapping.settings import MapSettings
 from radiogenesis.mapping.three_step import ConventionalMap, held_fixed, strata
+from radiogenesis.methods.gene_autoencoder import GeneAutoencoder
 from radiogenesis.reporting import figures
 from radiogenesis.reporting.figures import code_panels, rank_histogram, save_both
 from radiogenesis.reporting.model import Column, Fact, Picture, Section, Table
@@ -327,6 +331,14 @@ def code_space_addition(made: CodeSpace, cohort: Cohort, alpha: float, folder: P
     return Addition(sections=(section,), conclusions=(code_space_conclusion(made, alpha),))
 
 
+def code_feature_addition(
+    method: GeneAutoencoder, run: Run, cohort: Cohort, settings: MapSettings, folder: Path
+) -> Addition:
+    """The section of `code_feature_map`, of a run that reads genes in lesions and draws nothing."""
+    found = code_feature_map(method, cohort, run.split, run.scaler, settings)
+    return Addition(sections=(code_section(found, folder),), conclusions=(code_feature_conclusion(found),))
+
+
 def _of_family(made: ConventionalMap, family: str) -> list[str]:
     return [name for name, one in made.material.features.family.items() if one == family]
 
@@ -350,7 +362,8 @@ def additions(
 ) -> list[Callable[[Path], Addition]]:
     """What a map of a cohort adds beside its associations; each is computed when the page is written.
 
-    Shuffled voxels; with `prediction_folds`, prediction and retrieval on patients left out; with a run, its code space.
+    Shuffled voxels; with `prediction_folds`, prediction and retrieval on patients left out; with a run, its code space,
+    or what its encoder sees in lesions beside metagenes where it reads genes instead of drawing.
 
     Raises:
         SettingError: more folds than half the patients.
@@ -385,6 +398,8 @@ def additions(
 
     def coded(folder: Path) -> Addition:
         assert run is not None
+        if isinstance(run.method, GeneAutoencoder):
+            return code_feature_addition(run.method, run, cohort, map_settings, folder)
         return code_space_addition(code_space(run, cohort, map_settings), cohort, map_settings.alpha, folder)
 
     def too_few(folder: Path) -> Addition:

@@ -13,12 +13,19 @@ import pandas as pd
 from radiogenesis.cohort.store import Truth, versions
 from radiogenesis.mapping import links as known
 from radiogenesis.mapping.output import Addition
-from radiogenesis.mapping.pictures_synthesis import agreement, both_maps, precision_recall, save_strips, strips
+from radiogenesis.mapping.pictures_synthesis import (
+    agreement,
+    both_maps,
+    precision_recall,
+    save_strips,
+    set_strips,
+    strips,
+)
 from radiogenesis.mapping.synthesis import BY_SYNTHESIS, CONVENTIONAL, SynthesisMap
-from radiogenesis.mapping.synthesis_answers import BOTH, FOUND, NAMES
+from radiogenesis.mapping.synthesis_answers import BOTH, FOUND, NAMES, NOT_FOUND
 from radiogenesis.mapping.synthesis_answers import known_answers as planted_answers
 from radiogenesis.mapping.synthesis_answers import scores as planted_scores
-from radiogenesis.mapping.three_step import ConventionalMap
+from radiogenesis.mapping.three_step import CONFOUNDED, INCOHERENT, ConventionalMap
 from radiogenesis.reporting.figures import save_both
 from radiogenesis.reporting.model import Column, Fact, Picture, Section, Table
 
@@ -27,11 +34,13 @@ _R = ".2f"
 _LINK_COLUMNS = (
     Column(label="Metagene", value="metagene"), Column(label="Feature", value="feature"),
     Column(label="Found by", value="maps", help="which of the two maps reports it"),
+    Column(label="Verdict", value="verdict", help="of the map by synthesis"),
+    Column(label="Shared batch", value="batch"),
     Column(label="Effect of a move", value="effect", low="low", high="high", format=".3g",
            help="in the feature's unit, for one standard deviation of the metagene"),
     Column(label="In SD", value="effect_sd", format=_R, help="in standard deviations over the training patients"),
     Column(label="z", value="z", format=".1f", help="first-order effect in deviations of its null"),
-    Column(label="p", value="p", format="p", help="the larger of random sets and patients exchanged"),
+    Column(label="p", value="p", format="p", help="the larger of random sets' and exchanged patients' p"),
     Column(label="q", value="q", format="p"), Column(label="family-wise", value="p_max", format="p"),
     Column(label="shuffled run", value="p_shuffled", format="p", help="p against a run trained with shuffled genes"),
     Column(label="ρ", value="rho", format=_R, help="of the conventional map"),
@@ -48,6 +57,8 @@ def counts(moved: SynthesisMap) -> dict[str, float]:
     return {
         "tests": int(table["p"].notna().sum()),
         "found": int((table["verdict"] == FOUND).sum()),
+        "confounded": int((table["verdict"] == CONFOUNDED).sum()),
+        "incoherent": int((table["verdict"] == INCOHERENT).sum()),
         "familywise": int(((table["verdict"] == FOUND) & (table["p_max"] < 0.05)).sum()),
         "both": int(maps.get(BOTH, 0)),
         "same_direction": int(same.sum()),
@@ -56,6 +67,9 @@ def counts(moved: SynthesisMap) -> dict[str, float]:
         "patients": len(moved.patients),
         "training": moved.training,
         "axes": 0 if moved.axes is None else len(moved.axes),
+        "effect_size": _mean_size(moved.links["effect_sd"]),
+        "null_axes": max((one.axes for one in moved.null_runs), default=float("nan")),
+        "null_effect_size": max((one.size for one in moved.null_runs), default=float("nan")),
         "drawings": len(moved.patients) * len(moved.stage.backgrounds) * 2 * len(moved.sets),
         "agreement_conventional": _median(moved.agreement["conventional"]),
         "agreement_held_out": _median(moved.agreement["held_out"]),
@@ -63,6 +77,10 @@ def counts(moved: SynthesisMap) -> dict[str, float]:
         "agreement_axes": _median(moved.agreement["axes"]),
         "unmeasured": moved.unmeasured,
     }
+
+
+def _mean_size(effects: pd.Series) -> float:
+    return float(effects.abs().mean()) if effects.notna().any() else float("nan")
 
 
 def _median(values: pd.Series) -> float:
@@ -106,6 +124,12 @@ def conclusions(made: ConventionalMap, moved: SynthesisMap, truth: Truth | None 
             f"(q < {level:g}, against {_nulls(moved)}): this model shows no link, which does not show that there is "
             "none."
         ]
+    if n["confounded"] or n["incoherent"]:
+        said.append(
+            f"{n['confounded']} more effects by synthesis stand out whose metagene and property both go with a batch "
+            f"variable in the patients, and {n['incoherent']} of metagenes that are clustered noise: a model draws "
+            "what it was shown, the scanner's doing too, so they are not reported."
+        )
     if moved.axes is not None:
         said.append(
             f"The model reads the genes as {n['axes']} numbers, sums over all genes: its table of genes by features "
@@ -121,6 +145,12 @@ def conclusions(made: ConventionalMap, moved: SynthesisMap, truth: Truth | None 
         said.append(
             "Patients could not be exchanged: fitted again to the cohort's slices, the alignment's gene side does not "
             "give its own weights back, so that the permutation null and the family-wise p values are missing."
+        )
+    for one in moved.null_runs:
+        said.append(
+            f"In {one.name}, trained with shuffled genes, a move of a metagene changes a property by {one.size:.3f} "
+            f"standard deviations on average, in {moved.run} by {n['effect_size']:.3f}; its gene code has "
+            f"{one.axes or 'no'} linear axes."
         )
     if not moved.nulls:
         said.append("No run with shuffled genes was given (--null_run): that control of the drawings is missing.")
@@ -204,7 +234,7 @@ def _map_section(made: ConventionalMap, moved: SynthesisMap, folder: Path) -> Se
         lambda theme: both_maps(wide["rho"].to_numpy(float), wide["effect_sd"].to_numpy(float), dots, theme),
         folder / "pictures", "both_maps",
     )  # fmt: skip
-    reported = moved.links[moved.links["maps"] != "neither"]
+    reported = moved.links[(moved.links["maps"] != "neither") | (moved.links["verdict"] != NOT_FOUND)]
     shown = (reported if len(reported) else moved.links).head(SHOWN)
     shown.to_csv(folder / "tables" / "synthesis_links_shown.csv", index=False)
     axes = (
@@ -230,8 +260,8 @@ def _map_section(made: ConventionalMap, moved: SynthesisMap, folder: Path) -> Se
             ),
             Table(
                 file="synthesis_links_shown.csv",
-                caption=f"The {len(shown)} strongest links that either map reports; all, with each null's p, are in "
-                "tables/synthesis_links.csv. Brackets: 95 % of resamples of the held-out patients.",
+                caption=f"The {len(shown)} strongest links that either map reports or flags; all, with each null's p, "
+                "are in tables/synthesis_links.csv. Brackets: 95 % of resamples of the held-out patients.",
                 columns=_LINK_COLUMNS,
                 strong=("maps", BOTH),
             ),
@@ -240,12 +270,14 @@ def _map_section(made: ConventionalMap, moved: SynthesisMap, folder: Path) -> Se
             "p, random sets: sets of as many genes, as coherent as can be had, that do not go with the metagene (mean "
             f"correlation of two members: {coherence:.2f} in the metagenes, {random:.2f} in their random sets, "
             "medians). Random sets share the cohort's few dozen profiles: they are fewer than their number. "
-            "p, patients exchanged: the gene side of the alignment fitted again to other patients' lesions, the "
-            "generator left as it is. Both compare first-order effects. p, shuffled run: how often any metagene there "
-            "has an effect as large on any feature. q: Benjamini–Hochberg over the larger of the first two. "
-            "Family-wise: the largest effect over all metagenes and features, patients exchanged. Found: q below the "
-            "threshold, the interval free of 0, and, where a run with shuffled genes is given, p below the threshold "
-            "there.",
+            "p, patients exchanged: the gene side of the alignment fitted again to other patients' lesions, its "
+            "directions of appearance, their number and the generator left as they are. Both compare first-order "
+            "effects, and pool the null of all metagenes feature by feature. p, shuffled run: how often any metagene "
+            "there has an effect as large on any feature. q: Benjamini–Hochberg over the larger of the first two, or "
+            "over the one that this run allows. Family-wise: the largest effect over all metagenes and features, in "
+            "standard deviations of the features, patients exchanged. Found: q below the threshold, the interval free "
+            "of 0, and, where a run with shuffled genes is given, p below the threshold there; confounded or "
+            "incoherent where the conventional map would flag the link as such.",
             f"In {moved.unmeasured:.1%} of the drawings with the genes as they are no lesion could be measured.",
         ),
     )  # fmt: skip
@@ -311,10 +343,22 @@ def _agreement_section(moved: SynthesisMap, folder: Path) -> Section:
 def _set_section(moved: SynthesisMap, folder: Path) -> Section:
     moved.gene_sets.head(SHOWN).to_csv(folder / "tables" / "synthesis_gene_sets_shown.csv", index=False)
     columns = (Column(label="Set", value="set"), *(c for c in _LINK_COLUMNS if c.value in moved.gene_sets.columns))
+    made = set_strips(moved)
+    pictures: tuple[Picture, ...] = ()
+    if made:
+        save_strips(made, folder / "pictures" / "set_strips.png")
+        pictures = (
+            Picture(
+                file="set_strips.png", alt="Strips of lesions while a gene set goes from low to high", width=820,
+                caption=f"The strongest gene sets, each with the feature that it moves most, in patient "
+                f"{made[0].patient}, as above.",
+            ),
+        )  # fmt: skip
     return Section(
         title="Gene sets, moved",
         text="All genes of a set go up together, by the standard deviation of their mean.",
         blocks=(
+            *pictures,
             Table(
                 file="synthesis_gene_sets_shown.csv",
                 caption="The strongest; all are in tables/synthesis_gene_sets.csv.",

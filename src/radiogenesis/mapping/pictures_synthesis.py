@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from radiogenesis.evaluation.bootstrap import Floats
 from radiogenesis.evaluation.drawing import measure
+from radiogenesis.mapping.perturbation import GeneSets
 from radiogenesis.mapping.pictures import _diverging, _order, _plain
 from radiogenesis.mapping.synthesis import SynthesisMap
 from radiogenesis.mapping.synthesis_answers import FOUND, NAMES
@@ -46,10 +47,35 @@ class Strip:
 
 
 def strips(moved: SynthesisMap, levels: Sequence[float] = LEVELS) -> list[Strip]:
-    """For each feature a strip of the set that moves it most, among those found where any is.
+    """For each feature a strip of the metagene that moves it most, among those found where any is.
 
     All strips show the same place: of the first patients' drawings with the genes as they are, the one of median size.
     """
+    rows = [moved.links[moved.links["feature"] == name] for name in NAMES]
+    chosen = [_strongest(mine, "metagene", 1) for mine in rows]
+    return _drawn(moved, moved.sets, [one for some in chosen for one in some], levels)
+
+
+def set_strips(moved: SynthesisMap, levels: Sequence[float] = LEVELS, most: int = 3) -> list[Strip]:
+    """Strips of the user's gene sets, each with the feature that it moves most: the strongest few, among those found
+    where any is. The same place as in `strips`."""
+    if moved.lists is None:
+        return []
+    return _drawn(moved, moved.lists, _strongest(moved.gene_sets, "set", most), levels)
+
+
+def _strongest(table: pd.DataFrame, left: str, most: int) -> list[tuple[str, str, bool]]:
+    """Set, feature, and whether it is found, of the strongest effects of different sets."""
+    known = table[table["effect_sd"].notna()]
+    found = known[known["verdict"] == FOUND]
+    rows = (found if len(found) else known).drop_duplicates(left).head(most)
+    return [(str(row[left]), str(row["feature"]), bool(len(found))) for _, row in rows.iterrows()]
+
+
+def _drawn(
+    moved: SynthesisMap, sets: GeneSets, chosen: Sequence[tuple[str, str, bool]], levels: Sequence[float]
+) -> list[Strip]:
+    """One place, drawn at each level of each of the sets."""
     stage = replace(moved.stage, genes=moved.stage.genes[:_FIRST])  # their noise is what it is among all patients
     size = stage.features()[..., 0]
     known = np.flatnonzero(np.isfinite(size))
@@ -57,19 +83,13 @@ def strips(moved: SynthesisMap, levels: Sequence[float] = LEVELS) -> list[Strip]
         return []
     middle = known[np.argsort(size.ravel()[known], kind="stable")[len(known) // 2]]
     who, where = np.unravel_index(middle, size.shape)
+    at, patient = int(who) * len(stage.backgrounds) + int(where), moved.patients[int(who)]
     made = []
-    for f, name in enumerate(NAMES):
-        mine = moved.links[(moved.links["feature"] == name) & moved.links["effect_sd"].notna()]
-        found = mine[mine["verdict"] == FOUND]
-        if not len(mine):
-            continue
-        best = str((found if len(found) else mine)["metagene"].iloc[0])
-        shift = moved.sets.shift(moved.sets.names.index(best), stage.genes.shape[1])
-        at = int(who) * len(stage.backgrounds) + int(where)
+    for name, feature, found in chosen:
+        shift, f = sets.shift(sets.names.index(name), stage.genes.shape[1]), NAMES.index(feature)
         drawn = [stage.draw(level * shift) for level in levels]
         images, masks = np.stack([d.image[at] for d in drawn]), np.stack([d.mask[at] for d in drawn])
-        values = measure(images, masks, stage.pixel_mm)[:, f]
-        made.append(Strip(best, f, moved.patients[int(who)], images, values, bool(len(found))))
+        made.append(Strip(name, f, patient, images, measure(images, masks, stage.pixel_mm)[:, f], found))
     return made
 
 

@@ -27,6 +27,9 @@ class MapSettings:
     covariates: str = ""
     """Clinical columns that every test holds fixed, separated by commas (such as Age,Gender): the tests are then those
     of a linear model, of the patients whose values are known. Predictions on patients left out do not hold them."""
+    radiomics: str = ""
+    """Radiomic features beside those of the lesion: "ibsi" measures those of the Image Biomarker Standardisation
+    Initiative on the cohort's slices; anything else is a table that PyRadiomics wrote (CSV, one lesion per patient)."""
     shuffles: int = 20
     """Times that genes are given to other patients, as the control that every count of hits stands beside."""
     seed: int = 0

@@ -8,10 +8,8 @@ answers for one metagene at a time, all others held still, and the answer can be
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +17,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from radiogenesis.cohort.expression import ExpressionScaler
-from radiogenesis.cohort.split import Split
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import RunError
 from radiogenesis.evaluation.bootstrap import Floats, nanmean, resamples, spearman
@@ -38,75 +35,35 @@ from radiogenesis.mapping.perturbation import (
     mean_and_interval,
 )  # fmt: skip
 from radiogenesis.mapping.settings import SynthesisSettings
-from radiogenesis.mapping.synthesis_answers import BOTH, FOUND, NAMES, NOT_FOUND, agreement
-from radiogenesis.mapping.three_step import ConventionalMap
-from radiogenesis.methods.canonical_alignment import CanonicalAlignment
-from radiogenesis.methods.protocols import Synthesizer
+from radiogenesis.mapping.synthesis_answers import BOTH, FOUND, NAMES, agreement
+from radiogenesis.mapping.synthesis_runs import Trained
+from radiogenesis.mapping.three_step import INCOHERENT, ConventionalMap, batches_of_sets, judged
 from radiogenesis.phenotypes.lesion import FEATURES
-from radiogenesis.training.run import Run
 
 CONVENTIONAL, BY_SYNTHESIS, NEITHER = "conventional only", "by synthesis only", "neither"
 
 Say = Callable[[str], None]
 
 
-@dataclass(frozen=True)
-class Trained:
-    """A trained method, and whom it was trained on.
+@dataclass(frozen=True, eq=False)
+class NullRun:
+    """What a run with shuffled genes draws when metagenes are moved.
 
     Attributes:
         name: of the run.
-        method: what draws.
-        split, scaler: of the run.
-        alignment: the canonical alignment whose code it draws from, if it does.
-        draw: the method with a gradient, if it has one.
+        axes: of its gene code; 0 where it has no linear one of few dimensions. A run that kept fewer axes than the one
+            it stands beside is a weaker null: it has fewer ways to err.
+        effects: (S, F) drawn, in standard deviations of the features.
     """
 
     name: str
-    method: Synthesizer
-    split: Split
-    scaler: ExpressionScaler
-    alignment: CanonicalAlignment | None = None
-    draw: attribution.Draw | None = None
+    axes: int
+    effects: Floats
 
-    @classmethod
-    def of(cls, run: Run, seed: int) -> Trained:
-        """A finished run. Raises RunError for a method that does not draw."""
-        method = run.synthesizer()
-        alignment = getattr(method, "alignment", None)
-        alignment = alignment if isinstance(alignment, CanonicalAlignment) else None
-        return cls(
-            run.path.resolve().name, method, run.split, run.scaler, alignment, attribution.differentiable(method, seed)
-        )
-
-
-def open_runs(
-    run: str | Path, nulls: Sequence[str | Path], cohort: Cohort, seed: int
-) -> tuple[Trained, list[Trained], dict[str, str]]:
-    """The run, those with shuffled genes, and the digests of their weights.
-
-    Raises:
-        RunError: a run that is not there, not finished, of another cohort or a method that does not draw; or one that
-            is given as a null and was trained with the patients' own genes, or the other way round.
-    """
-    opened = [Run.open(path) for path in (run, *nulls)]
-    for number, one in enumerate(opened):
-        one.open_cohort(cohort.path)
-        shuffled = bool((one.config.get("training") or {}).get("shuffle_genes", False))
-        if shuffled != (number > 0):
-            raise RunError(
-                f"was trained with {'shuffled genes' if shuffled else 'the own genes of patients'}", path=one.path,
-                remedy="--run takes a run with the patients' own genes, --null_run runs with --shuffle_genes true",
-            )  # fmt: skip
-    trained, *shuffled_ones = [Trained.of(one, seed) for one in opened]
-    digests = {f"Weights of {one.path.resolve().name}": f"sha256 {run_digest(one)[:12]}" for one in opened}
-    return trained, shuffled_ones, digests
-
-
-def run_digest(run: Run) -> str:
-    """sha256 of the run's weights."""
-    with (run.path / "weights.safetensors").open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    @property
+    def size(self) -> float:
+        """Mean size of an effect, in standard deviations of its feature."""
+        return float(nanmean(np.abs(self.effects).ravel(), axis=0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +80,9 @@ class SynthesisMap:
         sets: the metagenes, in the run's genes.
         spread: (F,) standard deviation of each feature over the training patients: what effects are divided by.
         links: tidy: metagene, feature, effect, low, high, effect_sd, axes_sd, gradient_sd, z, p_random, p_exchanged, p,
-            q, p_max, p_shuffled, verdict, and of the conventional map: rho, q, verdict; rho_held_out; maps.
+            q, p_max, p_shuffled, batch, verdict, and of the conventional map: rho, q, verdict; rho_held_out; maps. What
+            the patients' own lesions owe to a batch is not found by a model that was trained on them either: a link
+            both of whose sides go with a batch variable is confounded here too.
         genes: tidy, see `_genes`; empty without a code or gradient to take them from.
         gene_sets: tidy as links, for gene sets of the user's; without the conventional map.
         agreement: see `synthesis_answers.agreement`.
@@ -131,6 +90,8 @@ class SynthesisMap:
         unmeasured: share of drawings without a lesion to measure.
         unexchanged: the run's gene code is a canonical alignment's, but patients could not be exchanged: its weights
             were not found again from its slices.
+        null_runs: what was drawn by each run with shuffled genes.
+        lists: the user's gene sets, in the run's genes; None without any.
     """
 
     run: str
@@ -150,6 +111,8 @@ class SynthesisMap:
     coherence: tuple[Floats, Floats]
     unmeasured: float
     unexchanged: bool = False
+    null_runs: tuple[NullRun, ...] = ()
+    lists: GeneSets | None = None
 
 
 def map_by_synthesis(
@@ -183,10 +146,12 @@ def map_by_synthesis(
     answers = _answers(trained, stage, training, spread, settings, say)
     drawn = [_drawn(stage, settings, group, say, "sets") for group in groups]
     tests, of_genes = _tests(trained, cohort, training, answers, groups, settings, seed, say)
-    others = _shuffled(nulls, cohort, sets, trained, settings, spread, seed, say)
+    null_runs = _shuffled(nulls, cohort, sets, trained, settings, spread, seed, say)
+    others = np.concatenate([one.effects for one in null_runs]) if null_runs else None
+    batches = [made.metagene_batches, batches_of_sets(made.material, gene_sets or {})]
     tables = [
-        _links(group, moved, test, others, spread, settings, alpha, seed)
-        for group, moved, test in zip(groups, drawn, tests, strict=True)
+        _flagged(_links(group, moved, test, others, spread, settings, alpha, seed), of_sets, made)
+        for group, moved, test, of_sets in zip(groups, drawn, tests, batches, strict=False)
     ]
     links = _beside(tables[0], made, cohort, trained.split.test, stage, trained.scaler)
     as_is = stage.features()
@@ -197,7 +162,8 @@ def map_by_synthesis(
         tables[1].rename(columns={"metagene": "set"}) if len(lists) else pd.DataFrame(),
         agreement(links, nanmean(as_is, axis=1), own_features(cohort, trained.split.test)),
         (sets.coherence, tests[0].coherence), float(np.isnan(as_is[..., 0]).mean()),
-        trained.alignment is not None and of_genes is None,
+        trained.alignment is not None and of_genes is None, null_runs,
+        lists if len(lists) else None,
     )  # fmt: skip
 
 
@@ -329,23 +295,24 @@ def _tests(
 def _shuffled(
     nulls: Sequence[Trained], cohort: Cohort, sets: GeneSets, trained: Trained, settings: SynthesisSettings,
     spread: Floats, seed: int, say: Say,
-) -> Floats | None:  # fmt: skip
-    """(S', F) effects of the metagenes in runs with shuffled genes, in standard deviations of the features."""
-    tables = []
+) -> tuple[NullRun, ...]:  # fmt: skip
+    """The metagenes moved in each of the runs with shuffled genes."""
+    made = []
     for one in nulls:
         if one.scaler.genes != trained.scaler.genes:
             raise RunError(f"the run {one.name} has other genes than {trained.name}; train both with the same settings")
-        stage, _, _ = _stage(one, cohort, settings, seed)
+        stage, training, _ = _stage(one, cohort, settings, seed)
+        axes = code_axes(stage, training)
         moved = _drawn(stage, settings, sets, say, f"sets in {one.name}")
-        tables.append(nanmean(moved, axis=0) / spread)
-    return np.concatenate(tables) if tables else None
+        made.append(NullRun(one.name, 0 if axes is None else len(axes), nanmean(moved, axis=0) / spread))
+    return tuple(made)
 
 
 def _links(
     sets: GeneSets, drawn: Floats, tests: _Tests, others: Floats | None, spread: Floats, settings: SynthesisSettings,
     alpha: float, seed: int,
 ) -> pd.DataFrame:  # fmt: skip
-    """Tidy, the strongest first. p is the larger of the two nulls'; found is what every null lets through."""
+    """Tidy, the strongest first. p is the larger of the two nulls'; passed is what every null lets through."""
     index = resamples(len(drawn), settings.bootstrap, [seed, 5])
     effect, low, high = mean_and_interval(drawn, index)
     shuffled = np.full(effect.shape, np.nan) if others is None else null.exceeding_table(effect / spread, others)
@@ -361,10 +328,20 @@ def _links(
     }  # fmt: skip
     columns: dict[str, Any] = {"metagene": np.array(sets.names, object)[s], "feature": np.array(NAMES, object)[f]}
     columns |= {name: values.ravel() for name, values in numbers.items()}
-    columns["verdict"] = np.where(passed, FOUND, NOT_FOUND).ravel()
+    columns["passed"] = passed.ravel()
     table = pd.DataFrame(columns)
     order = np.argsort(-table["effect_sd"].abs().fillna(-1.0).to_numpy(), kind="stable")
     return table.iloc[order].reset_index(drop=True)
+
+
+def _flagged(table: pd.DataFrame, of_sets: pd.DataFrame, made: ConventionalMap) -> pd.DataFrame:
+    """The table with batch and verdict, by the rules of the conventional map: a link both of whose sides go with a
+    batch is confounded, one of a metagene of clustered noise incoherent."""
+    family, alpha = made.material.features.family, made.settings.alpha
+    flagged = judged(table, "metagene", of_sets, made.feature_batches, family, alpha).drop(columns="family")
+    noise = flagged["metagene"].isin(np.array(made.metagenes.ids)[~made.coherent])
+    flagged.loc[noise & (flagged["verdict"] == FOUND), "verdict"] = INCOHERENT
+    return flagged
 
 
 def _beside(

@@ -22,7 +22,7 @@ from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import CohortError, SettingError
 from radiogenesis.mapping import confounding, enrichment
 from radiogenesis.mapping.association import FEWEST, Associations, Held, also, associate, permutation
-from radiogenesis.mapping.features import LESION, NOISE, FeatureTable, cohort_features, covariates_of
+from radiogenesis.mapping.features import LESION, NOISE, FeatureTable, cohort_features, covariates_of, radiomic_table
 from radiogenesis.mapping.settings import MapSettings
 
 FOUND, CONFOUNDED, INCOHERENT, SCANNER, NOT_FOUND = "found", "confounded", "incoherent", "scanner", "not found"
@@ -123,6 +123,8 @@ def material_of(cohort: Cohort, settings: MapSettings) -> Material:
         )
     scaler = ExpressionScaler.fit(cohort.expression, patients, ExpressionSettings(missing=settings.missing))
     features = cohort_features(cohort, patients, settings.smallest_group, confounding.batch_columns(cohort.clinical))
+    if settings.radiomics:
+        features = features.joined(radiomic_table(cohort, patients, settings.radiomics, settings.smallest_group))
     size = next((name for name, family in features.family.items() if family == LESION and name.startswith("size")), "")
     return Material(
         scaler.transform(cohort.expression, patients), scaler.genes, features,
