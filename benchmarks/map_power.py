@@ -11,7 +11,8 @@ What counts as a link, for each of the six planted properties (see mapping/links
 
 Average precision is the area under precision and recall of all pairs ranked by |z|. Power is the share of planted links
 below q = 0.05, `false` the share of those below it that are none (a metagene that holds a single gene of the driving
-module goes with the property and is not counted as false). `curve` writes power.csv and power_*.png; 50 metagenes.
+module goes with the property and is not counted as false). `curve` writes a page as the verbs do (50 metagenes):
+tables/power.csv, tables/power_mean.csv, pictures/power_*.png, page.json and report.html.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import numpy as np
 import pandas as pd
 
 from radiogenesis.cohort.metagenes import Metagenes
-from radiogenesis.cohort.store import Cohort
+from radiogenesis.cohort.store import Cohort, versions
 from radiogenesis.mapping.association import associate
 from radiogenesis.mapping.links import average_precision, planted_links, planted_metagenes
 from radiogenesis.mapping.page import known_answers
@@ -31,8 +32,11 @@ from radiogenesis.mapping.pictures import power_curve
 from radiogenesis.mapping.settings import MapSettings
 from radiogenesis.mapping.simulated import planted_cohort
 from radiogenesis.mapping.three_step import conventional_map, material_of
+from radiogenesis.output import refuse_existing, whole_folder
 from radiogenesis.phantom.factors import FACTORS
 from radiogenesis.reporting.figures import save_both
+from radiogenesis.reporting.model import Column, Page, Picture, Section, Table
+from radiogenesis.reporting.page import write_report
 
 PATIENTS = (20, 30, 50, 80, 130, 200, 400)
 STRENGTHS = (0.05, 0.1, 0.2, 0.4, 0.9)
@@ -68,22 +72,80 @@ def one(patients: int, strength: float, genes: int, seed: int) -> dict[str, floa
 
 
 def curve(out: Path, cohorts: int, genes: int) -> None:
-    """All sizes and strengths, a table on the screen, CSV and pictures in OUT."""
+    """All sizes and strengths: a table on the screen, and the page in OUT."""
+    refuse_existing(out)
     rows = [one(n, s, genes, seed) for s in STRENGTHS for n in PATIENTS for seed in range(cohorts)]
     table = pd.DataFrame(rows)
-    out.mkdir(parents=True, exist_ok=True)
-    table.to_csv(out / "power.csv", index=False)
     mean = table.groupby(["strength", "patients"]).mean(numeric_only=True)
     shown = ["ap_metagene", "ap_module", "ap_effect", "power_metagene", "power_module", "false_metagene",
              "false_module", "factors"]  # fmt: skip
     with pd.option_context("display.width", 160, "display.max_columns", 20, "display.max_rows", 99):
         print(f"{genes} genes, 50 metagenes, {cohorts} cohorts each")
         print(mean[shown].round(3))
-    for question in ("metagene", "module"):
+    with whole_folder(out) as partial:
+        for folder in ("tables", "pictures"):
+            (partial / folder).mkdir()
+        page_of(table, mean.reset_index(), genes, cohorts, partial).save(partial)
+        write_report(partial)
+    print(f"{out / 'report.html'}: written")
+
+
+def page_of(table: pd.DataFrame, mean: pd.DataFrame, genes: int, cohorts: int, folder: Path) -> Page:
+    """Draw both curves, write the tables, and lay out the page."""
+    table.to_csv(folder / "tables" / "power.csv", index=False)
+    mean.to_csv(folder / "tables" / "power_mean.csv", index=False)
+    pictures = []
+    for question, what in (("metagene", "metagenes of the driving module"), ("module", "genes of the driving module")):
         grouped = table.groupby(["strength", "patients"])[f"ap_{question}"]
         summary = grouped.agg(["mean", "min", "max"]).reset_index().rename(columns={"min": "low", "max": "high"})
         summary["chance"] = table[f"chance_{question}"].mean()
-        save_both(lambda theme, summary=summary: power_curve(summary, theme), out, f"power_{question}")
+        light, dark = save_both(
+            lambda theme, summary=summary: power_curve(summary, theme), folder / "pictures", f"power_{question}"
+        )
+        caption = (
+            f"Average precision of {what}, over the share of a property's variance that genes explain. Bands: the "
+        )
+        pictures.append(
+            Picture(
+                file=light, dark=dark, width=820, alt=f"Average precision against patients, {what}",
+                caption=caption + "least and the most of the cohorts.",
+            )
+        )  # fmt: skip
+    labels = {
+        "ap_metagene": "Precision, metagenes",
+        "ap_module": "Precision, genes",
+        "power_metagene": "Power, metagenes",
+        "power_module": "Power, genes",
+        "false_metagene": "False, metagenes",
+        "false_module": "False, genes",
+        "factors": "Properties recovered",
+    }
+    columns = tuple(Column(label=label, value=name, format=".2f") for name, label in labels.items())
+    shown = Table(
+        file="power_mean.csv",
+        caption="Means over the cohorts. Power: planted links below q = 0.05; false: those below it that are none.",
+        columns=(
+            Column(label="Variance explained", value="strength", format="%"),
+            Column(label="Patients", value="patients", format="d"), *columns,
+        ),
+    )  # fmt: skip
+    enough = mean[(mean["strength"] == 0.2) & (mean["ap_metagene"] >= 0.8)]["patients"]
+    said = f"{enough.min()} patients are enough" if len(enough) else "no number of patients tried is enough"
+    return Page(
+        title="How many patients does a map need?",
+        subtitle=f"The conventional map of simulated cohorts whose links are known: {genes:,} genes, 50 metagenes.",
+        conclusions=(
+            f"Where genes explain a fifth of a property, {said} for an average precision of 0.8 (metagenes).",
+        ),
+        sections=(
+            Section(
+                title="Known answers, over effect strengths and cohort sizes",
+                text=f"{cohorts} cohorts at each point; features as a measurement of lesions would give them.",
+                blocks=(*pictures, shown),
+            ),
+        ),
+        provenance=(("Cohorts", f"{cohorts} at each point, seeds 0 to {cohorts - 1}"), *versions().items()),
+    )
 
 
 def full(path: Path) -> None:

@@ -33,6 +33,7 @@ from radiogenesis.cohort.expression import (
     TableSettings,
     read_expression,
 )
+from radiogenesis.cohort.radiomics_table import read_radiomics
 from radiogenesis.mapping import confounding
 from radiogenesis.mapping.association import associate
 from radiogenesis.mapping.enrichment import read_gmt
@@ -42,7 +43,7 @@ from radiogenesis.mapping.page_prediction import prediction_addition
 from radiogenesis.mapping.prediction import gene_values, prediction_table, questions_of
 from radiogenesis.mapping.prediction_settings import PredictionSettings
 from radiogenesis.mapping.settings import MapSettings
-from radiogenesis.mapping.three_step import ConventionalMap, Material, conventional_map
+from radiogenesis.mapping.three_step import ConventionalMap, Material, conventional_map, strata
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 SIZE = "shape MeshVolume"
@@ -57,10 +58,11 @@ _OUTCOMES = ("Recurrence", "Recurrence Location", "Survival Status", "Time to De
 
 def radiomics() -> tuple[pd.DataFrame, pd.DataFrame]:
     """The 107 original features of 60 patients, and how their images were made."""
-    table = pd.read_csv(DATA / "radiomics" / "nsclc_radiogenomics_pyradiomics_60patients.csv")
+    path = DATA / "radiomics" / "nsclc_radiogenomics_pyradiomics_60patients.csv"
+    table = pd.read_csv(path)
     index = pd.Index(table["Image"].str.extract(r"(R01-\d+)")[0], name="patient")
-    table = table.set_axis(index)
-    original = table[[name for name in table if name.startswith("original_")]]
+    table = table.set_axis(index)  # the diagnostics, which the reader leaves out
+    original = read_radiomics(path, patients=list(index), image_types=("original",))
     original.columns = pd.Index([name.removeprefix("original_").replace("_", " ") for name in original])
     spacing = table["diagnostics_Image-original_Spacing"].str.strip("()").str.split(",", expand=True).astype(float)
     diagnostics = [f"diagnostics_Image-original_{name}" for name in ("Minimum", "Maximum")]
@@ -133,7 +135,7 @@ def biology(made: ConventionalMap) -> None:
         counted = table.assign(hit=table["q"] < made.settings.alpha).groupby("batch")["hit"].agg(["sum", "size"])
         print(f"\n{name} that go with each batch variable (q < {made.settings.alpha:g}):\n{counted.to_string()}")
     if len(made.sets):
-        print("\ngene sets, patients permuted:")
+        print(f"\ngene sets: {made.sets['verdict'].value_counts().to_dict()}; the smallest p, patients permuted:")
         print(made.sets.drop(columns=["leading", "es"]).head(25).round(4).to_string(index=False))
         print("\ngene sets that fill metagenes:")
         print(made.members.drop(columns="genes").head(15).round(5).to_string(index=False))
@@ -174,8 +176,7 @@ def predictions(
     genes = gene_values(expression, material.patients, "median")
     questions = questions_of(material, genes, metagenes, clinical=BEFORE_SURGERY, skip=radiomic)
     questions = [question for question in questions if re.search(pattern, question.target)]
-    blocks = material.batches[within].fillna("unknown").to_numpy(object) if within else None
-    table = prediction_table(questions, settings, blocks=blocks)
+    table = prediction_table(questions, settings, blocks=strata(material.batches, within))
     columns = ["target", "source", "score", "n", "cases", "value", "low", "high", "p", "q", "rho", "size only",
                "clinical only", "batch only", "gain", "gain_low", "gain_high"]  # fmt: skip
     print(f"\npredictions on patients left out: {int((table['q'] < 0.05).sum())} of {len(table)} at q < 0.05:")
