@@ -78,13 +78,14 @@ def derangements(n: int, draws: int, seed: Sequence[int]) -> Indices:
 
 
 def permutations(n: int, draws: int, seed: Sequence[int]) -> Indices:
-    """(draws, n) uniform permutations; all n! of them where these are no more than `draws`.
+    """(draws, n) uniform permutations, to exchange patients in a null: a patient may keep the own place, too.
 
-    What exchanges patients in a null: a patient may keep the own place, too. Of derangements alone a null would lack
-    its highest values, and be too lenient for few patients (simulated with 8: 8.2 % of p values below 0.05).
+    Where all n! are no more than `draws`, all but the true order, which `permutation_p` counts anyway: p is then exact.
+    Of derangements alone a null would lack its highest values, and be too lenient for few patients (simulated with 8:
+    8.2 % of p values below 0.05).
     """
     if math.factorial(n) <= draws:
-        return np.array(list(itertools.permutations(range(n))), np.int64)
+        return np.array(list(itertools.permutations(range(n)))[1:], np.int64).reshape(-1, n)
     rng = np.random.default_rng(list(seed))
     return rng.permuted(np.tile(np.arange(n), (draws, 1)), axis=1)
 
