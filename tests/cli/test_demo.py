@@ -112,6 +112,15 @@ def test_what_was_begun_goes_on_also_before_its_first_checkpoint(tmp_path: Path)
     assert calls == [words, [*words, "--resume"]]
 
 
+def test_a_stopped_training_says_how_the_demo_goes_on(tmp_path: Path) -> None:
+    def stopped(arguments: list[str]) -> None:
+        raise KeyboardInterrupt("go on with --resume")
+
+    with pytest.raises(KeyboardInterrupt) as stop:
+        go_on(stopped, ["fusion-gan", "cohort", str(tmp_path / "run")])
+    assert str(stop.value) == f"{tmp_path / 'run'}: stopped; the same demo command goes on"
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [

@@ -256,7 +256,8 @@ def test_two_processes_train_one_run(cohort: str, tmp_path: Path) -> None:
     assert list(Run.open(tmp_path / "run").metrics["images_seen"]) == [8, 16]  # 4 slices in each of two processes
 
 
-def test_ctrl_c_is_one_line_and_exit_code_130(cohort: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_training_is_one_line_and_exit_code_130(by: signal.Signals, cohort: str, tmp_path: Path) -> None:
     run = tmp_path / "run"
     words = ["train", "alignment", cohort, str(run), "--steps", "100000", *ALIGNMENT]
     # A shell's background job would ignore Ctrl-C, and its children with it.
@@ -268,7 +269,7 @@ def test_ctrl_c_is_one_line_and_exit_code_130(cohort: str, tmp_path: Path) -> No
     try:
         while training.poll() is None and not (run / "metrics.csv").is_file():
             time.sleep(0.1)
-        training.send_signal(signal.SIGINT)
+        training.send_signal(by)
         error = training.communicate(timeout=120)[1]
     finally:
         training.kill()

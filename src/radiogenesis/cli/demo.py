@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -116,14 +117,17 @@ def step(number: int, what: str, steps: int = 6) -> None:
     print(f"\n[{number}/{steps}] {what}", flush=True)
 
 
-def go_on(train: object, arguments: list[str]) -> None:
+def go_on(train: Callable[[list[str]], None], arguments: list[str]) -> None:
     """Train, go on with training, or leave a finished run as it is."""
     run = Path(arguments[2])
     if (run / "weights.safetensors").is_file():
         print(f"{run}: already trained")
         return
     resume = ["--resume"] if run.exists() else []
-    train(arguments + resume)  # type: ignore[operator]
+    try:
+        train(arguments + resume)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"{run}: stopped; the same demo command goes on") from None
 
 
 def headline(evaluation: Path) -> list[str]:
