@@ -86,6 +86,7 @@ METHODS: dict[str, Entry] = {
         lambda settings, genes, pixels, alignment: MCGAN(settings, genes=genes, pixels=pixels),
         "the baseline: genes enter at the start of the generator only (Park et al. 2018)",
         mc_gan.PRESETS,
+        paper_pixels=128,
     ),
     "inpainting-gan": Entry(
         InpaintingGANSettings,
