@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -211,6 +212,15 @@ def test_runs_of_different_cohorts_do_not_share_a_page(tmp_path: Path) -> None:
         "unet, another cohort", "second, held-out patients",
     ]  # fmt: skip
     assert "another cohort and held-out patients of d" in Page.load(tmp_path / "out").subtitle
+
+
+def test_of_one_patient_there_is_no_null_and_the_json_is_json(tmp_path: Path) -> None:
+    cohort = cohort_of_stacks(tmp_path / "c")
+    run = unet_run(tmp_path, cohort, split=Split(("a", "b"), (), ("c",)))
+    evaluate_runs([run], tmp_path / "out", QUICK)
+    text = (tmp_path / "out" / "evaluation.json").read_text(encoding="utf-8")
+    assert json.loads(text, parse_constant=pytest.fail)["headline"][0]["null"] is None
+    assert "null –" in Page.load(tmp_path / "out").facts[0].beside
 
 
 def test_what_counts_as_found_is_as_asked_and_written_down(tmp_path: Path) -> None:

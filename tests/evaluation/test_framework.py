@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -122,8 +123,12 @@ def test_figure_6_needs_eight_patients_and_says_so(runs: list[Run], out: Path, t
     few = Run(runs[1].path, runs[1].config, runs[1].provenance)
     vars(few).update(vars(runs[1]) | {"split": Split(runs[1].split.train, (), runs[1].split.test[:5])})
     copy = shutil.copytree(out, tmp_path / "out")
-    summary = add_figure_6(copy, few, runs, QUICK)
-    assert summary["conclusions"][0] == "reads: no figure 6: 5 held-out patients, and it needs 8."
+    before = {"headline": [{"value": math.nan}], "conclusions": ["first"], "runs": []}
+    summary = add_figure_6(copy, before, few, runs, QUICK)
+    assert summary["conclusions"] == ["reads: no figure 6: 5 held-out patients, and it needs 8.", "first"]
+    assert math.isnan(summary["headline"][0]["value"])  # what could not be measured stays a number until it is written
+    written = json.loads((copy / "evaluation.json").read_text(encoding="utf-8"), parse_constant=pytest.fail)
+    assert written["headline"] == [{"value": None}]
 
 
 def test_what_does_not_go_together_is_refused(runs: list[Run], tmp_path: Path) -> None:

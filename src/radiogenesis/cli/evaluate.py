@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -100,9 +100,10 @@ def evaluated(
         made = partial / "evaluation"
         summary = evaluate_runs(others, made, settings, cohort=cohort, progress=progress)
         if finding:
-            summary = add_detection(made, measure_detection(finding, made, settings, find=find, cohort=cohort))
+            found = measure_detection(finding, made, settings, find=find, cohort=cohort)
+            summary = add_detection(made, summary, found)
         if encoding:
-            summary = add_figure_6(made, encoding[0], others, settings, cohort=cohort)
+            summary = add_figure_6(made, summary, encoding[0], others, settings, cohort=cohort)
         for part in made.iterdir():
             part.rename(partial / part.name)
         made.rmdir()
@@ -124,7 +125,13 @@ def _check_together(runs: Sequence[Run]) -> None:
 
 
 def add_figure_6(
-    folder: Path, run: Run, runs: Sequence[Run], settings: EvaluationSettings, *, cohort: str | None = None
+    folder: Path,
+    summary: Mapping[str, Any],
+    run: Run,
+    runs: Sequence[Run],
+    settings: EvaluationSettings,
+    *,
+    cohort: str | None = None,
 ) -> dict[str, Any]:
     """Put metagenes against the encoder's features on the page. Returns what evaluation.json holds.
 
@@ -139,9 +146,8 @@ def add_figure_6(
 
     name, held_out = run.path.resolve().name, len(run.split.test)
     if held_out < FEWEST:
-        return add(
-            folder, {"conclusions": [f"{name}: no figure 6: {held_out} held-out patients, and it needs {FEWEST}."]}
-        )
+        said = f"{name}: no figure 6: {held_out} held-out patients, and it needs {FEWEST}."
+        return add(folder, summary, {"conclusions": [said]})
     assert isinstance(run.method, GeneAutoencoder)
     opened = run.open_cohort(cohort)
     clustered: dict[str, Any] = next((one.config["settings"] for one in runs if one.method_name == "metagene-gan"), {})
@@ -156,7 +162,7 @@ def add_figure_6(
     genes = run.scaler.transform(opened.expression, list(run.split.train))
     shown = metagene_table(made.metagenes, genes, folder / "tables", "code_metagenes", seed=settings.seed)
     section = replace(section, blocks=(*section.blocks, shown.table), notes=(*section.notes, shown.note))
-    return add(folder, {"conclusions": [f"{name}: {conclusion(made)}"]}, last=[section])
+    return add(folder, summary, {"conclusions": [f"{name}: {conclusion(made)}"]}, last=[section])
 
 
 class _ProgressLine:
@@ -213,7 +219,7 @@ def beside(number: dict[str, Any]) -> str:
         text = f"ceiling {number['ceiling']:.2f}, null {number['null_low']:.2f} to {number['null_high']:.2f}"
         return f"{text}, share {number['share']:.0%}" if number["share"] == number["share"] else text
     if number["name"] == "detection":
-        return f"rival {number['rival']:.2f}, null {number['null']:.2f}"
+        return f"rival {number['rival']:.2f}, null {number['null']:.2f}".replace("nan", "–")
     if number["name"] == "gene prediction":
         return f"ridge {number['ceiling']:.2f}, null {number['null_low']:.2f} to {number['null_high']:.2f}"
     if number["name"] == "retrieval":

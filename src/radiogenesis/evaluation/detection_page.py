@@ -9,7 +9,6 @@ OUT/
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -35,6 +34,7 @@ from radiogenesis.evaluation.detection import (
 from radiogenesis.evaluation.framework_pictures import figure_5
 from radiogenesis.evaluation.framework_text import coverage
 from radiogenesis.evaluation.settings import EvaluationSettings
+from radiogenesis.evaluation.strict_json import json_text
 from radiogenesis.methods.tumor_unet import FindSettings, TumorUNet
 from radiogenesis.output import whole_folder
 from radiogenesis.reporting.model import Column, Fact, Page, Picture, Section, Table
@@ -91,8 +91,7 @@ def evaluate_detection(
             provenance=(("cohort", made.cohort.digest), ("radiogenesis", __version__)),
         )
         page.save(partial)
-        text = json.dumps(made.summary, indent=1, default=str) + "\n"
-        (partial / "evaluation.json").write_text(text, encoding="utf-8")
+        (partial / "evaluation.json").write_text(json_text(made.summary), encoding="utf-8")
     return made.summary
 
 
@@ -317,7 +316,7 @@ def _facts(summary: dict[str, Any], *, several: bool) -> tuple[Fact, ...]:
             beside=(
                 f"{coverage(summary['settings']['confidence'])} interval {number['low']:.2f} to {number['high']:.2f}; "
                 f"rival {number['rival']:.2f}, null {number['null']:.2f}"
-            ),
+            ).replace("nan", "–"),
         )
         for number in summary["headline"]
     )
