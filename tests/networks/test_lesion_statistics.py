@@ -9,7 +9,6 @@ from scipy.ndimage import distance_transform_cdt, gaussian_filter
 
 from radiogenesis.networks.lesion_statistics import (
     LAGS,
-    REACHES,
     RINGS,
     SIZES,
     air,
@@ -132,7 +131,7 @@ def test_air_is_the_hole_and_its_wall_counts_as_little_as_the_hole() -> None:
 
 def test_grain_is_that_of_the_wall_not_of_the_hole() -> None:
     def grain(x: torch.Tensor) -> torch.Tensor:
-        start = sum(SIZES[:3]) - len(LAGS) * len(REACHES)
+        start = sum(SIZES[:3])
         return appearance(x, disc(64, 20))[0, start : start + len(LAGS)]
 
     solid = -0.9 + disc(64, 20)

@@ -136,7 +136,7 @@ class CanonicalAlignment(nn.Module):
         return (appearance(x, m) - self.mean) / self.deviation
 
     def kinds(self, standardised: Tensor) -> Sequence[Tensor]:
-        """Statistics (B, S) by kind: shape, level, texture, profile, and all of them whitened.
+        """Statistics (B, S) by kind: shape, level, texture, grain, profile, and all of them whitened.
 
         Whitened, a rare difference (fine grain in a solid lesion) counts as much as the common ones, which most of the
         statistics share.

@@ -15,8 +15,8 @@ SCALES = 4
 LAGS = (1, 2, 3, 4)  # pixels
 REACHES = (2, 3)  # pixels by which the lesion is eroded to the inside whose grain is measured
 RINGS = 5  # one pixel wide, to either side of the outline
-SIZES = (3 * SCALES, 8 * SCALES + 1, 24 * SCALES + len(LAGS) * len(REACHES), 4 * RINGS)
-"""How many statistics `appearance` has of each kind: shape, level, texture, profile."""
+SIZES = (3 * SCALES, 8 * SCALES + 1, 24 * SCALES, len(LAGS) * len(REACHES), 4 * RINGS)
+"""How many statistics `appearance` has of each kind: shape, level, texture, grain, profile."""
 FEWEST_PIXELS = 4.0
 """A region smaller than this says little: its statistics are drawn towards the whole lesion's."""
 

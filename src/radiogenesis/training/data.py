@@ -17,7 +17,7 @@ from torch import Tensor
 from radiogenesis.cohort.split import Split
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import CohortError
-from radiogenesis.methods.images import soften, to_unit
+from radiogenesis.methods.images import among_largest, soften, to_unit
 from radiogenesis.methods.protocols import Batch
 
 _MAX_SEED = 2**63 - 1
@@ -54,7 +54,13 @@ class TrainingData:
 
     @classmethod
     def from_cohort(
-        cls, cohort: Cohort, patients: Sequence[str], genes: NDArray[np.float32], *, shuffle_seed: int | None = None
+        cls,
+        cohort: Cohort,
+        patients: Sequence[str],
+        genes: NDArray[np.float32],
+        *,
+        shuffle_seed: int | None = None,
+        least_area: float = 0.0,
     ) -> TrainingData:
         """Take the slices of `patients`, and the backgrounds of every patient that is not held out.
 
@@ -62,6 +68,7 @@ class TrainingData:
             patients: the training patients, in the order of `genes`' rows.
             genes: (patients, G) scaled.
             shuffle_seed: if given, every patient gets another patient's genes (the null).
+            least_area: slices with less than this share of their patient's largest are left out.
 
         Raises:
             CohortError: the cohort has no slices of these patients, fewer than two patients, or no backgrounds.
@@ -73,6 +80,8 @@ class TrainingData:
             )
         index = {name: i for i, name in enumerate(patients)}
         rows = np.flatnonzero(np.isin(cohort.slice_patient, list(index)))
+        area = cohort.slice_mask[rows].sum(axis=(1, 2))
+        rows = rows[among_largest(area, cohort.slice_patient[rows], least_area)]
         patient = torch.tensor([index[name] for name in cohort.slice_patient[rows]])
         backgrounds = training_backgrounds(cohort, patients)
         if not len(backgrounds):

@@ -104,6 +104,7 @@ def train(
             split.train,
             scaler.transform(cohort.expression, list(split.train)),
             shuffle_seed=seed_of(settings.seed, 0x5F) if settings.shuffle_genes else None,
+            least_area=settings.least_area,
         )
         entry(method).prepare(made, data, scaler.genes, settings.seed)
         callbacks.append(SampleGrid(path, *sample_inputs(cohort, split, scaler), save_drawing_grid))

@@ -56,11 +56,11 @@ class Entry:
 SPLIT_8_TO_2 = {"test": 0.2, "validation": 0.0}
 """Patients to train on and to hold out as in Li, Sui et al., section III.C."""
 
-SLICES_AS_THEY_ARE = {"sampling": "slices", "augment": False}
+SLICES_AS_THEY_ARE = {"sampling": "slices", "least_area": 0.0, "augment": False}
 """Epochs over slices, neither turned nor mirrored: Li, Sui et al. leave data augmentation to the future (section V)."""
 
-EPOCHS_OF_SLICES = {"sampling": "slices"}
-"""Batches evenly over slices, as the epochs of Xu et al. draw them (METHODS.md section 1)."""
+EPOCHS_OF_SLICES = {"sampling": "slices", "least_area": 0.0}
+"""Batches evenly over all slices, as the epochs of Xu et al. draw them (METHODS.md section 1)."""
 
 METHODS: dict[str, Entry] = {
     "canonical-alignment": Entry(
@@ -85,14 +85,14 @@ METHODS: dict[str, Entry] = {
         MCGANSettings,
         lambda settings, genes, pixels, alignment: MCGAN(settings, genes=genes, pixels=pixels),
         "the baseline: genes enter at the start of the generator only (Park et al. 2018)",
-        mc_gan.PRESETS,
+        {**mc_gan.PRESETS, "paper": {**mc_gan.PAPER, **EPOCHS_OF_SLICES}},
         paper_pixels=128,
     ),
     "inpainting-gan": Entry(
         InpaintingGANSettings,
         lambda settings, genes, pixels, alignment: InpaintingGAN(settings, pixels=pixels),
         "erases the centre of a slice and fills it with a lesion, without genes (Jin et al. 2018, in 2-D)",
-        inpainting_gan.PRESETS,
+        {**inpainting_gan.PRESETS, "paper": {**inpainting_gan.PAPER, **EPOCHS_OF_SLICES}},
     ),
     "gene-autoencoder": Entry(
         GeneAutoencoderSettings,

@@ -24,6 +24,10 @@ class TrainSettings:
     """Share of the patients held out: nothing is fitted on them."""
     sampling: Literal["patients", "slices"] = "patients"
     """Draw each batch evenly over patients, or evenly over slices (as the paper's epochs do)."""
+    least_area: float = 0.5
+    """Least area of a slice to be trained on, as a share of its patient's largest, 0 to 1. Towards its poles a lesion
+    is cut obliquely: neither cavity nor texture nor margin show there. 0 takes every slice with tumour (Xu et al. 2020;
+    the paper presets). Whole slices are taken as they are."""
     augment: bool = True
     """Quarter turns and mirror images of image and mask together (METHODS.md section 1)."""
     shuffle_genes: bool = False
@@ -47,5 +51,7 @@ class TrainSettings:
         for name in ("seed", "split_seed"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}")
+        if not 0 <= self.least_area <= 1:
+            raise ValueError(f"least_area must be between 0 and 1, not {self.least_area}")
         if self.checkpoint_every < 1 or self.devices < 1 or self.nodes < 1 or self.threads < 0:
             raise ValueError("checkpoint_every, devices and nodes must be at least 1, threads at least 0")
