@@ -16,6 +16,7 @@ SHOWN = 15
 """Metagenes that a page shows; the file has all."""
 NAMED = 5
 """Genes by which a metagene is told."""
+CALLED = {"kmeans": "k-means", "hierarchical": "hierarchical clustering"}
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def metagene_table(metagenes: Metagenes, genes: NDArray[Any], tables: Path, name
     )
     kept = int((stability.jaccard >= 0.6).sum())
     note = (
-        f"Metagenes by {metagenes.method}: {kept} of {len(metagenes)} return in other parts of the training patients "
+        f"Metagenes by {CALLED[metagenes.method]}: {kept} of {len(metagenes)} return in other parts of the training patients "
         f"(Jaccard of at least 0.6); adjusted Rand index of the clusterings {stability.rand.mean():.2f} "
         f"({stability.rand.min():.2f} to {stability.rand.max():.2f} over {len(stability.rand)} parts)."
     )
