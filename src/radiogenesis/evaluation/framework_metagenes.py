@@ -59,8 +59,8 @@ def metagene_table(metagenes: Metagenes, genes: NDArray[Any], tables: Path, name
     )
     kept = int((stability.jaccard >= 0.6).sum())
     note = (
-        f"Metagenes by {CALLED[metagenes.method]}: {kept} of {len(metagenes)} return in other parts of the training patients "
-        f"(Jaccard of at least 0.6); adjusted Rand index of the clusterings {stability.rand.mean():.2f} "
+        f"Metagenes by {CALLED[metagenes.method]}: {kept} of {len(metagenes)} return in other parts of the training "
+        f"patients (Jaccard of at least 0.6); adjusted Rand index of the clusterings {stability.rand.mean():.2f} "
         f"({stability.rand.min():.2f} to {stability.rand.max():.2f} over {len(stability.rand)} parts)."
     )
     return MetageneTable(table, note)
