@@ -185,6 +185,17 @@ def test_permuting_within_the_kernel_takes_the_scanners_link_away_and_leaves_the
         conventional_map(material_of(cohort, settings), MapSettings(clusters=6, within="scanner"))
 
 
+def test_a_batch_that_is_held_fixed_flags_nothing(cohort: Cohort) -> None:
+    material = material_of(cohort, SETTINGS)
+    own = material.genes[:, 10:20].mean(axis=1) + 0.02 * np.random.default_rng(0).standard_normal(40)
+    table = FeatureTable(material.features.values.assign(own=own), {**material.features.family, "own": LESION})
+    material = replace(material, features=table, batches=material.batches[["kernel"]])
+    free, inside = (conventional_map(material, replace(SETTINGS, within=within)) for within in ("", "kernel"))
+    assert row(free, "G10", "own")["verdict"] == CONFOUNDED
+    assert row(inside, "G10", "own")["verdict"] == FOUND
+    assert row(inside, "G10", "own")["batch"] == ""
+
+
 def test_the_planted_answers_are_counted(made: ConventionalMap, cohort: Cohort) -> None:
     assert cohort.truth is not None
     table = known_answers(made, cohort.truth).set_index("question")

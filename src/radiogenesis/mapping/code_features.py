@@ -32,7 +32,7 @@ from radiogenesis.mapping.association import FEWEST, FREE, Associations, Held, a
 from radiogenesis.mapping.features import covariates_of
 from radiogenesis.mapping.pictures import _diverging, _order
 from radiogenesis.mapping.settings import MapSettings
-from radiogenesis.mapping.three_step import CONFOUNDED, FOUND, NOT_FOUND, strata
+from radiogenesis.mapping.three_step import CONFOUNDED, FOUND, NOT_FOUND, held_batches, strata
 from radiogenesis.methods.gene_autoencoder import GeneAutoencoder
 from radiogenesis.phenotypes.lesion import FEATURES
 from radiogenesis.reporting.figures import FONT, Theme, save_both
@@ -87,11 +87,14 @@ def code_feature_map(
         settings: `clusters` 0 means 100, as in the paper, or a third of the genes where there are fewer than 300.
 
     Raises:
-        CohortError: fewer than 8 patients were held out.
+        CohortError: fewer than 8 patients were held out, or have all covariates.
+        SettingError: a batch variable or covariate that is not there.
     """
-    if len(split.test) < FEWEST:
+    asked, held = _held(cohort, split, settings)
+    if len(asked) < FEWEST:
+        known = " whose covariates are known" if settings.covariates else ""
         raise CohortError(
-            f"only {len(split.test)} held-out patients; figure 6 needs at least {FEWEST}",
+            f"only {len(asked)} held-out patients{known}; figure 6 needs at least {FEWEST}",
             path=cohort.path,
             remedy="train with a larger test fraction",
         )
@@ -99,7 +102,6 @@ def code_feature_map(
     clusters = settings.clusters or min(CLUSTERS, max(1, len(scaler.genes) // 3))
     metagenes = Metagenes.fit(genes, scaler.genes, clusters=clusters, method=settings.method, seed=settings.seed)
     names = method.feature_names
-    asked, held = _held(cohort, split, settings)
     x = metagenes.transform(scaler.transform(cohort.expression, list(asked)))
     y = encoder_features(method, cohort, asked)
     held_out = associate(x, y, metagenes.ids, names, permutations=settings.permutations, seed=settings.seed, **held)
@@ -151,6 +153,7 @@ def _links(
     of_metagenes, of_features = (
         confounding.test_batches(values, names, batches) for values, names in ((x, found.genes), (y, found.features))
     )
+    of_features = of_features[~of_features["batch"].isin(held_batches(batches, settings))]
     shared = confounding.shared_batches(links, "metagene", of_metagenes, of_features, settings.alpha)
     links["batch"] = ["; ".join(one) for one in shared]
     hit = links["q"].to_numpy() < settings.alpha

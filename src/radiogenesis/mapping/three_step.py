@@ -162,14 +162,15 @@ def conventional_map(
     of_features = confounding.test_batches(features, names, material.batches)
     links = _passed(by_metagene.table("metagene"), settings)
     family, alpha = material.features.family, settings.alpha
-    links = judged(links, "metagene", of_metagenes, of_features, family, alpha)
+    asked = of_features[~of_features["batch"].isin(held_batches(material.batches, settings))]
+    links = judged(links, "metagene", of_metagenes, asked, family, alpha)
     coherent = metagenes.coherent(genes, seed=seed)
     noise = links["metagene"].isin(np.array(metagenes.ids)[~coherent])
     links.loc[noise & (links["verdict"] == FOUND), "verdict"] = INCOHERENT
     links = _given_size(links, material, values, metagenes, held)
-    links = _inside_batches(links, of_features, material, values, metagenes, settings, held)
+    links = _inside_batches(links, asked, material, values, metagenes, settings, held)
     gene_links = _passed(by_gene.table("gene"), settings)
-    gene_links = judged(gene_links, "gene", of_genes, of_features, family, alpha)
+    gene_links = judged(gene_links, "gene", of_genes, asked, family, alpha)
 
     sets = members = of_sets = pd.DataFrame()
     if gene_sets:
@@ -177,7 +178,7 @@ def conventional_map(
         sets = enrichment.ranked_enrichment(
             genes, features, by_gene, gene_sets, permutations=times, alpha=alpha, held=held, seed=seed
         )
-        sets = judged(sets.rename(columns={"holds": "passed"}), "set", of_sets, of_features, family, alpha)
+        sets = judged(sets.rename(columns={"holds": "passed"}), "set", of_sets, asked, family, alpha)
         members = enrichment.over_representation(metagenes, gene_sets)
     return ConventionalMap(
         material, settings, metagenes, values, metagenes.stability(genes, seed=seed), coherent, choice,
@@ -194,6 +195,13 @@ def held_fixed(material: Material, settings: MapSettings) -> Held:
         "covariates": None if covariates is None else covariates.to_numpy(np.float64),
         "model": "rank" if covariates is None else "linear",
     }
+
+
+def held_batches(batches: pd.DataFrame, settings: MapSettings) -> list[str]:
+    """Batch variables that no link can owe anything to, since every test holds them fixed: covariates, and `within`
+    where its levels are the strata (of a number only quarters are)."""
+    within = [settings.within] if settings.within in batches and batches[settings.within].dtype.kind != "f" else []
+    return [*within, *settings.covariate_names]
 
 
 def batches_of_sets(material: Material, gene_sets: enrichment.GeneSets) -> pd.DataFrame:
