@@ -6,7 +6,7 @@ RadiogenesisError
 │   ├── ExpressionError  an expression table
 │   ├── AnnotationError  AIM annotations, the clinical table
 │   └── CohortError      a cohort on disk: missing, damaged, foreign, or lacking what a verb needs
-├── OutputError          something is already where a verb is to write
+├── OutputError          an output that is already there, or cannot be written
 ├── SettingError         a setting outside its range, or settings that exclude each other
 └── RunError             a run folder: missing, damaged, of another cohort, already there
 """
@@ -62,7 +62,7 @@ class CohortError(InputError):
 
 
 class OutputError(RadiogenesisError):
-    """Something is already at the place of an output."""
+    """Something is already at the place of an output, or it cannot be written."""
 
 
 class SettingError(RadiogenesisError):

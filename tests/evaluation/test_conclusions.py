@@ -83,3 +83,10 @@ def test_drawings_without_a_lesion_say_nothing_about_control() -> None:
 def test_a_negative_share_has_a_minus_sign() -> None:
     assert c.percent(-0.571) == "−57 %"
     assert c.percent(-0.001) == "0 %"
+
+
+def test_held_out_patients_in_scans_that_were_trained_on_are_told() -> None:
+    series = pd.Series({"a": "1.2", "b": "1.3", "c": "1.2", "d": "1.4", "e": "", "f": ""})
+    said = c.shared_scans(series, ["c", "d"], ["a", "b"])
+    assert said.startswith("1 of 2 held-out patients lie in scans that training patients lie in too (2 scans)")
+    assert not c.shared_scans(series, ["d", "f"], ["a", "b", "e"])

@@ -6,7 +6,7 @@ area that only this patient has, a background's HU is -900 minus its patient's n
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -233,6 +233,31 @@ def test_two_patients_are_enough(coded: Cohort) -> None:
     two = TrainingData.from_cohort(coded, ("P1", "P4"), genes_of(("P1", "P4")))
     batch = two.batch(6, torch.Generator().manual_seed(0), by_patient=True, augment=True, views=2)
     assert torch.equal(batch.wrong_g[:, 0] + batch.g[:, 0], torch.full((6,), 5.0))
+
+
+def test_small_slices_of_a_patient_are_left_out(tmp_path: Path) -> None:
+    sampling = {"sampling": asdict(SamplingSettings(pixels=PIXELS))}
+    names = pd.Index(["P0", "P1"])
+    with CohortWriter(tmp_path / "poles", settings=sampling, provenance={}) as writer:
+        for i in range(2):
+            nodule = lesion(i, 4)
+            mask = np.zeros_like(nodule.mask)
+            for at, rows in enumerate((1, 2, 4, 3)):  # areas as 1 : 2 : 4 : 3 in both patients, one twice as large
+                mask[at, :rows, : 1 + i] = True
+            backgrounds = Backgrounds(nodule.image, np.zeros((4, 3)), np.full(4, 9, np.float32))
+            nodule = replace(nodule, mask=mask)
+            writer.add(PatientData(names[i], nodule, backgrounds, Acquisition(), (1.0, 1.0, 1.0), 1.0))
+        genes = AnnData(np.eye(2, dtype=np.float32), obs=pd.DataFrame(index=names), var=pd.DataFrame(index=names))
+        cohort = writer.finish(expression=genes, audit=pd.DataFrame({"patient": names, "status": "in", "reason": ""}))
+
+    def areas(least_area: float) -> list[int]:
+        data = TrainingData.from_cohort(cohort, list(names), genes_of(("P0", "P1")), least_area=least_area)
+        assert [len(slices) for slices in data.slices_of] == [len(data.image) // 2] * 2
+        return data.mask.sum((1, 2, 3)).tolist()
+
+    assert areas(0.0) == [1, 2, 4, 3, 2, 4, 8, 6]
+    assert areas(0.5) == [2, 4, 3, 4, 8, 6]
+    assert areas(1.0) == [4, 8]
 
 
 def test_one_patient_is_refused(coded: Cohort) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -207,6 +207,22 @@ def code_conclusion(clusters: pd.DataFrame, mantel: pd.DataFrame) -> str:
         spaces = join(map(str, found["space"]))
         return text + f" Clusters are tighter than of shuffled genes and of Gaussian codes in {spaces}."
     return text + " No clusters of held-out patients are shown: of shuffled genes or Gaussian codes they are as tight."
+
+
+def shared_scans(series: pd.Series, held_out: Sequence[str], training: Sequence[str]) -> str:
+    """A sentence where held-out patients lie in scans that were trained on (lesions planted into a few lungs), else "".
+
+    Args:
+        series: each patient's series UID, index patient; "" where there is none.
+    """
+    trained = set(series.reindex(list(training)).dropna()) - {""}
+    shared = int(series.reindex(list(held_out)).isin(trained).sum())
+    if not shared:
+        return ""
+    return (
+        f"{shared} of {len(held_out)} held-out patients lie in scans that training patients lie in too "
+        f"({series.reindex(list(held_out)).nunique()} scans): their lesions are new to the methods, their lungs are not."
+    )
 
 
 def scope(known_truth: bool) -> str:

@@ -4,7 +4,7 @@ The statistic is Spearman's rho over held-out patients between the mean of a fea
 patient's genes and a reference: the planted factor where it is known, and the same feature on the patient's own slices.
 
 - Ceiling: the same rho for a ridge regression from genes to the feature, fitted on the training patients.
-- Null: the same rho when each patient is drawn from another patient's genes (derangements). All patients are drawn on
+- Null: the same rho when the patients' genes are exchanged at random. All patients are drawn on
   the same backgrounds with the same noise, so that exchanging the drawings is exchanging the genes, exactly.
 - Share: rho of the drawings over rho of the ceiling. Spread: bootstrap over patients, the same resample for both.
 """
@@ -26,10 +26,10 @@ from radiogenesis.evaluation.bootstrap import (
     Floats,
     Indices,
     benjamini_hochberg,
-    derangements,
     interval,
     nanmean,
     permutation_p,
+    permutations,
     resamples,
     spearman,
 )
@@ -116,7 +116,7 @@ def control_table(measured: Measured, settings: EvaluationSettings) -> pd.DataFr
     """
     n = len(measured.patients)
     draws = resamples(n, settings.bootstrap, [settings.seed, 2])
-    swaps = derangements(n, settings.permutations, [settings.seed, 3])
+    swaps = permutations(n, settings.permutations, [settings.seed, 3])
     rows: list[dict[str, Any]] = []
     for reference, values in measured.references().items():
         # (1 + draws, F): the value itself first, then its resamples

@@ -295,7 +295,9 @@ def _conclusions(
         sentences += framework_conclusions(one)
     if codes is not None:
         sentences.append(conclusions.code_conclusion(codes.clusters, codes.mantel))
-    return [*sentences, conclusions.scope(cohort.truth is not None)]
+    split = found[0].subject.split
+    shared = conclusions.shared_scans(cohort.patients["series_uid"], split.test, split.train)
+    return [*sentences, *([shared] if shared else []), conclusions.scope(cohort.truth is not None)]
 
 
 def _headline(found: Found) -> list[dict[str, Any]]:

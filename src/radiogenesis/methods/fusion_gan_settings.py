@@ -72,9 +72,9 @@ class FusionGANSettings:
     """Leave chest wall, mediastinum and diaphragm as the background has them, and keep the mask out of them: else a
     lesion near the wall darkens it to have lung around itself (beyond the paper)."""
     composition_dilation: int = 7
-    """Pixels by which the mask is dilated before composing, odd (METHODS.md section 1)."""
+    """Side of the square, in pixels and odd, by which the mask is dilated before composing (METHODS.md section 1)."""
     composition_smoothing: int = 5
-    """Pixels over which the dilated mask is smoothed before composing, odd (METHODS.md section 1)."""
+    """Side of the square, in pixels and odd, over which the dilated mask is smoothed (METHODS.md section 1)."""
     matching: float = 1.0
     """Weight of the contrastive matching of drawn lesions with genes; needs a trained alignment (beyond the paper)."""
     energy: float = 10.0
@@ -100,7 +100,7 @@ class FusionGANSettings:
     weight_isg: float = 1.0
     """Weight of the terms of D_ISG (1 in METHODS.md; the authors' code: 10)."""
     erosion: int = 7
-    """Pixels by which the inverse of the mask is eroded to the region B, odd (open in the paper)."""
+    """Side of the square, in pixels and odd, by which the inverse of the mask is eroded to B (open in the paper)."""
     learning_rate: float = 2e-3
     """Of the generator's Adam (2e-4 in the paper preset, METHODS.md section 1; the authors' code: 1e-4)."""
     discriminator_learning_rate: float = 4e-4

@@ -78,7 +78,7 @@ class Fact:
     label: str
     value: str
     beside: str
-    share: float = float("nan")
+    share: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
