@@ -219,9 +219,10 @@ def shared_scans(series: pd.Series, held_out: Sequence[str], training: Sequence[
     shared = int(series.reindex(list(held_out)).isin(trained).sum())
     if not shared:
         return ""
+    scans = series.reindex(list(held_out)).nunique()
     return (
         f"{shared} of {len(held_out)} held-out patients lie in scans that training patients lie in too "
-        f"({series.reindex(list(held_out)).nunique()} scans): their lesions are new to the methods, their lungs are not."
+        f"({scans} scans): their lesions are new to the methods, their lungs are not."
     )
 
 

@@ -126,6 +126,8 @@ def exchanged_projections(
     axes: CodeAxes,
     count: int,
     seed: int,
+    *,
+    least_area: float,
 ) -> Iterator[Floats] | None:
     """Projections (G, K) when the alignment's gene side is fitted to the lesions of other training patients.
 
@@ -136,13 +138,14 @@ def exchanged_projections(
     Args:
         patients: training patients, the rows of `genes` (t, G), scaled.
         count: exchanges.
+        least_area: of the slices that were trained on; see `TrainSettings`.
 
     Returns:
         one projection for each exchange, in the axes' units; None where the regression, made without an exchange, does
         not give the alignment's own weights back.
     """
     used = (alignment.readability > 0).numpy()
-    z = lesion_coordinates(alignment, cohort, patients)[:, used]
+    z = lesion_coordinates(alignment, cohort, patients, least_area=least_area)[:, used]
     weights = alignment.gene_weights.double().numpy()[:, used]  # (G, K)
     centred = genes - genes.mean(axis=0)
     kernel = centred @ centred.T / ((centred**2).sum() / len(genes) or 1.0)
@@ -186,15 +189,17 @@ def exchanged_effects(
     return [np.array(effects) for effects in found], GeneNull(np.sqrt(squares / count), (1 + reached) / (1 + count))
 
 
-def lesion_coordinates(alignment: CanonicalAlignment, cohort: Cohort, patients: Sequence[str]) -> Floats:
+def lesion_coordinates(
+    alignment: CanonicalAlignment, cohort: Cohort, patients: Sequence[str], *, least_area: float
+) -> Floats:
     """(t, K) means over each patient's slices of their coordinates along the alignment's directions.
 
     Of the slices that the alignment is fitted to: those near a lesion's poles are left out.
     """
     rows = np.flatnonzero(np.isin(cohort.slice_patient, list(patients)))
     masks = soften(torch.from_numpy(cohort.slice_mask[rows].astype(np.float32)).unsqueeze(1))
-    area = masks.sum((1, 2, 3)).double().numpy()
-    kept = among_largest(area, cohort.slice_patient[rows], alignment.settings.least_area)
+    area = cohort.slice_mask[rows].sum(axis=(1, 2))
+    kept = among_largest(area, cohort.slice_patient[rows], least_area)
     rows, masks = rows[kept], masks[kept]
     parts = []
     with torch.no_grad():

@@ -269,7 +269,7 @@ def _tests(
         say("exchanging patients")
         patients, count = trained.split.train, settings.random_sets
         projections = null.exchanged_projections(
-            trained.alignment, cohort, patients, training, answers.axes, count, seed
+            trained.alignment, cohort, patients, training, answers.axes, count, seed, least_area=trained.least_area
         )  # fmt: skip
         if projections is not None:
             single = answers.axes.project @ answers.slopes

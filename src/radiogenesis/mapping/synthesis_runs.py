@@ -15,6 +15,7 @@ from radiogenesis.mapping import attribution
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment
 from radiogenesis.methods.protocols import Synthesizer
 from radiogenesis.training.run import Run
+from radiogenesis.training.settings import TrainSettings
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Trained:
         split, scaler: of the run.
         alignment: the canonical alignment whose code it draws from, if it does.
         draw: the method with a gradient, if it has one.
+        least_area: of the slices it was trained on; see `TrainSettings`.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Trained:
     scaler: ExpressionScaler
     alignment: CanonicalAlignment | None = None
     draw: attribution.Draw | None = None
+    least_area: float = TrainSettings.least_area
 
     @classmethod
     def of(cls, run: Run, seed: int) -> Trained:
@@ -43,7 +46,13 @@ class Trained:
         alignment = getattr(method, "alignment", None)
         alignment = alignment if isinstance(alignment, CanonicalAlignment) else None
         return cls(
-            run.path.resolve().name, method, run.split, run.scaler, alignment, attribution.differentiable(method, seed)
+            run.path.resolve().name,
+            method,
+            run.split,
+            run.scaler,
+            alignment,
+            attribution.differentiable(method, seed),
+            run.config["training"].get("least_area", 0.0),
         )
 
 

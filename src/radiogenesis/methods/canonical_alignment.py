@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from radiogenesis.methods.checks import require
-from radiogenesis.methods.images import among_largest, images_from_hu, soften
+from radiogenesis.methods.images import images_from_hu, soften
 from radiogenesis.methods.protocols import Batch, Player
 from radiogenesis.networks.lesion_statistics import SIZES, appearance
 
@@ -35,9 +35,6 @@ class CanonicalAlignmentSettings:
 
     directions: int = 12
     """At most so many directions; kept are those that genes foretell better than shuffled genes foretell theirs."""
-    least_area: float = 0.5
-    """Slices of less than this share of the patient's largest slice are left out: near its poles a lesion is cut
-    obliquely, and shows the slice's thickness rather than its own edge. 0 keeps all."""
     lesion_ridge: float = 0.3
     """Added to the variance of every (standardised) statistic, above 0: what varies less than this is not trusted."""
     permutations: int = 100
@@ -47,7 +44,6 @@ class CanonicalAlignmentSettings:
         require(self, ("directions",), "at least 1", lambda v: v >= 1)
         require(self, ("permutations",), "at least 20", lambda v: v >= 20)
         require(self, ("lesion_ridge",), "above 0", lambda v: v > 0)
-        require(self, ("least_area",), "in [0, 1]", lambda v: 0 <= v <= 1)
 
 
 class CanonicalAlignment(nn.Module):
@@ -110,8 +106,6 @@ class CanonicalAlignment(nn.Module):
             genes: (n, G) scaled.
             seed: of the shuffles.
         """
-        kept = among_largest(mask.sum((1, 2, 3)).double().numpy(), patient, self.settings.least_area)
-        image, mask, patient = image[kept], mask[kept], patient[kept]
         statistics = torch.cat(
             [appearance(image[i : i + 256], mask[i : i + 256]) for i in range(0, len(image), 256)]
         ).numpy()  # fmt: skip
