@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 
 from radiogenesis.evaluation import bootstrap as b
+from radiogenesis.evaluation import control, gene_prediction, retrieval
 
 
 def test_spearman_is_scipys_with_ties_and_nan() -> None:
@@ -46,6 +47,12 @@ def test_permutations_are_all_there_are_or_uniform_draws() -> None:
     _, counts = np.unique(np.concatenate([b.permutations(4, 23, [s]) for s in range(400)]), axis=0, return_counts=True)
     assert len(counts) == 24
     assert stats.chisquare(counts).pvalue > 1e-3
+    np.testing.assert_array_equal(b.permutations(8, 50, [1]), b.permutations(8, 50, [1]))  # a function of the seed
+
+
+def test_there_is_one_way_to_permute_patients() -> None:
+    for module in (control, gene_prediction, retrieval):
+        assert module.permutations is b.permutations
 
 
 @pytest.mark.parametrize("n", [6, 12])

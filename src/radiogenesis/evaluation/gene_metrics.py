@@ -15,9 +15,6 @@ divided by their sums, the second without its square. This is our inference; the
 
 from __future__ import annotations
 
-import itertools
-import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -104,18 +101,6 @@ def r_squared(predicted: NDArray[Any], true: NDArray[Any]) -> Floats:
     return np.asarray(1 - left / np.where(spread > 0, spread, np.nan))
 
 
-def permutations(n: int, draws: int, seed: Sequence[int]) -> Indices:
-    """(D, n) orders in which n patients may stand by chance, their own among them.
-
-    Uniform draws; where there are no more than `draws` orders, all of them but the patients' own, which every p counts
-    anyway: the test is then exact. Orders in which nobody keeps the own place would not do: of few patients they are so
-    far from the true order that p values come out too small.
-    """
-    if math.factorial(n) <= draws:
-        return np.array(list(itertools.permutations(range(n)))[1:], np.int64).reshape(-1, n)
-    return np.random.default_rng(list(seed)).permuted(np.tile(np.arange(n), (draws, 1)), axis=1)
-
-
 def correlation_tests(
     predicted: NDArray[Any], true: NDArray[Any], order: Indices
 ) -> tuple[Floats, Floats, Floats, Floats, Floats]:
@@ -126,7 +111,7 @@ def correlation_tests(
 
     Args:
         predicted, true: (n, G).
-        order: (D, n) permutations of the patients; see `permutations`.
+        order: (D, n) permutations of the patients; see `bootstrap.permutations`.
 
     Returns:
         r (G,), one-sided p (G,) against the null of all genes, Benjamini-Hochberg q (G,), p (G,) against the largest r

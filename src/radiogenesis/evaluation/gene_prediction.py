@@ -25,6 +25,7 @@ from radiogenesis.evaluation.bootstrap import (
     interval,
     patient_means,
     permutation_p,
+    permutations,
     resamples,
 )
 from radiogenesis.evaluation.control import ALPHAS
@@ -32,7 +33,6 @@ from radiogenesis.evaluation.gene_metrics import (
     MEASURES,
     correlation_tests,
     mean_correlation,
-    permutations,
     r_squared,
 )
 from radiogenesis.evaluation.settings import EvaluationSettings
