@@ -1,9 +1,11 @@
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from radiogenesis.errors import OutputError
-from radiogenesis.output import refuse_existing, whole_file, whole_folder, write_text
+from radiogenesis.output import json_text, refuse_existing, whole_file, whole_folder, write_text
 
 
 def test_a_file_takes_its_place_at_the_end_and_replaces_an_earlier_one(tmp_path: Path) -> None:
@@ -71,3 +73,14 @@ def test_what_is_there_is_never_written_over(tmp_path: Path) -> None:
             refuse_existing(tmp_path / name)
         with pytest.raises(OutputError), whole_folder(tmp_path / name):
             raise AssertionError
+
+
+def test_what_is_no_number_is_null() -> None:
+    """Nothing in a written summary that only Python can read."""
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    value = {"a": [1.5, float("nan"), (np.float64("inf"), "x")], "b": {"c": np.nan}, "path": Path("y"), "n": 3}
+    found = json.loads(json_text(value), parse_constant=refuse)
+    assert found == {"a": [1.5, None, [None, "x"]], "b": {"c": None}, "path": "y", "n": 3}

@@ -1,11 +1,17 @@
-"""Outputs appear whole or not at all: written beside their place, and renamed to it at the end."""
+"""Outputs appear whole or not at all: written beside their place, and renamed to it at the end.
+
+JSON that every reader takes: Python alone writes NaN, which the standard does not know.
+"""
 
 from __future__ import annotations
 
+import json
+import math
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from radiogenesis.errors import OutputError
 
@@ -54,3 +60,18 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file, whole or not at all; an earlier one is replaced."""
     with whole_file(path) as partial:
         partial.write_text(text, encoding="utf-8")
+
+
+def json_text(value: Any) -> str:
+    """Nested mappings and sequences as JSON; what is not a number (nan, infinite) as null, what JSON lacks as text."""
+    return json.dumps(_finite(value), indent=1, default=str, allow_nan=False) + "\n"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return value

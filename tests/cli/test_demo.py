@@ -12,6 +12,7 @@ import pytest
 from radiogenesis.cli.demo import DemoSettings, go_on, headline
 from radiogenesis.cli.main import main
 from radiogenesis.cohort.store import Cohort
+from radiogenesis.output import json_text
 from radiogenesis.training.run import Run
 
 SMALL = ["--patients", "14", "--gan_steps", "4"]
@@ -141,3 +142,10 @@ def test_refused_settings_are_one_line(
 
 def test_defaults() -> None:
     assert DemoSettings().patients == 130  # Xu et al. 2020
+
+
+def test_numbers_that_could_not_be_had_are_told(tmp_path: Path) -> None:
+    number = {"run": "gan", "name": "control", "text": "rho", "value": float("nan"), "share": float("nan")}
+    number |= {"ceiling": 0.8, "null_low": -0.1, "null_high": 0.1}
+    (tmp_path / "evaluation.json").write_text(json_text({"headline": [number]}))
+    assert headline(tmp_path) == ["rho: not measured (ceiling 0.80, null -0.10 to 0.10)"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ from matplotlib.image import imsave
 
 from radiogenesis.errors import RunError
 from radiogenesis.reporting.model import Column, Fact, Page, Picture, Section, Table
-from radiogenesis.reporting.page import cell, shown, write_report
+from radiogenesis.reporting.page import cell, render, shown, write_report
 
 PAGE = Page(
     title="Genes & <lesions>",
@@ -69,6 +71,19 @@ def test_a_page_survives_the_disk(folder: Path) -> None:
     assert loaded.sections == PAGE.sections
     assert loaded.provenance == PAGE.provenance
     assert loaded.facts[0] == PAGE.facts[0]
+
+
+def test_what_is_no_number_is_strict_json_and_looks_the_same(folder: Path) -> None:
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    unknown = tuple(Fact(label="x", value="–", beside="", share=value) for value in (float("nan"), float("inf"), None))
+    page = replace(PAGE, facts=(*PAGE.facts, *unknown))
+    page.save(folder)
+    json.loads((folder / "page.json").read_text(encoding="utf-8"), parse_constant=refuse)
+    assert [fact.share for fact in Page.load(folder).facts] == [1.2, None, None, None, None]
+    before, after = render(page, folder), render(Page.load(folder), folder)
+    assert before == after
 
 
 def test_the_page_is_self_contained_and_escaped(folder: Path) -> None:

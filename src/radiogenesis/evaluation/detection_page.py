@@ -34,9 +34,8 @@ from radiogenesis.evaluation.detection import (
 from radiogenesis.evaluation.framework_pictures import figure_5
 from radiogenesis.evaluation.framework_text import coverage
 from radiogenesis.evaluation.settings import EvaluationSettings
-from radiogenesis.evaluation.strict_json import json_text
 from radiogenesis.methods.tumor_unet import FindSettings, TumorUNet
-from radiogenesis.output import whole_folder
+from radiogenesis.output import json_text, whole_folder
 from radiogenesis.reporting.model import Column, Fact, Page, Picture, Section, Table
 from radiogenesis.reporting.overlays import overlay_grid
 from radiogenesis.training.run import Run

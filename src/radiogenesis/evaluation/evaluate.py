@@ -42,10 +42,9 @@ from radiogenesis.evaluation.lesions import RealLesions, real_lesions
 from radiogenesis.evaluation.measure_check import check_of_control
 from radiogenesis.evaluation.retrieval import retrieval_scores, retrieval_table
 from radiogenesis.evaluation.settings import EvaluationSettings
-from radiogenesis.evaluation.strict_json import json_text
 from radiogenesis.evaluation.subject import Found, Subject
 from radiogenesis.methods.protocols import GeneEncoder, LesionEncoder, Synthesizer
-from radiogenesis.output import refuse_existing, whole_folder
+from radiogenesis.output import json_text, refuse_existing, whole_folder
 from radiogenesis.training.run import Run
 
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "scikit-image", "torch", "pandas", "matplotlib")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from radiogenesis.evaluation.detection_page import Detection
-from radiogenesis.evaluation.strict_json import json_text
+from radiogenesis.output import json_text
 from radiogenesis.reporting.model import Fact, Page, Section
 
 ADDED = ("headline", "conclusions", "runs")

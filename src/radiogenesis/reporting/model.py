@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from radiogenesis.errors import RunError
+from radiogenesis.output import json_text
 
 PAGE_FILE = "page.json"
 
@@ -93,8 +94,8 @@ class Page:
     provenance: tuple[tuple[str, str], ...] = field(default=())
 
     def save(self, folder: Path) -> None:
-        """Write page.json into the folder."""
-        (folder / PAGE_FILE).write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+        """Write page.json into the folder; a share that is not a number becomes None."""
+        (folder / PAGE_FILE).write_text(json_text(asdict(self)), encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path) -> Page:
