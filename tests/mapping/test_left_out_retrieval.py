@@ -126,3 +126,20 @@ def test_the_page_names_the_chance(found: lr.LeftOutRetrieval, tmp_path: Path) -
     for block in added.sections[0].blocks:
         folder = "pictures" if block.kind == "picture" else "tables"
         assert (tmp_path / folder / block.file).is_file()
+
+
+def test_slices_near_the_poles_are_not_learned_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    cohort: Any = Painted(planted=True)
+    cohort.slice_mask = cohort.slice_mask.copy()
+    poles = np.arange(len(cohort.slice_mask)) % 2 == 1
+    cohort.slice_mask[poles] &= np.hypot(*(np.mgrid[:SIDE, :SIDE] - SIDE / 2)) < 2
+    fitted = []
+    fit = lr.CanonicalAlignment.fit
+
+    def watched(model: Any, image: Any, mask: Any, patient: Any, genes: Any, seed: int) -> None:
+        fitted.append((len(image), len(genes)))
+        fit(model, image, mask, patient, genes, seed)
+
+    monkeypatch.setattr(lr.CanonicalAlignment, "fit", watched)
+    lr.left_out_retrieval(cohort, cohort.names, SETTINGS, alignment=ALIGNMENT)
+    assert fitted == [(36, 36)] * 8  # one slice of each training patient; the genes' own and shuffled

@@ -174,16 +174,18 @@ def test_what_the_patients_owe_to_a_scanner_is_not_found_by_synthesis_either(pai
 
 def test_a_null_run_must_be_the_same_but_for_the_shuffle() -> None:
     settings = {"steps": 5, "width": 8}
-    config: dict[str, Any] = {"method": "fusion-gan", "settings": settings, "training": {"seed": 0}, "genes": 60}
+    config: dict[str, Any] = {"method": "fusion-gan", "settings": settings, "genes": 60}
+    config["training"] = {"seed": 0, "least_area": 0.5}
     split = Split(("A", "B"), (), ("C",))
 
     def run(**changed: Any) -> Any:
         return SimpleNamespace(path=Path("gan"), config=config | changed, split=split)
 
-    _require_alike(run(), run(training={"seed": 3}, alignment_run="elsewhere"))
+    _require_alike(run(), run(training={"seed": 3, "least_area": 0.5}, alignment_run="elsewhere"))
     _require_alike(run(), run(settings=settings | {"of_a_later_version": 1}))
     for other, line in (
         (run(settings=settings | {"width": 4}), "was trained with width 4, gan with 8"),
+        (run(training={"seed": 0, "least_area": 0.0}), "was trained with least_area 0.0, gan with 0.5"),
         (run(method="mc-gan"), "was trained with method mc-gan, gan with fusion-gan"),
         (SimpleNamespace(**vars(run()) | {"split": Split(("A", "C"), (), ("B",))}), "on other patients than gan"),
     ):

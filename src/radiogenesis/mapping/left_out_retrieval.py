@@ -34,8 +34,9 @@ from radiogenesis.mapping.association import permutation
 from radiogenesis.mapping.prediction import CLINIC, PENALTIES, SIZE
 from radiogenesis.mapping.prediction_settings import PredictionSettings
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment, CanonicalAlignmentSettings
-from radiogenesis.methods.images import images_from_hu, soften
+from radiogenesis.methods.images import among_largest, images_from_hu, soften
 from radiogenesis.phenotypes.lesion import FEATURES
+from radiogenesis.training.settings import TrainSettings
 
 MEASURES = ("mean rank", "top-1", "top-5")
 
@@ -167,6 +168,8 @@ class _Fold:
         learned, asked = given
         model = CanonicalAlignment(settings or CanonicalAlignmentSettings(), genes=learned.shape[1])
         image, mask, owner = _slices(self.cohort, self.learned)
+        large = among_largest(mask.sum((1, 2)), owner, TrainSettings.least_area)  # what `train` would fit it to
+        image, mask, owner = image[large], mask[large], owner[large]
         soft = soften(torch.from_numpy(mask.astype(np.float32)).unsqueeze(1))
         model.fit(images_from_hu(image), soft, owner, learned, seed)
         image, mask, owner = _slices(self.cohort, self.asked)

@@ -52,7 +52,7 @@ class Trained:
             run.scaler,
             alignment,
             attribution.differentiable(method, seed),
-            run.config["training"].get("least_area", 0.0),
+            run.config["training"].get("least_area", (run.config.get("alignment") or {}).get("least_area", 0.0)),
         )
 
 
@@ -85,7 +85,9 @@ def open_runs(
 def _require_alike(run: Run, other: Run) -> None:
     """Raises RunError where a null run says something about other settings than the run's. Settings that one of the
     two does not know, of an older version, do not count, nor does who made the alignment, or on what machine."""
-    known = {name: value for name, value in run.config.items() if isinstance(value, dict) and name != "training"}
+    known = {name: value for name, value in run.config.items() if isinstance(value, dict)}
+    training = known.get("training", {})  # seed, threads, devices and the like may differ
+    known["training"] = {name: training[name] for name in ("sampling", "augment", "least_area") if name in training}
     known |= {name: {name: run.config.get(name)} for name in ("method", "alignment_method", "pixels", "genes")}
     for name, mine in known.items():
         theirs = other.config.get(name)
