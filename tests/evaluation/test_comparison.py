@@ -97,7 +97,7 @@ def test_differences_are_paired() -> None:
     table = differences(rows([run("a"), run("b", method="worse", value=0.5)]), SETTINGS).set_index("measure")
     assert table.loc["control", ["difference", "low", "high"]].tolist() == pytest.approx([-0.5] * 3)
     assert table["verdict"].to_dict() == {"kid": "better", "control": "worse"}
-    sentence = comparison_conclusions(table.reset_index())
+    sentence = comparison_conclusions(table.reset_index(), 0.95)
     assert sentence == [
         "gan against worse, on the same patients: ahead in control; behind in realism (KID) (95 % intervals of the "
         "paired differences)."
@@ -108,7 +108,7 @@ def test_other_patients_decide_nothing() -> None:
     table = differences(rows([run("a"), run("b", method="other", value=9.0, test=("x", "y", "z"))]), SETTINGS)
     assert (table["verdict"] == "not compared").all()
     assert table["low"].isna().all()
-    assert comparison_conclusions(table) == ["gan and other held out different patients: not compared."]
+    assert comparison_conclusions(table, 0.95) == ["gan and other held out different patients: not compared."]
 
 
 def test_another_kind_of_alignment_is_another_row_named_by_its_kind() -> None:

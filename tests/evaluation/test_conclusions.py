@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from radiogenesis.evaluation import conclusions as c
+from radiogenesis.evaluation.wording import coverage, percent
 
 
 @pytest.mark.parametrize(("low", "said"), [(0.3, "are told apart"), (0.05, "is not shown")])
@@ -16,7 +17,7 @@ def test_realism_is_judged_by_the_ceilings_interval(low: float, said: str) -> No
         ("null: shuffled pixels", 2, 1, 3),
     ]
     table = pd.DataFrame(rows, columns=["of", "value", "low", "high"]).assign(distance="kid")
-    sentence = c.realism_conclusion("gan", table)
+    sentence = c.realism_conclusion("gan", table, 0.95)
     assert said in sentence
     assert "0.010 (−0.100 to 0.100)" in sentence
     assert "2.000" in sentence
@@ -35,7 +36,7 @@ def test_collapse_is_named(one_patient: float, patients: float, said: str, unsai
     ratio = [one_patient, one_patient, patients]
     table = pd.DataFrame({"differs": names, "measure": "distance", "ratio": ratio})
     table = table.assign(ratio_low=table["ratio"] - 0.05, ratio_high=table["ratio"] + 0.05)
-    sentence = c.diversity_conclusion("gan", table)
+    sentence = c.diversity_conclusion("gan", table, 0.95)
     assert said in sentence
     assert unsaid not in sentence
 
@@ -46,7 +47,7 @@ def test_collapse_is_named(one_patient: float, patients: float, said: str, unsai
 )
 def test_usefulness_needs_interval_and_test(low: float, high: float, p: float, said: str) -> None:
     row = {"with": 0.82, "without": 0.8, "difference": (low + high) / 2, "low": low, "high": high, "p": p, "steps": 300}
-    assert said in c.usefulness_conclusion("gan", pd.DataFrame([row]))
+    assert said in c.usefulness_conclusion("gan", pd.DataFrame([row]), 0.95)
 
 
 @pytest.mark.parametrize(
@@ -63,11 +64,11 @@ def test_control_where_there_can_be_none_fails_the_measure() -> None:
     table = pd.DataFrame(rows).assign(reference="own slices", patients=12, share=float("nan"))
     found = table.assign(null_low=-0.2, null_high=0.2)
     deaf = table.assign(rho=0.0, p=1.0, q=1.0)
-    said = c.control_conclusion("in-painting", deaf, ignores_genes=True, check=found)
+    said = c.control_conclusion("in-painting", deaf, 0.95, ignores_genes=True, check=found)
     assert "ρ = 0.90 (null −0.20 to 0.20; p = 0.001): the measure FAILS" in said
-    said = c.control_conclusion("in-painting", deaf, ignores_genes=True, check=found.assign(rho=0.1, p=0.2))
+    said = c.control_conclusion("in-painting", deaf, 0.95, ignores_genes=True, check=found.assign(rho=0.1, p=0.2))
     assert "no control is found where there is none" in said
-    assert "check of the measure" not in c.control_conclusion("gan", table)
+    assert "check of the measure" not in c.control_conclusion("gan", table, 0.95)
 
 
 def test_drawings_without_a_lesion_say_nothing_about_control() -> None:
@@ -75,14 +76,19 @@ def test_drawings_without_a_lesion_say_nothing_about_control() -> None:
     table = pd.DataFrame([{"feature": name, **nothing} for name in ("size", "mean")])
     table = table.assign(reference="own slices", patients=12)
     for deaf in (False, True):
-        said = c.control_conclusion("gan", table, ignores_genes=deaf)
+        said = c.control_conclusion("gan", table, 0.95, ignores_genes=deaf)
         assert "no lesion could be measured" in said
         assert "FAILS" not in said
 
 
 def test_a_negative_share_has_a_minus_sign() -> None:
-    assert c.percent(-0.571) == "−57 %"
-    assert c.percent(-0.001) == "0 %"
+    assert percent(-0.571) == "−57 %"
+    assert percent(-0.001) == "0 %"
+
+
+@pytest.mark.parametrize(("confidence", "text"), [(0.95, "95 %"), (0.995, "99.5 %"), (0.8, "80 %"), (0.58, "58 %")])
+def test_intervals_are_called_by_their_coverage(confidence: float, text: str) -> None:
+    assert coverage(confidence) == text
 
 
 def test_held_out_patients_in_scans_that_were_trained_on_are_told() -> None:

@@ -245,6 +245,21 @@ def test_the_report_stands_alone(evaluated: Path) -> None:
     assert len(page) < 8_000_000
 
 
+def test_intervals_are_called_what_they_are(cohort: Cohort, tmp_path: Path) -> None:
+    settings = EvaluationSettings(
+        backgrounds_per_patient=4, bootstrap=50, permutations=49, gene_shuffles=3, segmentation_steps=2,
+        segmentation_repeats=1, confidence=0.8,
+    )  # fmt: skip
+    evaluate([subject(cohort, "perfect"), subject(cohort, "deaf", Deaf(), "deaf")], cohort, tmp_path / "out", settings)
+    told = json.loads((tmp_path / "out" / "evaluation.json").read_text())["conclusions"]
+    page = write_report(tmp_path / "out").read_text(encoding="utf-8")
+    for text in ("\n".join(told), page):
+        assert "80 % interval" in text
+        assert "95 %" not in text
+    for words in ("Null, 80 % from", "Grey: 80 % of what", "80 % intervals over patients and networks"):
+        assert words in page
+
+
 def test_real_patients_have_no_truth_to_compare_with(tmp_path: Path) -> None:
     cohort = write(tmp_path / "real", patients=14, planted=False)
     out = tmp_path / "out"

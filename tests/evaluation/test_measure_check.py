@@ -49,17 +49,19 @@ def test_who_ignores_the_genes_is_at_chance_though_the_drawings_differ(cohort: C
     line = again[(again["reference"] == TRUTH) & (again["feature"] == MEAN)].iloc[0]
     assert line["rho"] != 0
     assert line["null_low"] <= line["rho"] <= line["null_high"]
-    assert "no control is found where there is none" in control_conclusion("x", table, ignores_genes=True, check=again)
+    assert "no control is found where there is none" in control_conclusion(
+        "x", table, 0.95, ignores_genes=True, check=again
+    )
 
 
 def test_control_where_there_can_be_none_fails_the_measure(cohort: Cohort) -> None:
     """As if the measure let the genes through: in place of the deaf method the perfect one draws the check."""
     table, again = check(cohort, Deaf(), of=subject(cohort, "y").method)
     assert isinstance(subject(cohort, "y").method, Perfect)
-    assert "FAILS" in control_conclusion("x", table, ignores_genes=True, check=again)
+    assert "FAILS" in control_conclusion("x", table, 0.95, ignores_genes=True, check=again)
 
 
 def test_the_same_on_every_background_checks_nothing(cohort: Cohort) -> None:
     table, again = check(cohort, Bare())
     assert again is None
-    assert "FAILS" not in control_conclusion("x", table, ignores_genes=True, check=again)
+    assert "FAILS" not in control_conclusion("x", table, 0.95, ignores_genes=True, check=again)

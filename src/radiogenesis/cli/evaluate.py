@@ -196,7 +196,7 @@ def headline_table(summary: dict[str, Any]) -> Table:
     """The numbers that matter, each beside its ceiling, its chance or its null."""
     from rich.table import Table
 
-    from radiogenesis.evaluation.framework_text import coverage
+    from radiogenesis.evaluation.wording import coverage
 
     interval = f"{coverage(summary['settings']['confidence'])} interval"
     table = Table(title="On patients who were not trained on", title_justify="left", box=None, pad_edge=False)

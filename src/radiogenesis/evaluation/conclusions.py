@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import pandas as pd
 
 from radiogenesis.evaluation.control import MEAN, OWN, TRUTH
+from radiogenesis.evaluation.wording import coverage, join, p_text, percent
 
 ALPHA = 0.05
 CHECK_ALPHA = 0.01  # of a check that is made again and again, and should not fail one time in twenty
@@ -15,11 +16,17 @@ COLLAPSED = 0.5  # share of the real spread; a choice of ours
 
 
 def control_conclusion(
-    label: str, table: pd.DataFrame, *, ignores_genes: bool = False, check: pd.DataFrame | None = None
+    label: str,
+    table: pd.DataFrame,
+    confidence: float,
+    *,
+    ignores_genes: bool = False,
+    check: pd.DataFrame | None = None,
 ) -> str:
     """A sentence or two on one run's control, from its rows of `control_table`; the truth before the own slices.
 
-    A run that draws the same for everybody is a check of the measure, from its rows of `check_of_control`.
+    A run that draws the same for everybody is a check of the measure, from its rows of `check_of_control`. Here and
+    below, `confidence` is that of the table's intervals.
     """
     reference = TRUTH if (table["reference"] == TRUTH).any() else OWN
     rows = table[table["reference"] == reference]
@@ -46,7 +53,7 @@ def control_conclusion(
             f"{label}: on {patients} held-out patients no property of drawn lesions is shown to follow the patient's "
             f"genes (no q < {ALPHA})."
         )
-    return text + (_check_text(check) if ignores_genes else _share_text(mean))
+    return text + (_check_text(check) if ignores_genes else _share_text(mean, confidence))
 
 
 def _check_text(check: pd.DataFrame | None) -> str:
@@ -62,7 +69,7 @@ def _check_text(check: pd.DataFrame | None) -> str:
     return text + "no control is found where there is none."
 
 
-def _share_text(mean: dict[Hashable, Any]) -> str:
+def _share_text(mean: dict[Hashable, Any], confidence: float) -> str:
     """The mean's share of the ceiling, if there is a ceiling."""
     if pd.isna(mean["share"]):
         return ""
@@ -71,16 +78,16 @@ def _share_text(mean: dict[Hashable, Any]) -> str:
         "genes"
     )
     if pd.notna(mean["share_low"]):
-        text += f" (95 % interval {percent(mean['share_low'])} to {percent(mean['share_high'])})"
+        text += f" ({coverage(confidence)} interval {percent(mean['share_low'])} to {percent(mean['share_high'])})"
     return text + "."
 
 
-def retrieval_conclusion(label: str, table: pd.DataFrame) -> str:
+def retrieval_conclusion(label: str, table: pd.DataFrame, confidence: float) -> str:
     """One sentence on one alignment, from its rows of `retrieval_table`."""
     row = table[(table["level"] == "patient") & (table["measure"] == "mean rank")].iloc[0]
     figures = (
         f"the right patient's genes rank {row['value']:.1f} of {int(row['patients'])} on average "
-        f"(95 % interval {row['low']:.1f} to {row['high']:.1f}; chance {row['chance']:.1f})"
+        f"({coverage(confidence)} interval {row['low']:.1f} to {row['high']:.1f}; chance {row['chance']:.1f})"
     )
     if row["p"] < ALPHA:
         return (
@@ -105,7 +112,7 @@ NAMES = {
 }
 
 
-def comparison_conclusions(table: pd.DataFrame) -> list[str]:
+def comparison_conclusions(table: pd.DataFrame, confidence: float) -> list[str]:
     """One sentence for each method against the first, from `comparison.differences`."""
     sentences = []
     for method, rows in table[table["measure"].isin(MAIN)].groupby("method", sort=False):
@@ -121,30 +128,30 @@ def comparison_conclusions(table: pd.DataFrame) -> list[str]:
         text += f"ahead in {join(by['worse'])}" if by["worse"] else "ahead in nothing"
         text += f"; behind in {join(by['better'])}" if by["better"] else "; behind in nothing"
         text += f"; undecided in {join(by['undecided'])}" if by["undecided"] else ""
-        sentences.append(text + " (95 % intervals of the paired differences).")
+        sentences.append(text + f" ({coverage(confidence)} intervals of the paired differences).")
     return sentences
 
 
-def realism_conclusion(label: str, table: pd.DataFrame) -> str:
+def realism_conclusion(label: str, table: pd.DataFrame, confidence: float) -> str:
     """One sentence on how real the drawn lesions look, from `Found.realism`."""
     drawn, ceiling, null = table[table["distance"] == "kid"].to_dict("records")
     figures = (
-        f"KID {drawn['value']:.3f} (95 % interval {drawn['low']:.3f} to {drawn['high']:.3f}), where real lesions of "
-        f"other patients have {ceiling['value']:.3f} ({ceiling['low']:.3f} to {ceiling['high']:.3f}) and lesions with "
-        f"shuffled pixels {null['value']:.3f}"
+        f"KID {drawn['value']:.3f} ({coverage(confidence)} interval {drawn['low']:.3f} to {drawn['high']:.3f}), where "
+        f"real lesions of other patients have {ceiling['value']:.3f} ({ceiling['low']:.3f} to {ceiling['high']:.3f}) "
+        f"and lesions with shuffled pixels {null['value']:.3f}"
     ).replace("-", "−")
     if drawn["low"] > max(ceiling["high"], 0):
         return f"{label}: drawn lesions are told apart from held-out real ones: {figures}."
     return f"{label}: that drawn lesions differ from held-out real ones is not shown: {figures}."
 
 
-def diversity_conclusion(label: str, table: pd.DataFrame) -> str:
+def diversity_conclusion(label: str, table: pd.DataFrame, confidence: float) -> str:
     """One sentence on mode collapse, from `diversity_table`."""
     noise, both, patients = table[table["measure"] == "distance"].to_dict("records")
     text = (
         f"{label}: lesions drawn for one patient differ by {percent(both['ratio'])} of what the patient's own slices "
-        f"differ by (95 % interval {percent(both['ratio_low'])} to {percent(both['ratio_high'])}), by "
-        f"{percent(noise['ratio'])} through noise alone"
+        f"differ by ({coverage(confidence)} interval {percent(both['ratio_low'])} to {percent(both['ratio_high'])}), "
+        f"by {percent(noise['ratio'])} through noise alone"
     )
     text += f"; between patients drawings differ by {percent(patients['ratio'])} of what real lesions do."
     if patients["ratio_high"] < COLLAPSED:
@@ -179,12 +186,13 @@ def memorisation_conclusion(label: str, table: pd.DataFrame) -> str:
     return f"{label}: no sign that training lesions were memorised: {figures}."
 
 
-def usefulness_conclusion(label: str, table: pd.DataFrame) -> str:
+def usefulness_conclusion(label: str, table: pd.DataFrame, confidence: float) -> str:
     """One sentence on segmentation with drawings added."""
     row = table.iloc[0]
     figures = (
         f"Dice {row['with']:.3f} with drawings, {row['without']:.3f} without, difference {row['difference']:+.3f} "
-        f"(95 % interval {row['low']:+.3f} to {row['high']:+.3f}; {p_text(row['p'])}, {int(row['steps'])} steps each)"
+        f"({coverage(confidence)} interval {row['low']:+.3f} to {row['high']:+.3f}; {p_text(row['p'])}, "
+        f"{int(row['steps'])} steps each)"
     ).replace("-", "−")
     if row["low"] > 0 and row["p"] < ALPHA:
         return f"{label}: adding drawn lesions helps a segmentation network on held-out patients: {figures}."
@@ -237,19 +245,3 @@ def scope(known_truth: bool) -> str:
         "These are associations on held-out patients of one cohort. They are not causes, scanner and site were not "
         "adjusted for here, and they need a second cohort."
     )
-
-
-def join(words: Iterable[str]) -> str:
-    """a, b and c."""
-    listed = list(words)
-    return listed[0] if len(listed) == 1 else f"{', '.join(listed[:-1])} and {listed[-1]}"
-
-
-def p_text(p: float) -> str:
-    """p = 0.012, p < 0.001."""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
-
-
-def percent(share: float) -> str:
-    """0.913 -> 91 %."""
-    return f"{100 * share:z.0f} %".replace("-", "−")

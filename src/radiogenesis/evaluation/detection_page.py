@@ -32,8 +32,8 @@ from radiogenesis.evaluation.detection import (
     side_by_side,
 )
 from radiogenesis.evaluation.framework_pictures import figure_5
-from radiogenesis.evaluation.framework_text import coverage
 from radiogenesis.evaluation.settings import EvaluationSettings
+from radiogenesis.evaluation.wording import coverage
 from radiogenesis.methods.tumor_unet import FindSettings, TumorUNet
 from radiogenesis.output import json_text, whole_folder
 from radiogenesis.reporting.model import Column, Fact, Page, Picture, Section, Table

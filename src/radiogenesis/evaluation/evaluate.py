@@ -197,7 +197,9 @@ def _synthesis(
         "scatter": pictures.scatter(patients, found.control, folder, name),
     }
     for reference in patients.references():
-        found.pictures[f"control {reference}"] = pictures.control_bars(found.control, folder, name, reference)
+        found.pictures[f"control {reference}"] = pictures.control_bars(
+            found.control, folder, name, reference, settings.confidence
+        )
 
 
 def _retrieval(
@@ -268,29 +270,29 @@ def _conclusions(
     settings: EvaluationSettings,
 ) -> list[str]:
     """The comparison first; then run by run, of many runs only what the question is: control."""
-    sentences = []
+    sentences, confidence = [], settings.confidence
     if len(rows) > 1:
-        sentences += conclusions.comparison_conclusions(comparison.differences(rows, settings))
+        sentences += conclusions.comparison_conclusions(comparison.differences(rows, settings), confidence)
     few = sum(bool(one.scores) for one in found) <= SPELLED_OUT
     for one in found:
         name = one.subject.name
         if one.control is not None:
             sentences.append(
                 conclusions.control_conclusion(
-                    name, one.control, ignores_genes=one.ignores_genes, check=one.control_check
+                    name, one.control, confidence, ignores_genes=one.ignores_genes, check=one.control_check
                 )
             )
         if few and one.realism is not None:
-            sentences.append(conclusions.realism_conclusion(name, one.realism))
+            sentences.append(conclusions.realism_conclusion(name, one.realism, confidence))
         if few and one.diversity is not None:
-            sentences.append(conclusions.diversity_conclusion(name, one.diversity))
+            sentences.append(conclusions.diversity_conclusion(name, one.diversity, confidence))
         # Copies are said of every run: they are the one finding that must not be missed.
         if one.memorisation is not None and (few or conclusions.copies(one.memorisation)):
             sentences.append(conclusions.memorisation_conclusion(name, one.memorisation))
         if few and one.usefulness is not None:
-            sentences.append(conclusions.usefulness_conclusion(name, one.usefulness))
+            sentences.append(conclusions.usefulness_conclusion(name, one.usefulness, confidence))
         if one.retrieval is not None:
-            sentences.append(conclusions.retrieval_conclusion(name, one.retrieval))
+            sentences.append(conclusions.retrieval_conclusion(name, one.retrieval, confidence))
         sentences += framework_conclusions(one)
     if codes is not None:
         sentences.append(conclusions.code_conclusion(codes.clusters, codes.mantel))

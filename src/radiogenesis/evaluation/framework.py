@@ -18,14 +18,13 @@ from numpy.typing import NDArray
 
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.evaluation import framework_pictures
-from radiogenesis.evaluation.conclusions import p_text
 from radiogenesis.evaluation.framework_metagenes import metagene_table
-from radiogenesis.evaluation.framework_text import coverage
 from radiogenesis.evaluation.gene_metrics import LABELS
 from radiogenesis.evaluation.gene_prediction import MEAN, METHOD, NEAREST, RIDGE, SIZE, GenePrediction, gene_prediction
 from radiogenesis.evaluation.pictures import spread_patients
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.evaluation.subject import Found
+from radiogenesis.evaluation.wording import coverage, p_text
 from radiogenesis.methods.gene_autoencoder import GeneAutoencoder
 from radiogenesis.methods.metagene_gan import MetageneGAN
 from radiogenesis.methods.protocols import GenePredictor

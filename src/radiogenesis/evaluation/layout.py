@@ -12,7 +12,6 @@ import pandas as pd
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.evaluation import pictures
 from radiogenesis.evaluation.comparison import Row
-from radiogenesis.evaluation.conclusions import join
 from radiogenesis.evaluation.control import MEAN, TRUTH
 from radiogenesis.evaluation.fidelity import PUBLISHED, WHOLE
 from radiogenesis.evaluation.framework import framework_sections
@@ -20,6 +19,7 @@ from radiogenesis.evaluation.gene_codes import CodeSpace
 from radiogenesis.evaluation.layout_comparison import RUN, code_sections, comparison_section, drawing_sections
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.evaluation.subject import Found
+from radiogenesis.evaluation.wording import coverage, join
 from radiogenesis.reporting.model import Column, Fact, Page, Picture, Section, Table
 
 
@@ -41,7 +41,7 @@ def build_page(
     sections += drawing_sections(found, tables, summary)
     sections += _retrieval_sections(found, tables)
     sections += framework_sections(found, tables)
-    sections += code_sections(codes, cohort, folder)
+    sections += code_sections(codes, cohort, settings, folder)
     known = cohort.truth is not None
     return Page(
         title="Which genes show in the scan?",
@@ -67,29 +67,30 @@ def _fact(number: dict[str, Any], summary: dict[str, Any]) -> Fact:
     low, high = number["low"], number["high"]
     if not math.isfinite(number["value"]):
         return Fact(label=label, value="–", beside="Not measured: nothing that can be measured was drawn.")
+    interval = f"{coverage(summary['settings']['confidence'])} interval"
     if number["name"] == "control":
         return Fact(
             label=label,
             value=f"{number['value']:.2f}".replace("-", "−"),
             beside=(
-                f"95 % interval {low:.2f} to {high:.2f}, against {number['reference']}. Ceiling "
+                f"{interval} {low:.2f} to {high:.2f}, against {number['reference']}. Ceiling "
                 f"{number['ceiling']:.2f}, null {number['null_low']:.2f} to {number['null_high']:.2f}."
             ).replace("-", "−"),
             share=number["share"],
         )
     if number["name"] == "fidelity":
-        beside = f"95 % interval {low:.1f} to {high:.1f}."
+        beside = f"{interval} {low:.1f} to {high:.1f}."
         if math.isfinite(number["null"]):  # else there was one background only
             beside += f" Against a background it was not drawn on: {number['null']:.1f}."
         return Fact(label=label, value=f"{number['value']:.1f} dB", beside=beside)
     if number["name"] == "gene prediction":
         beside = (
-            f"95 % interval {low:.3f} to {high:.3f}. Ridge regression on radiomic features {number['ceiling']:.3f}, "
+            f"{interval} {low:.3f} to {high:.3f}. Ridge regression on radiomic features {number['ceiling']:.3f}, "
             f"null {number['null_low']:.3f} to {number['null_high']:.3f}."
         )
         value = f"{number['value']:.3f}".replace("-", "−")
         return Fact(label=label, value=value, beside=beside.replace("-", "−"))
-    beside = f"of {number['patients']:.0f}. 95 % interval {low:.1f} to {high:.1f}; chance {number['chance']:.1f}."
+    beside = f"of {number['patients']:.0f}. {interval} {low:.1f} to {high:.1f}; chance {number['chance']:.1f}."
     return Fact(label=label, value=f"{number['value']:.1f}", beside=beside)
 
 
@@ -196,7 +197,7 @@ def _synthesis_sections(found: Sequence[Found], cohort: Cohort, tables: Path, su
         notes=("A picture shows what is possible, not how often. The numbers follow.",),
     )
     sections = [drawn, _control_section(drawing, tables, summary)]
-    return [*sections, _fidelity_section(keeping, tables)] if keeping else sections
+    return [*sections, _fidelity_section(keeping, tables, summary["settings"]["confidence"])] if keeping else sections
 
 
 def _control_section(found: Sequence[Found], tables: Path, summary: dict[str, Any]) -> Section:
@@ -215,7 +216,7 @@ def _control_section(found: Sequence[Found], tables: Path, summary: dict[str, An
         slug = "truth" if reference == TRUTH else "own"
         file = f"control_{slug}.csv"
         _save(rows, tables, file)
-        blocks.append(_control_table(file, str(reference), rows, several))
+        blocks.append(_control_table(file, str(reference), rows, several, summary["settings"]["confidence"]))
         if reference == TRUTH or len(table["reference"].unique()) == 1:
             blocks += [one.pictures["scatter"] for one in found]
     settings = summary["settings"]
@@ -251,15 +252,16 @@ def _control_section(found: Sequence[Found], tables: Path, summary: dict[str, An
     )
 
 
-def _control_table(file: str, reference: str, rows: pd.DataFrame, several: bool) -> Table:
+def _control_table(file: str, reference: str, rows: pd.DataFrame, several: bool, confidence: float) -> Table:
+    of = coverage(confidence)
     columns = [RUN] if several else []
     columns += [
         Column(label="Property", value="feature"),
-        Column(label="Drawn, ρ", value="rho", low="low", high="high", format=".2f", help="Spearman, 95 % interval"),
+        Column(label="Drawn, ρ", value="rho", low="low", high="high", format=".2f", help=f"Spearman, {of} interval"),
         Column(label="Ceiling, ρ", value="ceiling", low="ceiling_low", high="ceiling_high", format=".2f",
                help="ridge regression from the genes to the measured property, fitted on training patients"),
         Column(label="Null, ρ", value="null_mean", low="null_low", high="null_high", format=".2f",
-               help="genes exchanged between patients: mean and 95 % range"),
+               help=f"genes exchanged between patients: mean and {of} range"),
         Column(label="Share", value="share", format="%", help="drawn over ceiling"),
         Column(label="p", value="p", format="p", help="one-sided, genes exchanged between patients"),
         Column(label="q", value="q", format="p", help="false discovery rate"),
@@ -276,7 +278,7 @@ def _control_table(file: str, reference: str, rows: pd.DataFrame, several: bool)
     return Table(
         file=file,
         caption=(
-            f"Drawn lesions against {what}. Brackets: 95 % intervals over patients. Share: of the ceiling; "
+            f"Drawn lesions against {what}. Brackets: {of} intervals over patients. Share: of the ceiling; "
             "above 100 % where the drawings rank the patients better than the regression does. "
             f"{tests} tests in this table"
             + (
@@ -290,7 +292,7 @@ def _control_table(file: str, reference: str, rows: pd.DataFrame, several: bool)
     )
 
 
-def _fidelity_section(found: Sequence[Found], tables: Path) -> Section:
+def _fidelity_section(found: Sequence[Found], tables: Path, confidence: float) -> Section:
     ours = pd.concat([one.fidelity.assign(run=one.subject.name) for one in found if one.fidelity is not None])
     _save(ours, tables, "fidelity.csv")
     published = PUBLISHED.rename(columns={"method": "run"}).assign(region="as published, other data")
@@ -317,11 +319,11 @@ def _fidelity_section(found: Sequence[Found], tables: Path) -> Section:
             Table(
                 file="fidelity_shown.csv",
                 caption=(
-                    "Means over patients, 95 % intervals over patients. Null: the same images against a background "
-                    "they were not drawn on. The band across the boundary holds the lesion's edge, too. Radius: of the "
-                    "erased sphere, or of the drawn lesion for methods that erase nothing. The published rows "
-                    "are other data (NSCLC Radiogenomics), other lesions "
-                    "and other intensities: a landmark, not a comparison."
+                    f"Means over patients, {coverage(confidence)} intervals over patients. Null: the same images "
+                    "against a background they were not drawn on. The band across the boundary holds the lesion's "
+                    "edge, too. Radius: of the erased sphere, or of the drawn lesion for methods that erase nothing. "
+                    "The published rows are other data (NSCLC Radiogenomics), other lesions and other intensities: "
+                    "a landmark, not a comparison."
                 ),
                 columns=tuple(columns),
                 strong=("region", WHOLE),

@@ -14,6 +14,7 @@ from radiogenesis.evaluation.comparison import MEASURES, Row, differences, tidy,
 from radiogenesis.evaluation.gene_codes import CodeSpace
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.evaluation.subject import Found
+from radiogenesis.evaluation.wording import coverage
 from radiogenesis.reporting.model import Column, Picture, Section, Table
 
 RUN = Column(label="Run", value="run")
@@ -45,6 +46,7 @@ def comparison_section(
     table.to_csv(folder / "tables" / "comparison.csv", index=False)
     if sum(len(row.runs) for row in rows) < 2:
         return []
+    of = coverage(settings.confidence)
     blocks: list[Table | Picture] = []
     for title, measures in SHOWN:
         known = [name for name in measures if name in table]
@@ -65,7 +67,7 @@ def comparison_section(
             Table(
                 file="comparison.csv",
                 caption=(
-                    f"{title}. ↑ more is better, ↓ less is better. Brackets: 95 % intervals over patients. The last "
+                    f"{title}. ↑ more is better, ↓ less is better. Brackets: {of} intervals over patients. The last "
                     "rows are what a column is read beside: the best that could be expected, and what comes out of "
                     "nothing."
                 ),
@@ -84,7 +86,7 @@ def comparison_section(
                 caption=(
                     f"Each method minus {rows[0].label}, paired by patient: the same resample of patients for "
                     "both. Decided "
-                    "where the 95 % interval leaves out 0; not corrected for the number of measures."
+                    f"where the {of} interval leaves out 0; not corrected for the number of measures."
                 ),
                 columns=(
                     Column(label="Method", value="method"),
@@ -154,10 +156,10 @@ def drawing_sections(found: Sequence[Found], tables: Path, summary: dict[str, An
         sections.append(_diversity_section(diversity, settings))
     _joined(found, "memorisation_patients", tables)
     if memorisation := _joined(found, "memorisation", tables):
-        sections.append(_memorisation_section(memorisation))
+        sections.append(_memorisation_section(memorisation, settings))
     _joined(found, "usefulness_patients", tables)
     if usefulness := _joined(found, "usefulness", tables):
-        sections.append(_usefulness_section(usefulness))
+        sections.append(_usefulness_section(usefulness, settings))
     return sections
 
 
@@ -199,7 +201,8 @@ def _realism_section(file: str, settings: dict[str, Any]) -> Section:
                     "kid: unbiased squared maximum mean discrepancy under the polynomial kernel, on a fixed network "
                     "with random weights that no method was trained with; around 0 for alike sets, negative by chance. "
                     f"frechet: distance on {settings['frechet_axes']} principal axes of the radiomic features (IBSI), "
-                    "the bootstrap's estimate of its bias in small samples taken off. 95 % intervals over patients."
+                    "the bootstrap's estimate of its bias in small samples taken off. "
+                    f"{coverage(settings['confidence'])} intervals over patients."
                     + (inception if settings["inception_weights"] else "")
                 ),
                 columns=columns,
@@ -234,7 +237,8 @@ def _diversity_section(file: str, settings: dict[str, Any]) -> Section:
                     "deviation. "
                     f"Noise alone: {settings['noise_draws']} drawings on one background. Between patients: of drawings "
                     "on one background with one noise, beside all real slices, which differ by more than the patient: "
-                    "somewhat below 100 % is as it should be. 95 % intervals over patients."
+                    "somewhat below 100 % is as it should be. "
+                    f"{coverage(settings['confidence'])} intervals over patients."
                 ),
                 columns=columns,
                 strong=("measure", "distance"),
@@ -243,7 +247,7 @@ def _diversity_section(file: str, settings: dict[str, Any]) -> Section:
     )
 
 
-def _memorisation_section(file: str) -> Section:
+def _memorisation_section(file: str, settings: dict[str, Any]) -> Section:
     columns = (
         RUN,
         Column(label="Distance, drawn", value="drawn", format=".2f"),
@@ -268,7 +272,8 @@ def _memorisation_section(file: str) -> Section:
                 caption=(
                     "A generator of bland, average lesions lies near to everybody's and shows in the first test "
                     "only; one that "
-                    "copies shows in both. A patient's own lesions are left out. Chance: with its 95 % range."
+                    "copies shows in both. A patient's own lesions are left out. Chance: with its "
+                    f"{coverage(settings['confidence'])} range."
                 ),
                 columns=columns,
             ),
@@ -276,7 +281,7 @@ def _memorisation_section(file: str) -> Section:
     )
 
 
-def _usefulness_section(file: str) -> Section:
+def _usefulness_section(file: str, settings: dict[str, Any]) -> Section:
     columns = (
         RUN,
         Column(label="Dice without", value="without", format=".3f"),
@@ -301,13 +306,17 @@ def _usefulness_section(file: str) -> Section:
         ),
         blocks=(
             Table(
-                file=file, caption="Means over patients, 95 % intervals over patients and networks.", columns=columns
+                file=file,
+                caption=(
+                    f"Means over patients, {coverage(settings['confidence'])} intervals over patients and networks."
+                ),
+                columns=columns,
             ),
         ),
     )
 
 
-def code_sections(codes: CodeSpace | None, cohort: Cohort, folder: Path) -> list[Section]:
+def code_sections(codes: CodeSpace | None, cohort: Cohort, settings: EvaluationSettings, folder: Path) -> list[Section]:
     """Figure 4 and its tests."""
     if codes is None:
         return []
@@ -348,7 +357,7 @@ def code_sections(codes: CodeSpace | None, cohort: Cohort, folder: Path) -> list
         columns=(
             *where,
             Column(label="ρ", value="rho", low="low", high="high", format=".2f"),
-            Column(label="Null, 95 % from", value="null_low", format=".2f"),
+            Column(label=f"Null, {coverage(settings.confidence)} from", value="null_low", format=".2f"),
             Column(label="to", value="null_high", format=".2f"),
             Column(label="p", value="p", format="p"),
             Column(label="q", value="q", format="p"),

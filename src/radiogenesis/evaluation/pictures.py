@@ -15,6 +15,7 @@ from radiogenesis.evaluation.control import MEAN, TRUTH, Measured
 from radiogenesis.evaluation.drawing import Drawn
 from radiogenesis.evaluation.gene_codes import CodeSpace
 from radiogenesis.evaluation.subject import Found
+from radiogenesis.evaluation.wording import coverage
 from radiogenesis.phenotypes.lesion import FEATURES, UNITS
 from radiogenesis.reporting import figures
 from radiogenesis.reporting.model import Picture
@@ -176,10 +177,10 @@ def curves(metrics: pd.DataFrame, folder: Path, name: str) -> Picture:
     )
 
 
-def control_bars(table: pd.DataFrame, folder: Path, name: str, reference: str) -> Picture:
+def control_bars(table: pd.DataFrame, folder: Path, name: str, reference: str, confidence: float) -> Picture:
     """Rho of every feature beside ceiling and null."""
     rows = table[table["reference"] == reference]
-    slug = "truth" if reference == TRUTH else "own"
+    slug, of = "truth" if reference == TRUTH else "own", coverage(confidence)
     light, dark = figures.save_both(lambda t: figures.control_bars(rows, t), folder, f"control-{slug}-{name}")
     return Picture(
         file=light,
@@ -188,8 +189,8 @@ def control_bars(table: pd.DataFrame, folder: Path, name: str, reference: str) -
         alt=f"Control against {reference}",
         caption=(
             f"How the ranking of held-out patients by what was drawn agrees with their ranking by "
-            f"{'what was planted' if reference == TRUTH else 'their own slices'}. Bars: drawn lesions, with 95 % "
-            "intervals over patients. Diamonds: what a ridge regression reads from the same genes. Grey: 95 % of what "
+            f"{'what was planted' if reference == TRUTH else 'their own slices'}. Bars: drawn lesions, with {of} "
+            f"intervals over patients. Diamonds: what a ridge regression reads from the same genes. Grey: {of} of what "
             "comes out with another patient's genes."
         ),
     )
