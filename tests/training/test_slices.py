@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file
 
 from radiogenesis.cohort.expression import ExpressionSettings
@@ -81,6 +82,7 @@ def test_a_resumed_run_is_the_uninterrupted_run(
     whole = train(chests, tmp_path / "whole")
     assert isinstance(whole.method, TumorUNet)
     assert (whole.config["pixels"], whole.config["pixel_mm"], whole.config["genes"]) == (32, 6.0, 0)
+    assert whole.config["whole_lung_mm2"] == chests.settings["sampling"]["whole_lung_mm2"]
     assert {"unet/dice", "unet/cross_entropy"} <= set(whole.metrics.columns)
 
     step, calls = fit.MethodModule.training_step, 0
@@ -96,6 +98,9 @@ def test_a_resumed_run_is_the_uninterrupted_run(
     with pytest.raises(MemoryError, match="killed"):
         train(chests, tmp_path / "cut")
     monkeypatch.undo()
+    config = yaml.safe_load((tmp_path / "cut" / "config.yaml").read_text())
+    del config["whole_lung_mm2"]  # a run that was begun before it was recorded
+    (tmp_path / "cut" / "config.yaml").write_text(yaml.safe_dump(config))
     resumed = train(chests, tmp_path / "cut", resume=True)
     expected, got = (load_file(run.path / "weights.safetensors") for run in (whole, resumed))
     assert expected.keys() == got.keys()

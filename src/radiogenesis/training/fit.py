@@ -92,7 +92,11 @@ def train(
     if entry(method).data == "whole slices":
         split = split_scans(cohort, seed=settings.split_seed, fractions=fractions(settings))
         data = SliceData.from_cohort(cohort, split.train, empty_share=method_settings.empty_share)
-        config |= {"pixels": cohort.whole_pixels, "pixel_mm": cast(WholeRows, cohort.whole).pixel_mm}
+        config |= {
+            "pixels": cohort.whole_pixels,
+            "pixel_mm": cast(WholeRows, cohort.whole).pixel_mm,
+            "whole_lung_mm2": cohort.settings["sampling"].get("whole_lung_mm2"),
+        }
         made = make_method(config, alignment=None)
     else:
         split = choose_split(cohort, settings, alignment)

@@ -32,6 +32,7 @@ from radiogenesis.training.settings import SPLIT_SETTINGS, TrainSettings
 
 _LIBRARIES = ("radiogenesis", "torch", "lightning", "numpy", "anndata", "zarr")
 _PLACES = ("cohort", "alignment_run")  # may lie elsewhere now; their content is compared
+_OF_COHORT = ("whole_lung_mm2",)  # the cohort's content is compared; earlier runs do not have it
 _BY_EFFECT = ("precision", *SPLIT_SETTINGS)  # what they lead to is compared: precision and patients
 
 
@@ -150,7 +151,7 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[
     earlier_settings, settings = (_completed(json.loads(json.dumps(config))) for config in (before, now))
     for key, value in settings.items():
         earlier = earlier_settings.get(key)
-        if key in _PLACES or earlier == value:
+        if key in (*_PLACES, *_OF_COHORT) or earlier == value:
             continue
         if isinstance(value, dict) and isinstance(earlier, dict):
             yield from (

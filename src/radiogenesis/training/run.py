@@ -43,7 +43,8 @@ class Run:
 
     Attributes:
         path: the folder.
-        config: what config.yaml holds: method, settings, training, expression, cohort, genes, pixels, pixel_mm.
+        config: what config.yaml holds: method, settings, training, expression, cohort, genes, pixels, pixel_mm; of
+            methods on whole slices whole_lung_mm2, the least lung on a slice of the cohort.
         provenance: cohort digest, versions, seed, device.
     """
 
