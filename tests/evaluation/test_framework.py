@@ -116,7 +116,8 @@ def test_metagenes_come_with_members_and_stability(out: Path, cohort: Cohort) ->
         (section,) = (one for key, one in sections.items() if key.startswith(title))
         assert f"{name}_shown.csv" in {block.file for block in section.blocks}
         assert any("adjusted Rand index" in note for note in section.notes)
-    assert "by hierarchical clustering" in sections["Metagenes and the encoder's own features"].notes[-1]
+    for title in ("Metagenes and the encoder's own features", "Regions from metagenes"):
+        assert "by hierarchical clustering" in sections[title].notes[-1]
 
 
 def test_figure_6_needs_eight_patients_and_says_so(runs: list[Run], out: Path, tmp_path: Path) -> None:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from radiogenesis.cohort.expression import ExpressionSettings
 from radiogenesis.cohort.metagenes import Metagenes
+from radiogenesis.cohort.metagenes import Method as Clustering
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import RunError, SettingError
 from radiogenesis.methods.gene_autoencoder import GeneAutoencoder, GeneAutoencoderSettings
 from radiogenesis.methods.metagene_gan import MetageneGAN, MetageneGANSettings
 from radiogenesis.training import fit
-from radiogenesis.training.preparation import metagenes_of
+from radiogenesis.training.preparation import metagenes_of, prepare_metagenes
 from radiogenesis.training.registry import METHODS
 from radiogenesis.training.run import Run
 from radiogenesis.training.settings import TrainSettings
@@ -64,6 +68,18 @@ def test_metagenes_are_those_of_the_training_patients_and_come_back(gan: Run, di
     values = expected.transform(training)
     standard = (values - values.mean(0)) / values.std(0)
     np.testing.assert_allclose(method.encode(training), standard, atol=1e-4)
+
+
+@pytest.mark.parametrize("clustering", ["kmeans", "hierarchical"])
+def test_metagenes_say_how_they_were_clustered(gan: Run, discs: Cohort, clustering: Clustering) -> None:
+    training = gan.scaler.transform(discs.expression, list(gan.split.train))
+    method = MetageneGAN(replace(GAN, clustering=clustering), genes=training.shape[1], pixels=32)
+    data = SimpleNamespace(genes=torch.from_numpy(training))
+    prepare_metagenes(method, data, gan.scaler.genes, 0)  # type: ignore[arg-type]
+    found = metagenes_of(method, gan.scaler.genes)
+    assert found.method == clustering
+    expected = Metagenes.fit(training, gan.scaler.genes, clusters=3, method=clustering)
+    np.testing.assert_array_equal(found.stability(training).rand, expected.stability(training).rand)
 
 
 def test_an_opened_metagene_gan_draws_its_average(gan: Run, discs: Cohort) -> None:

@@ -8,7 +8,6 @@ compare.
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +65,7 @@ def appraise_framework(
     if isinstance(method, GeneAutoencoder):
         found.pictures["figure 7"] = framework_pictures.figure_7(method, cohort, show, theirs, folder, name)
     if isinstance(method, MetageneGAN):
-        # The weights hold the metagenes; how they were made is among the settings.
-        metagenes = replace(metagenes_of(method, subject.scaler.genes), method=method.settings.clustering)
+        metagenes = metagenes_of(method, subject.scaler.genes)
         trained_on = subject.scaler.transform(cohort.expression, list(split.train))
         tables = folder.parent / "tables"
         found.metagenes = metagene_table(metagenes, trained_on, tables, f"metagenes-{name}", seed=settings.seed)

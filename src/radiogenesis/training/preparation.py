@@ -61,4 +61,5 @@ def metagenes_of(method: object, names: Sequence[str]) -> Metagenes:
     sign, strength, homogeneity = (
         getattr(layer, name).double().cpu().numpy() for name in ("sign", "strength", "homogeneity")
     )
-    return Metagenes(tuple(map(str, names)), layer.label.cpu().numpy(), sign, strength, homogeneity)
+    label, clustering = layer.label.cpu().numpy(), method.settings.clustering
+    return Metagenes(tuple(map(str, names)), label, sign, strength, homogeneity, clustering)
