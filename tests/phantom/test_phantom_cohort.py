@@ -11,9 +11,13 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
+from radiogenesis.cohort.dicom import find_dicom
+from radiogenesis.cohort.expression import read_expression
 from radiogenesis.cohort.sampling import SamplingSettings
+from radiogenesis.cohort.sources import ReadSettings
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import OutputError
+from radiogenesis.phantom.dicom import write_dicom
 from radiogenesis.phantom.factors import FACTORS, LesionFactors
 from radiogenesis.phantom.patient import TUMOUR, PatientPlan, make_scans, sample_patient
 from radiogenesis.phantom.phantom import make_phantom, plan_cohort
@@ -64,7 +68,7 @@ def test_the_outlined_volume_is_that_of_the_sphere(size: float) -> None:
 
 def test_the_cohort_holds_everything(cohort: Cohort) -> None:
     cohort.verify()
-    assert list(cohort.patients.index) == ["PH0001", "PH0002", "PH0003", "PH0004"]
+    assert list(cohort.patients.index) == ["PH7-0001", "PH7-0002", "PH7-0003", "PH7-0004"]
     assert cohort.expression.shape == (4, 200)
     assert (cohort.patients["n_backgrounds"] == 4).all()
     assert (cohort.patients["n_slices"] > 2).all()
@@ -81,6 +85,31 @@ def test_the_cohort_holds_everything(cohort: Cohort) -> None:
 def test_the_same_seed_gives_the_same_cohort_with_any_number_of_workers(cohort: Cohort, tmp_path: Path) -> None:
     assert make_phantom(tmp_path / "again", SMALL, workers=2).digest == cohort.digest
     assert make_phantom(tmp_path / "other", replace(SMALL, seed=8), workers=1).digest != cohort.digest
+
+
+def test_cohorts_of_different_seeds_share_no_names(tmp_path: Path) -> None:
+    """A run drops patients of the names it was trained on: in another phantom it took everybody for one."""
+    plans = {seed: plan_cohort(replace(SMALL, patients=12, seed=seed)) for seed in (0, 1, 3, 31)}
+    names = {seed: [patient.patient for patient in plan.patients] for seed, plan in plans.items()}
+    assert (names[0][0], names[3][0], names[31][11]) == ("PH0001", "PH3-0001", "PH31-0012")
+    assert len({name for listed in names.values() for name in listed}) == 48
+    for seed, plan in plans.items():
+        assert names[seed] == sorted(names[seed])
+        assert names[seed] == list(plan.expression.obs_names) == list(plan.truth.factors.index)
+    write_dicom(tmp_path / "dicom", plans[3], 1)
+    (source,) = find_dicom(tmp_path / "dicom", ReadSettings()).sources
+    assert source.patient == "PH3-0001"
+    assert read_expression(tmp_path / "dicom" / "expression.csv", patients=names[3]).n_obs == 12
+
+
+def test_the_seed_in_a_name_changes_no_image() -> None:
+    plan = plan_cohort(SMALL).patients[1]
+    (scan, slices, backgrounds), (same, same_slices, same_backgrounds) = (
+        sample_patient(one, SMALL) for one in (plan, replace(plan, patient="PH0002", stream=""))
+    )
+    np.testing.assert_array_equal(scan.hu, same.hu)
+    np.testing.assert_array_equal(slices.image, same_slices.image)
+    np.testing.assert_array_equal(backgrounds.image, same_backgrounds.image)
 
 
 def test_an_existing_cohort_is_not_overwritten(cohort: Cohort) -> None:

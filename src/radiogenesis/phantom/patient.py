@@ -33,16 +33,18 @@ class PatientPlan:
     seed: int
     whole: bool = False
     """A whole chest, where tumours lie near the lung's surface too; else half a chest, the tumour deep in the lung."""
+    stream: str = ""
+    """What the patient's chance follows beside the seed; "" for the name."""
 
 
-def patient_rng(seed: int, patient: str, purpose: int) -> np.random.Generator:
+def patient_rng(seed: int, plan: PatientPlan, purpose: int) -> np.random.Generator:
     """A stream of the patient's own for each purpose, whatever the order in which patients are made."""
-    return np.random.default_rng([seed, zlib.crc32(patient.encode()), purpose])
+    return np.random.default_rng([seed, zlib.crc32((plan.stream or plan.patient).encode()), purpose])
 
 
 def make_scans(plan: PatientPlan) -> tuple[Scan, Scan]:
     """The patient's scan, with the lesion outlined, and the same lung scanned before the lesion was there."""
-    rng = patient_rng(plan.seed, plan.patient, CHEST)
+    rng = patient_rng(plan.seed, plan, CHEST)
     scanner = draw_scanner(plan.kernel, rng)
     thorax = (draw_chest if plan.whole else draw_thorax)(scanner.fine_spacing_mm, rng)
     edge = plan.whole and rng.random() < AT_THE_EDGE
@@ -65,7 +67,7 @@ def sample_patient(plan: PatientPlan, settings: SamplingSettings) -> tuple[Scan,
     Backgrounds come from the lung before the lesion was there: no background shows a part of one.
     """
     scan, healthy = make_scans(plan)
-    rng = patient_rng(settings.seed, plan.patient, SAMPLING)
+    rng = patient_rng(settings.seed, plan, SAMPLING)
     return scan, nodule_slices(scan, settings), background_slices(healthy, lung_mask(healthy), settings, rng)
 
 

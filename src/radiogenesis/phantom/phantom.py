@@ -48,7 +48,9 @@ class Plan:
 def plan_cohort(settings: PhantomSettings) -> Plan:
     """Draw genes, factors and scanners: all that patients have to do with each other."""
     streams = [np.random.default_rng([settings.seed, part]) for part in range(5)]
-    names = [f"PH{i:04d}" for i in range(1, settings.patients + 1)]
+    numbers = [f"{i:04d}" for i in range(1, settings.patients + 1)]
+    # Patients of another seed are others, whom nothing that goes by names may take for these.
+    names = [f"PH{settings.seed}-{number}" if settings.seed else f"PH{number}" for number in numbers]
     model = genes.gene_model(settings.genes, settings.modules, streams[0])
     activity = genes.draw_activity(model, settings.patients, streams[1])
     scores = scores_from_expression(zscore(activity), model.weights, settings.strength, streams[2])
@@ -66,8 +68,10 @@ def plan_cohort(settings: PhantomSettings) -> Plan:
     facts = {**_told(settings), "batch_genes": [model.genes[i] for i in followers]}
     return Plan(
         patients=tuple(
-            PatientPlan(name, factors[name], str(kernel), settings.seed, settings.whole_pixels > 0)
-            for name, kernel in zip(names, kernels, strict=True)
+            PatientPlan(
+                name, factors[name], str(kernel), settings.seed, settings.whole_pixels > 0, stream=f"PH{number}"
+            )
+            for number, name, kernel in zip(numbers, names, kernels, strict=True)
         ),
         expression=genes.to_anndata(activity, model, names),
         truth=Truth(factor_table(factors), model.gene_effects, model.modules, facts),
