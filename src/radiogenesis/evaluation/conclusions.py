@@ -213,8 +213,8 @@ def code_conclusion(clusters: pd.DataFrame, mantel: pd.DataFrame) -> str:
     found = clusters[(clusters["part"] == "held out") & (clusters["q"] < ALPHA)]
     if len(found):
         spaces = join(map(str, found["space"]))
-        return text + f" Clusters are tighter than of shuffled genes and of Gaussian codes in {spaces}."
-    return text + " No clusters of held-out patients are shown: of shuffled genes or Gaussian codes they are as tight."
+        return text + f" Clusters are tighter than shuffled genes and Gaussian codes give in {spaces}."
+    return text + " No clusters of held-out patients are shown: shuffled genes or Gaussian codes give as tight ones."
 
 
 def shared_scans(series: pd.Series, held_out: Sequence[str], training: Sequence[str]) -> str:
