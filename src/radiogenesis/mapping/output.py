@@ -13,7 +13,6 @@ OUT/map.json, page.json       numbers and sentences; what `radiogenesis report O
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +24,7 @@ from radiogenesis.cohort.store import Truth
 from radiogenesis.mapping.conclusions import conclusions, counts, plain
 from radiogenesis.mapping.page import facts, metagene_table, sections
 from radiogenesis.mapping.three_step import ConventionalMap
-from radiogenesis.output import whole_folder
+from radiogenesis.output import json_text, whole_folder
 from radiogenesis.reporting.model import Fact, Page, Section
 
 
@@ -84,7 +83,7 @@ def write_map(
         page.save(partial)
         summary = {"numbers": plain(counts(made)), "conclusions": said, "settings": settings}
         summary |= {name: plain(dict(numbers)) for one in added for name, numbers in one.numbers.items()}
-        (partial / "map.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+        (partial / "map.json").write_text(json_text(summary), encoding="utf-8")
     return said
 
 

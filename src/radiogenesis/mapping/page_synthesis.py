@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -26,6 +25,7 @@ from radiogenesis.mapping.synthesis_answers import BOTH, FOUND, NAMES, NOT_FOUND
 from radiogenesis.mapping.synthesis_answers import known_answers as planted_answers
 from radiogenesis.mapping.synthesis_answers import scores as planted_scores
 from radiogenesis.mapping.three_step import CONFOUNDED, INCOHERENT, ConventionalMap
+from radiogenesis.output import json_text
 from radiogenesis.reporting.figures import save_both
 from radiogenesis.reporting.model import Column, Fact, Picture, Section, Table
 
@@ -200,7 +200,7 @@ def synthesis_addition(
         **(provenance or {}),
     }
     record = about | {"Seed": str(made.settings.seed), **versions()}
-    (folder / "synthesis.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    (folder / "synthesis.json").write_text(json_text(record), encoding="utf-8")
     return Addition(
         sections=sections(made, moved, folder, truth),
         facts=facts(moved),

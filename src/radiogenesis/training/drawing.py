@@ -21,7 +21,7 @@ from radiogenesis.cohort.scan import Acquisition, Scan
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import CohortError, SettingError
 from radiogenesis.methods.protocols import Synthesis
-from radiogenesis.output import whole_folder
+from radiogenesis.output import json_text, whole_folder
 from radiogenesis.reporting.figures import gray, slice_grid
 from radiogenesis.training.data import untrained_backgrounds
 from radiogenesis.training.run import Run
@@ -108,7 +108,7 @@ def write(
     with whole_folder(out) as partial:
         _write_all(drawn, partial, run, cohort, settings)
         record = _record(drawn, run, cohort, settings) | dict(sources or {})
-        (partial / "synthesis.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
+        (partial / "synthesis.json").write_text(json_text(record), encoding="utf-8")
 
 
 def table_record(path: str | Path) -> dict[str, str]:

@@ -35,7 +35,7 @@ from radiogenesis.cohort.sources import ReadSettings, Source
 from radiogenesis.cohort.whole import Frame, blind_lungs
 from radiogenesis.errors import RadiogenesisError, RunError, ScanError
 from radiogenesis.methods.tumor_unet import FindSettings, TumorUNet, separate
-from radiogenesis.output import refuse_existing, whole_folder
+from radiogenesis.output import json_text, refuse_existing, whole_folder
 from radiogenesis.reporting.overlays import overlay_grid
 from radiogenesis.training.run import Run
 
@@ -216,7 +216,7 @@ def find_in_folder(
             "radiogenesis": __version__,
             "remark": "Research use only: found by a network, seen by nobody.",
         }
-        (partial / "finding.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
+        (partial / "finding.json").write_text(json_text(record), encoding="utf-8")
     return table
 
 
