@@ -16,6 +16,7 @@ from radiogenesis.evaluation.comparison import BESIDE
 from radiogenesis.evaluation.control import OWN, TRUTH
 from radiogenesis.evaluation.drawing import draw
 from radiogenesis.evaluation.evaluate import evaluate
+from radiogenesis.evaluation.fidelity import PASTED
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.methods.protocols import Synthesis
 from radiogenesis.reporting.page import write_report
@@ -73,6 +74,16 @@ def test_outside_the_lesion_the_background_survives(evaluated: Path) -> None:
     table = pd.read_csv(evaluated / "tables" / "fidelity.csv").set_index(["run", "region"])
     assert table.loc[("perfect", "outside the lesion"), "psnr"] > 60
     assert table.loc[("perfect", "null: another background"), "psnr"] < table.loc[("perfect", "whole image"), "psnr"]
+
+
+def test_pasted_lesions_say_how_much_of_the_image_must_differ(evaluated: Path) -> None:
+    """The perfect method's whole images differ as much as the patients' own lesions would; see `known_cohort`."""
+    table = pd.read_csv(evaluated / "tables" / "fidelity.csv").set_index(["run", "region"])
+    pasted = table.loc[("perfect", PASTED), "mse"]
+    assert table.loc[("perfect", "whole image"), "mse"] == pytest.approx(pasted, rel=0.3)
+    assert table.loc[("deaf", PASTED), "mse"] == pasted
+    lines = pd.read_csv(evaluated / "tables" / "comparison_tidy.csv")
+    assert lines[lines["measure"] == "mse"]["ceiling"].to_numpy() == pytest.approx(pasted)
 
 
 def test_the_perfect_alignment_retrieves(evaluated: Path) -> None:

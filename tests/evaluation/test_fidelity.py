@@ -57,6 +57,25 @@ def test_one_background_has_no_other_to_be_compared_with() -> None:
     assert np.isnan(two[f.OTHER]["mse"]).tolist() == [False, True, False]
 
 
+def test_a_pasted_lesion_differs_from_its_background_by_itself_alone() -> None:
+    """A lesion that covers a quarter of the image and is a tenth of the window denser: MSE 0.25 x 0.01."""
+    background = np.full((3, 32, 32), -700.0)
+    image, mask = np.full((2, 32, 32), 900.0), np.zeros((2, 32, 32))
+    mask[0, :16, :16], mask[1, 16:, 16:] = 1, 0.5
+    mask[1, 0, 0] = 0.4  # not lesion
+    image[0, :16, :16], image[1, 16:, 16:] = -550, -550
+    found = f.pasted_values(image, mask, background)
+    assert found["mse"] == pytest.approx([0.0025] * 3)
+    assert found["psnr"] == pytest.approx(-10 * np.log10(found["mse"]))
+
+
+def test_the_pasted_slices_are_spread_over_all_of_them() -> None:
+    background = np.full((3, 16, 16), -1000.0)
+    image = np.stack([np.full((16, 16), -1000.0 + 150 * k) for k in range(5)])
+    found = f.pasted_values(image, np.ones((5, 16, 16)), background)
+    assert found["mse"] == pytest.approx([0.0, 0.2**2, 0.4**2])  # slices 0, 2 and 4 of 5
+
+
 def test_outside_begins_beyond_the_reach() -> None:
     mask = np.zeros((2, 21, 21))
     mask[0, 10, 10] = 0.6

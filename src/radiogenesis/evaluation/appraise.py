@@ -16,7 +16,16 @@ from radiogenesis.evaluation.comparison import Score
 from radiogenesis.evaluation.control import MEAN, Measured, control_draws, control_table
 from radiogenesis.evaluation.diversity import BACKGROUND, DISTANCE, NOISE, diversity_table, spreads
 from radiogenesis.evaluation.drawing import Drawn, measure
-from radiogenesis.evaluation.fidelity import BAND, NEAR, OTHER, OUTSIDE, WHOLE, fidelity_draws, fidelity_table
+from radiogenesis.evaluation.fidelity import (
+    BAND,
+    NEAR,
+    OTHER,
+    OUTSIDE,
+    PASTED,
+    WHOLE,
+    fidelity_draws,
+    fidelity_table,
+)
 from radiogenesis.evaluation.framework import keeps_background
 from radiogenesis.evaluation.lesions import Lesions, RealLesions, Space, complete
 from radiogenesis.evaluation.memorisation import memorisation
@@ -49,13 +58,17 @@ def _fidelity(found: Found, drawn: Drawn, settings: EvaluationSettings) -> None:
     values = {
         region: fidelity_draws(drawn.fidelity[region], owner, settings) for region in (WHOLE, OUTSIDE, BAND, NEAR)
     }
-    null = {name: float(v[0]) for name, v in fidelity_draws(drawn.fidelity[OTHER], owner, settings).items()}
+    null, pasted = (
+        {name: float(v[0]) for name, v in fidelity_draws(drawn.fidelity[region], owner, settings).items()}
+        for region in (OTHER, PASTED)
+    )
     n, images = len(set(owner.tolist())), len(owner)
     asked = {name: (WHOLE, name) for name in ("mse", "ssim", "psnr")}
     asked |= {"psnr_outside": (OUTSIDE, "psnr"), "psnr_band": (BAND, "psnr"), "psnr_near": (NEAR, "psnr")}
     for score, (region, name) in asked.items():
         v = values[region][name]
-        found.scores[score] = Score(float(v[0]), v[1:], null=null[name], images=images, patients=n)
+        ceiling = pasted[name] if region == WHOLE else float("nan")
+        found.scores[score] = Score(float(v[0]), v[1:], ceiling, null[name], images, n)
 
 
 def _control(found: Found, patients: Measured, settings: EvaluationSettings) -> None:

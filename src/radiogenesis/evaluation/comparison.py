@@ -51,9 +51,9 @@ class Measure:
 
 
 MEASURES: dict[str, Measure] = {
-    "mse": Measure("MSE", "lower", "small", "whole image against its background; null: another one"),
-    "ssim": Measure("SSIM", "higher", ".3f", "whole image against its background; null: another one"),
-    "psnr": Measure("PSNR, dB", "higher", ".1f", "whole image against its background; null: another one"),
+    "mse": Measure("MSE", "lower", "small", "whole image; ceiling: real lesions pasted; null: another background"),
+    "ssim": Measure("SSIM", "higher", ".3f", "whole image; ceiling: real lesions pasted; null: another background"),
+    "psnr": Measure("PSNR, dB", "higher", ".1f", "whole image; ceiling: real lesions pasted; null: another background"),
     "psnr_outside": Measure("PSNR outside, dB", "higher", ".1f", "outside the lesion; null: another background"),
     "psnr_band": Measure("PSNR boundary, dB", "higher", ".1f", "across the lesion's boundary; null: another one"),
     "psnr_near": Measure("PSNR near, dB", "higher", ".1f", "within 1.5 times the radius; null: another background"),

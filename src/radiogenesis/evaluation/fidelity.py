@@ -9,6 +9,10 @@ the window [-1000, 500] HU. Averaged by patient, then over patients. Where it is
 - within 1.5 times the radius, as the paper does for in-painting: the radius of the erased sphere around the image's
   centre for a method that erases (it has `erased_radius`, in pixels), for every other method that of the circle of the
   drawn lesion's area, around the lesion's centroid. The paper does not say what the others' radius was.
+
+A lesion is no part of its background, so the better one is drawn, the more of the whole image differs. How much must
+differ is said by the patients' own lesions, cut out and pasted over the same backgrounds: the ceiling of the whole
+image. A method above it has drawn too little.
 """
 
 from __future__ import annotations
@@ -30,6 +34,7 @@ PSNR_CAP_DB = 100.0  # an image that is its background has no finite PSNR
 MEASURES = ("mse", "ssim", "psnr")
 WHOLE, OUTSIDE, OTHER = "whole image", "outside the lesion", "null: another background"
 BAND, NEAR = "across the boundary", "within 1.5 x radius"
+PASTED = "ceiling: whole image, the patient's own lesions pasted"
 NEAR_RADII = 1.5  # Xu et al. (2020), section 3.2
 
 PUBLISHED = pd.DataFrame(
@@ -155,6 +160,21 @@ def fidelity_values(
     another = (following != background).any((1, 2))
     null = image_fidelity(image, following)
     return found | {OTHER: {name: np.where(another, values, np.nan) for name, values in null.items()}}
+
+
+def pasted_values(image: NDArray[Any], mask: NDArray[Any], background: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
+    """Fidelity of the whole image where real lesions lie over backgrounds, cut out along their masks.
+
+    Args:
+        image, mask: (S, P, P) slices of one patient in the order in which they are used, evenly over all of them.
+        background: (B, P, P) HU.
+
+    Returns:
+        MSE, SSIM and PSNR (B,).
+    """
+    which = np.linspace(0, len(image) - 1, len(background)).round().astype(int)
+    lesion = np.where(np.asarray(mask)[which] >= 0.5, np.asarray(image)[which], background)
+    return image_fidelity(lesion, background)
 
 
 def fidelity_table(
