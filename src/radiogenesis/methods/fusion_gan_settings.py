@@ -75,8 +75,9 @@ class FusionGANSettings:
     """Side of the square, in pixels and odd, by which the mask is dilated before composing (METHODS.md section 1)."""
     composition_smoothing: int = 5
     """Side of the square, in pixels and odd, over which the dilated mask is smoothed (METHODS.md section 1)."""
-    matching: float = 1.0
-    """Weight of the contrastive matching of drawn lesions with genes; needs a trained alignment (beyond the paper)."""
+    matching: float = 0.3
+    """Weight of the contrastive matching of drawn lesions with genes; needs a trained alignment (beyond the paper). At
+    1, lesions are drawn that match in the critic's eyes by other means than real ones do (docs/MEASURED.md)."""
     energy: float = 10.0
     """Weight of the energy score between drawn and real lesions of a patient, in the statistics that the alignment
     sees (mean over their kinds); needs a trained alignment (beyond the paper)."""
