@@ -51,6 +51,20 @@ def planted(factors: int, *, strength: float = 2.0, seed: int = 0) -> tuple[NDAr
     return statistics, owner, genes
 
 
+def test_few_patients_differ_in_few_directions_only() -> None:
+    """Three patients differ in two; the others would have had a spread of rounding errors, and weights of 1e15."""
+    statistics, owner, genes = planted(1)
+    few = owner < 3
+    found = canonical_directions(statistics[few], owner[few], genes[:3], QUICK)
+    coordinates = ((statistics[few] - found["mean"]) / found["deviation"]) @ found["lesion_weights"]
+    spread = np.array([coordinates[owner[few] == p].mean(0) for p in range(3)]).std(0)
+    assert spread[0] == pytest.approx(1.0)
+    assert set(spread.round(6).tolist()) <= {0.0, 1.0}
+    assert (spread > 0.5).sum() <= 2
+    assert np.abs(found["lesion_weights"]).max() < 100
+    assert all(np.isfinite(values).all() for values in found.values())
+
+
 @pytest.mark.parametrize("factors", [1, 3])
 def test_it_finds_as_many_directions_as_were_planted(factors: int) -> None:
     statistics, owner, genes = planted(factors)

@@ -26,6 +26,7 @@ from radiogenesis.networks.lesion_statistics import SIZES, appearance
 
 Floats = NDArray[np.float64]
 GENE_RIDGES = np.logspace(-1.5, 1.5, 7)  # in units of a patient's mean squared expression
+NO_SPREAD = 1e-9  # of the largest spread over patients: less is a rounding error
 HIGHEST_READABILITY = 0.9  # no direction is taken to be known better from genes than this
 
 
@@ -271,7 +272,7 @@ def best_directions(means: Floats, kernel: Floats, whiten: Floats, k: int) -> Di
 
 
 def directions(means: Floats, kernel: Floats, whiten: Floats, ridge: float, k: int) -> Directions:
-    """The first k directions at one ridge.
+    """The first k directions at one ridge; where fewer patients than directions differ, the rest are zero.
 
     Args:
         means: M (n, S), of mean 0.
@@ -281,11 +282,17 @@ def directions(means: Floats, kernel: Floats, whiten: Floats, ridge: float, k: i
     foretold = left_out(means, kernel, ridge)
     covariance = means.T @ foretold / len(means)
     value, vectors = np.linalg.eigh(whiten @ ((covariance + covariance.T) / 2) @ whiten.T)
-    weights = whiten.T @ vectors[:, np.argsort(-value)[:k]]
-    weights = weights / (means @ weights).std(0)
+    weights = whiten.T @ vectors
+    spread = (means @ weights).std(0)
+    apart = spread > NO_SPREAD * spread.max()  # n patients differ in n - 1 directions: more would be rounding errors
+    first = np.lexsort((-value, ~apart))[:k]
+    weights = np.where(apart, weights / np.where(apart, spread, 1.0), 0.0)[:, first]
     z, expected = means @ weights, foretold @ weights
-    readability = np.array([np.corrcoef(z[:, j], expected[:, j])[0, 1] for j in range(weights.shape[1])])
-    return Directions(ridge, weights, np.nan_to_num(readability), 1 - ((z - expected) ** 2).mean(0))
+    scale = z.std(0) * expected.std(0)
+    together = ((z - z.mean(0)) * (expected - expected.mean(0))).mean(0)
+    readability = np.divide(together, scale, out=np.zeros_like(scale), where=scale > 0)
+    explained = np.where(apart[first], 1 - ((z - expected) ** 2).mean(0), 0.0)
+    return Directions(ridge, weights, readability, explained)
 
 
 def left_out(values: Floats, kernel: Floats, ridge: float) -> Floats:
