@@ -121,6 +121,8 @@ def test_the_table_shows_intervals_and_dashes(folder: Path) -> None:
         (float("nan"), ".2f", "–"),
         (None, "", "–"),
         ("in", "", "in"),
+        (True, "", "yes"),
+        (False, "", "no"),
         (2200.0, "d", "2,200"),
     ],
 )

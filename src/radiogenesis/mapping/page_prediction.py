@@ -141,11 +141,11 @@ def prediction_sentence(table: pd.DataFrame, alpha: float) -> str:
     if not len(beyond):
         return text + "."
     said = [
-        f"{row['target']} from {row['source']} ({_score(row['score'])} {row['value']:.2f} against {row['best_rival']} "
-        f"{row['value'] - row['gain']:.2f})"
+        f"{row['target']} from {row['source']} ({_score(row['score'])} {row['value']:z.2f} against {row['best_rival']} "
+        f"{row['value'] - row['gain']:z.2f})"
         for _, row in beyond.head(3).iterrows()
     ]
-    return f"{text}: {'; '.join(said)}{'; ...' if len(beyond) > 3 else ''}."
+    return f"{text}: {'; '.join(said)}{'; and others' if len(beyond) > 3 else ''}."
 
 
 def _score(name: str) -> str:

@@ -64,6 +64,8 @@ def shown(value: Any, form: str) -> str:
     """A value as the page writes it."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if form == "":
         return str(value)
     number = float(value)
