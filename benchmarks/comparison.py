@@ -3,7 +3,7 @@
     python benchmarks/comparison.py phantom OUT [--steps 800] [--seeds 3]   the phantom with its default 130 patients
     python benchmarks/comparison.py planted OUT                             lesions in real lungs (../shared/data)
     python benchmarks/comparison.py phantom OUT --search                    each baseline at three learning rates
-    python benchmarks/comparison.py phantom OUT --rate mc-gan=4e-4          the comparison at the rate that was found
+    python benchmarks/comparison.py phantom OUT --rate mc-gan=6e-4          the comparison at the rate that was found
     python benchmarks/comparison.py phantom OUT --wide                      and the baselines at their published width
     python benchmarks/comparison.py phantom OUT --ablations                 what each part of the fusion GAN is worth
 
