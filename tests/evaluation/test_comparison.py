@@ -9,6 +9,7 @@ import pytest
 
 from radiogenesis.evaluation.comparison import Compared, Score, differences, rows, tidy, wide
 from radiogenesis.evaluation.conclusions import comparison_conclusions
+from radiogenesis.evaluation.layout_comparison import method_facts
 from radiogenesis.evaluation.settings import EvaluationSettings
 
 SETTINGS = EvaluationSettings()
@@ -118,3 +119,14 @@ def test_another_kind_of_alignment_is_another_row_named_by_its_kind() -> None:
         one.config.update(alignment=settings, alignment_method=kind)  # type: ignore[attr-defined]
     runs[1].config["settings"]["width"] = 8
     assert [row.label for row in rows(runs)] == ["gan", "gan (width 8)", "gan (alignment_method alignment)"]
+
+
+def test_the_pages_first_numbers_are_of_methods_not_of_runs() -> None:
+    found = method_facts(rows([run("a", value=0.5), run("b", seed=1, value=0.7), run("c", method="other")]), SETTINGS)
+    assert [fact.label for fact in found] == ["gan: Control, ρ", "gan: KID", "other: Control, ρ", "other: KID"]
+    first = found[0]
+    assert first.value == "0.60"
+    assert first.beside == "95 % interval −0.35 to 1.55; 2 runs, 0.50 to 0.70. Ceiling 0.90, null 0.01."
+    assert first.share == pytest.approx(0.6 / 0.9)
+    assert found[1].share is None
+    assert found[2].beside.startswith("95 % interval 0.05 to 1.95. Ceiling")

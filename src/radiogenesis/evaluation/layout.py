@@ -16,7 +16,13 @@ from radiogenesis.evaluation.control import MEAN, TRUTH
 from radiogenesis.evaluation.fidelity import PUBLISHED, WHOLE
 from radiogenesis.evaluation.framework import framework_sections
 from radiogenesis.evaluation.gene_codes import CodeSpace
-from radiogenesis.evaluation.layout_comparison import RUN, code_sections, comparison_section, drawing_sections
+from radiogenesis.evaluation.layout_comparison import (
+    RUN,
+    code_sections,
+    comparison_section,
+    drawing_sections,
+    method_facts,
+)
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.evaluation.subject import Found
 from radiogenesis.evaluation.wording import coverage, join
@@ -49,7 +55,7 @@ def build_page(
             f"{', '.join(sorted({one.subject.method_name for one in found}))} on {_counted(cohort)}"
             + (", whose gene–image map was planted and is therefore known." if known else ".")
         ),
-        facts=tuple(_fact(number, summary) for number in summary["headline"]),
+        facts=_facts(rows, summary, settings),
         conclusions=tuple(summary["conclusions"]),
         sections=tuple(sections),
         provenance=_provenance(found, cohort, summary),
@@ -59,6 +65,15 @@ def build_page(
 def _counted(cohort: Cohort) -> str:
     with_lesions = int((cohort.patients["n_slices"] > 0).sum())
     return f"{with_lesions} patients with {len(cohort.slice_image):,} slices of their tumours"
+
+
+def _facts(rows: Sequence[Row], summary: dict[str, Any], settings: EvaluationSettings) -> tuple[Fact, ...]:
+    """The numbers that matter, run by run; of what draws method by method where one has several seeds."""
+    numbers, by_method = summary["headline"], any(len(row.runs) > 1 for row in rows)
+    if by_method:
+        numbers = [number for number in numbers if number["name"] not in ("control", "fidelity")]
+    facts = tuple(_fact(number, summary) for number in numbers)
+    return (*method_facts(rows, settings), *facts) if by_method else facts
 
 
 def _fact(number: dict[str, Any], summary: dict[str, Any]) -> Fact:

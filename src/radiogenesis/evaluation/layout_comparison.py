@@ -15,7 +15,8 @@ from radiogenesis.evaluation.gene_codes import CodeSpace
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.evaluation.subject import Found
 from radiogenesis.evaluation.wording import coverage
-from radiogenesis.reporting.model import Column, Picture, Section, Table
+from radiogenesis.reporting.model import Column, Fact, Picture, Section, Table
+from radiogenesis.reporting.page import shown
 
 RUN = Column(label="Run", value="run")
 PATIENTS = Column(label="Patients", value="patients", format="d")
@@ -32,6 +33,35 @@ SHOWN = (
         ("control", "share", "diversity", "memorisation", "preference", "usefulness"),
     ),
 )
+
+
+HEADLINE = ("control", "kid", "psnr_outside")
+
+
+def method_facts(rows: Sequence[Row], settings: EvaluationSettings) -> tuple[Fact, ...]:
+    """The page's first numbers where methods have several seeds: of each method, not of each run."""
+    facts = []
+    methods = [row.label for row in rows]
+    lines = [line for line in tidy(rows, settings).to_dict("records") if line["measure"] in HEADLINE]
+    for line in sorted(lines, key=lambda line: (methods.index(line["method"]), HEADLINE.index(line["measure"]))):
+        measure = MEASURES[line["measure"]]
+        value, low, high, least, most, ceiling, null = (
+            shown(line[name], measure.format)
+            for name in ("value", "low", "high", "runs_low", "runs_high", "ceiling", "null")
+        )
+        facts.append(
+            Fact(
+                label=f"{line['method']}: {measure.label}",
+                value=value,
+                beside=(
+                    f"{coverage(settings.confidence)} interval {low} to {high}"
+                    + (f"; {line['runs']} runs, {least} to {most}." if line["runs"] > 1 else ".")
+                    + (f" Ceiling {ceiling}, null {null}." if ceiling != "–" else f" Null {null}.")
+                ),
+                share=line["value"] / line["ceiling"] if line["measure"] == "control" else None,
+            )
+        )
+    return tuple(facts)
 
 
 def comparison_section(
