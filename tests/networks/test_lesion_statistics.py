@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy.ndimage import distance_transform_cdt, gaussian_filter
+from scipy.ndimage import distance_transform_cdt, gaussian_filter, grey_dilation
 
 from radiogenesis.networks.lesion_statistics import (
     LAGS,
@@ -14,6 +15,7 @@ from radiogenesis.networks.lesion_statistics import (
     air,
     appearance,
     core,
+    dilate,
     gaussian,
     lagged_product,
     masked_statistics,
@@ -93,6 +95,18 @@ def test_appearance_has_as_many_statistics_as_it_says_and_a_finite_gradient() ->
         assert found.shape == (2, sum(SIZES))
         assert found.isfinite().all()
         assert torch.autograd.grad(found.sum(), x)[0].isfinite().all()
+
+
+@pytest.mark.parametrize("pixels", [1, 3, 5, 7, 11])
+def test_dilation_is_scipys_with_and_without_a_gradient(pixels: int) -> None:
+    mask = torch.rand(2, 1, 9, 14)
+    expected = np.stack([grey_dilation(one, (1, pixels, pixels), mode="constant", cval=-1) for one in mask.numpy()])
+    assert_array_equal(dilate(mask, pixels).numpy(), expected)
+    grown = dilate(mask.requires_grad_(), pixels)
+    assert_array_equal(grown.detach().numpy(), expected)
+    grown.sum().backward()
+    assert mask.grad is not None
+    assert mask.grad.sum() == grown.numel()  # each pixel hands its gradient to the one that it was taken from
 
 
 def test_shells_go_by_the_distance_to_the_outline() -> None:

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-CHUNK = 32
-"""Drawings at a time: on a CPU their features still fit into the processor's cache, on a GPU they keep it busy."""
+CHUNK = 16
+"""Drawings at a time: on a CPU their features still fit into the processor's cache, and no GPU runs out of memory."""
 
 
 def require_pairs(backgrounds: Sized, expression: Sized) -> None:

@@ -129,7 +129,7 @@ class FusionBlock(nn.Module):
         """h (B, I, H, W), b (B, C, H, W), style (B, S), noise (B, 1, H, W) -> out (B, C, H, W), w (B, C, H, W)."""
         if self.weight_map:
             logits, o = self.encode(h).chunk(2, dim=1)  # (B, C, H, W) each
-            w = torch.sigmoid(logits)
+            w = torch.sigmoid(logits.clone())  # of half of the channels, uncopied, it takes six times as long
         else:
             o = self.encode(h)
             w = torch.ones_like(o)

@@ -160,10 +160,25 @@ def shells(mask: Tensor) -> tuple[list[Tensor], list[Tensor]]:
 
 
 def dilate(mask: Tensor, pixels: int) -> Tensor:
-    """Grey dilation by a square of `pixels` (odd), along one axis after the other."""
+    """Grey dilation of (B, 1, H, W) by a square of `pixels` (odd), along one axis after the other."""
+    if not mask.requires_grad:
+        return _line_maximum(_line_maximum(mask, pixels, 2), pixels, 3)
+    # Slower forward, quicker backward; and among equals one pixel alone gets the gradient.
     reach = pixels // 2
     rows = F.max_pool2d(mask, (pixels, 1), 1, (reach, 0))
     return F.max_pool2d(rows, (1, pixels), 1, (0, reach))
+
+
+def _line_maximum(x: Tensor, pixels: int, dim: int) -> Tensor:
+    """The maximum of `pixels` (odd) neighbours along an axis, of 2, 4, 8, ... of them in turn."""
+    ends = torch.full_like(x.narrow(dim, 0, 1), float("-inf")).repeat_interleave(pixels // 2, dim)
+    x, reached = torch.cat([ends, x, ends], dim), 1
+    while reached < pixels:
+        step = min(reached, pixels - reached)
+        rest = x.shape[dim] - step
+        x = torch.maximum(x.narrow(dim, 0, rest), x.narrow(dim, step, rest))
+        reached += step
+    return x
 
 
 def texture_maps(x: Tensor) -> Tensor:
