@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -33,18 +34,18 @@ SHOWN = (
         ("control", "share", "diversity", "memorisation", "preference", "usefulness"),
     ),
 )
-
-
 HEADLINE = ("control", "kid", "psnr_outside")
+"""Of each method on the page's top, where methods have several seeds."""
 
 
 def method_facts(rows: Sequence[Row], settings: EvaluationSettings) -> tuple[Fact, ...]:
     """The page's first numbers where methods have several seeds: of each method, not of each run."""
     facts = []
-    methods = [row.label for row in rows]
-    lines = [line for line in tidy(rows, settings).to_dict("records") if line["measure"] in HEADLINE]
-    for line in sorted(lines, key=lambda line: (methods.index(line["method"]), HEADLINE.index(line["measure"]))):
-        measure = MEASURES[line["measure"]]
+    lines = {(line["method"], line["measure"]): line for line in tidy(rows, settings).to_dict("records")}
+    for method, name in product([row.label for row in rows], HEADLINE):
+        if (method, name) not in lines:
+            continue
+        line, measure = lines[method, name], MEASURES[name]
         value, low, high, least, most, ceiling, null = (
             shown(line[name], measure.format)
             for name in ("value", "low", "high", "runs_low", "runs_high", "ceiling", "null")
@@ -58,7 +59,7 @@ def method_facts(rows: Sequence[Row], settings: EvaluationSettings) -> tuple[Fac
                     + (f"; {line['runs']} runs, {least} to {most}." if line["runs"] > 1 else ".")
                     + (f" Ceiling {ceiling}, null {null}." if ceiling != "–" else f" Null {null}.")
                 ),
-                share=line["value"] / line["ceiling"] if line["measure"] == "control" else None,
+                share=line["value"] / line["ceiling"] if name == "control" else None,
             )
         )
     return tuple(facts)

@@ -288,9 +288,8 @@ def directions(means: Floats, kernel: Floats, whiten: Floats, ridge: float, k: i
     first = np.lexsort((-value, ~apart))[:k]
     weights = np.where(apart, weights / np.where(apart, spread, 1.0), 0.0)[:, first]
     z, expected = means @ weights, foretold @ weights
-    scale = z.std(0) * expected.std(0)
-    together = ((z - z.mean(0)) * (expected - expected.mean(0))).mean(0)
-    readability = np.divide(together, scale, out=np.zeros_like(scale), where=scale > 0)
+    scale = expected.std(0)  # that of z is 1 and its mean 0, or all of it is 0
+    readability = np.divide((z * expected).mean(0), scale, out=np.zeros_like(scale), where=scale > 0)
     explained = np.where(apart[first], 1 - ((z - expected) ** 2).mean(0), 0.0)
     return Directions(ridge, weights, readability, explained)
 
