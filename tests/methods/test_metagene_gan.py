@@ -140,6 +140,28 @@ def test_a_drawing_follows_seed_place_and_genes_and_nothing_else() -> None:
     np.testing.assert_array_equal(given.image, first)  # whatever the background
 
 
+def test_spatial_noise_counts_by_its_learned_strength() -> None:
+    gan, genes = made(spatial_noise=True), np.random.default_rng(0).normal(size=(3, GENES))
+    first = gan.regions(genes, seed=1)[0]
+    strengths = list(gan.generator.noise_strengths)
+    assert len(strengths) == len(gan.noise_sides) == 2
+    with torch.no_grad():
+        for strength in strengths:
+            strength.zero_()
+    without = gan.regions(genes, seed=1)[0]
+    assert not np.allclose(without, first, atol=1)
+    code, noise = gan.metagenes(torch.from_numpy(genes).float()), torch.randn(3, 5)
+    maps = [torch.randn(3, 1, side, side) for side in gan.noise_sides]
+    more = gan.generator(noise, code, [10 * one for one in maps]).image
+    torch.testing.assert_close(more, gan.generator(noise, code, maps).image, rtol=0, atol=0)
+
+
+def test_the_paper_has_no_spatial_noise() -> None:
+    gan = made(spatial_noise=PRESETS["paper"]["spatial_noise"])
+    assert not gan.noise_sides
+    assert not list(gan.generator.noise_strengths)
+
+
 def test_backgrounds_and_genes_must_be_as_many() -> None:
     with pytest.raises(ValueError, match="2 backgrounds for 3 gene vectors"):
         made().synthesize(np.zeros((2, PIXELS, PIXELS)), np.zeros((3, GENES)), seed=0)

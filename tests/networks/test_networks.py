@@ -23,7 +23,7 @@ from radiogenesis.networks.mapping import GeneEncoder, GeneMapping
 )
 def test_generator_shapes(settings: dict[str, int], batch: int, pixels: int) -> None:
     generator = FusionGenerator(pixels=pixels, style=12, **settings)  # type: ignore[arg-type]
-    noise = [torch.randn(shape) for shape in generator.noise_shapes(batch)]
+    noise = [torch.randn(batch, 1, side, side) for side in generator.sides]
     drawn = generator.eval()(torch.randn(batch, 1, pixels, pixels), torch.randn(batch, 12), noise)
     for plane in (drawn.image, drawn.mask, drawn.weight):
         assert plane.shape == (batch, 1, pixels, pixels)

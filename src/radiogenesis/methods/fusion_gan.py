@@ -7,7 +7,6 @@ matching of drawn lesions with genes (section 1b).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,7 +22,7 @@ from radiogenesis.methods.canonical_alignment import CanonicalAlignment
 from radiogenesis.methods.drawing import genes_to, in_chunks, require_pairs
 from radiogenesis.methods.fusion_gan_settings import PAPER, PRESETS, FusionGANSettings
 from radiogenesis.methods.images import GrownMask, compose, difference_mask, disc, images_from_hu, outside_lung, to_hu
-from radiogenesis.methods.noise import seeded_normals
+from radiogenesis.methods.noise import Noise
 from radiogenesis.methods.protocols import Batch, Critic, LossRecord, Player, Synthesis
 from radiogenesis.networks.discriminator import ThreeHeadDiscriminator
 from radiogenesis.networks.fusion import Drawing, FusionGenerator
@@ -99,14 +98,6 @@ class GeneratorPart(nn.Module):
         if s.compose:
             image = compose(image, background, grown.composition(s.composition_dilation, s.composition_smoothing))
         return FusionDrawing(image, mask, drawn.weight, grown)
-
-
-@dataclass(frozen=True)
-class Noise:
-    """The vector n (B, N) and one map (B, 1, H, W) per fusion block, coarse to fine."""
-
-    vector: Tensor
-    maps: list[Tensor]
 
 
 @dataclass(frozen=True)
@@ -298,17 +289,17 @@ class FusionGAN(nn.Module):
 
     def draw_noise(self, count: int, device: torch.device) -> Noise:
         """Noise for `count` drawings while training."""
-        maps = self.part.generator.noise_shapes(count) if self.settings.spatial_noise else []
-        vector = torch.randn(count, self.settings.noise, device=device)
-        return Noise(vector, [torch.randn(shape, device=device) for shape in maps])
+        return Noise.drawn(count, self.settings.noise, self.noise_sides, device)
 
     def seeded_noise(self, first: int, count: int, seed: int, device: torch.device) -> Noise:
-        """Noise for drawings `first` to `first + count`; see `seeded_normals`."""
-        shapes: list[tuple[int, ...]] = [(1, self.settings.noise)]
-        shapes += self.part.generator.noise_shapes(1) if self.settings.spatial_noise else []
-        sizes = [math.prod(shape) for shape in shapes]
-        vector, *maps = seeded_normals(sum(sizes), first=first, count=count, seed=seed).to(device).split(sizes, dim=1)
-        return Noise(vector, [m.reshape(count, *shape[1:]) for m, shape in zip(maps, shapes[1:], strict=True)])
+        """Noise for drawings `first` to `first + count`."""
+        n = self.settings.noise
+        return Noise.seeded(n, self.noise_sides, first=first, count=count, seed=seed, device=device)
+
+    @property
+    def noise_sides(self) -> Sequence[int]:
+        """Sides of the spatial noise maps, none where there are none."""
+        return self.part.generator.sides if self.settings.spatial_noise else ()
 
     # Use
 

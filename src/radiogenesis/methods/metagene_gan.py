@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from radiogenesis.methods.checks import require
 from radiogenesis.methods.drawing import genes_to, in_chunks, require_pairs
 from radiogenesis.methods.images import to_hu
-from radiogenesis.methods.noise import seeded_normals
+from radiogenesis.methods.noise import Noise
 from radiogenesis.methods.protocols import Batch, LossRecord, Player, Synthesis
 from radiogenesis.methods.regions import loose_regions
 from radiogenesis.networks.discriminator import Norm
@@ -52,6 +52,8 @@ class MetageneGANSettings:
     """How genes are clustered (open in the paper)."""
     noise: int = 100
     """Length of the noise vector z (100 in Li, Sui et al., figure 4)."""
+    spatial_noise: bool = True
+    """Add one noise map per block, with a learned strength (beyond the paper; false in the paper preset)."""
     mask: Literal["drawn", "threshold"] = "drawn"
     """Where the lesion's mask comes from: a second channel of generator and discriminator (beyond the paper), or a
     threshold in the drawn image (the paper draws no mask)."""
@@ -59,7 +61,7 @@ class MetageneGANSettings:
     """Generator's channels at full resolution (open in the paper)."""
     discriminator_width: int = 32
     """Discriminator's channels after its first convolution (open in the paper)."""
-    discriminator_norm: Norm = "spectral"
+    discriminator_norm: Norm = "batch"
     """Normalisation in the discriminator: batch (as published networks of that time), or spectral (beyond them)."""
     mismatch: float = 1.0
     """Weight of a third term of D: a real region with another patient's metagenes is not a pair (beyond the paper; 0 in
@@ -69,8 +71,8 @@ class MetageneGANSettings:
     (beyond the paper; 0 in the paper preset)."""
     learning_rate: float = 1e-3
     """Of the generator's Adam (Li, Sui et al., section III.D)."""
-    discriminator_learning_rate: float = 4e-4
-    """Of the discriminator's Adam (1e-3 in the paper preset)."""
+    discriminator_learning_rate: float = 1e-3
+    """Of the discriminator's Adam (Li, Sui et al., section III.D)."""
     beta1: float = 0.5
     """First beta of Adam (Adam's own 0.9 in the paper preset); the second is 0.999."""
     average: float = 0.998
@@ -90,13 +92,12 @@ class MetageneGANSettings:
 PAPER: dict[str, Any] = {
     "epochs": 20000,
     "region_pixels": 128,
+    "spatial_noise": False,
     "mask": "threshold",
     "width": 32,
     "discriminator_width": 64,
-    "discriminator_norm": "batch",
     "mismatch": 0.0,
     "metagene_dropout": 0.0,
-    "discriminator_learning_rate": 1e-3,
     "beta1": 0.9,
     "average": 0.0,
 }
@@ -160,8 +161,9 @@ class MetageneGAN(nn.Module):
         self.metagenes = MetageneLayer(genes, s.metagenes)
         drawn = s.mask == "drawn"
         self.generator = RegionGenerator(
-            pixels=s.region_pixels, noise=s.noise, metagenes=s.metagenes, width=s.width, mask=drawn
-        )
+            pixels=s.region_pixels, noise=s.noise, metagenes=s.metagenes, width=s.width, mask=drawn,
+            spatial_noise=s.spatial_noise,
+        )  # fmt: skip
         self.discriminator = RegionDiscriminator(
             channels=2 if drawn else 1, pixels=s.region_pixels, metagenes=s.metagenes, width=s.discriminator_width,
             norm=s.discriminator_norm,
@@ -180,12 +182,18 @@ class MetageneGAN(nn.Module):
     def averaged(self) -> nn.Module:
         return self.generator
 
+    @property
+    def noise_sides(self) -> Sequence[int]:
+        """Sides of the spatial noise maps, none where there are none."""
+        return self.generator.sides if self.settings.spatial_noise else ()
+
     def prepare(self, batch: Batch) -> Step:
         """Cut the real regions and draw as many for the same patients."""
         s = self.settings
         image, mask = loose_regions(batch.x, batch.m, s.region_pixels)
         y, wrong_y = (F.dropout(self.metagenes(g), s.metagene_dropout) for g in (batch.g, batch.wrong_g))
-        drawn = self.generator(torch.randn(len(y), s.noise, device=y.device), y)
+        noise = Noise.drawn(len(y), s.noise, self.noise_sides, y.device)
+        drawn = self.generator(noise.vector, y, noise.maps)
         real = Region(image, mask if s.mask == "drawn" else None)
         return Step(channels(real), channels(drawn), y, wrong_y)
 
@@ -222,12 +230,12 @@ class MetageneGAN(nn.Module):
         self, expression: NDArray[np.floating[Any]], *, seed: int
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Scaled genes (B, G) -> images (B, P, P) in HU and masks (B, P, P) in [0, 1]."""
-        device = self.metagenes.mean.device
+        device, n = self.metagenes.mean.device, self.settings.noise
 
         def draw(rows: slice) -> tuple[Tensor, Tensor]:
             g = genes_to(device, expression[rows])
-            noise = seeded_normals(self.settings.noise, first=rows.start, count=len(g), seed=seed).to(device)
-            drawn = self.generator(noise, self.metagenes(g))
+            noise = Noise.seeded(n, self.noise_sides, first=rows.start, count=len(g), seed=seed, device=device)
+            drawn = self.generator(noise.vector, self.metagenes(g), noise.maps)
             hu = resized(to_hu(drawn.image), self.pixels)
             mask = lesion_in_the_middle(hu[:, 0])[:, None] if drawn.mask is None else resized(drawn.mask, self.pixels)
             return hu, mask

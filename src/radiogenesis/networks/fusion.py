@@ -236,10 +236,10 @@ class FusionGenerator(nn.Module):
             mask = MASK_REACH * torch.tanh(mask / MASK_REACH) + self.mask_bias
         return Drawing(torch.tanh(image), torch.sigmoid(mask), weight)
 
-    def noise_shapes(self, batch: int) -> list[tuple[int, int, int, int]]:
-        """The shapes of the spatial noise maps for a batch, coarse to fine."""
-        sides = [self.base * 2**level for level in range(len(self.blocks))]
-        return [(batch, 1, side, side) for side in sides]
+    @property
+    def sides(self) -> list[int]:
+        """The side of each block's map, coarse to fine."""
+        return [self.base * 2**level for level in range(len(self.blocks))]
 
 
 def central_logits(pixels: int, *, peak: float = 2.0, floor: float = -8.0, width: float = 0.2) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -60,9 +61,12 @@ class RegionGenerator(nn.Module):
         noise, metagenes: N and K.
         width: channels at full resolution; at most 8 times as many at the coarsest.
         mask: draw the lesion's mask beside the image.
+        spatial_noise: add one noise map per block with a learned strength (beyond the paper).
     """
 
-    def __init__(self, *, pixels: int, noise: int, metagenes: int, width: int, mask: bool) -> None:
+    def __init__(
+        self, *, pixels: int, noise: int, metagenes: int, width: int, mask: bool, spatial_noise: bool = False
+    ) -> None:
         super().__init__()
         if pixels < 16 or pixels & (pixels - 1):
             raise ValueError(f"pixels must be a power of two of at least 16, not {pixels}")
@@ -73,15 +77,25 @@ class RegionGenerator(nn.Module):
             nn.Unflatten(1, (channels[0], BASE, BASE)), nn.BatchNorm2d(channels[0]), nn.ReLU(),
         )  # fmt: skip
         self.blocks = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(a, b, 3, padding=1, bias=False), nn.BatchNorm2d(b), nn.ReLU())
-            for a, b in pairwise(channels)
+            nn.Sequential(nn.Conv2d(a, b, 3, padding=1, bias=False), nn.BatchNorm2d(b)) for a, b in pairwise(channels)
         )
+        strengths = (0.3 * torch.randn(1, b, 1, 1) for b in channels[1:] if spatial_noise)
+        self.noise_strengths = nn.ParameterList(strengths)
         self.last = nn.Conv2d(width, 2 if mask else 1, 3, padding=1)
 
-    def forward(self, noise: Tensor, metagenes: Tensor) -> Region:
+    @property
+    def sides(self) -> list[int]:
+        """The side of each block's map, coarse to fine."""
+        return [BASE * 2 ** (level + 1) for level in range(len(self.blocks))]
+
+    def forward(self, noise: Tensor, metagenes: Tensor, maps: Sequence[Tensor] = ()) -> Region:
+        """`maps`: one (B, 1, H, W) noise map per block, coarse to fine, where the noise is spatial."""
         h = self.start(torch.cat([noise, metagenes], dim=1))
-        for layers in self.blocks:
+        for level, layers in enumerate(self.blocks):
             h = layers(F.interpolate(h, scale_factor=2, mode="bilinear"))
+            if self.noise_strengths:
+                h = torch.addcmul(h, self.noise_strengths[level].to(h.dtype), maps[level].to(h.dtype))
+            h = F.relu(h)
         drawn = self.last(h).float()  # in float32: the 8 bits of bfloat16 would band the image
         return Region(torch.tanh(drawn[:, :1]), torch.sigmoid(drawn[:, 1:]) if drawn.shape[1] > 1 else None)
 
