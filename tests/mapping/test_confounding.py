@@ -46,6 +46,34 @@ def test_variables_that_vary_are_kept_as_numbers_days_or_text() -> None:
     assert found["order (number in the id)"].tolist() == list(range(1, 41))
 
 
+def test_few_numbers_are_codes_whose_order_means_nothing() -> None:
+    """Both sides stand out at site 2 alone: no correlation with the site's number shows it."""
+    rng = np.random.default_rng(0)
+    site = np.repeat([1, 2, 3], 40)
+    table = pd.DataFrame({"Site": site}, index=pd.Index([f"P{i}" for i in rng.permutation(120)]))
+    batches = usable_batches(table)[["Site"]]
+    assert batches["Site"].tolist() == ["1"] * 40 + ["2"] * 40 + ["3"] * 40
+    values = rng.standard_normal((120, 2)) + 2.0 * (site == 2)[:, None]
+    found = test_batches(values, ["gene", "feature"], batches)
+    assert (found["q"] < 1e-6).all()
+    _, p = within_batches(values[:, 0], values[:, 1], batches, permutations=200, seed=0)
+    assert p > 0.05
+
+
+def test_few_numbers_of_few_patients_are_measured_not_counted() -> None:
+    table = pd.DataFrame({"spacing": [0.6, 0.7, 0.8, 0.9] * 4}, index=pd.Index([f"P{i}" for i in range(16)]))
+    assert usable_batches(table)["spacing"].dtype.kind == "f"  # four patients of each: too few to be batches
+
+
+def test_dates_are_read_however_the_table_writes_them() -> None:
+    days = [f"200801{d:02d}" for d in range(1, 21)] * 2
+    table = pd.DataFrame({"CT date": [None, *map(float, days[1:])], "scan date": [3.0 * i for i in range(40)]}, IDS)
+    found = usable_batches(table)
+    assert found["CT date"].isna().tolist() == [True] + [False] * 39
+    assert found["CT date"].iloc[5] - found["CT date"].iloc[1] == 4
+    assert found["scan date"].tolist() == table["scan date"].tolist()  # days since something
+
+
 def test_clinical_columns_that_are_batches_go_by_their_names() -> None:
     names = ["Gender", "Patient affiliation", "CT Date", "Date of Death", "Histology", "Sex", "Site", "Days to surgery"]
     table = pd.DataFrame(columns=names)
@@ -70,6 +98,12 @@ def test_the_tests_are_kruskal_wallis_and_spearman() -> None:
         assert found.loc[(name, "order (number in the id)"), "p"] == pytest.approx(p, rel=1e-9)
         assert found.loc[(name, "order (number in the id)"), "effect"] == pytest.approx(rho, abs=1e-9)
     assert found["q"].to_numpy() == pytest.approx(stats.false_discovery_control(found["p"]))
+
+
+def test_a_column_that_nobody_knows_is_tested_against_nothing() -> None:
+    found = test_batches(np.full((40, 1), np.nan), ["a"], usable_batches(raw()))
+    assert found["p"].isna().all()
+    assert (found["n"] == 0).all()
 
 
 def test_no_batch_variable_gives_an_empty_table() -> None:

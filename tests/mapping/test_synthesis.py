@@ -291,6 +291,34 @@ def test_the_verb_stands_both_maps_side_by_side(
         assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.parametrize(
+    ("method", "words", "said", "tested"),
+    [
+        ("inpainting-gan", ["--width", "2"], "the method inpainting-gan does not encode genes", False),
+        ("metagene-gan", ["--metagenes", "5", "--width", "2", "--region_pixels", "32"], "By synthesis: ", True),
+    ],
+)
+def test_the_verb_takes_every_method_that_draws(
+    method: str,
+    words: list[str],
+    said: str,
+    tested: bool,
+    painted: Cohort,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    cohort, run, out = str(painted.path), str(tmp_path / "run"), tmp_path / "out"
+    small = ["--steps", "2", "--batch", "4", "--discriminator_width", "4", *words]
+    assert main(["train", method, cohort, run, *small]) == 0
+    few = ["--clusters", "6", "--permutations", "100", "--shuffles", "1", "--backgrounds", "1"]
+    few += ["--random_sets", "100", "--bootstrap", "100", "--prediction_folds", "0"]
+    assert main(["map", cohort, str(out), "--run", run, *few]) == 0
+    assert said in " ".join(capsys.readouterr().out.split())
+    assert main(["report", str(out)]) == 0
+    links = pd.read_parquet(out / "tables" / "synthesis_links.parquet")
+    assert links["gradient_sd"].notna().any() == tested
+
+
 def test_without_backgrounds_nothing_is_drawn(cohort: Cohort) -> None:
     names = tuple(map(str, cohort.patients.index))
     split = Split(train=names[:30], validation=(), test=names[30:])

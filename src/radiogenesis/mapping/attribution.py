@@ -26,6 +26,7 @@ from radiogenesis.mapping.perturbation import GeneSets, Progress, Stage
 from radiogenesis.methods.fusion_gan import FusionGAN
 from radiogenesis.methods.images import images_from_hu, to_hu
 from radiogenesis.methods.mc_gan import MCGAN
+from radiogenesis.methods.metagene_gan import MetageneGAN
 from radiogenesis.methods.noise import seeded_normals
 from radiogenesis.phenotypes.lesion import AIR_HU, FEATURES, lesion_features
 from radiogenesis.phenotypes.morphology import blur_within, count, quantile, signed_distance
@@ -46,6 +47,8 @@ def differentiable(method: object, seed: int) -> Draw | None:
         return lambda background, genes, first: _fusion(method, background, genes, first, seed)
     if isinstance(method, MCGAN):
         return lambda background, genes, first: _mc(method, background, genes, first, seed)
+    if isinstance(method, MetageneGAN) and method.settings.mask == "drawn":  # no slope passes through a threshold
+        return lambda background, genes, first: method.region(genes, first, seed)
     return None
 
 

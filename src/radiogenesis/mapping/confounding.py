@@ -23,6 +23,8 @@ from radiogenesis.mapping.noise import patient_noise
 
 SMALLEST_BATCH = 5
 """Patients that a batch must have; smaller ones are taken together as "other"."""
+MOST_CODES = 8
+"""So many different numbers may be codes (site 1, 2, 3), whose order means nothing: they are taken as categories."""
 _ACQUISITION = ("manufacturer", "model", "kernel", "slice_thickness_mm", "kvp", "spacing_z_mm", "spacing_xy_mm")
 _CLINICAL = re.compile(
     r"gender|\bsex\b|affiliation|\bsite\b|institution|hospital|cent(er|re)\b|scanner|manufacturer|kernel|thickness"
@@ -152,13 +154,14 @@ def within_batches(
 
 def _variable(column: pd.Series, name: str) -> pd.Series | None:
     """A batch variable as float or text, or None where it does not vary or is unknown."""
-    values = numbers(column)
-    if "date" in name.lower():
-        values = _days(column)
+    dated = "date" in name.lower()
+    values = _days(column) if dated else numbers(column)
     if values is not None:
-        if values.nunique() > 2:
-            return values if values.notna().sum() >= 2 * SMALLEST_BATCH else None
-        column = values.map(lambda number: f"{number:g}", na_action="ignore")
+        different, known = values.nunique(), values.notna().sum()
+        codes = not dated and different <= MOST_CODES and known >= different * SMALLEST_BATCH
+        if different > 2 and not codes:
+            return values if known >= 2 * SMALLEST_BATCH else None
+        column = values.map(lambda number: f"{number:.12g}", na_action="ignore")
     text = known_text(column)
     counts = text.value_counts()
     rare = counts.index[counts < SMALLEST_BATCH]
@@ -168,12 +171,18 @@ def _variable(column: pd.Series, name: str) -> pd.Series | None:
 
 
 def _days(column: pd.Series) -> pd.Series | None:
-    """Dates, as DICOM (20100131) or a table writes them, in days; None where there are none."""
-    text = known_text(column)
+    """Dates in days: as DICOM writes them (20100131, a number or not), as a table does, or counted in days already;
+    None where there are none."""
+    text, known = known_text(column), numbers(column)
+    if known is not None:
+        text = known.map("{:.0f}".format, na_action="ignore").where(known.notna())
     compact = text.astype(str).str.fullmatch(r"\d{8}")
-    dates = pd.to_datetime(text.where(compact), format="%Y%m%d", errors="coerce").fillna(
-        pd.to_datetime(text.where(~compact), format="mixed", errors="coerce")
-    )
+    dates = pd.to_datetime(text.where(compact), format="%Y%m%d", errors="coerce")
+    if known is not None:
+        if dates.notna().sum() < known.notna().sum():
+            return known  # days since something: tables without names often count so
+    else:
+        dates = dates.fillna(pd.to_datetime(text.where(~compact), format="mixed", errors="coerce"))
     days = (dates - pd.Timestamp(1970, 1, 1)) / pd.Timedelta(days=1)
     return days.astype(np.float64) if days.notna().any() else None
 
@@ -186,10 +195,12 @@ def _kruskal(data: NDArray[np.float64], groups: NDArray[Any]) -> tuple[NDArray[A
     for k in range(data.shape[1]):
         has = np.isfinite(data[:, k])
         codes, levels = pd.factorize(groups[has])
+        if len(levels) < 2:
+            continue
         ranks = stats.rankdata(data[has, k])
         ranks -= ranks.mean()
         total = float(ranks @ ranks)
-        if len(levels) < 2 or total == 0:
+        if total == 0:
             continue
         sums = np.bincount(codes, ranks)
         effect[k] = float((sums**2 / np.bincount(codes)).sum() / total)

@@ -13,7 +13,7 @@ import pandas as pd
 
 from radiogenesis.cohort.expression import ExpressionSettings
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.errors import SettingError
+from radiogenesis.errors import RunError, SettingError
 from radiogenesis.evaluation.code_space import HELD_OUT
 from radiogenesis.evaluation.pictures import largest_slice
 from radiogenesis.mapping import controls
@@ -118,8 +118,8 @@ def prediction_addition(table: pd.DataFrame, settings: PredictionSettings, alpha
     return Addition(sections=(section,), facts=(fact,), conclusions=(prediction_sentence(table, alpha),))
 
 
-def _nothing_said(why: str) -> Addition:
-    return Addition(sections=(Section(title=_TITLE, text=why),), conclusions=(why,))
+def _nothing_said(why: str, title: str = _TITLE) -> Addition:
+    return Addition(sections=(Section(title=title, text=why),), conclusions=(why,))
 
 
 def prediction_sentence(table: pd.DataFrame, alpha: float) -> str:
@@ -400,7 +400,11 @@ def additions(
         assert run is not None
         if isinstance(run.method, GeneAutoencoder):
             return code_feature_addition(run.method, run, cohort, map_settings, folder)
-        return code_space_addition(code_space(run, cohort, map_settings), cohort, map_settings.alpha, folder)
+        try:
+            space = code_space(run, cohort, map_settings)
+        except RunError as why:  # the maps are made by now, and worth more than this section
+            return _nothing_said(f"The code space is left out: {why}.", "The code space")
+        return code_space_addition(space, cohort, map_settings.alpha, folder)
 
     def too_few(folder: Path) -> Addition:
         return _nothing_said(

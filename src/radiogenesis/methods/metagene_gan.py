@@ -230,18 +230,26 @@ class MetageneGAN(nn.Module):
         self, expression: NDArray[np.floating[Any]], *, seed: int
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Scaled genes (B, G) -> images (B, P, P) in HU and masks (B, P, P) in [0, 1]."""
-        device, n = self.metagenes.mean.device, self.settings.noise
+        device = self.metagenes.mean.device
 
         def draw(rows: slice) -> tuple[Tensor, Tensor]:
-            g = genes_to(device, expression[rows])
-            noise = Noise.seeded(n, self.noise_sides, first=rows.start, count=len(g), seed=seed, device=device)
-            drawn = self.generator(noise.vector, self.metagenes(g), noise.maps)
-            hu = resized(to_hu(drawn.image), self.pixels)
-            mask = lesion_in_the_middle(hu[:, 0])[:, None] if drawn.mask is None else resized(drawn.mask, self.pixels)
-            return hu, mask
+            return self.region(genes_to(device, expression[rows]), rows.start, seed)
 
         image, mask = in_chunks(self, len(expression), draw)
         return image, mask
+
+    def region(self, g: Tensor, first: int, seed: int) -> tuple[Tensor, Tensor]:
+        """Scaled genes (B, G) of the drawings from `first` on -> image in HU, mask in [0, 1], (B, 1, P, P) each.
+
+        Differentiable in the genes, but for a mask by threshold.
+        """
+        n = self.settings.noise
+        noise = Noise.seeded(n, self.noise_sides, first=first, count=len(g), seed=seed, device=g.device)
+        drawn = self.generator(noise.vector, self.metagenes(g), noise.maps)
+        hu = resized(to_hu(drawn.image), self.pixels)
+        if drawn.mask is None:
+            return hu, lesion_in_the_middle(hu[:, 0])[:, None]
+        return hu, resized(drawn.mask, self.pixels)
 
     @torch.no_grad()
     def encode(self, expression: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
