@@ -65,9 +65,11 @@ def test_control_where_there_can_be_none_fails_the_measure() -> None:
     found = table.assign(null_low=-0.2, null_high=0.2)
     deaf = table.assign(rho=0.0, p=1.0, q=1.0)
     said = c.control_conclusion("in-painting", deaf, 0.95, ignores_genes=True, check=found)
-    assert "ρ = 0.90 (null −0.20 to 0.20; p = 0.001): the measure FAILS" in said
+    assert "ρ = 0.90 (null −0.20 to 0.20; both sides, p = 0.002): the measure FAILS" in said
     said = c.control_conclusion("in-painting", deaf, 0.95, ignores_genes=True, check=found.assign(rho=0.1, p=0.2))
     assert "no control is found where there is none" in said
+    said = c.control_conclusion("in-painting", deaf, 0.95, ignores_genes=True, check=found.assign(rho=-0.4, p=0.999))
+    assert "ρ = −0.40 (null −0.20 to 0.20; both sides, p = 0.002): the measure FAILS" in said
     assert "check of the measure" not in c.control_conclusion("gan", table, 0.95)
 
 

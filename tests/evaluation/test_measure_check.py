@@ -54,6 +54,20 @@ def test_who_ignores_the_genes_is_at_chance_though_the_drawings_differ(cohort: C
     )
 
 
+def test_every_lot_is_another_lottery(cohort: Cohort) -> None:
+    one = subject(cohort, "x", Deaf())
+    genes = one.scaler.transform(cohort.expression, one.split.test)
+    drawn = draw(one.method, cohort, one.split, genes, SETTINGS)  # type: ignore[arg-type]
+    patients = measured(drawn, cohort, one.split, one.scaler, genes)
+    made = [
+        check_of_control(one.method, cohort, drawn.background_index, genes, patients, SETTINGS, lot=lot)  # type: ignore[arg-type]
+        for lot in (0, 0, 1)
+    ]
+    first, again, other = (table["rho"].to_numpy() for table in made if table is not None)
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
 def test_control_where_there_can_be_none_fails_the_measure(cohort: Cohort) -> None:
     """As if the measure let the genes through: in place of the deaf method the perfect one draws the check."""
     table, again = check(cohort, Deaf(), of=subject(cohort, "y").method)

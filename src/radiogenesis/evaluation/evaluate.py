@@ -188,7 +188,9 @@ def _synthesis(
     patients = measured(drawn, cohort, split, subject.scaler, genes)
     appraise(found, drawn, patients, real, cohort, settings)
     if found.ignores_genes:
-        found.control_check = check_of_control(synthesizer, cohort, drawn.background_index, genes, patients, settings)
+        found.control_check = check_of_control(
+            synthesizer, cohort, drawn.background_index, genes, patients, settings, lot=subject.seed
+        )
     assert found.control is not None
     name = subject.name
     found.pictures |= {

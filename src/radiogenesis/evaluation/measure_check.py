@@ -29,14 +29,17 @@ def check_of_control(
     genes: NDArray[Any],
     patients: Measured,
     settings: EvaluationSettings,
+    lot: int = 0,
 ) -> pd.DataFrame | None:
     """`control_table` of drawings on other backgrounds for each patient; None where even these are all the same.
 
     Args:
+        lot: which lottery; runs of several seeds draw lots of their own, so that one unlucky lottery does not count
+            several times.
         backgrounds: (K,) places in the cohort to draw by lot from, as many for each patient, with replacement.
         genes: (n, G) scaled genes of `patients`, in their order.
     """
-    rng = np.random.default_rng([settings.seed, 17])
+    rng = np.random.default_rng([settings.seed, 17, lot])
     drawn = np.stack([_drawn(synthesizer, cohort, rng.choice(backgrounds, len(backgrounds)), g, rng) for g in genes])
     again = replace(patients, drawn=drawn)
     return None if again.ignores_genes else control_table(again, settings)
