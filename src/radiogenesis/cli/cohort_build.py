@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import TracebackType
 
 from radiogenesis.cli.arguments import add_settings, parser, settings_from
+from radiogenesis.cli.bars import Bars
 
 
 def main(arguments: list[str]) -> None:
@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> None:
         clinical_id=given.clinical_id,
         settings=settings_from(given, TableSettings, not_genes=tuple(given.not_genes)),
     )
-    with _Bars() as bars:
+    with Bars() as bars:
         cohort = build_cohort(
             given.raw,
             given.cohort,
@@ -54,49 +54,3 @@ def main(arguments: list[str]) -> None:
     print(f"\nLook at {previews}/ before you train: one picture per patient.")
     if skipped := cohort.provenance["skipped_files"]:
         print(f"{previews / 'skipped.csv'} names the files that were passed over: {skipped}.")
-
-
-class _Bars:
-    """Draws what a build tells: a bar with a rate and an estimate, on stderr."""
-
-    def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        self._console = Console(stderr=True)
-        self._bars = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TimeRemainingColumn(),
-            console=self._console,
-        )
-        self._task = self._bars.add_task("patients", total=None, visible=False, rate="")
-        self._done = 0
-
-    def __enter__(self) -> _Bars:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bars.live.is_started:
-            self._bars.stop()
-        if kind is KeyboardInterrupt:
-            self.say("What is done is kept: the same command goes on from here.")
-
-    def say(self, text: str) -> None:
-        self._console.print(text, style="dim", highlight=False, markup=False)
-
-    def start(self, total: int, done: int) -> None:
-        if done:
-            self.say(f"{done} of {total} patients are there from an earlier run")
-        self._bars.start()
-        self._bars.reset(self._task, total=total - done, visible=total > done, rate="")
-
-    def advance(self, outcome: object) -> None:
-        self._done += 1
-        elapsed = self._bars.tasks[0].elapsed or 0
-        rate = f"{60 * self._done / elapsed:.1f} patients/min" if elapsed else ""
-        self._bars.update(self._task, advance=1, rate=rate)

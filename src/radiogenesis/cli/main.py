@@ -18,6 +18,7 @@ VERBS = {
     "cohort phantom": "COHORT: a cohort whose gene-image map is known, because it was planted",
     "cohort plant": "CT_FOLDER TABLE COHORT: lesions planted into real lungs, driven by real expression",
     "cohort describe": "COHORT: what is in it, who is not and why, and whether it is intact",
+    "cohort radiomics": "RAW OUT: 3-D radiomic features of the outlined tumours (PyRadiomics), for map --radiomics",
     "train": "METHOD COHORT RUN: fit a method (fusion-gan, mc-gan, gene-autoencoder, ...) to a cohort",
     "synthesize": "RUN OUT: draw lesions from genes: PNG, NPZ, NIfTI, DICOM with SEG",
     "find-tumour": "RUN CT_FOLDER OUT: tumours in whole scans: masks, boxes in mm, DICOM SEG, NIfTI",

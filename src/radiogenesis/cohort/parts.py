@@ -58,17 +58,21 @@ def patient_rng(seed: int, patient: str) -> np.random.Generator:
 
 def part_path(folder: Path, source: Source, read: ReadSettings, sampling: SamplingSettings) -> Path:
     """Where a source's part lies in `folder`, keyed by all that goes into it."""
+    key = source_key(source, version=[__version__, _PART_VERSION], read=asdict(read), sampling=asdict(sampling))
+    return folder / f"{file_name(source.patient)}-{key}.npz"
+
+
+def source_key(source: Source, **settings: Any) -> str:
+    """A digest of the source, its files with their sizes and times, and the settings that something is made with."""
     files = [(str(file), *_state(file)) for file in (*source.image_files, *source.outline_files)]
     unread = [(str(file), *_state(file)) for file in source.unread_outlines]
-    made_from = {
-        "version": [__version__, _PART_VERSION],
-        "read": asdict(read),
-        "sampling": asdict(sampling),
-        "source": [source.patient, source.kind, source.chosen_because],
-        "files": files,
-        "unread": unread,
-    }
-    return folder / f"{file_name(source.patient)}-{json_digest(made_from)[:16]}.npz"
+    about = [source.patient, source.kind, source.chosen_because]
+    return json_digest({**settings, "source": about, "files": files, "unread": unread})[:16]
+
+
+def read_scan(source: Source, read: ReadSettings) -> Scan:
+    """The scan of a source. Raises ScanError where it cannot be read."""
+    return read_dicom(source, read) if source.kind == "dicom" else read_nifti(source, read)
 
 
 def preview_path(folder: Path, patient: str) -> Path:
@@ -84,7 +88,7 @@ def file_name(patient: str) -> str:
 def make_part(source: Source, read: ReadSettings, sampling: SamplingSettings, path: Path) -> Outcome:
     """Read the scan, cut slices and backgrounds, and write part and preview. Errors of the scan become the outcome."""
     try:
-        scan = read_dicom(source, read) if source.kind == "dicom" else read_nifti(source, read)
+        scan = read_scan(source, read)
         data, notes, lungs = _cut(scan, sampling, source.unread_outlines)
     except ScanError as error:
         return _write(path, None, Outcome(source.patient, "out", str(error)))

@@ -35,6 +35,35 @@ class VolumeSettings:
             raise SettingError(f"range_hu is {self.range_hu}", remedy="give a lower HU, then a higher one")
 
 
+def feature_extractor(settings: VolumeSettings) -> Any:
+    """PyRadiomics' extractor with these settings.
+
+    Raises:
+        SettingError: PyRadiomics is not installed, or does not know a filter.
+    """
+    try:
+        from radiomics import getImageTypes
+        from radiomics.featureextractor import RadiomicsFeatureExtractor
+    except ImportError:
+        raise SettingError(
+            "3-D radiomics needs PyRadiomics, which is not installed", remedy="pip install 'radiogenesis[radiomics]'"
+        ) from None
+    unknown = set(settings.filters) - set(getImageTypes())
+    if unknown:
+        raise SettingError(f"filters has {min(unknown)!r}", remedy=f"choose among {', '.join(getImageTypes())}")
+    logging.getLogger("radiomics").setLevel(logging.ERROR)  # it reports every step
+    options: dict[str, Any] = {"binWidth": settings.bin_width_hu, "additionalInfo": False, "label": 1}
+    if settings.voxel_mm is not None:
+        options["resampledPixelSpacing"] = [settings.voxel_mm] * 3
+    if settings.range_hu is not None:
+        options |= {"resegmentRange": list(settings.range_hu), "resegmentMode": "absolute"}
+    extractor = RadiomicsFeatureExtractor(**options)
+    extractor.disableAllImageTypes()
+    for name in settings.filters:
+        extractor.enableImageTypeByName(name)
+    return extractor
+
+
 def volume_features(
     hu: NDArray[Any],
     mask: NDArray[np.bool_],
@@ -53,30 +82,11 @@ def volume_features(
         SettingError: PyRadiomics is not installed, or does not know a filter.
         ScanError: nothing is outlined, or too little for PyRadiomics.
     """
-    settings = settings or VolumeSettings()
-    try:
-        import SimpleITK
-        from radiomics import getImageTypes
-        from radiomics.featureextractor import RadiomicsFeatureExtractor
-    except ImportError:
-        raise SettingError(
-            "3-D radiomics needs PyRadiomics, which is not installed", remedy="pip install 'radiogenesis[radiomics]'"
-        ) from None
+    extractor = feature_extractor(settings or VolumeSettings())
+    import SimpleITK
+
     if not mask.any():
         raise ScanError("nothing is outlined: there is no tumour to measure")
-    unknown = set(settings.filters) - set(getImageTypes())
-    if unknown:
-        raise SettingError(f"filters has {min(unknown)!r}", remedy=f"choose among {', '.join(getImageTypes())}")
-    logging.getLogger("radiomics").setLevel(logging.ERROR)  # it reports every step
-    options: dict[str, Any] = {"binWidth": settings.bin_width_hu, "additionalInfo": False, "label": 1}
-    if settings.voxel_mm is not None:
-        options["resampledPixelSpacing"] = [settings.voxel_mm] * 3
-    if settings.range_hu is not None:
-        options |= {"resegmentRange": list(settings.range_hu), "resegmentMode": "absolute"}
-    extractor = RadiomicsFeatureExtractor(**options)
-    extractor.disableAllImageTypes()
-    for name in settings.filters:
-        extractor.enableImageTypeByName(name)
     image, outline = (
         SimpleITK.GetImageFromArray(np.ascontiguousarray(array))
         for array in (hu.astype(np.float64), mask.astype(np.uint8))

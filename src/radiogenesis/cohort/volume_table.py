@@ -1,0 +1,149 @@
+"""3-D radiomic features of every outlined tumour in a folder of scans: the table that `map --radiomics` reads.
+
+OUT            CSV as PyRadiomics writes it: `Image` (here the patient's id), then one column per feature
+OUT.json       settings, versions, and who is left out and why
+OUT.parts/     what was measured so far, one file per patient; the same command goes on from there, and it is
+               removed when the table is whole
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from radiogenesis import __version__
+from radiogenesis.cohort.audit import refuse_unfinished, without_root
+from radiogenesis.cohort.build import Progress, Silent, beside, find_scans
+from radiogenesis.cohort.parts import NOT_OUTLINED, Outcome, file_name, read_scan, source_key
+from radiogenesis.cohort.sources import ReadSettings, Source
+from radiogenesis.cohort.workers import BuildSettings, side_by_side, unexpected
+from radiogenesis.errors import InputError, ScanError
+from radiogenesis.output import json_text, refuse_existing, whole_file, write_text
+from radiogenesis.phenotypes.volumes import VolumeSettings, feature_extractor, volume_features
+
+
+@dataclass(frozen=True)
+class VolumeTable:
+    """What was measured.
+
+    Attributes:
+        features: patients x features, as PyRadiomics names them.
+        left_out: patient -> why.
+    """
+
+    features: pd.DataFrame
+    left_out: dict[str, str]
+
+
+def volume_table(
+    raw: str | Path,
+    out: str | Path,
+    volume: VolumeSettings | None = None,
+    *,
+    read: ReadSettings | None = None,
+    build: BuildSettings | None = None,
+    progress: Progress | None = None,
+) -> VolumeTable:
+    """Measure every outlined tumour under `raw`; what is outlined on one scan is one tumour.
+
+    Args:
+        raw: folder with DICOM or NIfTI, as for `cohort build`.
+        out: the table; must not exist yet.
+        volume, read, build: settings.
+        progress: is told what happens.
+
+    Raises:
+        SettingError: PyRadiomics is not installed, or does not know a filter.
+        OutputError: something is at `out`.
+        ScanError: `raw` is no folder.
+        InputError: no tumour could be measured, or some failed by an error of the system, which may pass.
+    """
+    raw, out = (Path(os.path.abspath(path)) for path in (raw, out))  # workers may have another working directory
+    volume, read, build = volume or VolumeSettings(), read or ReadSettings(), build or BuildSettings()
+    progress = progress or Silent()
+    feature_extractor(volume)  # its errors come before the long work
+    refuse_existing(out)
+    progress.say(f"looking through {raw}")
+    findings = find_scans(raw, read)
+    work = beside(out, "parts")
+    jobs = _jobs(findings.sources, work, volume, read)
+    if not jobs:
+        found = f"{len(findings.sources)} scans, none of them outlined" if findings.sources else "no scan"
+        raise InputError(f"holds {found}", path=raw, remedy="give scans with RTSTRUCT, SEG or a NIfTI mask")
+    outcomes = _measured(jobs, partial(_measure, volume=volume, read=read), build, progress)
+    refuse_unfinished(outcomes.values(), raw, work)
+    left_out = dict(findings.refused) | {
+        source.patient: NOT_OUTLINED for source in findings.sources if not source.outline_files
+    }
+    left_out |= {one.patient: one.reason for one in outcomes.values() if one.status == "out"}
+    left_out = dict(zip(left_out, without_root(pd.Series(left_out, dtype=object), raw), strict=True))
+    measured = {s.patient: _features(path) for s, path in jobs if outcomes[s.patient].status == "in"}
+    table = pd.DataFrame.from_dict(measured, orient="index")
+    _write(table, out, left_out, {"volume": asdict(volume), "reading": asdict(read)})
+    shutil.rmtree(work)
+    return VolumeTable(table, left_out)
+
+
+def _jobs(
+    sources: Sequence[Source], folder: Path, volume: VolumeSettings, read: ReadSettings
+) -> list[tuple[Source, Path]]:
+    """Every outlined scan, and where its features are kept until all are there."""
+    settings = {"version": __version__, "volume": asdict(volume), "read": asdict(read)}
+    return [
+        (source, folder / f"{file_name(source.patient)}-{source_key(source, **settings)}.json")
+        for source in sources
+        if source.outline_files
+    ]
+
+
+def _measured(
+    jobs: Sequence[tuple[Source, Path]], make: Any, build: BuildSettings, progress: Progress
+) -> dict[str, Outcome]:
+    """The outcome of every scan; those measured by an earlier call are there already."""
+    done = {source.patient: Outcome(source.patient, "in", "") for source, path in jobs if path.is_file()}
+    progress.start(len(jobs), len(done))
+    for _, path in jobs[:1]:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    waiting = [(source, path) for source, path in jobs if source.patient not in done]
+    for outcome in side_by_side(make, waiting, build):
+        done[outcome.patient] = outcome
+        progress.advance(outcome)
+    return done
+
+
+def _measure(job: tuple[Source, Path], *, volume: VolumeSettings, read: ReadSettings) -> Outcome:
+    """One scan's features in a file. Whatever goes wrong is this patient's outcome, and nobody else's."""
+    source, path = job
+    try:
+        scan = read_scan(source, read)
+        found = volume_features(scan.hu, scan.tumour_mask, scan.spacing_mm, volume)
+        write_text(path, json_text(found))
+    except ScanError as error:
+        return Outcome(source.patient, "out", str(error))
+    except Exception as error:
+        return unexpected(source, error)
+    return Outcome(source.patient, "in", "")
+
+
+def _features(path: Path) -> dict[str, float]:
+    """The features in a file; null is what PyRadiomics could not measure."""
+    found = json.loads(path.read_text(encoding="utf-8"))
+    return {name: float("nan") if value is None else value for name, value in found.items()}
+
+
+def _write(table: pd.DataFrame, out: Path, left_out: dict[str, str], settings: dict[str, Any]) -> None:
+    import radiomics
+
+    versions = {"radiogenesis": __version__, "pyradiomics": radiomics.__version__}
+    about = {"settings": settings, "versions": versions, "patients": len(table), "left_out": left_out}
+    write_text(out.with_name(f"{out.name}.json"), json_text(about))
+    with whole_file(out) as partial_file:
+        table.rename_axis("Image").to_csv(partial_file)
