@@ -97,3 +97,12 @@ def test_what_is_wrong_is_said_at_once(raw: Path, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="already"):
         volume_table(raw, tmp_path / "table.csv")
     assert (tmp_path / "table.csv").read_text() == "mine"
+
+
+@pytest.mark.real_data
+def test_the_volumes_of_real_tumours_are_those_of_their_contours(real_data: Path, tmp_path: Path) -> None:
+    """Shoelace areas of the contours times the slice spacing: 155.9 and 358.7 ml (docs/MEASURED.md)."""
+    made = volume_table(real_data / "ct", tmp_path / "table.csv", build=ALONE)
+    assert made.left_out == {"AMC-001": "nothing is outlined on the scan"}
+    ml = made.features["original_shape_MeshVolume"] / 1000
+    assert ml.to_dict() == pytest.approx({"LUNG1-001": 155.9, "LUNG1-002": 358.7}, rel=0.005)

@@ -16,6 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from radiogenesis.cohort.store import Cohort
+from radiogenesis.errors import SettingError
 from radiogenesis.mapping import prediction as pr
 from radiogenesis.mapping.page_prediction import prediction_addition, prediction_sentence
 from radiogenesis.mapping.settings import MapSettings
@@ -197,6 +198,22 @@ def test_a_map_is_asked_both_ways_and_never_for_what_it_is_given(made: Conventio
     assert pr.SIZE not in of["size (mm)", pr.GENES].rivals
     grade = next(name for name in made.material.features.values if str(name).startswith("Grade"))
     assert pr.CLINIC not in of[str(grade), pr.GENES].rivals  # it is the only clinical column
+
+
+def test_single_genes_are_asked_of_images(made: ConventionalMap, cohort: Cohort) -> None:
+    patients = made.material.patients
+    genes = pr.gene_values(cohort.expression, patients, "drop")
+    single = pr.single_genes(
+        cohort.expression, patients, pr.PredictionSettings(prediction_genes="G03, G39").asked_genes
+    )
+    np.testing.assert_array_equal(single["G39"], genes[:, 39])
+    asked = [one for one in pr.questions_of(made.material, genes, None, single) if one.family == pr.GENE]
+    assert {(one.target, one.source) for one in asked} == {("G03", "lesion"), ("G39", "lesion")}
+    table = pr.prediction_table(asked, QUICK).set_index("target")
+    assert table.loc["G03", "value"] > 0.4  # goes with the diameter
+    assert table.loc["G39", "value"] < 0.1  # goes with nothing
+    with pytest.raises(SettingError, match="prediction_genes has 'EGFR', which the cohort lacks"):
+        pr.single_genes(cohort.expression, patients, ["EGFR"])
 
 
 def test_size_is_predicted_from_genes_and_the_page_says_so(

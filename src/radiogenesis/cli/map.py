@@ -69,15 +69,14 @@ def main(arguments: list[str]) -> None:
         material = material_of(cohort, settings)
         status.update(f"testing {len(material.names):,} genes against {len(material.features.family)} features")
         made = conventional_map(material, settings, gene_sets)
-        additions = []
+        additions = more_of(made, cohort, left_out, opened)  # before the long work: it refuses what cannot be asked
         if trained is not None:
             run, nulls, digests = trained
             moved = map_by_synthesis(
                 run, cohort, made, moving, nulls=nulls, gene_sets=gene_sets, say=lambda what: status.update(what)
             )
             digests |= {"Cohort's digest": cohort.digest}
-            additions.append(lambda folder: synthesis_addition(made, moved, folder, cohort.truth, digests))
-        additions += more_of(made, cohort, left_out, opened)
+            additions.insert(0, lambda folder: synthesis_addition(made, moved, folder, cohort.truth, digests))
         status.update("predicting patients left out, drawing the page")
         provenance = {"Cohort": f"{cohort.path.name}, digest {cohort.digest[:12]}"}
         provenance |= {"Gene sets": Path(parsed.gmt).name} if parsed.gmt else {}

@@ -33,6 +33,7 @@ from radiogenesis.mapping.prediction import (
     gene_values,
     prediction_table,
     questions_of,
+    single_genes,
 )
 from radiogenesis.mapping.prediction_pictures import forest, shuffle_scatter
 from radiogenesis.mapping.prediction_settings import PredictionSettings
@@ -366,9 +367,10 @@ def additions(
     or what its encoder sees in lesions beside metagenes where it reads genes instead of drawing.
 
     Raises:
-        SettingError: more folds than half the patients.
+        SettingError: more folds than half the patients, or a gene to predict that the cohort lacks.
     """
     patients, map_settings = made.material.patients, made.settings
+    single = single_genes(cohort.expression, patients, settings.asked_genes)
     blocks = strata(made.material.batches, map_settings.within)
     if FEWEST_LEFT_OUT <= len(patients) < 2 * settings.prediction_folds:
         raise SettingError(
@@ -385,7 +387,8 @@ def additions(
     def predicted(folder: Path) -> Addition:
         genes = gene_values(cohort.expression, patients, map_settings.missing)
         metagenes = pd.DataFrame(made.values, columns=list(made.metagenes.ids))
-        asked = questions_of(made.material, genes, metagenes, skip=_of_family(made, RADIOMIC))  # given, not asked for
+        given = _of_family(made, RADIOMIC)  # not asked for
+        asked = questions_of(made.material, genes, metagenes, single, skip=given)
         table = prediction_table(asked, settings, seed=map_settings.seed, blocks=blocks)
         return prediction_addition(table, settings, map_settings.alpha, folder)
 

@@ -36,6 +36,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from radiogenesis.cohort.elements import expression_values
+from radiogenesis.errors import SettingError
 from radiogenesis.evaluation.bootstrap import (
     Floats,
     counted,
@@ -52,7 +53,7 @@ from radiogenesis.mapping.three_step import Material
 
 PENALTIES = np.logspace(-2, 4, 13)
 """Of the ridge regression, in units of a patient's mean squared value times the number of columns."""
-GENES, METAGENE = "genes", "metagene"
+GENES, METAGENE, GENE = "genes", "metagene", "gene"
 SIZE, CLINIC, BATCH = "size only", "clinical only", "batch only"
 RIVALS = (SIZE, CLINIC, BATCH)
 IMAGE = (LESION, SEMANTIC, RADIOMIC)
@@ -319,22 +320,37 @@ def gene_values(expression: AnnData, patients: Sequence[str], missing: Literal["
     return np.asarray(np.log10(1 + values) if bool(expression.uns.get("log", False)) else values, np.float64)
 
 
+def single_genes(expression: AnnData, patients: Sequence[str], names: Sequence[str]) -> pd.DataFrame:
+    """(n, names) genes as `gene_values` gives them, missing values left missing.
+
+    Raises:
+        SettingError: a gene that the cohort lacks.
+    """
+    column = {str(name): number for number, name in enumerate(expression.var_names)}
+    unknown = [name for name in names if name not in column]
+    if unknown:
+        raise SettingError(f"prediction_genes has {unknown[0]!r}, which the cohort lacks", remedy="name others")
+    values = gene_values(expression, patients, "median")[:, [column[name] for name in names]]
+    return pd.DataFrame(values, columns=list(names))
+
+
 def questions_of(
     material: Material,
     genes: Floats,
     metagenes: pd.DataFrame | None = None,
+    single: pd.DataFrame | None = None,
     *,
     clinical: Sequence[str] | None = None,
     skip: Sequence[str] = (),
 ) -> list[Question]:
     """Everything that one side of a map's material may say of the other.
 
-    Image features from genes; metagenes from image features; clinical columns from either. A metagene is a weighted
-    mean of genes that was fixed without a look at any image, so that it is a target like any other.
+    Image features from genes; metagenes and single genes from image features; clinical columns from either. A metagene
+    is a weighted mean of genes that was fixed without a look at any image, so that it is a target like any other.
 
     Args:
         genes: (n, G) of `gene_values`.
-        metagenes: n rows, a column for each metagene that is to be predicted.
+        metagenes, single: n rows, a column for each metagene, or each gene, that is to be predicted.
         clinical: the features that "clinical only" knows; all clinical ones if not given, but never another answer to
             the question that is asked.
         skip: features that are no targets.
@@ -358,10 +374,11 @@ def questions_of(
         found += [Question(target, family[target], values, name, x, rivals) for name, x in mine.items()]
     images = {name: x for name, x in sources.items() if name != GENES}
     batches = _numeric(material.batches)
-    for metagene, column in (metagenes if metagenes is not None else pd.DataFrame()).items():
-        rivals = dict(_rivals(table, material.size, known, batches, str(metagene)))
-        values = column.to_numpy(np.float64)
-        found += [Question(str(metagene), METAGENE, values, name, x, rivals) for name, x in images.items()]
+    for kind, asked in ((METAGENE, metagenes), (GENE, single)):
+        for one, column in (asked if asked is not None else pd.DataFrame()).items():
+            rivals = dict(_rivals(table, material.size, known, batches, str(one)))
+            values = column.to_numpy(np.float64)
+            found += [Question(str(one), kind, values, name, x, rivals) for name, x in images.items()]
     return found
 
 

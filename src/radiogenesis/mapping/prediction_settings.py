@@ -20,6 +20,13 @@ class PredictionSettings:
     """Columns kept: those that go most with the target among the training patients of the fold; 0 keeps all."""
     prediction_bootstrap: int = 2000
     """Resamples of patients behind each interval."""
+    prediction_genes: str = ""
+    """Single genes that images are asked for beside metagenes, separated by commas (such as EGFR,NAPSA)."""
+
+    @property
+    def asked_genes(self) -> tuple[str, ...]:
+        """The single genes to ask for."""
+        return tuple(name.strip() for name in self.prediction_genes.split(",") if name.strip())
 
     def __post_init__(self) -> None:
         least = {"prediction_repeats": 1, "prediction_permutations": 19, "prediction_screen": 0,
