@@ -151,7 +151,7 @@ def test_covariates_are_held_fixed_and_must_be_columns(cohort: Cohort) -> None:
 def test_radiomic_features_join_the_map(cohort: Cohort, tmp_path: Path) -> None:
     measured = material_of(cohort, replace(SETTINGS, radiomics="ibsi")).features
     mine = [name for name, family in measured.family.items() if family == RADIOMIC]
-    assert {"shape_pixel_area", "glcm_joint_entropy"} <= set(mine)
+    assert {"shape_pixel_area", "glcm_joint_entropy [TU9B]"} <= set(mine)  # with its code in IBSI's manual
     area, size = measured.values["shape_pixel_area"], measured.values[SIZE]
     assert area.corr(size, method="spearman") > 0.99
     path = tmp_path / "radiomics.csv"

@@ -18,6 +18,7 @@ from radiogenesis.mapping.controls import DISTINCT, patient_radiomics
 from radiogenesis.mapping.noise import UNITS as NOISE_UNITS
 from radiogenesis.mapping.noise import patient_noise
 from radiogenesis.phenotypes.lesion import UNITS as LESION_UNITS
+from radiogenesis.phenotypes.radiomics import FEATURES
 
 LESION, NOISE, SEMANTIC, CLINICAL, RADIOMIC = "lesion", "image noise", "semantic", "clinical", "radiomic"
 IBSI = "ibsi"
@@ -107,10 +108,16 @@ def radiomic_table(cohort: Cohort, patients: Sequence[str], source: str, smalles
     """
     index = pd.Index(list(patients), name="patient")
     if source == IBSI:
-        values = pd.DataFrame(patient_radiomics(cohort, patients), index, list(DISTINCT))
+        values = pd.DataFrame(patient_radiomics(cohort, patients), index, list(map(_with_code, DISTINCT)))
     else:
         values = read_radiomics(source, patients=list(map(str, cohort.patients.index))).reindex(index)
     return from_table(values, RADIOMIC, smallest)
+
+
+def _with_code(name: str) -> str:
+    """A radiomic feature with its IBSI code, where it has one: "glcm_joint_entropy [TU9B]"."""
+    code = FEATURES[name].ibsi
+    return f"{name} [{code}]" if code else name
 
 
 def noise_label(name: str) -> str:
