@@ -11,6 +11,7 @@ import yaml
 
 from radiogenesis.cli.arguments import add_settings, parser, settings_from
 from radiogenesis.methods import fusion_gan, inpainting_gan, mc_gan
+from radiogenesis.training.settings import TrainSettings
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 import comparison
@@ -42,9 +43,12 @@ def test_every_ablation_is_a_setting_that_changes_something(name: str) -> None:
     verb = parser("train fusion-gan", "")
     verb.add_argument("--preset", type=str, default="default")
     add_settings(verb, fusion_gan.FusionGANSettings)
+    add_settings(verb, TrainSettings)
     verb.set_defaults(dict(fusion_gan.PRESETS["paper" if "paper" in words else "default"]))
-    settings = settings_from(verb.parse(list(words)), fusion_gan.FusionGANSettings)
-    assert (settings == fusion_gan.FusionGANSettings()) == (name == "full")
+    given = verb.parse(list(words))
+    settings, training = settings_from(given, fusion_gan.FusionGANSettings), settings_from(given, TrainSettings)
+    full = (fusion_gan.FusionGANSettings(), TrainSettings())
+    assert ((settings, training) == full) == (name == "full")
     assert settings.epochs == 0  # else `--steps` would not count
     assert (settings.batch, settings.width) == (32, 16)
 
