@@ -248,6 +248,7 @@ def test_everything_is_written_whole_beside_the_conventional_map(
     assert {"Seed", "radiogenesis", "Run"} <= set(record)
     with Image.open(out / "pictures" / "strips.png") as picture:
         assert picture.width > picture.height / 2
+    assert [path.name for path in (out / "pictures" / "gene_sets").iterdir()] == ["first module.png"]
     summary = json.loads((out / "map.json").read_text())
     assert summary["synthesis"]["found"] == counts(moved)["found"]
     assert any(sentence.startswith("By synthesis: when metagenes are moved in 10 patients") for sentence in said)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -30,6 +31,7 @@ from radiogenesis.reporting.figures import save_both
 from radiogenesis.reporting.model import Column, Fact, Picture, Section, Table
 
 SHOWN = 40
+STRIPS_SHOWN = 3
 _R = ".2f"
 _LINK_COLUMNS = (
     Column(label="Metagene", value="metagene"), Column(label="Feature", value="feature"),
@@ -346,12 +348,16 @@ def _set_section(moved: SynthesisMap, folder: Path) -> Section:
     made = set_strips(moved)
     pictures: tuple[Picture, ...] = ()
     if made:
-        save_strips(made, folder / "pictures" / "set_strips.png")
+        save_strips(made[:STRIPS_SHOWN], folder / "pictures" / "set_strips.png")
+        (folder / "pictures" / "gene_sets").mkdir()
+        for strip in made:
+            save_strips([strip], folder / "pictures" / "gene_sets" / f"{quote(strip.name, safe=' ')}.png")
         pictures = (
             Picture(
                 file="set_strips.png", alt="Strips of lesions while a gene set goes from low to high", width=820,
-                caption=f"The strongest gene sets, each with the feature that it moves most, in patient "
-                f"{made[0].patient}, as above.",
+                caption=f"The gene sets that are found, or else the strongest, each with the feature that it moves "
+                f"most, in patient {made[0].patient}, as above. pictures/gene_sets has a strip of each of the "
+                f"{len(made)} first.",
             ),
         )  # fmt: skip
     return Section(

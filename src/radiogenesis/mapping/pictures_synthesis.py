@@ -22,6 +22,8 @@ from radiogenesis.reporting.figures import FONT, Theme, gray, slice_grid
 
 LEVELS = (-3.0, -1.5, 0.0, 1.5, 3.0)
 """How far the set of a strip is moved, in standard deviations of its value."""
+MOST_STRIPS = 60
+"""Of the user's gene sets."""
 _FIRST = 6  # patients among whom the lesion of the strips is chosen
 
 
@@ -56,20 +58,20 @@ def strips(moved: SynthesisMap, levels: Sequence[float] = LEVELS) -> list[Strip]
     return _drawn(moved, moved.sets, [one for some in chosen for one in some], levels)
 
 
-def set_strips(moved: SynthesisMap, levels: Sequence[float] = LEVELS, most: int = 3) -> list[Strip]:
-    """Strips of the user's gene sets, each with the feature that it moves most: the strongest few, among those found
-    where any is. The same place as in `strips`."""
+def set_strips(moved: SynthesisMap, levels: Sequence[float] = LEVELS, most: int = MOST_STRIPS) -> list[Strip]:
+    """A strip of each of the user's gene sets, with the feature that it moves most: those found first, then the
+    strongest. The same place as in `strips`."""
     if moved.lists is None:
         return []
     return _drawn(moved, moved.lists, _strongest(moved.gene_sets, "set", most), levels)
 
 
 def _strongest(table: pd.DataFrame, left: str, most: int) -> list[tuple[str, str, bool]]:
-    """Set, feature, and whether it is found, of the strongest effects of different sets."""
+    """Set, feature, and whether it is found, of different sets: those found first, then the strongest effects."""
     known = table[table["effect_sd"].notna()]
-    found = known[known["verdict"] == FOUND]
-    rows = (found if len(found) else known).drop_duplicates(left).head(most)
-    return [(str(row[left]), str(row["feature"]), bool(len(found))) for _, row in rows.iterrows()]
+    found = known["verdict"] == FOUND
+    rows = pd.concat([known[found], known[~found]]).drop_duplicates(left).head(most)
+    return [(str(row[left]), str(row["feature"]), row["verdict"] == FOUND) for _, row in rows.iterrows()]
 
 
 def _drawn(
