@@ -77,6 +77,21 @@ def main() -> None:
         print(planted_among_found(made, moved.links, ranked["metagenes"][1]).to_string(index=False))
 
 
+def answers(path: Path, run: Path, clusters: int, random_sets: int) -> pd.DataFrame:
+    """Average precision of both maps of one cohort, question by question, and how many metagene links each
+    reports."""
+    cohort, settings = Cohort.open(path), MapSettings(clusters=clusters)
+    assert cohort.truth is not None
+    trained, _, _ = open_runs(run, [], cohort, settings.seed)
+    made = conventional_map(material_of(cohort, settings), settings)
+    moved = map_by_synthesis(trained, cohort, made, SynthesisSettings(backgrounds=1, random_sets=random_sets))
+    table = known_answers(made, moved, cohort.truth)
+    found = planted_among_found(made, moved.links, scores(made, moved, cohort.truth)["metagenes"][1])
+    for name, row in zip(("conventional", "by synthesis"), found.to_dict("records"), strict=True):
+        table[f"{name}, reported"], table[f"{name}, true"] = row["reported"], row["planted among them"]
+    return table
+
+
 def from_training(made: ConventionalMap, trained: Trained, cohort: Cohort) -> list[float]:
     """Average precision of the conventional map of the run's training patients, question by question.
 
