@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from radiogenesis.cohort.store import Truth
 from radiogenesis.mapping import links as known
 from radiogenesis.mapping.conclusions import counts
-from radiogenesis.mapping.pictures import MOST_FEATURES, heat_map, network, volcano
+from radiogenesis.mapping.pictures import MOST_FEATURES, heat_map, network, precision_recall, volcano
 from radiogenesis.mapping.three_step import CONFOUNDED, FOUND, NOT_FOUND, SCANNER, ConventionalMap
 from radiogenesis.reporting.figures import save_both
 from radiogenesis.reporting.model import Column, Fact, Picture, Section, Table
@@ -325,6 +325,16 @@ def _gene_set_section(made: ConventionalMap, folder: Path) -> Section:
 def _truth_section(made: ConventionalMap, folder: Path, truth: Truth) -> Section:
     table = known_answers(made, truth)
     table.to_csv(folder / "tables" / "known_answers.csv", index=False)
+    curves = {
+        question: ({"conventional": known.precision_recall(z, linked)}, float(linked.mean()))
+        for question, (z, linked) in _ranked(made, truth).items()
+        if linked.any()
+    }
+    pictures: tuple[Picture, ...] = ()
+    if curves:
+        light, dark = save_both(lambda theme: precision_recall(curves, theme), folder / "pictures", "known_answers")
+        caption = "Precision and recall of the planted links, pairs ranked by |z|."
+        pictures = (Picture(file=light, dark=dark, alt="Precision against recall", caption=caption, width=820),)
     return Section(
         title="Known answers",
         text="The map of this cohort was planted, so that what is found can be compared with what is there.",
@@ -340,31 +350,33 @@ def _truth_section(made: ConventionalMap, folder: Path, truth: Truth) -> Section
                     Column(label="Chance", value="chance", format="small"),
                 ),
             ),
+            *pictures,
         ),
     )  # fmt: skip
 
 
 def known_answers(made: ConventionalMap, truth: Truth) -> pd.DataFrame:
     """question, links, pairs, average precision and chance, for metagenes and for genes."""
-    short = [name.split(" (")[0] for name in made.by_gene.features]
-    at = [f for f, name in enumerate(short) if name in truth.factors.columns]
-    factors = [short[f] for f in at]
-    questions = {
-        "which metagene holds the genes of which property": (
-            made.by_metagene.z[:, at], known.planted_metagenes(truth, made.metagenes, factors)
-        ),
-        "which gene goes with which property": (
-            made.by_gene.z[:, at], known.planted_links(truth, made.by_gene.genes, factors, "module")
-        ),
-        "which gene has an effect of its own": (
-            made.by_gene.z[:, at], known.planted_links(truth, made.by_gene.genes, factors, "effect")
-        ),
-    }  # fmt: skip
     rows = [
         (question, int(linked.sum()), linked.size, known.average_precision(z, linked), float(linked.mean()))
-        for question, (z, linked) in questions.items()
+        for question, (z, linked) in _ranked(made, truth).items()
     ]
     return pd.DataFrame(rows, columns=["question", "links", "pairs", "average_precision", "chance"])
+
+
+def _ranked(made: ConventionalMap, truth: Truth) -> dict[str, tuple[NDArray[np.float64], NDArray[np.bool_]]]:
+    """Question -> z of all pairs, and which of them are linked."""
+    short = [name.split(" (")[0] for name in made.by_gene.features]
+    at = [f for f, name in enumerate(short) if name in truth.factors.columns]
+    factors, genes = [short[f] for f in at], made.by_gene.genes
+    by_metagene, by_gene = made.by_metagene.z[:, at], made.by_gene.z[:, at]
+    return {
+        "which metagene holds the genes of which property": (
+            by_metagene, known.planted_metagenes(truth, made.metagenes, factors)
+        ),
+        "which gene goes with which property": (by_gene, known.planted_links(truth, genes, factors, "module")),
+        "which gene has an effect of its own": (by_gene, known.planted_links(truth, genes, factors, "effect")),
+    }  # fmt: skip
 
 
 def metagene_table(made: ConventionalMap) -> pd.DataFrame:

@@ -13,10 +13,10 @@ import pandas as pd
 from radiogenesis.cohort.store import Truth, versions
 from radiogenesis.mapping import links as known
 from radiogenesis.mapping.output import Addition
+from radiogenesis.mapping.pictures import precision_recall
 from radiogenesis.mapping.pictures_synthesis import (
     agreement,
     both_maps,
-    precision_recall,
     save_strips,
     set_strips,
     strips,
@@ -380,8 +380,10 @@ def _truth_section(made: ConventionalMap, moved: SynthesisMap, folder: Path, tru
     table.to_csv(folder / "tables" / "known_answers_both.csv", index=False)
     curves = {
         question: (
-            known.precision_recall(ranked["conventional"], linked),
-            known.precision_recall(ranked["by_synthesis"], linked),
+            {
+                "conventional": known.precision_recall(ranked["conventional"], linked),
+                "by synthesis": known.precision_recall(ranked["by_synthesis"], linked),
+            },
             float(linked.mean()),
         )
         for question, (ranked, linked) in planted_scores(made, moved, truth).items()

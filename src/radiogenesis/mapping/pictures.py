@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -193,6 +193,30 @@ def _diverging(theme: Theme) -> Colormap:
     middle = (*to_rgb(theme.line), 0.35)
     made = LinearSegmentedColormap.from_list("effect", [to_rgb(theme.second), middle, to_rgb(theme.accent)])
     return made.with_extremes(bad=(0, 0, 0, 0))
+
+
+def precision_recall(curves: Mapping[str, tuple[Mapping[str, pd.DataFrame], float]], theme: Theme) -> Figure:
+    """A panel for each question: precision against recall of each map, and chance.
+
+    Args:
+        curves: question -> name of the map, the conventional one first -> columns precision, recall; and chance.
+    """
+    figure = Figure(figsize=(2.9 * max(len(curves), 2), 2.9), layout="constrained")
+    looks = ((theme.second, 3.6), (theme.accent, 1.7))  # where both are the same, both are to be seen
+    for number, (question, (maps, chance)) in enumerate(curves.items()):
+        axes = figure.add_subplot(1, len(curves), number + 1)
+        for (name, table), (colour, width) in zip(maps.items(), looks, strict=False):
+            axes.step(table["recall"], table["precision"], where="pre", color=colour, linewidth=width, label=name)
+        axes.axhline(chance, color=theme.mute, linewidth=1, linestyle="--", label="chance")
+        axes.set_xlim(0, 1.02)
+        axes.set_ylim(0, 1.04)
+        axes.set_title(question, fontsize=8.5, loc="left", family=FONT, color=theme.ink)
+        axes.set_xlabel("recall", fontsize=8, family=FONT)
+        axes.set_ylabel("precision", fontsize=8, family=FONT)
+        _plain(axes, theme)
+    handles, names = axes.get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside upper left", ncols=3, frameon=False, fontsize=8, labelcolor=theme.soft)
+    return figure
 
 
 def _short(name: str, most: int = 44) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -172,28 +172,4 @@ def agreement(table: pd.DataFrame, theme: Theme) -> Figure:
     )  # fmt: skip
     figure.supxlabel("rho over patients (conventional map)", fontsize=8.5, color=theme.soft, family=FONT)
     figure.supylabel("effect of a move, SD of the feature", fontsize=8.5, color=theme.soft, family=FONT)
-    return figure
-
-
-def precision_recall(curves: Mapping[str, tuple[pd.DataFrame, pd.DataFrame, float]], theme: Theme) -> Figure:
-    """A panel for each question: precision against recall of both maps, and chance.
-
-    Args:
-        curves: question -> conventional, by synthesis (columns precision, recall), chance.
-    """
-    figure = Figure(figsize=(2.9 * max(len(curves), 2), 2.9), layout="constrained")
-    for number, (question, (conventional, synthesis, chance)) in enumerate(curves.items()):
-        axes = figure.add_subplot(1, len(curves), number + 1)
-        both = ((conventional, theme.second, 3.6, "conventional"), (synthesis, theme.accent, 1.7, "by synthesis"))
-        for table, colour, width, name in both:  # where they are the same, both are to be seen
-            axes.step(table["recall"], table["precision"], where="pre", color=colour, linewidth=width, label=name)
-        axes.axhline(chance, color=theme.mute, linewidth=1, linestyle="--", label="chance")
-        axes.set_xlim(0, 1.02)
-        axes.set_ylim(0, 1.04)
-        axes.set_title(question, fontsize=8.5, loc="left", family=FONT, color=theme.ink)
-        axes.set_xlabel("recall", fontsize=8, family=FONT)
-        axes.set_ylabel("precision", fontsize=8, family=FONT)
-        _plain(axes, theme)
-    handles, names = axes.get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside upper left", ncols=3, frameon=False, fontsize=8, labelcolor=theme.soft)
     return figure
