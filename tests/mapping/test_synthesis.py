@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import anndata
 import numpy as np
@@ -32,6 +33,7 @@ from radiogenesis.mapping.synthesis import BY_SYNTHESIS, NEITHER, SynthesisMap, 
 from radiogenesis.mapping.synthesis_answers import BOTH, FOUND, known_answers
 from radiogenesis.mapping.synthesis_runs import Trained, _require_alike
 from radiogenesis.mapping.three_step import CONFOUNDED, INCOHERENT, ConventionalMap, conventional_map, material_of
+from radiogenesis.methods.canonical_alignment import CanonicalAlignment, CanonicalAlignmentSettings
 from radiogenesis.methods.images import to_hu
 
 PATIENTS, GENES, MODULES = 40, 60, 6
@@ -201,6 +203,27 @@ def test_a_model_that_draws_everybody_alike_claims_nothing(painted: Cohort, made
     assert nothing.links["effect"].abs().max() == 0
     said = conclusions(made, nothing)
     assert "no link may be claimed" in said[0]
+
+
+def test_an_alignment_at_chance_claims_nothing(painted: Cohort, made: ConventionalMap) -> None:
+    """One direction no better than shuffled genes': size and attenuation lie along it, and every metagene of either
+    would be linked with both."""
+    settings = CanonicalAlignmentSettings(directions=2)
+    alignment = CanonicalAlignment(settings, genes=GENES)
+    alignment.readability[:], alignment.chance[:] = torch.tensor([0.72, 0.0]), torch.tensor([0.74, 0.73])
+    one = replace(trained(painted), alignment=alignment)
+    assert one.unread
+    alignment.readability[0] = 0.8
+    assert not one.unread
+    assert not trained(painted).unread
+    known = map_by_synthesis(trained(painted), painted, made, MOVES)
+    assert (known.links["verdict"] == FOUND).any()
+    with patch.object(Trained, "unread", True):
+        unread = map_by_synthesis(trained(painted), painted, made, MOVES)
+    assert unread.unread
+    assert not (unread.links["verdict"] == FOUND).any()
+    assert unread.links["z"].tolist() == known.links["z"].tolist()
+    assert "no link is claimed" in conclusions(made, unread)[0]
 
 
 def test_a_null_that_could_not_be_made_is_said(made: ConventionalMap, moved: SynthesisMap) -> None:

@@ -110,6 +110,12 @@ def conclusions(made: ConventionalMap, moved: SynthesisMap, truth: Truth | None 
             f"Genes were moved in {who}, but nothing tells this method's effects from chance (it has neither a linear "
             "gene code nor a gradient): the drawings may be looked at, no link may be claimed from them."
         ]
+    elif moved.unread:
+        said = [
+            f"By synthesis: the alignment that {moved.run} draws from found no direction of what lesions look like "
+            "that genes foretell better than shuffled genes do. What moved genes change in its drawings may be chance, and "
+            "all properties along one direction change together: no link is claimed."
+        ]
     elif n["found"]:
         familywise = f", {n['familywise']} of them family-wise too" if moved.links["p_max"].notna().any() else ""
         said = [
@@ -135,7 +141,8 @@ def conclusions(made: ConventionalMap, moved: SynthesisMap, truth: Truth | None 
     if moved.axes is not None:
         said.append(
             f"The model reads the genes as {n['axes']} numbers, sums over all genes: its table of genes by features "
-            f"has rank {n['axes']} at most, and genes are told apart by those {n['axes']} weights only."
+            f"has rank {n['axes']} at most, genes are told apart by those {n['axes']} weights only, and properties "
+            "that it draws along the same ones are not told apart."
         )
     weak = moved.agreement[~(moved.agreement["control"] > 1.645 / np.sqrt(max(n["patients"] - 1, 1)))]
     if len(weak):

@@ -90,6 +90,8 @@ class SynthesisMap:
         unmeasured: share of drawings without a lesion to measure.
         unexchanged: the run's gene code is a canonical alignment's, but patients could not be exchanged: its weights
             were not found again from its slices.
+        unread: the run draws from a canonical alignment none of whose directions is above shuffled genes: its gene code
+            may be chance, and nothing is found.
         null_runs: what was drawn by each run with shuffled genes.
         lists: the user's gene sets, in the run's genes; None without any.
     """
@@ -111,6 +113,7 @@ class SynthesisMap:
     coherence: tuple[Floats, Floats]
     unmeasured: float
     unexchanged: bool = False
+    unread: bool = False
     null_runs: tuple[NullRun, ...] = ()
     lists: GeneSets | None = None
 
@@ -149,8 +152,9 @@ def map_by_synthesis(
     null_runs = _shuffled(nulls, cohort, sets, trained, settings, spread, seed, say)
     others = np.concatenate([one.effects for one in null_runs]) if null_runs else None
     batches = [made.metagene_batches, batches_of_sets(made.material, gene_sets or {})]
+    level = 0.0 if trained.unread else alpha
     tables = [
-        _flagged(_links(group, moved, test, others, spread, settings, alpha, seed), of_sets, made)
+        _flagged(_links(group, moved, test, others, spread, settings, level, seed), of_sets, made)
         for group, moved, test, of_sets in zip(groups, drawn, tests, batches, strict=False)
     ]
     links = _beside(tables[0], made, cohort, trained.split.test, stage, trained.scaler)
@@ -162,7 +166,7 @@ def map_by_synthesis(
         tables[1].rename(columns={"metagene": "set"}) if len(lists) else pd.DataFrame(),
         agreement(links, nanmean(as_is, axis=1), own_features(cohort, trained.split.test)),
         (sets.coherence, tests[0].coherence), float(np.isnan(as_is[..., 0]).mean()),
-        trained.alignment is not None and of_genes is None, null_runs,
+        trained.alignment is not None and of_genes is None, trained.unread, null_runs,
         lists if len(lists) else None,
     )  # fmt: skip
 

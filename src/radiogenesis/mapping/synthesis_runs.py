@@ -39,6 +39,11 @@ class Trained:
     draw: attribution.Draw | None = None
     least_area: float = TrainSettings.least_area
 
+    @property
+    def unread(self) -> bool:
+        """Whether it draws from an alignment that found no direction above those of shuffled genes."""
+        return self.alignment is not None and not bool((self.alignment.readability > self.alignment.chance).any())
+
     @classmethod
     def of(cls, run: Run, seed: int) -> Trained:
         """A finished run. Raises RunError for a method that does not draw."""
