@@ -113,8 +113,8 @@ def conclusions(made: ConventionalMap, moved: SynthesisMap, truth: Truth | None 
     elif moved.unread:
         said = [
             f"By synthesis: the alignment that {moved.run} draws from found no direction of what lesions look like "
-            "that genes foretell better than shuffled genes do. What moved genes change in its drawings may be chance, and "
-            "all properties along one direction change together: no link is claimed."
+            "that genes foretell better than shuffled genes do. What moved genes change in its drawings may be chance, "
+            "and all properties along one direction change together: no link is claimed."
         ]
     elif n["found"]:
         familywise = f", {n['familywise']} of them family-wise too" if moved.links["p_max"].notna().any() else ""
