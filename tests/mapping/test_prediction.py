@@ -245,6 +245,13 @@ def test_size_is_predicted_from_genes_and_the_page_says_so(
     assert "no target has patients enough" in prediction_sentence(pr.prediction_table([], QUICK), 0.05)
 
 
+def test_who_has_a_batch_recorded_is_no_batch() -> None:
+    batches = pd.DataFrame({"site": ["a", "b", None, "a"], "mm": [1.0, np.nan, 2.0, 3.0]})
+    nan = np.nan
+    np.testing.assert_array_equal(pr._numeric(batches), [[1, 0, 1], [0, 1, nan], [nan, nan, 2], [1, 0, 3]])
+    assert pr._numeric(batches[[]]).shape == (4, 0)
+
+
 def test_answers_to_the_question_asked_are_no_rivals() -> None:
     assert pr._asked("Histology = Adenocarcinoma") == pr._asked("Histology = Squamous cell carcinoma")
     assert pr._asked("Tumor Location (choice=RUL) = Checked") == pr._asked("Tumor Location (choice=LUL) = Checked")

@@ -400,12 +400,16 @@ def _asked(name: str) -> str:
 
 
 def _numeric(batches: pd.DataFrame) -> Floats:
-    """Batch variables in numbers: numbers as they are, of a text one indicator for each level."""
+    """Batch variables in numbers: numbers as they are, of a text one indicator for each level. What is unknown stays
+    so, and is filled in the folds: who has a value recorded is often who was chosen for something."""
     columns = []
     for name in batches:
         column = batches[name]
-        numeric = column.dtype.kind == "f"
-        columns.append(column.to_frame() if numeric else pd.get_dummies(column.astype(object)).astype(float))
+        if column.dtype.kind == "f":
+            columns.append(column.to_frame())
+        else:
+            levels = pd.get_dummies(column.astype(object)).astype(float)
+            columns.append(levels.where(column.notna(), axis=0))
     return pd.concat(columns, axis=1).to_numpy(np.float64) if columns else np.zeros((len(batches), 0))
 
 
