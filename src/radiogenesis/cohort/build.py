@@ -15,7 +15,7 @@ import hashlib
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -134,7 +134,8 @@ def build_cohort(
     refuse_existing(previews)
     loaded = _Loaded.read(tables, {source.patient for source in findings.sources})
     work.mkdir(parents=True, exist_ok=True)
-    outcomes = _process(findings.sources, paths, build, partial(_make, read=read, sampling=sampling), progress)
+    jobs = [(source, paths[source.patient]) for source in findings.sources]
+    outcomes = process(jobs, _part_there, partial(_make, read=read, sampling=sampling), build, progress)
     refuse_unfinished(outcomes.values(), raw, work)
     progress.say("writing the cohort")
     skipped = skipped_table(findings, raw, loaded.annotations, tables.annotations)
@@ -206,28 +207,34 @@ def find_scans(raw: Path, read: ReadSettings) -> Findings:
     )
 
 
-def _process(
-    sources: list[Source],
-    paths: Mapping[str, Path],
-    build: BuildSettings,
+def process(
+    jobs: Sequence[tuple[Source, Path]],
+    there: Callable[[Source, Path], Outcome | None],
     make: Callable[[tuple[Source, Path]], Outcome],
+    build: BuildSettings,
     progress: Progress,
 ) -> dict[str, Outcome]:
-    """The outcome of every source; parts that are there already are not made again."""
+    """The outcome of every source, by patient; what `there` knows of an earlier call is not made again."""
     outcomes: dict[str, Outcome] = {}
     waiting: list[tuple[Source, Path]] = []
-    for source in sources:
-        path = paths[source.patient]
-        there = parts.read_outcome(path)
-        if there is None or (there.status != "out" and not parts.preview_path(path.parent, source.patient).is_file()):
+    for source, path in jobs:
+        known = there(source, path)
+        if known is None:
             waiting.append((source, path))
         else:
-            outcomes[source.patient] = there
-    progress.start(len(sources), len(outcomes))
+            outcomes[source.patient] = known
+    progress.start(len(jobs), len(outcomes))
     for outcome in side_by_side(make, waiting, build):
         outcomes[outcome.patient] = outcome
         progress.advance(outcome)
     return outcomes
+
+
+def _part_there(source: Source, path: Path) -> Outcome | None:
+    """The outcome of a part that is there with its preview."""
+    there = parts.read_outcome(path)
+    complete = there and (there.status == "out" or parts.preview_path(path.parent, source.patient).is_file())
+    return there if complete else None
 
 
 def _make(job: tuple[Source, Path], *, read: ReadSettings, sampling: SamplingSettings) -> Outcome:

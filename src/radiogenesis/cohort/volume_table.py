@@ -21,10 +21,10 @@ import pandas as pd
 
 from radiogenesis import __version__
 from radiogenesis.cohort.audit import refuse_unfinished, without_root
-from radiogenesis.cohort.build import Progress, Silent, beside, find_scans
+from radiogenesis.cohort.build import Progress, Silent, beside, find_scans, process
 from radiogenesis.cohort.parts import NOT_OUTLINED, Outcome, file_name, read_scan, source_key
 from radiogenesis.cohort.sources import ReadSettings, Source
-from radiogenesis.cohort.workers import BuildSettings, side_by_side, unexpected
+from radiogenesis.cohort.workers import BuildSettings, unexpected
 from radiogenesis.errors import InputError, ScanError
 from radiogenesis.output import json_text, refuse_existing, whole_file, write_text
 from radiogenesis.phenotypes.volumes import VolumeSettings, feature_extractor, volume_features
@@ -78,7 +78,8 @@ def volume_table(
     if not jobs:
         found = f"{len(findings.sources)} scans, none of them outlined" if findings.sources else "no scan"
         raise InputError(f"holds {found}", path=raw, remedy="give scans with RTSTRUCT, SEG or a NIfTI mask")
-    outcomes = _measured(jobs, partial(_measure, volume=volume, read=read), build, progress)
+    work.mkdir(parents=True, exist_ok=True)
+    outcomes = process(jobs, _there, partial(_measure, volume=volume, read=read), build, progress)
     refuse_unfinished(outcomes.values(), raw, work)
     left_out = dict(findings.refused) | {
         source.patient: NOT_OUTLINED for source in findings.sources if not source.outline_files
@@ -104,19 +105,9 @@ def _jobs(
     ]
 
 
-def _measured(
-    jobs: Sequence[tuple[Source, Path]], make: Any, build: BuildSettings, progress: Progress
-) -> dict[str, Outcome]:
-    """The outcome of every scan; those measured by an earlier call are there already."""
-    done = {source.patient: Outcome(source.patient, "in", "") for source, path in jobs if path.is_file()}
-    progress.start(len(jobs), len(done))
-    for _, path in jobs[:1]:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    waiting = [(source, path) for source, path in jobs if source.patient not in done]
-    for outcome in side_by_side(make, waiting, build):
-        done[outcome.patient] = outcome
-        progress.advance(outcome)
-    return done
+def _there(source: Source, path: Path) -> Outcome | None:
+    """Features in a file are whole; whoever was left out is tried again."""
+    return Outcome(source.patient, "in", "") if path.is_file() else None
 
 
 def _measure(job: tuple[Source, Path], *, volume: VolumeSettings, read: ReadSettings) -> Outcome:
