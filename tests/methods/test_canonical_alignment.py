@@ -9,13 +9,16 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from scipy.stats import multivariate_normal
+from scipy.stats import binomtest, multivariate_normal
 from sklearn.linear_model import Ridge
 
 from radiogenesis.methods.canonical_alignment import (
+    LEVEL,
     CanonicalAlignment,
     CanonicalAlignmentSettings,
+    by_two_tests,
     canonical_directions,
+    directions,
     left_out,
 )
 from radiogenesis.methods.images import images_from_hu, soften
@@ -81,7 +84,83 @@ def test_shuffled_genes_leave_the_one_direction_that_is_always_kept() -> None:
     statistics, owner, genes = planted(3)
     found = canonical_directions(statistics, owner, np.roll(genes, 11, axis=0), QUICK)
     assert (found["readability"] > found["chance"]).sum() == 0
+    assert found["p"][0] > LEVEL
+    assert (found["p"][1:] == 1).all()
     assert not found["lesion_weights"][:, 1:].any()
+
+
+def test_a_property_that_shows_much_is_found_though_genes_foretell_it_poorly() -> None:
+    """Among two hundred statistics of noise some direction of shuffled genes reads as well; none covaries as much."""
+    rng = np.random.default_rng(1)
+    factor = rng.normal(size=PATIENTS)
+    genes = rng.normal(size=(PATIENTS, GENES))
+    genes[:, :10] += 0.8 * factor[:, None]
+    owner = np.repeat(np.arange(PATIENTS), 4)
+    statistics = rng.normal(size=(len(owner), 200))
+    statistics[:, :40] += (1.5 * factor + rng.normal(size=PATIENTS))[owner, None]
+    found = canonical_directions(statistics, owner, genes, QUICK)
+    assert found["readability"][0] < found["chance"][0]
+    assert found["p"][0] == pytest.approx(2 / 41)  # above each of 40 shuffles, in the better of two tests
+    assert np.abs(found["lesion_weights"][:40, 0]).mean() > 3 * np.abs(found["lesion_weights"][40:, 0]).mean()
+
+
+def test_shuffled_genes_pass_for_readable_no_more_often_than_the_level_says() -> None:
+    statistics, owner, genes = planted(2, seed=4)
+    few = CanonicalAlignmentSettings(directions=2, permutations=40)
+    passed = [
+        canonical_directions(statistics, owner, genes[np.random.default_rng([7, s]).permutation(PATIENTS)], few, s)["p"][0]
+        for s in range(60)
+    ]  # fmt: skip
+    assert binomtest(int(np.sum(np.array(passed) <= LEVEL)), 60, LEVEL, alternative="greater").pvalue > 0.01
+
+
+def test_the_p_of_a_direction_counts_shuffles_by_hand() -> None:
+    """Two rounds: readability against its rank, covariance against the largest once the direction before is out."""
+    rng = np.random.default_rng(2)
+    means, genes = rng.normal(size=(12, 4)), rng.normal(size=(12, 6))
+    means[:, :2] += 3 * genes[:, :2]
+    means -= means.mean(0)
+    genes -= genes.mean(0)
+    kernel, whiten = genes @ genes.T / 12, np.eye(4)
+    orders = [np.random.default_rng([9, i]).permutation(12) for i in range(99)]
+    found = directions(means, kernel, whiten, 0.3, 3)
+    shuffled = [directions(means, kernel[np.ix_(o, o)], whiten, 0.3, 3) for o in orders]
+    p = by_two_tests(found, shuffled, means, kernel, whiten, np.random.default_rng(5))
+
+    def largest(values: NDArray[Any], k: NDArray[Any]) -> float:
+        """Of v' sym(M^T M') v / n over unit v: the largest eigenvalue, each patient foretold without itself."""
+        foretold = np.stack(
+            [
+                values[others].mean(0) + kr(k, values, i, others)
+                for i in range(12)
+                for others in [np.arange(12) != i]
+            ]
+        )  # fmt: skip
+        c = values.T @ foretold / 12
+        return float(np.linalg.eigvalsh((c + c.T) / 2)[-1])
+
+    def kr(k: NDArray[Any], values: NDArray[Any], i: int, others: NDArray[Any]) -> NDArray[Any]:
+        """Kernel ridge regression with an intercept from the other patients, foretelling patient i about their mean."""
+        n = int(others.sum())
+        middle = np.eye(n) - 1 / n
+        inner = middle @ k[np.ix_(others, others)] @ middle
+        to_i = (k[i, others] - k[np.ix_(others, others)].mean(0)) @ middle
+        return to_i @ np.linalg.solve(inner + 0.3 * np.eye(n), values[others] - values[others].mean(0))
+
+    def count(own: float, null: list[float]) -> float:
+        return (1 + sum(v >= own for v in null)) / 100
+
+    assert found.covariance[0] == pytest.approx(largest(means, kernel))
+    first = count(largest(means, kernel), [largest(means, kernel[np.ix_(o, o)]) for o in orders])
+    read = count(found.readability[0], [one.readability[0] for one in shuffled])
+    assert p[0] == pytest.approx(min(first, read))
+    again = np.random.default_rng(5)
+    after = [again.permutation(12) for _ in range(99)]
+    z = (means @ found.weights)[:, :1]
+    left = means - z @ np.linalg.lstsq(z, means, rcond=None)[0]
+    second = count(largest(left, kernel), [largest(left, kernel[np.ix_(o, o)]) for o in after])
+    read = count(found.readability[1], [one.readability[1] for one in shuffled])
+    assert p[1] == pytest.approx(min(second, read))
 
 
 def test_chance_is_the_readability_of_shuffled_genes_direction_by_direction() -> None:

@@ -42,7 +42,7 @@ class Trained:
     @property
     def unread(self) -> bool:
         """Whether it draws from an alignment that found no direction above those of shuffled genes."""
-        return self.alignment is not None and not bool((self.alignment.readability > self.alignment.chance).any())
+        return self.alignment is not None and self.alignment.unread
 
     @classmethod
     def of(cls, run: Run, seed: int) -> Trained:

@@ -4,7 +4,8 @@ The same object as `alignment` (METHODS.md section 1b), in closed form. Both sid
 genes to the appearance of each training patient's lesions, judged on the patient that was left out, and the
 directions of appearance in which that judgement is best (canonical correlation with a ridge on either side; Hotelling
 1936, Vinod 1976). With a hundred patients and thousands of genes this generalises where a contrastive network learns
-the training patients by heart. How many directions there are is decided against shuffled genes.
+the training patients by heart. How many directions there are is decided against shuffled genes, by two tests: a
+property that shows little may be well foretold, one that shows much may be foretold poorly and yet beyond chance.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ Floats = NDArray[np.float64]
 GENE_RIDGES = np.logspace(-1.5, 1.5, 7)  # in units of a patient's mean squared expression
 NO_SPREAD = 1e-9  # of the largest spread over patients: less is a rounding error
 HIGHEST_READABILITY = 0.9  # no direction is taken to be known better from genes than this
+LEVEL = 0.05  # of a test against shuffled genes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +37,7 @@ class CanonicalAlignmentSettings:
     """Settings of the canonical alignment."""
 
     directions: int = 12
-    """At most so many directions; kept are those that genes foretell better than shuffled genes foretell theirs."""
+    """At most so many directions; kept are the first that genes foretell better than shuffled genes foretell theirs."""
     lesion_ridge: float = 0.3
     """Added to the variance of every (standardised) statistic, above 0: what varies less than this is not trusted."""
     permutations: int = 100
@@ -60,7 +62,8 @@ class CanonicalAlignment(nn.Module):
         readability: (K,) correlation of each direction with what the genes of a left-out patient foretell; 0 where a
             direction is not used.
         chance: (K,) 95th percentile of the readability of the first, second, ... direction of shuffled genes.
-            Directions are kept one after the other as long as they are above it (parallel analysis; Horn 1965).
+        p: (K,) of each direction against shuffled genes, by the better of two tests and doubled for there being two; 1
+            after the first that is not kept. Directions are kept one after the other while either test is at 5 %.
         gene_weights: (G, K): a direction's coordinate is this weighted sum of a patient's genes.
         whitening: (S, S): statistics times this are uncorrelated, but for the ridge, and of variance at most 1.
     """
@@ -71,7 +74,7 @@ class CanonicalAlignment(nn.Module):
         k, s = settings.directions, sum(SIZES)
         shapes = {
             "mean": (s,), "deviation": (s,), "lesion_weights": (s, k), "gene_mean": (genes,),
-            "gene_weights": (genes, k), "readability": (k,), "chance": (k,), "whitening": (s, s),
+            "gene_weights": (genes, k), "readability": (k,), "chance": (k,), "p": (k,), "whitening": (s, s),
         }  # fmt: skip
         for name, shape in shapes.items():
             self.register_buffer(name, torch.zeros(shape))
@@ -82,6 +85,7 @@ class CanonicalAlignment(nn.Module):
         self.gene_weights: Tensor
         self.readability: Tensor
         self.chance: Tensor
+        self.p: Tensor
         self.whitening: Tensor
 
     # Trainable, with nothing to do step by step
@@ -120,6 +124,11 @@ class CanonicalAlignment(nn.Module):
     @property
     def code_length(self) -> int:
         return self.settings.directions
+
+    @property
+    def unread(self) -> bool:
+        """Whether no direction is foretold better than shuffled genes foretell theirs, both tests counted."""
+        return bool(self.p[0] > LEVEL)
 
     def code(self, g: Tensor) -> Tensor:
         """Scaled genes (B, G) -> coordinates (B, K), of variance 1 over the training patients."""
@@ -221,12 +230,10 @@ def canonical_directions(
     kernel = centred @ centred.T / scale
     found = best_directions(means, kernel, whiten, k)
     rng = np.random.default_rng(seed)
-    shuffled = []
-    for _ in range(settings.permutations):
-        order = rng.permutation(n)
-        shuffled.append(best_directions(means, kernel[np.ix_(order, order)], whiten, k).readability)
-    chance = np.quantile(shuffled, 0.95, axis=0)
-    used = np.logical_and.accumulate(found.readability > chance)
+    shuffled = [best_directions(means, _permuted(kernel, rng), whiten, k) for _ in range(settings.permutations)]
+    readable = np.stack([one.readability for one in shuffled])
+    p = 2 * by_two_tests(found, shuffled, means, kernel, whiten, rng)
+    used = p <= 2 * LEVEL
     used[0] = True  # one in any case, so that a model of shuffled genes has something to follow
     z = means @ found.weights
     dual = np.linalg.solve(kernel + found.ridge * np.eye(n), z)
@@ -240,7 +247,8 @@ def canonical_directions(
         return out
 
     return {
-        "mean": mean, "deviation": deviation, "gene_mean": gene_mean, "chance": chance,
+        "mean": mean, "deviation": deviation, "gene_mean": gene_mean, "chance": np.quantile(readable, 0.95, axis=0),
+        "p": np.minimum(np.pad(p, (0, k - len(p)), constant_values=1.0), 1.0),
         "lesion_weights": padded(found.weights), "gene_weights": padded(gene_weights),
         "readability": padded(np.maximum(found.readability, 0.0)), "whitening": whiten.T,
     }  # fmt: skip
@@ -255,12 +263,56 @@ class Directions:
         weights: (S, K); a patient's mean statistics times these have variance 1 over the patients.
         readability: (K,) correlation of a patient's coordinates with what the other patients foretell of them.
         explained: (K,) share of the coordinates' variance that is foretold, below 0 where the mean is a better guess.
+        covariance: (K,) what the directions make most of: the quotient that `canonical_directions` describes.
     """
 
     ridge: float
     weights: Floats
     readability: Floats
     explained: Floats
+    covariance: Floats
+
+
+def by_two_tests(
+    found: Directions, shuffled: Sequence[Directions], means: Floats, kernel: Floats, whiten: Floats,
+    rng: np.random.Generator,
+) -> Floats:  # fmt: skip
+    """(K,) the smaller p of two permutation tests of each direction; 1 after the first at which neither is at 5 %.
+
+    One asks whether a direction's readability is above that of the direction of its rank of shuffled genes (parallel
+    analysis; Horn 1965), the other whether its covariance is above the largest of shuffled genes, once the directions
+    before it are taken out of the lesions (after Winkler et al. 2020).
+
+    Args:
+        shuffled: the directions of as many shuffles as the tests have.
+        rng: of the shuffles behind the second test of all but the first direction.
+    """
+    out = np.ones(len(found.readability))
+    z = means @ found.weights
+    for j, readability in enumerate(found.readability):
+        by_readability = _p(readability, [one.readability[j] for one in shuffled])
+        if j:
+            q = np.linalg.qr(z[:, :j])[0]
+            left = means - q @ (q.T @ means)
+            null = [directions(left, _permuted(kernel, rng), whiten, found.ridge, 1) for _ in shuffled]
+            own = directions(left, kernel, whiten, found.ridge, 1)
+        else:
+            null, own = list(shuffled), found
+        out[j] = min(by_readability, _p(own.covariance[0], [one.covariance[0] for one in null]))
+        if out[j] > LEVEL:
+            break
+    return out
+
+
+def _permuted(kernel: Floats, rng: np.random.Generator) -> Floats:
+    """The kernel of the genes when they are given to other patients."""
+    order = rng.permutation(len(kernel))
+    return kernel[np.ix_(order, order)]
+
+
+def _p(observed: float, null: Sequence[float]) -> float:
+    """Of a permutation test (Phipson and Smyth 2010): never 0."""
+    return (1 + sum(value >= observed for value in null)) / (1 + len(null))
 
 
 def best_directions(means: Floats, kernel: Floats, whiten: Floats, k: int) -> Directions:
@@ -291,7 +343,7 @@ def directions(means: Floats, kernel: Floats, whiten: Floats, ridge: float, k: i
     scale = expected.std(0)  # that of z is 1 and its mean 0, or all of it is 0
     readability = np.divide((z * expected).mean(0), scale, out=np.zeros_like(scale), where=scale > 0)
     explained = np.where(apart[first], 1 - ((z - expected) ** 2).mean(0), 0.0)
-    return Directions(ridge, weights, readability, explained)
+    return Directions(ridge, weights, readability, explained, np.where(apart, value, 0.0)[first])
 
 
 def left_out(values: Floats, kernel: Floats, ridge: float) -> Floats:
