@@ -210,10 +210,10 @@ def test_an_alignment_at_chance_claims_nothing(painted: Cohort, made: Convention
     would be linked with both."""
     settings = CanonicalAlignmentSettings(directions=2)
     alignment = CanonicalAlignment(settings, genes=GENES)
-    alignment.readability[:], alignment.chance[:] = torch.tensor([0.72, 0.0]), torch.tensor([0.74, 0.73])
+    alignment.p[:] = torch.tensor([0.06, 1.0])
     one = replace(trained(painted), alignment=alignment)
     assert one.unread
-    alignment.readability[0] = 0.8
+    alignment.p[0] = 0.04
     assert not one.unread
     assert not trained(painted).unread
     known = map_by_synthesis(trained(painted), painted, made, MOVES)

@@ -303,3 +303,13 @@ def test_autocast_does_not_round_the_coordinates(fitted: CanonicalAlignment) -> 
 def test_refused_settings(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         replace(QUICK, **changes)
+
+
+def test_it_says_in_plain_words_what_genes_foretell(fitted: CanonicalAlignment) -> None:
+    r = fitted.readability[:2].tolist()
+    assert not fitted.unread
+    said = fitted.said()
+    assert said == f"genes foretell 2 directions of what lesions look like (p 0.049); r {r[0]:.2f} {r[1]:.2f}"
+    deaf = CanonicalAlignment(QUICK, genes=GENES)
+    deaf.p[:] = 1.0
+    assert "shuffled genes do not (p 1)" in deaf.said()

@@ -25,6 +25,7 @@ def main(arguments: list[str]) -> None:
     from radiogenesis.cohort.expression import ExpressionSettings
     from radiogenesis.cohort.store import Cohort
     from radiogenesis.errors import SettingError
+    from radiogenesis.methods.canonical_alignment import CanonicalAlignment
     from radiogenesis.training.fit import train
     from radiogenesis.training.registry import METHODS, entry
     from radiogenesis.training.run import Run
@@ -75,6 +76,8 @@ def main(arguments: list[str]) -> None:
     )
     if run.metrics.empty:
         print(f"{run.path}: fitted in closed form")
+        if isinstance(run.method, CanonicalAlignment):
+            print(f"{run.path}: {run.method.said()}")
         return
     last = run.metrics.iloc[-1]
     print(f"{run.path}: {int(last['images_seen']):,} images seen, {last['images_per_second']:.0f} images per second")

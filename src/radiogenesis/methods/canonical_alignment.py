@@ -130,6 +130,17 @@ class CanonicalAlignment(nn.Module):
         """Whether no direction is foretold better than shuffled genes foretell theirs, both tests counted."""
         return bool(self.p[0] > LEVEL)
 
+    def said(self) -> str:
+        """In plain words, how much of what lesions look like the genes foretell."""
+        if self.unread:
+            return (
+                f"genes foretell nothing of what lesions look like that shuffled genes do not (p {self.p[0]:.2g}): "
+                "what is drawn from this alignment follows chance; more patients may help"
+            )
+        kept = self.readability[self.readability > 0]
+        read = " ".join(f"{r:.2f}" for r in kept)
+        return f"genes foretell {len(kept)} directions of what lesions look like (p {self.p[0]:.2g}); r {read}"
+
     def code(self, g: Tensor) -> Tensor:
         """Scaled genes (B, G) -> coordinates (B, K), of variance 1 over the training patients."""
         with torch.autocast(g.device.type, enabled=False):
