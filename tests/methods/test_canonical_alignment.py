@@ -187,7 +187,7 @@ def test_patients_count_alike_however_many_slices_they_have() -> None:
         np.testing.assert_allclose(repeated[name], value, atol=1e-8, err_msg=name)
 
 
-def test_the_same_seed_finds_the_same_and_coordinates_have_variance_one() -> None:
+def test_the_same_seed_finds_the_same_and_lesions_have_variance_one() -> None:
     statistics, owner, genes = planted(2)
     first, second = (canonical_directions(statistics, owner, genes, QUICK, seed=3) for _ in range(2))
     np.testing.assert_array_equal(first["chance"], second["chance"])
@@ -195,7 +195,6 @@ def test_the_same_seed_finds_the_same_and_coordinates_have_variance_one() -> Non
     standard = (statistics - first["mean"]) / first["deviation"]
     means = np.stack([(standard @ first["lesion_weights"])[owner == p].mean(0) for p in range(PATIENTS)])
     np.testing.assert_allclose(means.std(0)[:2], 1)
-    np.testing.assert_allclose(((genes - genes.mean(0)) @ first["gene_weights"]).std(0)[:2], 1)
 
 
 def test_whitened_statistics_have_the_variances_of_a_ridge() -> None:
@@ -313,3 +312,64 @@ def test_it_says_in_plain_words_what_genes_foretell(fitted: CanonicalAlignment) 
     deaf = CanonicalAlignment(QUICK, genes=GENES)
     deaf.p[:] = 1.0
     assert "shuffled genes do not (p 1)" in deaf.said()
+
+
+def coordinates_of_patients(
+    alignment: CanonicalAlignment, images: NDArray[Any], masks: NDArray[Any], owner: NDArray[Any]
+) -> NDArray[Any]:
+    soft = soften(torch.from_numpy(masks.astype(np.float32))[:, None])
+    each = alignment.coordinates(alignment.standardised(images_from_hu(images), soft)).double().numpy()
+    return np.stack([each[owner == p].mean(0) for p in range(owner.max() + 1)])
+
+
+def test_the_code_of_a_patient_as_if_unseen_is_what_ridge_regression_on_the_others_foretells(
+    fitted: CanonicalAlignment,
+) -> None:
+    images, masks, owner, genes = lesions()
+    z = coordinates_of_patients(fitted, images, masks, owner)[:, :2]
+    moved = fitted.unseen_genes(torch.from_numpy(genes), torch.from_numpy(np.c_[z, np.zeros((PATIENTS, 4))]))
+    code = fitted.code(moved).numpy()
+    centred = genes - genes.mean(0)
+    alpha = float(fitted.ridge) * (centred**2).sum() / PATIENTS
+    expected = np.stack(
+        [
+            Ridge(alpha=alpha).fit(genes[others], z[others]).predict(genes[i : i + 1])[0]
+            for i in range(PATIENTS)
+            for others in [np.arange(PATIENTS) != i]
+        ]
+    )
+    np.testing.assert_allclose(code[:, :2], expected / expected.std(0), atol=1e-4)
+    assert not code[:, 2:].any()
+    shift = moved.numpy() - genes  # within what the code reads, and nowhere else
+    weights = fitted.gene_weights.double().numpy()[:, :2]
+    np.testing.assert_allclose(shift, shift @ weights @ np.linalg.pinv(weights), atol=1e-6)
+
+
+def test_patients_who_were_not_seen_have_a_code_of_variance_one(fitted: CanonicalAlignment) -> None:
+    for seed in (7, 8):
+        code = fitted.code(torch.from_numpy(lesions(300, seed)[3]).float()).numpy()
+        np.testing.assert_allclose(code[:, :2].std(0), 1, atol=0.2)
+
+
+def test_with_more_genes_than_patients_those_seen_are_known_by_heart() -> None:
+    rng = np.random.default_rng(3)
+    factor = rng.normal(size=2 * PATIENTS)
+    genes = rng.normal(size=(2 * PATIENTS, 400))
+    genes[:, :20] += factor[:, None]
+    owner = np.repeat(np.arange(PATIENTS), 4)
+    statistics = rng.normal(size=(len(owner), sum(SIZES)))
+    statistics[:, :10] += factor[owner, None]
+    found = canonical_directions(statistics, owner, genes[:PATIENTS], QUICK)
+    alignment = CanonicalAlignment(QUICK, genes=400)
+    for name, value in found.items():
+        alignment.get_buffer(name).copy_(torch.from_numpy(np.asarray(value)))
+    seen, unseen = alignment.code(torch.from_numpy(genes).float()).numpy()[:, 0].reshape(2, PATIENTS)
+    z = ((statistics - found["mean"]) / found["deviation"]) @ found["lesion_weights"]
+    means = np.stack([z[owner == p].mean(0) for p in range(PATIENTS)])
+    assert np.corrcoef(seen, means[:, 0])[0, 1] > 0.95
+    assert seen.std() > 1.2
+    assert unseen.std() == pytest.approx(1, abs=0.25)
+    moved = alignment.unseen_genes(torch.from_numpy(genes[:PATIENTS]), torch.from_numpy(means))
+    as_unseen = alignment.code(moved.float()).numpy()[:, 0]
+    assert as_unseen.std() == pytest.approx(1, abs=1e-4)
+    assert np.corrcoef(as_unseen, means[:, 0])[0, 1] == pytest.approx(found["readability"][0], abs=0.01)

@@ -9,16 +9,22 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from tiny_training import GAN as TINY
+from tiny_training import canonical
 
 from radiogenesis.cohort.expression import ExpressionSettings
 from radiogenesis.cohort.metagenes import Metagenes
 from radiogenesis.cohort.metagenes import Method as Clustering
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import RunError, SettingError
+from radiogenesis.mapping.perturbation_null import lesion_coordinates
+from radiogenesis.methods.canonical_alignment import CanonicalAlignment
+from radiogenesis.methods.fusion_gan import FusionGAN
 from radiogenesis.methods.gene_autoencoder import GeneAutoencoder, GeneAutoencoderSettings
 from radiogenesis.methods.metagene_gan import MetageneGAN, MetageneGANSettings
 from radiogenesis.training import fit
-from radiogenesis.training.preparation import metagenes_of, prepare_metagenes
+from radiogenesis.training.data import TrainingData
+from radiogenesis.training.preparation import metagenes_of, prepare_fusion, prepare_metagenes
 from radiogenesis.training.registry import METHODS
 from radiogenesis.training.run import Run
 from radiogenesis.training.settings import TrainSettings
@@ -117,3 +123,29 @@ def test_the_paper_preset_splits_8_to_2(name: str) -> None:
 def test_the_paper_presets_of_li_sui_draw_over_slices_as_they_are(name: str) -> None:
     paper = METHODS[name].presets["paper"]
     assert (paper["sampling"], paper["augment"]) == ("slices", False)
+
+
+@pytest.mark.parametrize("unseen", [True, False])
+def test_the_fusion_gan_is_trained_on_the_code_that_the_others_foretell(
+    discs: Cohort, tmp_path: Path, unseen: bool
+) -> None:
+    """Whose code the alignment knows by heart, a generator would learn to draw lesions of patients it was not given."""
+    run = canonical(discs, tmp_path / "alignment")
+    alignment = run.method
+    assert isinstance(alignment, CanonicalAlignment)
+    genes = run.scaler.transform(discs.expression, list(run.split.train))
+    data = TrainingData.from_cohort(discs, run.split.train, genes)
+    method = FusionGAN(
+        replace(TINY, unseen_code=unseen), genes=genes.shape[1], pixels=discs.pixels, alignment=alignment
+    )
+    given = prepare_fusion(method, data, run.scaler.genes, 0)
+    if not unseen:
+        assert given is data
+        return
+    assert given.image is data.image
+    means = lesion_coordinates(alignment, discs, run.split.train, least_area=0.0)
+    expected = alignment.code(alignment.unseen_genes(data.genes, torch.from_numpy(means)))
+    batch = given.batch(8, torch.Generator().manual_seed(0), by_patient=True, augment=False)
+    np.testing.assert_allclose(alignment.code(batch.g), expected[batch.patient], atol=1e-3)
+    np.testing.assert_allclose(alignment.code(batch.all_genes), expected, atol=1e-3)
+    assert (expected - alignment.code(data.genes)).abs().max() > 0.01

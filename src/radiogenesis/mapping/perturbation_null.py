@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.evaluation.bootstrap import Floats
 from radiogenesis.mapping.perturbation import CodeAxes, GeneSets, unit_profiles, value_and_coherence
-from radiogenesis.methods.canonical_alignment import GENE_RIDGES, CanonicalAlignment
+from radiogenesis.methods.canonical_alignment import CanonicalAlignment
 from radiogenesis.methods.images import among_largest, images_from_hu, soften
 
 GOES_WITH = 0.3
@@ -132,8 +132,8 @@ def exchanged_projections(
     """Projections (G, K) when the alignment's gene side is fitted to the lesions of other training patients.
 
     The coordinates z of the training patients' lesions are given to other patients, the ridge regression from genes to
-    z is solved again as `canonical_directions` solves it, and its weights, scaled to a code of variance 1, take the
-    place of the alignment's. Directions of appearance, and how the generator draws them, stay.
+    z is solved again as `canonical_directions` solves it, and its weights, scaled to a code that varies as much over
+    these patients, take the place of the alignment's. Directions of appearance, and how the generator draws them, stay.
 
     Args:
         patients: training patients, the rows of `genes` (t, G), scaled.
@@ -149,15 +149,14 @@ def exchanged_projections(
     weights = alignment.gene_weights.double().numpy()[:, used]  # (G, K)
     centred = genes - genes.mean(axis=0)
     kernel = centred @ centred.T / ((centred**2).sum() / len(genes) or 1.0)
-    solvers = [np.linalg.inv(kernel + ridge * np.eye(len(kernel))) for ridge in GENE_RIDGES]
-    agreement = [_cosine(_gene_weights(centred, solver @ z), weights) for solver in solvers]
-    if max(agreement) < 0.99:
+    solver = np.linalg.inv(kernel + float(alignment.ridge) * np.eye(len(kernel)))
+    deviation = (centred @ weights).std(axis=0)
+    if _cosine(_gene_weights(centred, solver @ z, deviation), weights) < 0.99:
         return None
-    solver = solvers[int(np.argmax(agreement))]
     along = axes.lift.T @ weights  # (axes, K): what a deviation along each axis is in the alignment's own code
     back = np.linalg.pinv(along)  # (K, axes)
     rng = np.random.default_rng([seed, 0xE8C])
-    return (_gene_weights(centred, solver @ z[rng.permutation(len(z))]) @ back for _ in range(count))
+    return (_gene_weights(centred, solver @ z[rng.permutation(len(z))], deviation) @ back for _ in range(count))
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,10 +210,10 @@ def lesion_coordinates(
     return np.stack([values[owner == patient].mean(axis=0) for patient in patients])
 
 
-def _gene_weights(centred: NDArray[Any], dual: Floats) -> Floats:
-    """Weights (G, K) of the ridge regression, scaled to a code of variance 1 over the patients."""
+def _gene_weights(centred: NDArray[Any], dual: Floats, deviation: Floats) -> Floats:
+    """Weights (G, K) of the ridge regression, scaled to a code of this deviation (K,) over the patients."""
     weights = centred.T @ dual
-    return np.asarray(weights / np.maximum((centred @ weights).std(axis=0), 1e-12))
+    return np.asarray(weights * (deviation / np.maximum((centred @ weights).std(axis=0), 1e-12)))
 
 
 def _cosine(a: Floats, b: Floats) -> float:

@@ -65,6 +65,7 @@ class CanonicalAlignment(nn.Module):
         p: (K,) of each direction against shuffled genes, by the better of two tests and doubled for there being two; 1
             after the first that is not kept. Directions are kept one after the other while either test is at 5 %.
         gene_weights: (G, K): a direction's coordinate is this weighted sum of a patient's genes.
+        ridge: (1,) of the regression from genes that they come from.
         whitening: (S, S): statistics times this are uncorrelated, but for the ridge, and of variance at most 1.
     """
 
@@ -74,7 +75,8 @@ class CanonicalAlignment(nn.Module):
         k, s = settings.directions, sum(SIZES)
         shapes = {
             "mean": (s,), "deviation": (s,), "lesion_weights": (s, k), "gene_mean": (genes,),
-            "gene_weights": (genes, k), "readability": (k,), "chance": (k,), "p": (k,), "whitening": (s, s),
+            "gene_weights": (genes, k), "ridge": (1,), "readability": (k,), "chance": (k,), "p": (k,),
+            "whitening": (s, s),
         }  # fmt: skip
         for name, shape in shapes.items():
             self.register_buffer(name, torch.zeros(shape))
@@ -83,6 +85,7 @@ class CanonicalAlignment(nn.Module):
         self.lesion_weights: Tensor
         self.gene_mean: Tensor
         self.gene_weights: Tensor
+        self.ridge: Tensor
         self.readability: Tensor
         self.chance: Tensor
         self.p: Tensor
@@ -142,9 +145,33 @@ class CanonicalAlignment(nn.Module):
         return f"genes foretell {len(kept)} directions of what lesions look like (p {self.p[0]:.2g}); r {read}"
 
     def code(self, g: Tensor) -> Tensor:
-        """Scaled genes (B, G) -> coordinates (B, K), of variance 1 over the training patients."""
+        """Scaled genes (B, G) -> coordinates (B, K), of variance 1 over patients that the regression has not seen.
+
+        Those it has seen it knows by heart: with more genes than patients their code is where their own lesions lie,
+        half as far out again as what genes foretell of others. See `unseen_genes`.
+        """
         with torch.autocast(g.device.type, enabled=False):
             return (g.float() - self.gene_mean) @ self.gene_weights
+
+    @torch.no_grad()
+    def unseen_genes(self, genes: Tensor, lesions: Tensor) -> Tensor:
+        """Genes whose code is what the other patients foretell: what a patient who was not seen would have.
+
+        Moved by as little as that takes, in the few directions that the code reads (cross-fitting, as in stacked
+        regression; Wolpert 1992).
+
+        Args:
+            genes: (n, G) scaled, of the patients that this was fitted to.
+            lesions: (n, K) means of their lesions' coordinates.
+        """
+        g, z, used = genes.double().numpy(), lesions.double().numpy(), (self.readability > 0).numpy()
+        centred = g - g.mean(0)
+        kernel = centred @ centred.T / ((centred**2).sum() / len(g) or 1.0)
+        foretold = left_out(z - z.mean(0), kernel, float(self.ridge))
+        target = foretold / np.where(used, foretold.std(0), 1.0)
+        weights = self.gene_weights.double().numpy()
+        code = (g - self.gene_mean.double().numpy()) @ weights
+        return torch.from_numpy(g + np.where(used, target - code, 0.0) @ np.linalg.pinv(weights)).to(genes)
 
     def standardised(self, x: Tensor, m: Tensor) -> Tensor:
         """Image and soft mask (B, 1, P, P) -> statistics (B, S), of mean 0 and variance 1 over training patients."""
@@ -249,7 +276,7 @@ def canonical_directions(
     z = means @ found.weights
     dual = np.linalg.solve(kernel + found.ridge * np.eye(n), z)
     gene_weights = centred.T @ dual / scale
-    gene_weights = gene_weights / np.maximum((centred @ gene_weights).std(0), 1e-12)
+    gene_weights = gene_weights / np.maximum(left_out(z, kernel, found.ridge).std(0), 1e-12)
 
     def padded(columns: Floats) -> Floats:
         """Zero where a direction is not used, so that the shape does not depend on the data."""
@@ -261,7 +288,7 @@ def canonical_directions(
         "mean": mean, "deviation": deviation, "gene_mean": gene_mean, "chance": np.quantile(readable, 0.95, axis=0),
         "p": np.minimum(np.pad(p, (0, k - len(p)), constant_values=1.0), 1.0),
         "lesion_weights": padded(found.weights), "gene_weights": padded(gene_weights),
-        "readability": padded(np.maximum(found.readability, 0.0)), "whitening": whiten.T,
+        "ridge": [found.ridge], "readability": padded(np.maximum(found.readability, 0.0)), "whitening": whiten.T,
     }  # fmt: skip
 
 

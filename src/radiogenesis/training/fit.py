@@ -110,7 +110,7 @@ def train(
             shuffle_seed=seed_of(settings.seed, 0x5F) if settings.shuffle_genes else None,
             least_area=settings.least_area,
         )
-        entry(method).prepare(made, data, scaler.genes, settings.seed)
+        data = entry(method).prepare(made, data, scaler.genes, settings.seed)
         callbacks.append(SampleGrid(path, *sample_inputs(cohort, split, scaler), save_drawing_grid))
     steps = count_steps(method_settings, data.epoch)
     config["steps"] = steps

@@ -1,8 +1,10 @@
-"""What some methods fit to the training patients before the first step; it is saved among their weights."""
+"""What some methods do with the training patients before the first step: what they fit is saved among their weights,
+what they return is what they are trained on."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,22 +13,40 @@ import torch
 from radiogenesis.cohort.metagenes import Metagenes
 from radiogenesis.errors import RunError, SettingError
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment
+from radiogenesis.methods.fusion_gan import FusionGAN
 from radiogenesis.methods.gene_autoencoder import GeneAutoencoder
 from radiogenesis.methods.images import soften, to_unit
 from radiogenesis.methods.metagene_gan import MetageneGAN
 from radiogenesis.training.data import TrainingData
 
 
-def prepare_nothing(method: Any, data: TrainingData, names: Sequence[str], seed: int) -> None:
+def prepare_nothing(method: Any, data: TrainingData, names: Sequence[str], seed: int) -> TrainingData:
     """Most methods fit nothing before the first step."""
+    return data
 
 
-def prepare_canonical(method: CanonicalAlignment, data: TrainingData, names: Sequence[str], seed: int) -> None:
+def prepare_canonical(method: CanonicalAlignment, data: TrainingData, names: Sequence[str], seed: int) -> TrainingData:
     """All of the canonical alignment."""
     method.fit(to_unit(data.image), soften(data.mask.float()), data.patient.numpy(), data.genes.numpy(), seed)
+    return data
 
 
-def prepare_autoencoder(method: GeneAutoencoder, data: TrainingData, names: Sequence[str], seed: int) -> None:
+def prepare_fusion(method: FusionGAN, data: TrainingData, names: Sequence[str], seed: int) -> TrainingData:
+    """The genes are moved to the code that the other patients foretell; see `CanonicalAlignment.unseen_genes`."""
+    alignment = method.alignment
+    if not isinstance(alignment, CanonicalAlignment) or not method.settings.unseen_code:
+        return data
+    lesions = torch.cat(
+        [
+            alignment.coordinates(alignment.standardised(to_unit(image), soften(mask.float())))
+            for image, mask in zip(data.image.split(256), data.mask.split(256), strict=True)
+        ]
+    )
+    means = torch.stack([lesions[rows].mean(0) for rows in data.slices_of])
+    return replace(data, genes=alignment.unseen_genes(data.genes, means))
+
+
+def prepare_autoencoder(method: GeneAutoencoder, data: TrainingData, names: Sequence[str], seed: int) -> TrainingData:
     """The scale of every gene; the features of the perceptual loss are loaded, or refused, here.
 
     Args:
@@ -35,9 +55,10 @@ def prepare_autoencoder(method: GeneAutoencoder, data: TrainingData, names: Sequ
         seed: of the training.
     """
     method.begin(data.genes.numpy())
+    return data
 
 
-def prepare_metagenes(method: MetageneGAN, data: TrainingData, names: Sequence[str], seed: int) -> None:
+def prepare_metagenes(method: MetageneGAN, data: TrainingData, names: Sequence[str], seed: int) -> TrainingData:
     """The metagenes. Raises SettingError where the genes cannot be clustered so."""
     s, genes = method.settings, data.genes.numpy()
     try:
@@ -51,6 +72,7 @@ def prepare_metagenes(method: MetageneGAN, data: TrainingData, names: Sequence[s
     values = layer.members_mean(torch.from_numpy(np.asarray(genes, np.float32)))
     layer.mean.copy_(values.mean(0))
     layer.deviation.copy_(values.std(0, correction=0).clamp_min(1e-6))
+    return data
 
 
 def metagenes_of(method: object, names: Sequence[str]) -> Metagenes:

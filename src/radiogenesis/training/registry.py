@@ -22,6 +22,7 @@ from radiogenesis.training.data import TrainingData
 from radiogenesis.training.preparation import (
     prepare_autoencoder,
     prepare_canonical,
+    prepare_fusion,
     prepare_metagenes,
     prepare_nothing,
 )
@@ -37,8 +38,8 @@ class Entry:
         settings: its settings dataclass.
         make: (settings, genes, pixels, alignment) -> the torch module; ValueError where they do not fit together.
         presets: name -> values that differ from the defaults.
-        prepare: (method, training data, names of the genes, seed): fits what the method fits before the first step,
-            into its buffers.
+        prepare: (method, training data, names of the genes, seed) -> the data to train on: fits what the method fits
+            before the first step, into its buffers.
         what: one line for the help.
         data: what it is trained on: lesion slices with genes, or whole slices without.
         paper_pixels: side of the images that the preset `paper` is made for; 0 where it fits any.
@@ -48,7 +49,7 @@ class Entry:
     make: Callable[[Any, int, int, AnyAlignment | None], nn.Module]
     what: str
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {"default": {}})
-    prepare: Callable[[Any, TrainingData, Sequence[str], int], None] = prepare_nothing
+    prepare: Callable[[Any, TrainingData, Sequence[str], int], TrainingData] = prepare_nothing
     data: Literal["lesions", "whole slices"] = "lesions"
     paper_pixels: int = 0
 
@@ -79,6 +80,7 @@ METHODS: dict[str, Entry] = {
         lambda settings, genes, pixels, alignment: FusionGAN(settings, genes=genes, pixels=pixels, alignment=alignment),
         "draws a patient's nodule from the patient's genes into a background (Xu et al. 2020)",
         {**fusion_gan.PRESETS, "paper": {**fusion_gan.PAPER, **EPOCHS_OF_SLICES}},
+        prepare_fusion,
         paper_pixels=128,
     ),
     "mc-gan": Entry(
