@@ -148,30 +148,43 @@ class CanonicalAlignment(nn.Module):
         """Scaled genes (B, G) -> coordinates (B, K), of variance 1 over patients that the regression has not seen.
 
         Those it has seen it knows by heart: with more genes than patients their code is where their own lesions lie,
-        half as far out again as what genes foretell of others. See `unseen_genes`.
+        up to half as far out again as what genes foretell of others. See `seen_genes` and `unseen_genes`.
         """
         with torch.autocast(g.device.type, enabled=False):
             return (g.float() - self.gene_mean) @ self.gene_weights
 
     @torch.no_grad()
-    def unseen_genes(self, genes: Tensor, lesions: Tensor) -> Tensor:
-        """Genes whose code is what the other patients foretell: what a patient who was not seen would have.
+    def seen_genes(self, genes: Tensor) -> Tensor:
+        """Genes whose code is the training patients' own, with variance 1: as far out as that of others.
 
-        Moved by as little as that takes, in the few directions that the code reads (cross-fitting, as in stacked
-        regression; Wolpert 1992).
+        Moved by as little as that takes, in the few directions that the code reads.
+
+        Args:
+            genes: (n, G) scaled, of the patients that this was fitted to.
+        """
+        code = self.code(genes).double().numpy()
+        return self._moved(genes, code / np.where(self.readability > 0, code.std(0), 1.0))
+
+    @torch.no_grad()
+    def unseen_genes(self, genes: Tensor, lesions: Tensor) -> Tensor:
+        """Genes whose code is what the other patients foretell: as if each had not been seen.
+
+        Cross-fitting, as in stacked regression (Wolpert 1992).
 
         Args:
             genes: (n, G) scaled, of the patients that this was fitted to.
             lesions: (n, K) means of their lesions' coordinates.
         """
-        g, z, used = genes.double().numpy(), lesions.double().numpy(), (self.readability > 0).numpy()
+        g, z = genes.double().numpy(), lesions.double().numpy()
         centred = g - g.mean(0)
         kernel = centred @ centred.T / ((centred**2).sum() / len(g) or 1.0)
         foretold = left_out(z - z.mean(0), kernel, float(self.ridge))
-        target = foretold / np.where(used, foretold.std(0), 1.0)
-        weights = self.gene_weights.double().numpy()
-        code = (g - self.gene_mean.double().numpy()) @ weights
-        return torch.from_numpy(g + np.where(used, target - code, 0.0) @ np.linalg.pinv(weights)).to(genes)
+        return self._moved(genes, foretold / np.where(self.readability > 0, foretold.std(0), 1.0))
+
+    def _moved(self, genes: Tensor, code: Floats) -> Tensor:
+        """The nearest genes (n, G) with this code (n, K)."""
+        shift = np.where(self.readability > 0, code - self.code(genes).double().numpy(), 0.0)
+        return genes + torch.from_numpy(shift @ np.linalg.pinv(self.gene_weights.double().numpy())).to(genes)
 
     def standardised(self, x: Tensor, m: Tensor) -> Tensor:
         """Image and soft mask (B, 1, P, P) -> statistics (B, S), of mean 0 and variance 1 over training patients."""

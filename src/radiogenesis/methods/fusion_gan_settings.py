@@ -85,10 +85,11 @@ class FusionGANSettings:
     """Greatest norm of the gradient that matching and energy together send into one drawn image, and into one drawn
     mask; 0 for no limit. The discriminator's is about 0.5: statistics are hundreds of times steeper, and without a
     limit it is never listened to (beyond the paper)."""
-    unseen_code: bool = True
-    """Train with the code that the other training patients foretell for a patient, as it will be for those who were
-    never seen; else with the alignment's own, which has learned the training patients' lesions by heart. No effect
-    with a contrastive alignment (beyond the paper)."""
+    calibrated: bool = False
+    """Train with the code that the other training patients foretell for a patient: what genes do not tell is then left
+    to the noise, and drawings for one patient differ as much as patients with such genes do. Else with the code where
+    the patient's own lesions lie, and patients never seen are drawn as far from the mean as lesions are: they follow
+    their genes more closely than genes deserve. No effect with a contrastive alignment (beyond the paper)."""
     train_critic: bool = False
     """Train a contrastive alignment on with the GAN, on real pairs; else it stays as it was trained."""
     gene_code: Literal["mapping", "aligned", "both"] = "aligned"

@@ -32,10 +32,13 @@ def prepare_canonical(method: CanonicalAlignment, data: TrainingData, names: Seq
 
 
 def prepare_fusion(method: FusionGAN, data: TrainingData, names: Sequence[str], seed: int) -> TrainingData:
-    """The genes are moved to the code that the other patients foretell; see `CanonicalAlignment.unseen_genes`."""
+    """The genes are moved, in what the alignment reads of them, to a code that varies as it will over patients who
+    were not trained on: their own, or, with `calibrated`, what the other patients foretell."""
     alignment = method.alignment
-    if not isinstance(alignment, CanonicalAlignment) or not method.settings.unseen_code:
+    if not isinstance(alignment, CanonicalAlignment):
         return data
+    if not method.settings.calibrated:
+        return replace(data, genes=alignment.seen_genes(data.genes))
     lesions = torch.cat(
         [
             alignment.coordinates(alignment.standardised(to_unit(image), soften(mask.float())))
