@@ -370,6 +370,8 @@ def test_with_more_genes_than_patients_those_seen_are_known_by_heart() -> None:
     assert seen.std() > 1.2
     assert unseen.std() == pytest.approx(1, abs=0.25)
     moved = alignment.unseen_genes(torch.from_numpy(genes[:PATIENTS]), torch.from_numpy(means))
+    own = alignment.code(alignment.seen_genes(torch.from_numpy(genes[:20])).float()).numpy()[:, 0]
+    np.testing.assert_allclose(own, seen[:20] / seen.std(), atol=1e-4)  # of some of them alone as of all
     as_unseen = alignment.code(moved.float()).numpy()[:, 0]
     assert as_unseen.std() == pytest.approx(1, abs=1e-4)
     assert np.corrcoef(as_unseen, means[:, 0])[0, 1] == pytest.approx(found["readability"][0], abs=0.01)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import highdicom
 import nibabel as nib
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from anndata import AnnData
 from matplotlib.image import imread
+from numpy.typing import NDArray
 from pydicom import dcmread
 
 from radiogenesis.cohort.expression import ExpressionSettings
@@ -57,6 +59,25 @@ def test_draws_as_many_as_asked_on_backgrounds_of_held_out_patients(run: Run, di
     assert drawn.seed == 3
     pairs = list(zip(drawn.background_index[::2], drawn.background_index[1::2], strict=True))
     assert all(a != b for a, b in pairs)  # each on a background of its own
+
+
+def test_patients_who_were_trained_on_are_drawn_as_the_method_was_given_them(
+    run: Run, discs: Cohort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[NDArray[Any]] = []
+    synthesizer = run.synthesizer()
+
+    class Watched:
+        def synthesize(self, backgrounds: NDArray[Any], expression: NDArray[Any], *, seed: int) -> Synthesis:
+            given.append(expression)
+            return synthesizer.synthesize(backgrounds, expression, seed=seed)
+
+    monkeypatch.setattr(Run, "synthesizer", lambda self: Watched())
+    monkeypatch.setattr(drawing, "genes_of_trained", lambda method, genes: genes + 7)
+    patients = [run.split.test[0], run.split.train[0]]
+    drawing.draw(run, discs, discs.expression, patients, DrawSettings(per_patient=1))
+    plain = run.scaler.transform(discs.expression, patients)
+    np.testing.assert_allclose(given[0], plain + np.array([[0], [7]]))
 
 
 def test_the_same_seed_draws_the_same(run: Run, discs: Cohort) -> None:

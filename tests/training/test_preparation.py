@@ -24,7 +24,7 @@ from radiogenesis.methods.gene_autoencoder import GeneAutoencoder, GeneAutoencod
 from radiogenesis.methods.metagene_gan import MetageneGAN, MetageneGANSettings
 from radiogenesis.training import fit
 from radiogenesis.training.data import TrainingData
-from radiogenesis.training.preparation import metagenes_of, prepare_fusion, prepare_metagenes
+from radiogenesis.training.preparation import genes_of_trained, metagenes_of, prepare_fusion, prepare_metagenes
 from radiogenesis.training.registry import METHODS
 from radiogenesis.training.run import Run
 from radiogenesis.training.settings import TrainSettings
@@ -150,3 +150,6 @@ def test_the_code_of_training_patients_varies_as_that_of_patients_who_were_not_s
     batch = given.batch(8, torch.Generator().manual_seed(0), by_patient=True, augment=False)
     np.testing.assert_allclose(alignment.code(batch.g), code[batch.patient], atol=1e-4)
     np.testing.assert_allclose(alignment.code(batch.all_genes), code, atol=1e-4)
+    if not calibrated:
+        np.testing.assert_allclose(genes_of_trained(method, genes), given.genes, atol=1e-6)
+    np.testing.assert_array_equal(genes_of_trained(object(), genes), genes)

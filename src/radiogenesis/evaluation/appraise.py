@@ -34,6 +34,7 @@ from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.evaluation.subject import Found
 from radiogenesis.evaluation.usefulness import Slices, Usefulness, dice_by_patient, drawn_for_training, usefulness
 from radiogenesis.methods.protocols import Synthesizer
+from radiogenesis.training.preparation import genes_of_trained
 
 
 def appraise(
@@ -180,7 +181,7 @@ def appraise_usefulness(found: Sequence[Found], cohort: Cohort, settings: Evalua
         owner = cohort.slice_patient[test]
         if split not in alone:
             alone[split] = dice_by_patient([real], asked, owner, settings)
-        genes = one.subject.scaler.transform(cohort.expression, split.train)
+        genes = genes_of_trained(method, one.subject.scaler.transform(cohort.expression, split.train))
         drawn = drawn_for_training(method, cohort, split, genes, settings)
         result = usefulness(alone[split], real, drawn, asked, owner, settings)
         _usefulness(one, result, owner, settings)

@@ -66,6 +66,7 @@ class CanonicalAlignment(nn.Module):
             after the first that is not kept. Directions are kept one after the other while either test is at 5 %.
         gene_weights: (G, K): a direction's coordinate is this weighted sum of a patient's genes.
         ridge: (1,) of the regression from genes that they come from.
+        seen: (K,) deviation of the code of the patients that the regression has seen; that of others is 1.
         whitening: (S, S): statistics times this are uncorrelated, but for the ridge, and of variance at most 1.
     """
 
@@ -75,7 +76,7 @@ class CanonicalAlignment(nn.Module):
         k, s = settings.directions, sum(SIZES)
         shapes = {
             "mean": (s,), "deviation": (s,), "lesion_weights": (s, k), "gene_mean": (genes,),
-            "gene_weights": (genes, k), "ridge": (1,), "readability": (k,), "chance": (k,), "p": (k,),
+            "gene_weights": (genes, k), "ridge": (1,), "seen": (k,), "readability": (k,), "chance": (k,), "p": (k,),
             "whitening": (s, s),
         }  # fmt: skip
         for name, shape in shapes.items():
@@ -86,6 +87,7 @@ class CanonicalAlignment(nn.Module):
         self.gene_mean: Tensor
         self.gene_weights: Tensor
         self.ridge: Tensor
+        self.seen: Tensor
         self.readability: Tensor
         self.chance: Tensor
         self.p: Tensor
@@ -160,10 +162,10 @@ class CanonicalAlignment(nn.Module):
         Moved by as little as that takes, in the few directions that the code reads.
 
         Args:
-            genes: (n, G) scaled, of the patients that this was fitted to.
+            genes: (n, G) scaled, of patients that this was fitted to.
         """
-        code = self.code(genes).double().numpy()
-        return self._moved(genes, code / np.where(self.readability > 0, code.std(0), 1.0))
+        code, seen = (values.double().cpu().numpy() for values in (self.code(genes), self.seen))
+        return self._moved(genes, code / np.where(seen > 0, seen, 1.0))
 
     @torch.no_grad()
     def unseen_genes(self, genes: Tensor, lesions: Tensor) -> Tensor:
@@ -175,16 +177,16 @@ class CanonicalAlignment(nn.Module):
             genes: (n, G) scaled, of the patients that this was fitted to.
             lesions: (n, K) means of their lesions' coordinates.
         """
-        g, z = genes.double().numpy(), lesions.double().numpy()
+        g, z = genes.double().cpu().numpy(), lesions.double().cpu().numpy()
         centred = g - g.mean(0)
         kernel = centred @ centred.T / ((centred**2).sum() / len(g) or 1.0)
         foretold = left_out(z - z.mean(0), kernel, float(self.ridge))
-        return self._moved(genes, foretold / np.where(self.readability > 0, foretold.std(0), 1.0))
+        return self._moved(genes, foretold / np.where(self.seen.cpu() > 0, foretold.std(0), 1.0))
 
     def _moved(self, genes: Tensor, code: Floats) -> Tensor:
         """The nearest genes (n, G) with this code (n, K)."""
-        shift = np.where(self.readability > 0, code - self.code(genes).double().numpy(), 0.0)
-        return genes + torch.from_numpy(shift @ np.linalg.pinv(self.gene_weights.double().numpy())).to(genes)
+        shift = np.where(self.seen.cpu() > 0, code - self.code(genes).double().cpu().numpy(), 0.0)
+        return genes + torch.from_numpy(shift @ np.linalg.pinv(self.gene_weights.double().cpu().numpy())).to(genes)
 
     def standardised(self, x: Tensor, m: Tensor) -> Tensor:
         """Image and soft mask (B, 1, P, P) -> statistics (B, S), of mean 0 and variance 1 over training patients."""
@@ -301,7 +303,8 @@ def canonical_directions(
         "mean": mean, "deviation": deviation, "gene_mean": gene_mean, "chance": np.quantile(readable, 0.95, axis=0),
         "p": np.minimum(np.pad(p, (0, k - len(p)), constant_values=1.0), 1.0),
         "lesion_weights": padded(found.weights), "gene_weights": padded(gene_weights),
-        "ridge": [found.ridge], "readability": padded(np.maximum(found.readability, 0.0)), "whitening": whiten.T,
+        "ridge": [found.ridge], "seen": padded((centred @ gene_weights).std(0)),
+        "readability": padded(np.maximum(found.readability, 0.0)), "whitening": whiten.T,
     }  # fmt: skip
 
 

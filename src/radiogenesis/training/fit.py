@@ -25,6 +25,7 @@ from radiogenesis.training.callbacks import MetricsLog, ProgressLine, SampleGrid
 from radiogenesis.training.data import TrainingData, seed_of, training_backgrounds
 from radiogenesis.training.folder import Beginning, machine_of, origin_of, step_of
 from radiogenesis.training.module import MethodModule
+from radiogenesis.training.preparation import genes_of_trained
 from radiogenesis.training.registry import AnyAlignment, entry
 from radiogenesis.training.run import Run, make_method, save_weights
 from radiogenesis.training.samples import save_drawing_grid
@@ -111,7 +112,7 @@ def train(
             least_area=settings.least_area,
         )
         data = entry(method).prepare(made, data, scaler.genes, settings.seed)
-        callbacks.append(SampleGrid(path, *sample_inputs(cohort, split, scaler), save_drawing_grid))
+        callbacks.append(SampleGrid(path, *sample_inputs(cohort, split, scaler, made), save_drawing_grid))
     steps = count_steps(method_settings, data.epoch)
     config["steps"] = steps
     precision = "bfloat16" if bfloat16(settings) else "float32"
@@ -271,10 +272,13 @@ def count_steps(method_settings: Any, slices: int) -> int:
     return int(epochs * -(-slices // method_settings.batch) if epochs else getattr(method_settings, "steps", 0))
 
 
-def sample_inputs(cohort: Cohort, split: Split, scaler: ExpressionScaler, count: int = 6) -> tuple[Any, Any]:
+def sample_inputs(
+    cohort: Cohort, split: Split, scaler: ExpressionScaler, method: object, count: int = 6
+) -> tuple[Any, Any]:
     """Backgrounds and genes for the sample grids: of validation patients where there are any, else of training."""
     patients = list(split.validation or split.train)
     chosen = [patients[i % len(patients)] for i in range(count)]
     rows = training_backgrounds(cohort, split.train)
     backgrounds = cohort.background_image[rows[:: max(1, len(rows) // count)][:count]]
-    return backgrounds, scaler.transform(cohort.expression, chosen[: len(backgrounds)])
+    genes = scaler.transform(cohort.expression, chosen[: len(backgrounds)])
+    return backgrounds, genes if split.validation else genes_of_trained(method, genes)

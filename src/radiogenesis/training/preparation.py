@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from radiogenesis.cohort.metagenes import Metagenes
 from radiogenesis.errors import RunError, SettingError
@@ -47,6 +48,16 @@ def prepare_fusion(method: FusionGAN, data: TrainingData, names: Sequence[str], 
     )
     means = torch.stack([lesions[rows].mean(0) for rows in data.slices_of])
     return replace(data, genes=alignment.unseen_genes(data.genes, means))
+
+
+def genes_of_trained(method: object, genes: NDArray[Any]) -> NDArray[np.float32]:
+    """Scaled genes (n, G) of patients that a method was trained on, as it was given them, to draw these patients: as
+    they are, but for a method that reads a canonical alignment's code, which knows those patients by heart."""
+    alignment = getattr(method, "alignment", None)
+    given = np.asarray(genes, np.float32)
+    if not isinstance(alignment, CanonicalAlignment) or not len(given):
+        return given
+    return alignment.seen_genes(torch.from_numpy(given).to(alignment.seen.device)).cpu().numpy()
 
 
 def prepare_autoencoder(method: GeneAutoencoder, data: TrainingData, names: Sequence[str], seed: int) -> TrainingData:
