@@ -55,6 +55,7 @@ ABLATIONS: dict[str, tuple[str, ...]] = {
     "mask from anywhere": ("--central_mask", "false"),
     "batch norm in D": ("--discriminator_norm", "batch"),
     "slices of any area": ("--least_area", "0"),
+    "calibrated: what the others foretell": ("--calibrated", "true"),
     "constant learning rate": ("--learning_rate_schedule", "constant"),
     "the paper's learning rates": ("--learning_rate", "2e-4", "--discriminator_learning_rate", "2e-4"),
     "paper": ("--preset", "paper", "--epochs", "0", "--batch", "32", "--width", "16"),
