@@ -44,6 +44,14 @@ def test_an_ablation_is_named_by_what_differs() -> None:
     assert [row.label for row in rows(runs)] == ["gan", "gan (adain False)", "gan (mask False)"]
 
 
+def test_a_run_beside_its_null_keeps_its_plain_name() -> None:
+    """Neither has a majority: before, the run was called `gan (shuffle_genes False)`."""
+    own, null = run("a", method="fusion-gan", energy=10.0), run("b", method="fusion-gan", energy=0.0)
+    own.config["training"].update(shuffle_genes=False)  # type: ignore[attr-defined]
+    null.config["training"].update(shuffle_genes=True)  # type: ignore[attr-defined]
+    assert [row.label for row in rows([own, null])] == ["fusion-gan", "fusion-gan (energy 0.0, shuffle_genes True)"]
+
+
 def test_what_is_not_the_method_does_not_part_seeds_but_shuffled_genes_do() -> None:
     one, other, null = run("a"), run("b", seed=1), run("c", seed=2)
     other.config["training"].update(threads=3, checkpoint_every=7)  # type: ignore[attr-defined]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,8 @@ import pandas as pd
 
 from radiogenesis.evaluation.bootstrap import Floats, interval
 from radiogenesis.evaluation.settings import EvaluationSettings
+from radiogenesis.training.registry import METHODS
+from radiogenesis.training.settings import TrainSettings
 
 NOT_THE_METHOD = ("seed", "threads", "devices", "nodes", "accelerator", "precision", "checkpoint_every")
 
@@ -107,15 +109,33 @@ def labels(keys: Sequence[str]) -> list[str]:
             differing = [name for name in differing if not name.startswith("alignment.")]
         if "steps" in differing:  # however they were asked for
             differing = [name for name in differing if name not in ("settings.steps", "settings.epochs")]
-        # What most namesakes share goes unsaid: an ablation is named by what was taken away.
-        said = [name for name in differing if not _usual(_flat(one)[name], [f.get(name) for f in flat])]
+        # What most namesakes share goes unsaid: an ablation is named by what was taken away. So does, where no value
+        # has a majority, the default: a run is not named by having its own genes when its null stands beside it.
+        default = _defaults(str(one["method"]))
+        said = [
+            name
+            for name in differing
+            if not _usual(_flat(one)[name], [f.get(name) for f in flat], default.get(name, _NONE))
+        ]
         text = ", ".join(f"{name.split('.')[-1]} {_flat(one)[name]}" for name in said)
         found.append(f"{one['method']} ({text})" if text else str(one["method"]))
     return found
 
 
-def _usual(value: Any, values: Sequence[Any]) -> bool:
-    return sum(other == value for other in values) > len(values) / 2
+_NONE = object()
+
+
+def _usual(value: Any, values: Sequence[Any], default: Any) -> bool:
+    counts = [sum(other == one for other in values) for one in values]
+    if max(counts) > len(values) / 2:
+        return sum(other == value for other in values) > len(values) / 2
+    return bool(value == default)
+
+
+def _defaults(method: str) -> dict[str, Any]:
+    """Default settings of a method and of training by dotted name."""
+    kinds = {"training": TrainSettings} | ({"settings": METHODS[method].settings} if method in METHODS else {})
+    return _flat(json.loads(json.dumps({name: asdict(kind()) for name, kind in kinds.items()}, default=str)))
 
 
 def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
