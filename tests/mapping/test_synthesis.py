@@ -215,6 +215,9 @@ def test_an_alignment_at_chance_claims_nothing(painted: Cohort, made: Convention
     assert one.unread
     alignment.p[0] = 0.04
     assert not one.unread
+    alignment.readability[:] = torch.tensor([0.75, 0.0])
+    assert one.foretold == (0.75,)
+    assert replace(one, method=SimpleNamespace(settings=SimpleNamespace(calibrated=True))).foretold == ()
     assert not trained(painted).unread
     known = map_by_synthesis(trained(painted), painted, made, MOVES)
     assert (known.links["verdict"] == FOUND).any()
@@ -224,6 +227,12 @@ def test_an_alignment_at_chance_claims_nothing(painted: Cohort, made: Convention
     assert not (unread.links["verdict"] == FOUND).any()
     assert unread.links["z"].tolist() == known.links["z"].tolist()
     assert "no link is claimed" in conclusions(made, unread)[0]
+
+
+def test_it_says_that_drawn_effects_are_larger_than_genes_foretell(made: ConventionalMap, moved: SynthesisMap) -> None:
+    assert not any("left-out patients follow" in sentence for sentence in conclusions(made, moved))
+    said = conclusions(made, replace(moved, foretold=(0.9, 0.4)))
+    assert any("with r 0.90 to 0.40" in sentence for sentence in said)
 
 
 def test_a_null_that_could_not_be_made_is_said(made: ConventionalMap, moved: SynthesisMap) -> None:

@@ -144,6 +144,12 @@ def conclusions(made: ConventionalMap, moved: SynthesisMap, truth: Truth | None 
             f"has rank {n['axes']} at most, genes are told apart by those {n['axes']} weights only, and properties "
             "that it draws along the same ones are not told apart."
         )
+    if moved.foretold:
+        said.append(
+            "Drawn effects are as large as lesions differ, larger than what genes foretell of them: along these "
+            f"directions left-out patients follow their genes with r {max(moved.foretold):.2f} to "
+            f"{min(moved.foretold):.2f} (train with --calibrated true to have the rest left to chance)."
+        )
     weak = moved.agreement[~(moved.agreement["control"] > 1.645 / np.sqrt(max(n["patients"] - 1, 1)))]
     if len(weak):
         said.append(

@@ -92,6 +92,7 @@ class SynthesisMap:
             were not found again from its slices.
         unread: the run draws from a canonical alignment none of whose directions is above shuffled genes: its gene code
             may be chance, and nothing is found.
+        foretold: see `Trained`: by how much drawn effects are larger than what genes foretell.
         null_runs: what was drawn by each run with shuffled genes.
         lists: the user's gene sets, in the run's genes; None without any.
     """
@@ -114,6 +115,7 @@ class SynthesisMap:
     unmeasured: float
     unexchanged: bool = False
     unread: bool = False
+    foretold: tuple[float, ...] = ()
     null_runs: tuple[NullRun, ...] = ()
     lists: GeneSets | None = None
 
@@ -166,7 +168,7 @@ def map_by_synthesis(
         tables[1].rename(columns={"metagene": "set"}) if len(lists) else pd.DataFrame(),
         agreement(links, nanmean(as_is, axis=1), own_features(cohort, trained.split.test)),
         (sets.coherence, tests[0].coherence), float(np.isnan(as_is[..., 0]).mean()),
-        trained.alignment is not None and of_genes is None, trained.unread, null_runs,
+        trained.alignment is not None and of_genes is None, trained.unread, trained.foretold, null_runs,
         lists if len(lists) else None,
     )  # fmt: skip
 

@@ -44,6 +44,15 @@ class Trained:
         """Whether it draws from an alignment that found no direction above those of shuffled genes."""
         return self.alignment is not None and self.alignment.unread
 
+    @property
+    def foretold(self) -> tuple[float, ...]:
+        """Readability of each direction along which it draws patients as far from the mean as lesions are, however
+        little of that their genes foretell; empty where it leaves the rest to noise, or has no such code."""
+        settings = getattr(self.method, "settings", None)
+        if self.alignment is None or getattr(settings, "calibrated", False):
+            return ()
+        return tuple(float(r) for r in self.alignment.readability if r > 0)
+
     @classmethod
     def of(cls, run: Run, seed: int) -> Trained:
         """A finished run. Raises RunError for a method that does not draw."""
