@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -180,17 +181,23 @@ def _first(drawn: Synthesis, count: int) -> Synthesis:
     return Synthesis(image, mask, weight, background, drawn.seed)
 
 
-def measured(drawn: Drawn, cohort: Cohort, split: Split, scaler: ExpressionScaler, genes: NDArray[Any]) -> Measured:
-    """The drawings beside the patients' own slices, the planted truth and the ceiling, patient by patient."""
+def measured(
+    drawn: Drawn, cohort: Cohort, split: Split, scaler: ExpressionScaler, genes: NDArray[Any],
+    own: Callable[[tuple[str, ...]], Floats] | None = None,
+) -> Measured:  # fmt: skip
+    """The drawings beside the patients' own slices, the planted truth and the ceiling, patient by patient.
+
+    Args:
+        own: patients -> `own_features` of the cohort, where somebody has measured them already.
+    """
+    own = own or partial(own_features, cohort)
     n, k = drawn.features.shape[:2]
-    ceiling = ridge_prediction(
-        scaler.transform(cohort.expression, split.train), own_features(cohort, split.train), genes
-    )
+    ceiling = ridge_prediction(scaler.transform(cohort.expression, split.train), own(split.train), genes)
     return Measured(
         patients=split.test,
         features=FEATURES,
         drawn=nanmean(drawn.features, axis=1),
-        own=own_features(cohort, split.test),
+        own=own(split.test),
         predicted=ceiling,
         truth=planted(cohort, split.test),
         images=n * k,

@@ -15,6 +15,7 @@ import platform
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,10 @@ from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import RunError
 from radiogenesis.evaluation import comparison, conclusions, pictures
 from radiogenesis.evaluation.appraise import appraise, appraise_usefulness
+from radiogenesis.evaluation.bootstrap import Floats
 from radiogenesis.evaluation.control import MEAN, OWN
 from radiogenesis.evaluation.detection_page import detects, evaluate_detection
-from radiogenesis.evaluation.drawing import draw, measured
+from radiogenesis.evaluation.drawing import draw, measured, own_features
 from radiogenesis.evaluation.fidelity import OTHER, OUTSIDE
 from radiogenesis.evaluation.framework import (
     appraise_framework,
@@ -104,7 +106,8 @@ def evaluate(
             (partial / folder).mkdir()
         into = partial / "pictures"
         real = _real(subjects, cohort, settings)
-        found = [_evaluate_one(subject, cohort, real, into, settings, progress) for subject in subjects]
+        own = cache(lambda patients: own_features(cohort, patients))  # runs of one split share their patients
+        found = [_evaluate_one(subject, cohort, real, own, into, settings, progress) for subject in subjects]
         if settings.segmentation_steps:
             appraise_usefulness(found, cohort, settings)
         rows = comparison.rows([_compared(one) for one in found if one.scores])
@@ -152,6 +155,7 @@ def _evaluate_one(
     subject: Subject,
     cohort: Cohort,
     real: RealLesions,
+    own: Callable[[tuple[str, ...]], Floats],
     folder: Path,
     settings: EvaluationSettings,
     progress: Progress,
@@ -162,7 +166,7 @@ def _evaluate_one(
     if len(subject.metrics):
         found.pictures["curves"] = pictures.curves(subject.metrics, folder, subject.name)
     if isinstance(subject.method, Synthesizer):
-        _synthesis(found, subject.method, cohort, real, genes, folder, settings, progress)
+        _synthesis(found, subject.method, cohort, real, own, genes, folder, settings, progress)
     if isinstance(subject.method, GeneEncoder) and isinstance(subject.method, LesionEncoder):
         _retrieval(found, subject.method.encode(genes), subject.method, cohort, folder, settings)
     appraise_framework(found, cohort, genes, folder, settings)
@@ -174,6 +178,7 @@ def _synthesis(
     synthesizer: Synthesizer,
     cohort: Cohort,
     real: RealLesions,
+    own: Callable[[tuple[str, ...]], Floats],
     genes: np.ndarray[Any, Any],
     folder: Path,
     settings: EvaluationSettings,
@@ -185,7 +190,7 @@ def _synthesis(
     drawn = draw(
         synthesizer, cohort, split, genes, settings, show, lambda done, total: progress(subject.name, done, total)
     )
-    patients = measured(drawn, cohort, split, subject.scaler, genes)
+    patients = measured(drawn, cohort, split, subject.scaler, genes, own)
     appraise(found, drawn, patients, real, cohort, settings)
     if found.ignores_genes:
         found.control_check = check_of_control(
