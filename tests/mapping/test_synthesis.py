@@ -17,6 +17,7 @@ import torch
 from anndata import AnnData
 from drawer import HU, PIXELS, Drawer
 from PIL import Image
+from scipy.stats import spearmanr
 
 from radiogenesis.cli.main import main
 from radiogenesis.cohort.expression import ExpressionScaler
@@ -25,16 +26,18 @@ from radiogenesis.cohort.scan import Acquisition
 from radiogenesis.cohort.split import Split
 from radiogenesis.cohort.store import Cohort, CohortWriter, PatientData, Truth
 from radiogenesis.errors import RunError
+from radiogenesis.evaluation.drawing import own_features
 from radiogenesis.mapping.output import write_map
 from radiogenesis.mapping.page_synthesis import conclusions, counts, synthesis_addition
 from radiogenesis.mapping.pictures_synthesis import LEVELS, set_strips, strips
 from radiogenesis.mapping.settings import MapSettings, SynthesisSettings
-from radiogenesis.mapping.synthesis import BY_SYNTHESIS, NEITHER, SynthesisMap, map_by_synthesis
+from radiogenesis.mapping.synthesis import BY_SYNTHESIS, DRAWN_ALONG, NEITHER, SynthesisMap, map_by_synthesis
 from radiogenesis.mapping.synthesis_answers import BOTH, FOUND, known_answers
 from radiogenesis.mapping.synthesis_runs import Trained, _require_alike
 from radiogenesis.mapping.three_step import CONFOUNDED, INCOHERENT, ConventionalMap, conventional_map, material_of
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment, CanonicalAlignmentSettings
 from radiogenesis.methods.images import to_hu
+from radiogenesis.phenotypes.lesion import FEATURES
 
 PATIENTS, GENES, MODULES = 40, 60, 6
 SIZE, ATTENUATION = "size (mm)", "attenuation (HU)"
@@ -203,6 +206,27 @@ def test_a_model_that_draws_everybody_alike_claims_nothing(painted: Cohort, made
     assert nothing.links["effect"].abs().max() == 0
     said = conclusions(made, nothing)
     assert "no link may be claimed" in said[0]
+
+
+def test_a_property_that_is_drawn_along_with_another_is_no_link(painted: Cohort, made: ConventionalMap) -> None:
+    """The model reads one number from the genes of size, and draws larger lesions denser: no patient has shown it."""
+    both = weights()
+    both[:10, 1] = 0.2
+    base = trained(painted)
+    table = map_by_synthesis(Trained("both", Drawer(both), base.split, base.scaler), painted, made, MOVES).links
+    of_size = table[table["metagene"] == table.loc[table["feature"] == SIZE].iloc[0]["metagene"]].set_index("feature")
+    assert of_size.loc[SIZE, "verdict"] == FOUND
+    assert of_size.loc[ATTENUATION, "verdict"] == DRAWN_ALONG
+    assert of_size.loc[ATTENUATION, "q"] < 0.05
+    assert of_size.loc[ATTENUATION, "maps"] == NEITHER
+    values = base.scaler.transform(painted.expression, list(base.split.train))[:, :10].mean(axis=1)
+    own = own_features(painted, base.split.train)[:, FEATURES.index("attenuation")]
+    rho = spearmanr(values, own).statistic
+    assert abs(of_size.loc[ATTENUATION, "rho_trained"]) == pytest.approx(abs(rho), abs=1e-6)
+    moved = map_by_synthesis(base, painted, made, MOVES)
+    assert counts(moved)["drawn_along"] == 0
+    said = conclusions(made, replace(moved, links=table))
+    assert any("drawn along with another" in sentence for sentence in said)
 
 
 def test_an_alignment_at_chance_claims_nothing(painted: Cohort, made: ConventionalMap) -> None:

@@ -21,7 +21,7 @@ from radiogenesis.mapping.pictures_synthesis import (
     set_strips,
     strips,
 )
-from radiogenesis.mapping.synthesis import BY_SYNTHESIS, CONVENTIONAL, SynthesisMap
+from radiogenesis.mapping.synthesis import BY_SYNTHESIS, CONVENTIONAL, DRAWN_ALONG, SynthesisMap
 from radiogenesis.mapping.synthesis_answers import BOTH, FOUND, NAMES, NOT_FOUND
 from radiogenesis.mapping.synthesis_answers import known_answers as planted_answers
 from radiogenesis.mapping.synthesis_answers import scores as planted_scores
@@ -46,6 +46,8 @@ _LINK_COLUMNS = (
     Column(label="q", value="q", format="p"), Column(label="family-wise", value="p_max", format="p"),
     Column(label="shuffled run", value="p_shuffled", format="p", help="p against a run trained with shuffled genes"),
     Column(label="ρ", value="rho", format=_R, help="of the conventional map"),
+    Column(label="ρ, trained on", value="rho_trained", format=_R,
+           help="Spearman in the training patients' own lesions; a drawn effect that they do not show is drawn along"),
     Column(label="ρ, held out", value="rho_held_out", format=_R, help="Spearman in the patients the run never saw"),
 )  # fmt: skip
 
@@ -61,6 +63,7 @@ def counts(moved: SynthesisMap) -> dict[str, float]:
         "found": int((table["verdict"] == FOUND).sum()),
         "confounded": int((table["verdict"] == CONFOUNDED).sum()),
         "incoherent": int((table["verdict"] == INCOHERENT).sum()),
+        "drawn_along": int((table["verdict"] == DRAWN_ALONG).sum()),
         "familywise": int(((table["verdict"] == FOUND) & (table["p_max"] < 0.05)).sum()),
         "both": int(maps.get(BOTH, 0)),
         "same_direction": int(same.sum()),
@@ -137,6 +140,12 @@ def conclusions(made: ConventionalMap, moved: SynthesisMap, truth: Truth | None 
             f"{n['confounded']} more effects by synthesis stand out whose metagene and property both go with a batch "
             f"variable in the patients, and {n['incoherent']} of metagenes that are clustered noise: a model draws "
             "what it was shown, the scanner's doing too, so they are not reported."
+        )
+    if n["drawn_along"]:
+        said.append(
+            f"{n['drawn_along']} more effects by synthesis stand out that the training patients' own lesions do not "
+            f"show (p >= {level:g}, uncorrected, or the other way round): a property that is drawn along with another "
+            "is no link of its own, so they are not reported."
         )
     if moved.axes is not None:
         said.append(

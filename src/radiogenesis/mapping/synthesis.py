@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.stats import t as student
 
 from radiogenesis.cohort.expression import ExpressionScaler
 from radiogenesis.cohort.store import Cohort
@@ -41,6 +42,9 @@ from radiogenesis.mapping.three_step import INCOHERENT, ConventionalMap, batches
 from radiogenesis.phenotypes.lesion import FEATURES
 
 CONVENTIONAL, BY_SYNTHESIS, NEITHER = "conventional only", "by synthesis only", "neither"
+DRAWN_ALONG = "drawn along"
+"""The verdict on a drawn effect that the training patients' own lesions do not show: properties along one direction of
+the gene code are drawn together, and a metagene that goes with one of them moves the others too."""
 
 Say = Callable[[str], None]
 
@@ -80,8 +84,9 @@ class SynthesisMap:
         sets: the metagenes, in the run's genes.
         spread: (F,) standard deviation of each feature over the training patients: what effects are divided by.
         links: tidy: metagene, feature, effect, low, high, effect_sd, axes_sd, gradient_sd, z, p_random, p_exchanged, p,
-            q, p_max, p_shuffled, batch, verdict, and of the conventional map: rho, q, verdict; rho_held_out; maps. What
-            the patients' own lesions owe to a batch is not found by a model that was trained on them either: a link
+            q, p_max, p_shuffled, batch, verdict, rho_trained (of the training patients' own lesions; see DRAWN_ALONG),
+            and of the conventional map: rho, q, verdict; rho_held_out; maps. What the patients' own lesions owe to a
+            batch is not found by a model that was trained on them either: a link
             both of whose sides go with a batch variable is confounded here too.
         genes: tidy, see `_genes`; empty without a code or gradient to take them from.
         gene_sets: tidy as links, for gene sets of the user's; without the conventional map.
@@ -146,7 +151,8 @@ def map_by_synthesis(
     sets = GeneSets.of_metagenes(made.metagenes, genes, training)
     lists = GeneSets.of_lists(gene_sets or {}, genes, training)
     groups = [sets, lists] if len(lists) else [sets]
-    spread = _spread(cohort, trained.split.train)
+    lesions = own_features(cohort, trained.split.train)
+    spread = _spread(lesions)
     say("looking for the axes of the gene code")
     answers = _answers(trained, stage, training, spread, settings, say)
     drawn = [_drawn(stage, settings, group, say, "sets") for group in groups]
@@ -156,9 +162,12 @@ def map_by_synthesis(
     batches = [made.metagene_batches, batches_of_sets(made.material, gene_sets or {})]
     level = 0.0 if trained.unread else alpha
     tables = [
-        _flagged(_links(group, moved, test, others, spread, settings, level, seed), of_sets, made)
+        _told_apart(
+            _flagged(_links(group, moved, test, others, spread, settings, level, seed), of_sets, made),
+            group, training, lesions, alpha,
+        )
         for group, moved, test, of_sets in zip(groups, drawn, tests, batches, strict=False)
-    ]
+    ]  # fmt: skip
     links = _beside(tables[0], made, cohort, trained.split.test, stage, trained.scaler)
     as_is = stage.features()
     return SynthesisMap(
@@ -189,9 +198,8 @@ def _stage(
     return Stage(trained.method, genes, backgrounds, cohort.pixel_mm, seed), training, whose
 
 
-def _spread(cohort: Cohort, patients: Sequence[str]) -> Floats:
-    """(F,) standard deviation of each feature over patients; 1 for a feature that does not vary."""
-    values = own_features(cohort, patients)
+def _spread(values: Floats) -> Floats:
+    """(F,) standard deviation of each feature (n, F) over patients; 1 for a feature that does not vary."""
     spread = np.sqrt(nanmean((values - nanmean(values, axis=0)) ** 2, axis=0))
     return np.where(spread > 0, spread, 1.0)
 
@@ -350,6 +358,28 @@ def _flagged(table: pd.DataFrame, of_sets: pd.DataFrame, made: ConventionalMap) 
     return flagged
 
 
+def _told_apart(
+    table: pd.DataFrame, sets: GeneSets, training: NDArray[Any], lesions: Floats, alpha: float
+) -> pd.DataFrame:
+    """The table with rho_trained; what is found, but not at p < alpha, uncorrected, and in the same direction in the
+    training patients' own lesions (t, F), is drawn along with something else."""
+    rho = spearman(_set_values(sets, training).T[:, None], lesions.T[None])  # (S, F)
+    count = np.isfinite(lesions).sum(axis=0)  # (F,)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        p = 2 * student.sf(np.abs(rho) * np.sqrt((count - 2) / (1 - rho**2)), np.maximum(count - 2, 1))
+    s, f = (axis.ravel() for axis in np.indices(rho.shape))
+    names = {"metagene": np.array(sets.names, object)[s], "feature": np.array(NAMES, object)[f]}
+    joined = table.merge(pd.DataFrame(names | {"rho_trained": rho.ravel(), "own": p.ravel()}), how="left")
+    shown = (joined["own"] < alpha) & (np.sign(joined["rho_trained"]) == np.sign(joined["effect_sd"]))
+    joined.loc[(joined["verdict"] == FOUND) & ~shown, "verdict"] = DRAWN_ALONG
+    return joined.drop(columns="own")
+
+
+def _set_values(sets: GeneSets, genes: NDArray[Any]) -> NDArray[Any]:
+    """(n, S) signed means of the sets' genes (n, G)."""
+    return np.stack([genes[:, m] @ w / len(m) for m, w in zip(sets.members, sets.signs, strict=True)], axis=1)
+
+
 def _beside(
     table: pd.DataFrame, made: ConventionalMap, cohort: Cohort, held_out: Sequence[str], stage: Stage,
     scaler: ExpressionScaler,
@@ -360,8 +390,7 @@ def _beside(
     theirs = theirs.rename(columns={"effect": "rho", "z": "conventional_z", "q": "conventional_q"})
     theirs = theirs.rename(columns={"verdict": "conventional_verdict"})
     sets = GeneSets.of_metagenes(made.metagenes, scaler.genes, stage.genes)
-    values = np.stack([stage.genes[:, m] @ w / len(m) for m, w in zip(sets.members, sets.signs, strict=True)], axis=1)
-    rho = spearman(values.T[:, None], own_features(cohort, held_out).T[None])  # (S, F)
+    rho = spearman(_set_values(sets, stage.genes).T[:, None], own_features(cohort, held_out).T[None])  # (S, F)
     s, f = (axis.ravel() for axis in np.indices(rho.shape))
     unseen = pd.DataFrame({"metagene": np.array(sets.names)[s], "feature": np.array(NAMES)[f]})
     joined = table.merge(theirs, on=keys, how="left").merge(
