@@ -52,3 +52,15 @@ def test_slices_that_the_alignment_left_out_are_left_out_of_its_null() -> None:
     projections = null.exchanged_projections(alignment, cohort, NAMES, genes, axes, 3, 0, least_area=0.5)
     assert projections is not None
     assert [one.shape for one in projections] == [(GENES, int(used.sum()))] * 3
+    alone = null.exchanged_projections(
+        alignment, cohort, NAMES, genes, axes, 2, 0, least_area=0.5, blocks=np.arange(PATIENTS)
+    )
+    assert alone is not None
+    identity = axes.project  # nobody to be exchanged with: the alignment's own weights
+    for one in alone:
+        np.testing.assert_allclose(one, identity, atol=1e-3)
+    free = null.exchanged_projections(
+        alignment, cohort, NAMES, genes, axes, 1, 0, least_area=0.5, blocks=np.zeros(PATIENTS)
+    )
+    assert free is not None
+    assert np.abs(next(free) - identity).max() > 0.05

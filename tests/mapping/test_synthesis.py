@@ -31,7 +31,7 @@ from radiogenesis.mapping.output import write_map
 from radiogenesis.mapping.page_synthesis import conclusions, counts, synthesis_addition
 from radiogenesis.mapping.pictures_synthesis import LEVELS, set_strips, strips
 from radiogenesis.mapping.settings import MapSettings, SynthesisSettings
-from radiogenesis.mapping.synthesis import BY_SYNTHESIS, DRAWN_ALONG, NEITHER, SynthesisMap, map_by_synthesis
+from radiogenesis.mapping.synthesis import BY_SYNTHESIS, DRAWN_ALONG, NEITHER, SynthesisMap, _blocks, map_by_synthesis
 from radiogenesis.mapping.synthesis_answers import BOTH, FOUND, known_answers
 from radiogenesis.mapping.synthesis_runs import Trained, _require_alike
 from radiogenesis.mapping.three_step import CONFOUNDED, INCOHERENT, ConventionalMap, conventional_map, material_of
@@ -227,6 +227,15 @@ def test_a_property_that_is_drawn_along_with_another_is_no_link(painted: Cohort,
     assert counts(moved)["drawn_along"] == 0
     said = conclusions(made, replace(moved, links=table))
     assert any("drawn along with another" in sentence for sentence in said)
+
+
+def test_patients_are_exchanged_within_the_batch_that_the_map_stays_within(made: ConventionalMap) -> None:
+    patients = list(made.material.patients)
+    assert _blocks(made, patients) is None
+    scanner = ["A", "B"] * (len(patients) // 2)
+    material = replace(made.material, batches=pd.DataFrame({"scanner": scanner}, index=patients))
+    inside = replace(made, material=material, settings=replace(made.settings, within="scanner"))
+    assert list(_blocks(inside, [*patients[3:0:-1], "nobody"])) == ["B", "A", "B", "unknown"]
 
 
 def test_an_alignment_at_chance_claims_nothing(painted: Cohort, made: ConventionalMap) -> None:

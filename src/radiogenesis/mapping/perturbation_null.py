@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.evaluation.bootstrap import Floats
+from radiogenesis.mapping.association import permutation
 from radiogenesis.mapping.perturbation import CodeAxes, GeneSets, unit_profiles, value_and_coherence
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment
 from radiogenesis.methods.images import among_largest, images_from_hu, soften
@@ -128,6 +129,7 @@ def exchanged_projections(
     seed: int,
     *,
     least_area: float,
+    blocks: NDArray[Any] | None = None,
 ) -> Iterator[Floats] | None:
     """Projections (G, K) when the alignment's gene side is fitted to the lesions of other training patients.
 
@@ -139,6 +141,8 @@ def exchanged_projections(
         patients: training patients, the rows of `genes` (t, G), scaled.
         count: exchanges.
         least_area: of the slices that were trained on; see `TrainSettings`.
+        blocks: (t,) batch of each patient: lesions are then exchanged within batches only, so that what a batch gives
+            to both sides is in the null too.
 
     Returns:
         one projection for each exchange, in the axes' units; None where the regression, made without an exchange, does
@@ -156,7 +160,11 @@ def exchanged_projections(
     along = axes.lift.T @ weights  # (axes, K): what a deviation along each axis is in the alignment's own code
     back = np.linalg.pinv(along)  # (K, axes)
     rng = np.random.default_rng([seed, 0xE8C])
-    return (_gene_weights(centred, solver @ z[rng.permutation(len(z))], deviation) @ back for _ in range(count))
+    orders = (
+        rng.permutation(len(z)) if blocks is None else permutation(len(z), blocks, seed, number)
+        for number in range(count)
+    )
+    return (_gene_weights(centred, solver @ z[order], deviation) @ back for order in orders)
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,7 +23,8 @@ class MapSettings:
     smallest_group: int = 8
     """Patients that a level of a categorical feature must have, and must lack, to be tested."""
     within: str = ""
-    """A batch variable (such as kernel): patients are permuted within its levels only, whose means are taken out."""
+    """A batch variable (such as kernel): patients are permuted within its levels only, whose means are taken out.
+    The map by synthesis exchanges patients within them, too."""
     covariates: str = ""
     """Clinical columns that every test holds fixed, separated by commas (such as Age,Gender): the tests are then those
     of a linear model, of the patients whose values are known. Predictions on patients left out do not hold them."""

@@ -38,7 +38,7 @@ from radiogenesis.mapping.perturbation import (
 from radiogenesis.mapping.settings import SynthesisSettings
 from radiogenesis.mapping.synthesis_answers import BOTH, FOUND, NAMES, agreement
 from radiogenesis.mapping.synthesis_runs import Trained
-from radiogenesis.mapping.three_step import INCOHERENT, ConventionalMap, batches_of_sets, judged
+from radiogenesis.mapping.three_step import INCOHERENT, ConventionalMap, batches_of_sets, judged, strata
 from radiogenesis.phenotypes.lesion import FEATURES
 
 CONVENTIONAL, BY_SYNTHESIS, NEITHER = "conventional only", "by synthesis only", "neither"
@@ -156,7 +156,8 @@ def map_by_synthesis(
     say("looking for the axes of the gene code")
     answers = _answers(trained, stage, training, spread, settings, say)
     drawn = [_drawn(stage, settings, group, say, "sets") for group in groups]
-    tests, of_genes = _tests(trained, cohort, training, answers, groups, settings, seed, say)
+    blocks = _blocks(made, trained.split.train)
+    tests, of_genes = _tests(trained, cohort, training, answers, groups, settings, seed, say, blocks)
     null_runs = _shuffled(nulls, cohort, sets, trained, settings, spread, seed, say)
     others = np.concatenate([one.effects for one in null_runs]) if null_runs else None
     batches = [made.metagene_batches, batches_of_sets(made.material, gene_sets or {})]
@@ -273,17 +274,18 @@ class _Tests:
 
 def _tests(
     trained: Trained, cohort: Cohort, training: NDArray[Any], answers: _Answers, groups: Sequence[GeneSets],
-    settings: SynthesisSettings, seed: int, say: Say,
+    settings: SynthesisSettings, seed: int, say: Say, blocks: NDArray[Any] | None,
 ) -> tuple[list[_Tests], null.GeneNull | None]:  # fmt: skip
     """Each group of sets, and single genes, against the nulls that this run allows. Like with like: the nulls are of
-    first order, and so is what they are compared with."""
+    first order, and so is what they are compared with. Patients are exchanged within `blocks`, where there are any."""
     swapped: list[Floats] | None = None
     of_genes = None
     if trained.alignment is not None and answers.axes is not None and answers.slopes is not None:
         say("exchanging patients")
         patients, count = trained.split.train, settings.random_sets
         projections = null.exchanged_projections(
-            trained.alignment, cohort, patients, training, answers.axes, count, seed, least_area=trained.least_area
+            trained.alignment, cohort, patients, training, answers.axes, count, seed, least_area=trained.least_area,
+            blocks=blocks,
         )  # fmt: skip
         if projections is not None:
             single = answers.axes.project @ answers.slopes
@@ -304,6 +306,14 @@ def _tests(
             largest = null.exceeding_largest(own, swapped[number])
         made.append(_Tests(by_axes, by_gradient, z, random, exchanged, largest, coherence))
     return made, of_genes
+
+
+def _blocks(made: ConventionalMap, patients: Sequence[str]) -> NDArray[Any] | None:
+    """The batch of each patient that permutations of the conventional map stay within; None where they are free."""
+    found = strata(made.material.batches, made.settings.within)
+    if found is None:
+        return None
+    return pd.Series(found, made.material.patients).reindex(list(patients)).fillna("unknown").to_numpy(object)
 
 
 def _shuffled(
