@@ -25,7 +25,7 @@ from radiogenesis.cohort.store import Cohort
 from radiogenesis.evaluation.bootstrap import Floats
 from radiogenesis.mapping.association import permutation
 from radiogenesis.mapping.perturbation import CodeAxes, GeneSets, unit_profiles, value_and_coherence
-from radiogenesis.methods.canonical_alignment import CanonicalAlignment
+from radiogenesis.methods.canonical_alignment import CanonicalAlignment, centred_kernel
 from radiogenesis.methods.images import among_largest, images_from_hu, soften
 
 GOES_WITH = 0.3
@@ -151,8 +151,7 @@ def exchanged_projections(
     used = (alignment.readability > 0).numpy()
     z = lesion_coordinates(alignment, cohort, patients, least_area=least_area)[:, used]
     weights = alignment.gene_weights.double().numpy()[:, used]  # (G, K)
-    centred = genes - genes.mean(axis=0)
-    kernel = centred @ centred.T / ((centred**2).sum() / len(genes) or 1.0)
+    centred, kernel, _ = centred_kernel(genes)
     solver = np.linalg.inv(kernel + float(alignment.ridge) * np.eye(len(kernel)))
     deviation = (centred @ weights).std(axis=0)
     if _cosine(_gene_weights(centred, solver @ z, deviation), weights) < 0.99:

@@ -169,14 +169,15 @@ def map_by_synthesis(
         )
         for group, moved, test, of_sets in zip(groups, drawn, tests, batches, strict=False)
     ]  # fmt: skip
-    links = _beside(tables[0], made, cohort, trained.split.test, stage, trained.scaler)
+    unseen = own_features(cohort, trained.split.test)
+    links = _beside(tables[0], made, unseen, stage, trained.scaler)
     as_is = stage.features()
     return SynthesisMap(
         trained.name, tuple(one.name for one in nulls), settings, stage, trained.split.test, len(trained.split.train),
         whose, answers.axes, sets, spread, links,
         _genes(answers, of_genes, training, trained, made),
         tables[1].rename(columns={"metagene": "set"}) if len(lists) else pd.DataFrame(),
-        agreement(links, nanmean(as_is, axis=1), own_features(cohort, trained.split.test)),
+        agreement(links, nanmean(as_is, axis=1), unseen),
         (sets.coherence, tests[0].coherence), float(np.isnan(as_is[..., 0]).mean()),
         trained.alignment is not None and of_genes is None, trained.unread, trained.foretold, null_runs,
         lists if len(lists) else None,
@@ -391,16 +392,15 @@ def _set_values(sets: GeneSets, genes: NDArray[Any]) -> NDArray[Any]:
 
 
 def _beside(
-    table: pd.DataFrame, made: ConventionalMap, cohort: Cohort, held_out: Sequence[str], stage: Stage,
-    scaler: ExpressionScaler,
-) -> pd.DataFrame:  # fmt: skip
-    """The same links in the conventional map, and among the patients that the run never saw."""
+    table: pd.DataFrame, made: ConventionalMap, lesions: Floats, stage: Stage, scaler: ExpressionScaler
+) -> pd.DataFrame:
+    """The same links in the conventional map, and in the lesions (n, F) of the patients that the run never saw."""
     keys = ["metagene", "feature"]
     theirs = made.links[[*keys, "effect", "z", "q", "verdict"]]
     theirs = theirs.rename(columns={"effect": "rho", "z": "conventional_z", "q": "conventional_q"})
     theirs = theirs.rename(columns={"verdict": "conventional_verdict"})
     sets = GeneSets.of_metagenes(made.metagenes, scaler.genes, stage.genes)
-    rho = spearman(_set_values(sets, stage.genes).T[:, None], own_features(cohort, held_out).T[None])  # (S, F)
+    rho = spearman(_set_values(sets, stage.genes).T[:, None], lesions.T[None])  # (S, F)
     s, f = (axis.ravel() for axis in np.indices(rho.shape))
     unseen = pd.DataFrame({"metagene": np.array(sets.names)[s], "feature": np.array(NAMES)[f]})
     joined = table.merge(theirs, on=keys, how="left").merge(

@@ -177,9 +177,8 @@ class CanonicalAlignment(nn.Module):
             genes: (n, G) scaled, of the patients that this was fitted to.
             lesions: (n, K) means of their lesions' coordinates.
         """
-        g, z = genes.double().cpu().numpy(), lesions.double().cpu().numpy()
-        centred = g - g.mean(0)
-        kernel = centred @ centred.T / ((centred**2).sum() / len(g) or 1.0)
+        z = lesions.double().cpu().numpy()
+        _, kernel, _ = centred_kernel(genes.double().cpu().numpy())
         foretold = left_out(z - z.mean(0), kernel, float(self.ridge))
         return self._moved(genes, foretold / np.where(self.seen.cpu() > 0, foretold.std(0), 1.0))
 
@@ -277,10 +276,7 @@ def canonical_directions(
     spread = (h * weight[:, None]).T @ h  # C_t (S, S)
     means = np.stack([h[patient == p].mean(0) for p in range(n)])  # M (n, S)
     whiten = np.linalg.inv(np.linalg.cholesky(spread + settings.lesion_ridge * np.eye(len(spread))))  # L^-1
-    gene_mean = genes.mean(0)
-    centred = genes - gene_mean
-    scale = (centred**2).sum() / n or 1.0
-    kernel = centred @ centred.T / scale
+    centred, kernel, scale = centred_kernel(genes)
     found = best_directions(means, kernel, whiten, k)
     rng = np.random.default_rng(seed)
     shuffled = [best_directions(means, _permuted(kernel, rng), whiten, k) for _ in range(settings.permutations)]
@@ -300,7 +296,7 @@ def canonical_directions(
         return out
 
     return {
-        "mean": mean, "deviation": deviation, "gene_mean": gene_mean, "chance": np.quantile(readable, 0.95, axis=0),
+        "mean": mean, "deviation": deviation, "gene_mean": genes.mean(0), "chance": np.quantile(readable, 0.95, axis=0),
         "p": np.minimum(np.pad(p, (0, k - len(p)), constant_values=1.0), 1.0),
         "lesion_weights": padded(found.weights), "gene_weights": padded(gene_weights),
         "ridge": [found.ridge], "seen": padded((centred @ gene_weights).std(0)),
@@ -367,6 +363,14 @@ def _permuted(kernel: Floats, rng: np.random.Generator) -> Floats:
 def _p(observed: float, null: Sequence[float]) -> float:
     """Of a permutation test (Phipson and Smyth 2010): never 0."""
     return (1 + sum(value >= observed for value in null)) / (1 + len(null))
+
+
+def centred_kernel(genes: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], float]:
+    """Genes (n, G) about their mean, their kernel (n, n) in units of a patient's mean squared expression, and the unit:
+    what every regression from genes here is made with."""
+    centred = genes - genes.mean(0)
+    scale = float((centred**2).sum() / len(genes)) or 1.0
+    return centred, centred @ centred.T / scale, scale
 
 
 def best_directions(means: Floats, kernel: Floats, whiten: Floats, k: int) -> Directions:
