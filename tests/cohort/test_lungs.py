@@ -41,6 +41,9 @@ class Chest:
         self.trachea = self.ellipsoid((60, 0, 0), (1e4, 9, 9)) & (self.z > 10)
         self.bronchi = self.tube((10, 0, 0), (-15, 0, 45), 6) | self.tube((10, 0, 0), (-15, 0, -45), 6)
         self.vessels = self.tube((-10, 0, 30), (-40, 30, 105), 4) | self.tube((-10, 0, -30), (40, 20, -105), 4)
+        # Two surfaces of 4 mm with air of -950 HU between them, the upper one against the back.
+        self.couch = (self.y > 88) & (self.y < 122) & (np.abs(self.x) < 172) & (self.z < np.inf) & ~self.body
+        self.couch_air = (self.y > 92) & (self.y < 118) & (np.abs(self.x) < 168) & (self.z < np.inf) & ~self.body
         self.table = (self.y > 110) & (self.y < 116) & (np.abs(self.x) < 150) & (self.z < np.inf)
 
     def ellipsoid(self, center: tuple[float, ...], radii: tuple[float, ...]) -> Mask:
@@ -89,6 +92,30 @@ def test_both_lungs_without_airways_table_and_outside_air(spacing: tuple[float, 
     assert not found[~np.broadcast_to(chest.body, found.shape)].any()
     inner = ndimage.binary_erosion(lungs, iterations=4) & chest.vessels
     assert (found & inner).sum() > 0.95 * inner.sum()  # a bronchus's wall takes the rest
+
+
+def test_neither_a_hollow_couch_nor_what_else_holds_air_beside_the_patient_is_lung() -> None:
+    chest = Chest((3.0, 1.5, 1.5))
+    lungs = chest.right | chest.left
+    arm = chest.ellipsoid((0, 20, 165), (1e4, 22, 14)) & ~chest.body  # against the chest, with air before and behind it
+    bag = chest.ellipsoid((0, -95, 120), (90, 32, 32)) & ~chest.body  # as full as a lung, and against the chest too
+    gown = chest.ellipsoid((0, -10, 0), (1e4, 116, 171)) & ~chest.ellipsoid((0, -10, 0), (1e4, 113, 168))
+    parts = [
+        (gown, -100), (chest.couch, 60), (chest.couch_air, -950), (bag, 40),
+        (chest.ellipsoid((0, -95, 120), (84, 28, 28)) & ~chest.body, -850), (arm, 30), (chest.body, 30),
+    ]  # fmt: skip
+    found = lung_mask(chest.scan([*parts, (lungs, -850), (chest.trachea, -1000)]))
+    assert not found[~np.broadcast_to(chest.body, found.shape)].any()
+    assert dice(found, lungs) > 0.965
+    assert (found & chest.trachea).sum() < 0.02 * chest.trachea.sum()
+
+
+def test_lungs_behind_a_thin_chest_wall_are_found() -> None:
+    chest = Chest((3.0, 1.5, 1.5))
+    lungs = chest.ellipsoid((0, -8, -75), (105, 88, 68)) | chest.ellipsoid((0, -8, 75), (105, 88, 68))
+    lungs &= chest.ellipsoid((0, -10, 0), (1e4, 97, 152))  # 8 mm of wall
+    found = lung_mask(chest.scan([(chest.body, 30), (lungs, -850), (chest.couch, 60), (chest.couch_air, -950)]))
+    assert dice(found, lungs) > 0.96
 
 
 @pytest.mark.parametrize("side", ["left", "right"])

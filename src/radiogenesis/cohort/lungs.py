@@ -2,6 +2,8 @@
 
     air inside the body -> minus trachea and main bronchi -> left and right lung -> vessels and pleural dents filled
 
+Air that something else encloses is not the body's: a hollow couch, folds of a gown, an object beside the patient.
+
 All of it on a grid of about 2 mm, whose mask is then interpolated back to the scan's voxels. It works for whole
 chests, for parts of one and for a single lung.
 
@@ -16,6 +18,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from skimage.morphology import convex_hull_image
 
 from radiogenesis.cohort.scan import Scan
 from radiogenesis.errors import ScanError
@@ -25,6 +28,7 @@ Grid = tuple[float, float, float]
 
 GRID_MM = 2.0  # voxels are averaged in blocks of about this size
 LUNG_HU = -400.0  # air and lung are below; vessels, chest wall and tumour above
+THIN_MM = 10.0  # couch, clothes and cables are thinner than this, and the body at its trunk is not
 GAS_HU = -970.0  # a piece whose median is below is stomach or bowel gas, not lung
 LUNG_ML = 40.0  # a smaller piece is no lung of its own
 CLOSING_MM = 10.0  # radius of the closing that fills hilar vessels and pleural tumours
@@ -50,7 +54,7 @@ def lung_mask(scan: Scan) -> Mask:
     grid = (dz * blocks[0], dy * blocks[1], dx * blocks[2])
     hu = _shrink(scan.hu, blocks)
 
-    air = _inside_body(hu < LUNG_HU)
+    air = _of_the_body(_enclosed(hu < LUNG_HU), hu >= LUNG_HU, grid)
     airways = _airways(hu, air, grid)
     pieces = _lungs(hu, air & ~_dilate(airways, WALL_MM, grid), grid)
     if not pieces.any():
@@ -65,8 +69,8 @@ def lung_mask(scan: Scan) -> Mask:
     return _enlarge(lungs & ~_dilate(bronchi, WALL_MM, grid), blocks, scan.hu.shape) | scan.tumour_mask
 
 
-def _inside_body(air: Mask) -> Mask:
-    """Air that the body encloses in its slice: what touches the image's edge is outside, and all round the table."""
+def _enclosed(air: Mask) -> Mask:
+    """Air that something encloses in its slice: what touches the image's edge is outside, and all round the table."""
     labels, count = ndimage.label(air, IN_SLICE)
     edges = (labels[:, 0], labels[:, -1], labels[:, :, 0], labels[:, :, -1])
     outside = np.zeros(count + 1, bool)
@@ -74,6 +78,24 @@ def _inside_body(air: Mask) -> Mask:
         outside[edge.ravel()] = True
     outside[0] = True
     return ~outside[labels]
+
+
+def _of_the_body(air: Mask, tissue: Mask, grid: Grid) -> Mask:
+    """The pieces of air most of which lie between parts of the body, not of the couch or of another object.
+
+    The body is the largest piece of tissue once all that is thin is taken away, which cuts it loose from what touches
+    it. A thin chest wall goes too, so the body is what lies within its convex outline in each slice.
+    """
+    thick, count = ndimage.label(_dilate(_erode(tissue, THIN_MM / 2, grid), THIN_MM / 2, grid))
+    if not count:
+        return np.zeros_like(air)
+    body = thick == 1 + int(np.argmax(np.bincount(thick.ravel())[1:]))
+    within = np.stack([convex_hull_image(plane) if plane.any() else plane for plane in body])
+    labels, pieces = ndimage.label(air)
+    voxels, inside = (np.bincount(found.ravel(), minlength=pieces + 1) for found in (labels, labels[within]))
+    own = inside > 0.5 * voxels
+    own[0] = False
+    return own[labels]
 
 
 def _airways(hu: NDArray[np.float32], air: Mask, grid: Grid) -> Mask:
