@@ -160,6 +160,7 @@ def random_data(given: argparse.Namespace, pixels: int, slices: int = 20) -> Tra
         background=image.flip(0).clone(),
         slices_of=tuple(torch.arange(slices) + slices * i for i in range(given.patients)),
         patients=tuple(f"P{i}" for i in range(given.patients)),
+        pixel_mm=60 / pixels,
     )
 
 

@@ -136,9 +136,9 @@ def test_slices_near_the_poles_are_not_learned_from(monkeypatch: pytest.MonkeyPa
     fitted = []
     fit = lr.CanonicalAlignment.fit
 
-    def watched(model: Any, image: Any, mask: Any, patient: Any, genes: Any, seed: int) -> None:
+    def watched(model: Any, image: Any, mask: Any, patient: Any, genes: Any, seed: int, **of: Any) -> None:
         fitted.append((len(image), len(genes)))
-        fit(model, image, mask, patient, genes, seed)
+        fit(model, image, mask, patient, genes, seed, **of)
 
     monkeypatch.setattr(lr.CanonicalAlignment, "fit", watched)
     lr.left_out_retrieval(cohort, cohort.names, SETTINGS, alignment=ALIGNMENT)

@@ -11,7 +11,7 @@ import torch
 from radiogenesis.mapping import perturbation_null as null
 from radiogenesis.mapping.perturbation import CodeAxes
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment, CanonicalAlignmentSettings
-from radiogenesis.methods.images import images_from_hu, soften
+from radiogenesis.methods.images import images_from_hu
 
 PATIENTS, GENES, SIDE = 40, 20, 32
 NAMES = [f"P{i:02d}" for i in range(PATIENTS)]
@@ -22,6 +22,7 @@ class Slices:
 
     def __init__(self, size: np.ndarray, level: np.ndarray) -> None:
         rng = np.random.default_rng(1)
+        self.pixel_mm = 1.0
         self.slice_patient = np.repeat(NAMES, 3)
         radius = (9 + np.clip(size, -2, 2))[:, None] * np.array([1.0, 0.9, 0.35])
         distance = np.hypot(*(np.mgrid[:SIDE, :SIDE] - SIDE / 2))
@@ -39,12 +40,14 @@ def test_slices_that_the_alignment_left_out_are_left_out_of_its_null() -> None:
     genes[:, 8:16] += level[:, None]
     cohort: Any = Slices(size, level)
     alignment = CanonicalAlignment(CanonicalAlignmentSettings(directions=3, permutations=20), genes=GENES)
-    soft = soften(torch.from_numpy(cohort.slice_mask.astype(np.float32)).unsqueeze(1))
+    outlined = torch.from_numpy(cohort.slice_mask).unsqueeze(1)
     large = np.arange(3 * PATIENTS) % 3 < 2
-    alignment.fit(images_from_hu(cohort.slice_image[large]), soft[large], np.repeat(np.arange(PATIENTS), 2), genes, 0)
+    owner = np.repeat(np.arange(PATIENTS), 2)
+    alignment.fit(images_from_hu(cohort.slice_image[large]), outlined[large], owner, genes, 0, pixel_mm=1.0)
 
-    used = (alignment.readability > 0).numpy()
-    z = null.lesion_coordinates(alignment, cohort, NAMES, least_area=0.5)[:, used]
+    used = alignment.used
+    assert used[:2].all()
+    z = alignment.targets(null.lesions_of(alignment, cohort, NAMES, least_area=0.5))[:, used]
     assert z.mean(axis=0) == pytest.approx(np.zeros(used.sum()), abs=1e-4)
     assert z.std(axis=0) == pytest.approx(np.ones(used.sum()), abs=1e-4)
     weights = alignment.gene_weights.double().numpy()[:, used]

@@ -241,12 +241,12 @@ def test_patients_are_exchanged_within_the_batch_that_the_map_stays_within(made:
 def test_an_alignment_at_chance_claims_nothing(painted: Cohort, made: ConventionalMap) -> None:
     """One direction no better than shuffled genes': size and attenuation lie along it, and every metagene of either
     would be linked with both."""
-    settings = CanonicalAlignmentSettings(directions=2)
+    settings = CanonicalAlignmentSettings(properties=False, directions=2)
     alignment = CanonicalAlignment(settings, genes=GENES)
-    alignment.p[:] = torch.tensor([0.06, 1.0])
+    alignment.p_any[:] = 0.06
     one = replace(trained(painted), alignment=alignment)
     assert one.unread
-    alignment.p[0] = 0.04
+    alignment.p_any[:] = 0.04
     assert not one.unread
     alignment.readability[:] = torch.tensor([0.75, 0.0])
     assert one.foretold == (0.75,)

@@ -411,7 +411,7 @@ def test_generator_loss_moves_mapping_and_generator() -> None:
 def test_a_canonical_alignment_is_code_and_critic() -> None:
     """The style is its coordinates; the terms are the cross-entropy of its likelihood, and energy in its statistics."""
     torch.manual_seed(0)
-    alignment = CanonicalAlignment(CanonicalAlignmentSettings(directions=2), genes=GENES)
+    alignment = CanonicalAlignment(CanonicalAlignmentSettings(properties=False, directions=2), genes=GENES)
     for name in ("mean", "lesion_weights", "gene_mean", "gene_weights"):
         alignment.get_buffer(name).normal_(std=0.1)
     alignment.deviation.fill_(1.0)

@@ -16,7 +16,7 @@ from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import RunError, SettingError
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment
 from radiogenesis.methods.fusion_gan import FusionGANSettings
-from radiogenesis.methods.images import images_from_hu, soften
+from radiogenesis.methods.images import images_from_hu
 from radiogenesis.training.run import Run
 
 
@@ -136,8 +136,9 @@ def test_a_method_in_closed_form_is_a_run_like_any_other(discs: Cohort, tmp_path
     rows = np.isin(discs.slice_patient, run.split.train)
     owner = np.array([run.split.train.index(name) for name in discs.slice_patient[rows]])
     again = CanonicalAlignment(method.settings, genes=genes.shape[1])
-    m = soften(torch.from_numpy(discs.slice_mask[rows]).float().unsqueeze(1))
-    again.fit(images_from_hu(discs.slice_image[rows]), m, owner, genes, seed=SHARED.seed)
+    m = torch.from_numpy(discs.slice_mask[rows]).unsqueeze(1)
+    image = images_from_hu(discs.slice_image[rows])
+    again.fit(image, m, owner, genes, seed=SHARED.seed, pixel_mm=discs.pixel_mm)
     for name, tensor in again.state_dict().items():
         torch.testing.assert_close(method.state_dict()[name], tensor, msg=name)
     gan = train(discs, tmp_path / "gan", "fusion-gan", alignment=run)

@@ -17,7 +17,7 @@ from radiogenesis.cohort.metagenes import Metagenes
 from radiogenesis.cohort.metagenes import Method as Clustering
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import RunError, SettingError
-from radiogenesis.mapping.perturbation_null import lesion_coordinates
+from radiogenesis.mapping.perturbation_null import lesions_of
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment
 from radiogenesis.methods.fusion_gan import FusionGAN
 from radiogenesis.methods.gene_autoencoder import GeneAutoencoder, GeneAutoencoderSettings
@@ -139,11 +139,11 @@ def test_the_code_of_training_patients_varies_as_that_of_patients_who_were_not_s
     given = prepare_fusion(method, data, run.scaler.genes, 0)
     assert given.image is data.image
     code, own = alignment.code(given.genes), alignment.code(data.genes)
-    used = alignment.readability > 0
+    used = alignment.used
     np.testing.assert_allclose(code.std(0, correction=0)[used], 1, atol=1e-3)
     if calibrated:
-        means = torch.from_numpy(lesion_coordinates(alignment, discs, run.split.train, least_area=0.0))
-        expected = alignment.code(alignment.unseen_genes(data.genes, means))
+        lesions = lesions_of(alignment, discs, run.split.train, least_area=0.0)
+        expected = alignment.code(alignment.unseen_genes(data.genes, lesions))
         np.testing.assert_allclose(code, expected, atol=1e-3)
     else:
         assert torch.corrcoef(torch.stack([code[:, 0], own[:, 0]]))[0, 1] > 0.9999

@@ -34,7 +34,7 @@ from radiogenesis.mapping.association import permutation
 from radiogenesis.mapping.prediction import CLINIC, PENALTIES, SIZE
 from radiogenesis.mapping.prediction_settings import PredictionSettings
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment, CanonicalAlignmentSettings
-from radiogenesis.methods.images import among_largest, images_from_hu, soften
+from radiogenesis.methods.images import among_largest, images_from_hu
 from radiogenesis.phenotypes.lesion import FEATURES
 from radiogenesis.training.settings import TrainSettings
 
@@ -53,7 +53,7 @@ class LeftOutRetrieval:
             each rival, best_rival, gain (over the better one, positive is better), gain_low, gain_high. Null: genes
             exchanged among those left out together; retrained: the value when the alignment learned from genes that
             were shuffled between training patients.
-        directions: (folds,) how many the alignment kept.
+        directions: (folds,) how many further directions the alignment kept.
     """
 
     patients: tuple[str, ...]
@@ -164,18 +164,18 @@ class _Fold:
         self, given: tuple[NDArray[Any], NDArray[Any]], settings: CanonicalAlignmentSettings | None, seed: int
     ) -> tuple[dict[str, Floats], int]:
         """Scores (m, m) of those left out by an alignment of lesions with what is given, the diagonal each patient's
-        own; and how many directions it kept."""
+        own; and how many further directions it kept."""
         learned, asked = given
         model = CanonicalAlignment(settings or CanonicalAlignmentSettings(), genes=learned.shape[1])
         image, mask, owner = _slices(self.cohort, self.learned)
         large = among_largest(mask.sum((1, 2)), owner, TrainSettings.least_area)  # what `train` would fit it to
         image, mask, owner = image[large], mask[large], owner[large]
-        soft = soften(torch.from_numpy(mask.astype(np.float32)).unsqueeze(1))
-        model.fit(images_from_hu(image), soft, owner, learned, seed)
+        outlined = torch.from_numpy(mask).unsqueeze(1)
+        model.fit(images_from_hu(image), outlined, owner, learned, seed, pixel_mm=self.cohort.pixel_mm)
         image, mask, owner = _slices(self.cohort, self.asked)
         lesions = model.encode_lesions(image.astype(np.float32), mask)
         scores = retrieval_scores(model.encode(asked), lesions, owner)["patient"]
-        return scores, int((model.readability > 0).sum())
+        return scores, model.further
 
     def by_size(self, size: Floats) -> dict[str, Floats]:
         """Scores (m, m) when a lesion is its diameter alone; what genes foretell of it is given the same spread."""

@@ -5,9 +5,9 @@
   hold a few dozen distinct profiles, so a thousand random sets are not a thousand independent ones.
 - Patients exchanged: the gene side of the model fitted again, in closed form, with every training patient given the
   lesions of another, the generator left as it is: the correlation inside genes and inside features stays. It is the
-  permutation null, and gives family-wise p values by the largest statistic over sets and features. Which directions of
-  appearance there are stays as the own lesions chose it: the null is of the weights of genes, given the directions. It
-  needs a run whose gene code is a canonical alignment's.
+  permutation null, and gives family-wise p values by the largest statistic over sets and features. Directions of
+  appearance are found anew in every exchange, as they were for the patients' own lesions. It needs a run whose gene
+  code is a canonical alignment's.
 - Shuffled genes: a run trained with the genes of other patients, asked the same questions.
 """
 
@@ -25,8 +25,9 @@ from radiogenesis.cohort.store import Cohort
 from radiogenesis.evaluation.bootstrap import Floats
 from radiogenesis.mapping.association import permutation
 from radiogenesis.mapping.perturbation import CodeAxes, GeneSets, unit_profiles, value_and_coherence
-from radiogenesis.methods.canonical_alignment import CanonicalAlignment, centred_kernel
-from radiogenesis.methods.images import among_largest, images_from_hu, soften
+from radiogenesis.methods.canonical_alignment import CanonicalAlignment
+from radiogenesis.methods.canonical_fit import LesionSide, refitted_targets
+from radiogenesis.methods.images import among_largest, images_from_hu
 
 GOES_WITH = 0.3
 """Genes whose correlation with a set's value is larger are kept out of its random sets: three standard deviations of
@@ -133,9 +134,9 @@ def exchanged_projections(
 ) -> Iterator[Floats] | None:
     """Projections (G, K) when the alignment's gene side is fitted to the lesions of other training patients.
 
-    The coordinates z of the training patients' lesions are given to other patients, the ridge regression from genes to
-    z is solved again as `canonical_directions` solves it, and its weights, scaled to a code that varies as much over
-    these patients, take the place of the alignment's. Directions of appearance, and how the generator draws them, stay.
+    The training patients' lesions are given to other patients, directions of appearance are found again, the ridge
+    regression from genes is solved again, and its weights, in the units of the alignment's own, take their place. How
+    the generator draws each axis stays.
 
     Args:
         patients: training patients, the rows of `genes` (t, G), scaled.
@@ -148,22 +149,27 @@ def exchanged_projections(
         one projection for each exchange, in the axes' units; None where the regression, made without an exchange, does
         not give the alignment's own weights back.
     """
-    used = (alignment.readability > 0).numpy()
-    z = lesion_coordinates(alignment, cohort, patients, least_area=least_area)[:, used]
+    used, further = alignment.used, alignment.further
+    lesions = lesions_of(alignment, cohort, patients, least_area=least_area)
+    side = alignment.gene_side(genes, seed)
     weights = alignment.gene_weights.double().numpy()[:, used]  # (G, K)
-    centred, kernel, _ = centred_kernel(genes)
-    solver = np.linalg.inv(kernel + float(alignment.ridge) * np.eye(len(kernel)))
-    deviation = (centred @ weights).std(axis=0)
-    if _cosine(_gene_weights(centred, solver @ z, deviation), weights) < 0.99:
+    again = side.weights(alignment.targets(lesions)[:, used])
+    unit = np.linalg.norm(weights, axis=0) / np.maximum(np.linalg.norm(again, axis=0), 1e-300)
+    if np.abs(again * unit - weights).max() > 0.05 * np.abs(weights).max():
         return None
     along = axes.lift.T @ weights  # (axes, K): what a deviation along each axis is in the alignment's own code
     back = np.linalg.pinv(along)  # (K, axes)
+    named = used[: len(alignment.settings.named)]
+    columns = np.concatenate([np.flatnonzero(named), len(named) + np.arange(further)])
     rng = np.random.default_rng([seed, 0xE8C])
     orders = (
-        rng.permutation(len(z)) if blocks is None else permutation(len(z), blocks, seed, number)
+        rng.permutation(len(genes)) if blocks is None else permutation(len(genes), blocks, seed, number)
         for number in range(count)
     )
-    return (_gene_weights(centred, solver @ z[order], deviation) @ back for order in orders)
+    return (
+        side.weights(refitted_targets(lesions.given_to(order), side, further)[:, columns]) * unit @ back
+        for order in orders
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,36 +201,17 @@ def exchanged_effects(
     return [np.array(effects) for effects in found], GeneNull(np.sqrt(squares / count), (1 + reached) / (1 + count))
 
 
-def lesion_coordinates(
+def lesions_of(
     alignment: CanonicalAlignment, cohort: Cohort, patients: Sequence[str], *, least_area: float
-) -> Floats:
-    """(t, K) means over each patient's slices of their coordinates along the alignment's directions.
-
-    Of the slices that the alignment is fitted to: those near a lesion's poles are left out.
-    """
+) -> LesionSide:
+    """The patients' lesions as the alignment was fitted to them: slices near a lesion's poles are left out."""
     rows = np.flatnonzero(np.isin(cohort.slice_patient, list(patients)))
-    masks = soften(torch.from_numpy(cohort.slice_mask[rows].astype(np.float32)).unsqueeze(1))
     area = cohort.slice_mask[rows].sum(axis=(1, 2))
-    kept = among_largest(area, cohort.slice_patient[rows], least_area)
-    rows, masks = rows[kept], masks[kept]
-    parts = []
-    with torch.no_grad():
-        for start in range(0, len(rows), 256):
-            part = slice(start, start + 256)
-            seen = alignment.standardised(images_from_hu(cohort.slice_image[rows[part]]), masks[part])
-            parts.append(alignment.coordinates(seen).double().numpy())
-    values, owner = np.concatenate(parts), cohort.slice_patient[rows]
-    return np.stack([values[owner == patient].mean(axis=0) for patient in patients])
-
-
-def _gene_weights(centred: NDArray[Any], dual: Floats, deviation: Floats) -> Floats:
-    """Weights (G, K) of the ridge regression, scaled to a code of this deviation (K,) over the patients."""
-    weights = centred.T @ dual
-    return np.asarray(weights * (deviation / np.maximum((centred @ weights).std(axis=0), 1e-12)))
-
-
-def _cosine(a: Floats, b: Floats) -> float:
-    return float((a * b).sum() / np.maximum(np.linalg.norm(a) * np.linalg.norm(b), 1e-300))
+    rows = rows[among_largest(area, cohort.slice_patient[rows], least_area)]
+    place = {patient: k for k, patient in enumerate(patients)}
+    owner = np.array([place[str(patient)] for patient in cohort.slice_patient[rows]], np.int64)
+    masks = torch.from_numpy(cohort.slice_mask[rows]).unsqueeze(1)
+    return alignment.lesion_side(images_from_hu(cohort.slice_image[rows]), masks, owner, pixel_mm=cohort.pixel_mm)
 
 
 def in_deviations(observed: Floats, null: Floats) -> Floats:

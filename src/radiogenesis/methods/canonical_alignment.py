@@ -1,11 +1,11 @@
-"""Canonical alignment: the few directions of what lesions look like that their patients' genes foretell.
+"""Canonical alignment: what lesions look like, on a few axes that can be named, and what their patients' genes predict.
 
-The same object as `alignment` (METHODS.md section 1b), in closed form. Both sides are linear: a ridge regression from
-genes to the appearance of each training patient's lesions, judged on the patient that was left out, and the
-directions of appearance in which that judgement is best (canonical correlation with a ridge on either side; Hotelling
-1936, Vinod 1976). With a hundred patients and thousands of genes this generalises where a contrastive network learns
-the training patients by heart. How many directions there are is decided against shuffled genes, by two tests: a
-property that shows little may be well foretold, one that shows much may be foretold poorly and yet beyond chance.
+The same object as `alignment` (METHODS.md section 1b), in closed form. The first axes are the six named properties of a
+lesion (`phenotypes.lesion`), each predicted from the genes by a ridge regression of its own: a person can steer by what
+radiologists say, and read which genes do it. The further axes are directions of what the properties leave of the
+lesion's appearance (canonical correlation with a ridge on either side; Hotelling 1936, Vinod 1976), kept while permuted
+patients seldom have one as strong. With a hundred patients and thousands of genes this generalises where a contrastive
+network overfits the training patients. How it is fitted and tested: `canonical_fit`.
 """
 
 from __future__ import annotations
@@ -20,33 +20,60 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from radiogenesis.methods.canonical_fit import LEVEL, GeneSide, LesionSide, fit_axes, lesion_side
 from radiogenesis.methods.checks import require
-from radiogenesis.methods.images import images_from_hu, soften
+from radiogenesis.methods.images import images_from_hu, soften, to_hu
 from radiogenesis.methods.protocols import Batch, Player
 from radiogenesis.networks.lesion_statistics import SIZES, appearance
+from radiogenesis.phenotypes.lesion import FEATURES, lesion_features
 
-Floats = NDArray[np.float64]
-GENE_RIDGES = np.logspace(-1.5, 1.5, 7)  # in units of a patient's mean squared expression
-NO_SPREAD = 1e-9  # of the largest spread over patients: less is a rounding error
-HIGHEST_READABILITY = 0.9  # no direction is taken to be known better from genes than this
-LEVEL = 0.05  # of a test against shuffled genes
+__all__ = ["LEVEL", "CanonicalAlignment", "CanonicalAlignmentSettings"]
+
+HIGHEST_READABILITY = 0.9  # no axis is taken to be known better from genes than this
+LEAST_WEIGHT = 0.05  # of an axis in unit vectors, however little genes predict of it
+POWER_80 = 2.487  # deviations between no effect and one that a one-sided test at 5 % finds in 80 % of cohorts
 
 
 @dataclass(frozen=True, kw_only=True)
 class CanonicalAlignmentSettings:
     """Settings of the canonical alignment."""
 
-    directions: int = 12
-    """At most so many directions; kept are the first that genes foretell better than shuffled genes foretell theirs."""
-    lesion_ridge: float = 0.3
-    """Added to the variance of every (standardised) statistic, above 0: what varies less than this is not trusted."""
-    permutations: int = 100
-    """Shuffles of the genes between patients behind the number of directions, at least 20."""
+    properties: bool = True
+    """The first axes are the named properties of a lesion: size, attenuation, spiculation, margin, heterogeneity,
+    cavitation. False leaves directions alone (classical canonical correlation)."""
+    directions: int = 4
+    """At most so many further directions of what the properties leave; each is kept if it is stronger than the first
+    direction of permuted patients (p at most 0.05)."""
+    gene_ridge: float = 3.2
+    """Ridge of the regression from genes, above 0, in units of a patient's mean squared expression: 1 trusts genes to
+    explain half of a property's variance, more trusts them less and comes nearer to plain correlation of single genes
+    with the property."""
+    lesion_ridge: float = 0.0
+    """Added to the variance of every (standardised) statistic before directions are looked for: what varies less is not
+    trusted. 0 takes the variance that independent statistics of as many patients reach by chance (Marchenko and Pastur
+    1967)."""
+    whitening_ridge: float = 0.3
+    """The same, above 0, where the fusion GAN's critic sees all statistics whitened."""
+    permutations: int = 1000
+    """Permutations of the patients behind every p value, at least 20; all that was found is found again in each."""
 
     def __post_init__(self) -> None:
-        require(self, ("directions",), "at least 1", lambda v: v >= 1)
+        require(self, ("directions",), "at least 0", lambda v: v >= 0)
+        if not self.properties:
+            require(self, ("directions",), "at least 1 where properties is false", lambda v: v >= 1)
         require(self, ("permutations",), "at least 20", lambda v: v >= 20)
-        require(self, ("lesion_ridge",), "above 0", lambda v: v > 0)
+        require(self, ("lesion_ridge",), "at least 0", lambda v: v >= 0)
+        require(self, ("gene_ridge", "whitening_ridge"), "above 0", lambda v: v > 0)
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The properties that the first axes are."""
+        return FEATURES if self.properties else ()
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """Names of all axes, used or not."""
+        return (*self.named, *(f"appearance {k + 1}" for k in range(self.directions)))
 
 
 class CanonicalAlignment(nn.Module):
@@ -59,25 +86,28 @@ class CanonicalAlignment(nn.Module):
         genes: number of genes.
 
     Attributes:
-        readability: (K,) correlation of each direction with what the genes of a left-out patient foretell; 0 where a
-            direction is not used.
-        chance: (K,) 95th percentile of the readability of the first, second, ... direction of shuffled genes.
-        p: (K,) of each direction against shuffled genes, by the better of two tests and doubled for there being two; 1
-            after the first that is not kept. Directions are kept one after the other while either test is at 5 %.
-        gene_weights: (G, K): a direction's coordinate is this weighted sum of a patient's genes.
+        readability: (K,) cross-validated correlation of each axis with what genes predict of it; 0 where that is
+            negative, or the axis is not used.
+        chance: (K,) 95th percentile of the same for permuted patients.
+        p: (K,) of each axis against permuted patients, everything found again; 1 where it is not used.
+        p_any: (1,) whether genes predict anything, corrected for there being several axes.
+        gene_weights: (G, K): an axis's coordinate is this weighted sum of a patient's genes.
+        gene_patterns: (G, K): covariance of each scaled gene with the axis over the training patients. Where genes are
+            correlated, a weight says little of a single gene; its pattern does (Haufe et al. 2014).
         ridge: (1,) of the regression from genes that they come from.
-        seen: (K,) deviation of the code of the patients that the regression has seen; that of others is 1.
+        seen: (K,) deviation of the in-sample code, that of the training patients; that of others is 1.
         whitening: (S, S): statistics times this are uncorrelated, but for the ridge, and of variance at most 1.
+        patients: (1,) how many it was fitted to.
     """
 
     def __init__(self, settings: CanonicalAlignmentSettings, *, genes: int) -> None:
         super().__init__()
         self.settings = settings
-        k, s = settings.directions, sum(SIZES)
+        k, s = len(settings.axes), sum(SIZES)
         shapes = {
             "mean": (s,), "deviation": (s,), "lesion_weights": (s, k), "gene_mean": (genes,),
-            "gene_weights": (genes, k), "ridge": (1,), "seen": (k,), "readability": (k,), "chance": (k,), "p": (k,),
-            "whitening": (s, s),
+            "gene_weights": (genes, k), "gene_patterns": (genes, k), "ridge": (1,), "seen": (k,), "readability": (k,),
+            "chance": (k,), "p": (k,), "p_any": (1,), "whitening": (s, s), "patients": (1,),
         }  # fmt: skip
         for name, shape in shapes.items():
             self.register_buffer(name, torch.zeros(shape))
@@ -86,12 +116,15 @@ class CanonicalAlignment(nn.Module):
         self.lesion_weights: Tensor
         self.gene_mean: Tensor
         self.gene_weights: Tensor
+        self.gene_patterns: Tensor
         self.ridge: Tensor
         self.seen: Tensor
         self.readability: Tensor
         self.chance: Tensor
         self.p: Tensor
+        self.p_any: Tensor
         self.whitening: Tensor
+        self.patients: Tensor
 
     # Trainable, with nothing to do step by step
 
@@ -106,51 +139,95 @@ class CanonicalAlignment(nn.Module):
     def averaged(self) -> nn.Module | None:
         return None
 
-    def fit(self, image: Tensor, mask: Tensor, patient: NDArray[np.int64], genes: NDArray[Any], seed: int) -> None:
-        """Find the directions.
+    def fit(
+        self, image: Tensor, mask: Tensor, patient: NDArray[np.int64], genes: NDArray[Any], seed: int, *,
+        pixel_mm: float,
+    ) -> None:  # fmt: skip
+        """Find the axes.
 
         Args:
             image: (N, 1, P, P) slices of the training patients in [-1, 1].
-            mask: (N, 1, P, P) their masks, softened.
+            mask: (N, 1, P, P) their masks, lesion where above 0.5.
             patient: (N,) row of each slice's patient in `genes`; every patient has slices.
             genes: (n, G) scaled.
-            seed: of the shuffles.
+            seed: of the cross-validation and the permutations.
+            pixel_mm: side of a pixel.
         """
-        statistics = torch.cat(
-            [appearance(image[i : i + 256], mask[i : i + 256]) for i in range(0, len(image), 256)]
-        ).numpy()  # fmt: skip
-        found = canonical_directions(statistics, patient, np.asarray(genes, float), self.settings, seed)
-        for name, value in found.items():
+        lesions = self.lesion_side(image, mask, patient, pixel_mm=pixel_mm)
+        for name, value in fitted(lesions, genes, self.settings, seed).items():
             buffer = self.get_buffer(name)
-            buffer.copy_(torch.from_numpy(np.asarray(value)).to(buffer.dtype))
+            buffer.copy_(torch.from_numpy(np.asarray(value, np.float64)).to(buffer.dtype))
+
+    def lesion_side(self, image: Tensor, mask: Tensor, patient: NDArray[np.int64], *, pixel_mm: float) -> LesionSide:
+        """The lesions as `fit` takes them; see there."""
+        parts = [slice(i, i + 256) for i in range(0, len(image), 256)]
+        statistics = torch.cat([appearance(image[part], soften(mask[part].float())) for part in parts])
+        named = self.settings.named
+        measured = lesion_features(to_hu(image), mask.float(), pixel_mm) if named else {}
+        columns = [measured[name].double().numpy() for name in named]
+        properties = np.stack(columns, axis=1) if columns else np.zeros((len(image), 0))
+        s = self.settings
+        return lesion_side(statistics.double().numpy(), properties, patient, s.whitening_ridge, s.lesion_ridge)
+
+    def gene_side(self, genes: NDArray[Any], seed: int = 0) -> GeneSide:
+        """The genes (n, G), scaled, as `fit` takes them."""
+        return GeneSide.of(genes, self.settings.gene_ridge, seed)
+
+    @property
+    def used(self) -> NDArray[np.bool_]:
+        """(K,) which axes the code has: the properties that differ between patients, and the directions kept."""
+        return (self.seen > 0).cpu().numpy()
+
+    @property
+    def further(self) -> int:
+        """How many further directions were kept."""
+        return int(self.used[len(self.settings.named) :].sum())
+
+    def targets(self, lesions: LesionSide) -> NDArray[np.float64]:
+        """(n, K) the patients' own values on the axes: scores of the properties, coordinates along the directions."""
+        along = lesions.means @ self.lesion_weights.double().cpu().numpy()
+        return np.concatenate([lesions.scores, along[:, lesions.scores.shape[1] :]], axis=1)
 
     # Critic
 
     @property
     def code_length(self) -> int:
-        return self.settings.directions
+        return len(self.settings.axes)
 
     @property
     def unread(self) -> bool:
-        """Whether no direction is foretold better than shuffled genes foretell theirs, both tests counted."""
-        return bool(self.p[0] > LEVEL)
+        """Whether no axis is predicted from genes better than by chance, all axes counted (p above 0.05)."""
+        return bool(self.p_any[0] > LEVEL)
 
     def said(self) -> str:
-        """In plain words, how much of what lesions look like the genes foretell."""
+        """In plain words, how much of what lesions look like the genes predict, beside chance and the power."""
+        n, how = int(self.patients[0]), f"cross-validated in {int(self.patients[0])} patients"
+        rows = [
+            (name, float(r), float(chance), float(p))
+            for name, r, chance, p, used in zip(
+                self.settings.axes, self.readability, self.chance, self.p, self.used, strict=True
+            )
+            if used
+        ]
+        shown = [
+            f"{name} r {r:.2f} (chance up to {chance:.2f}; p {p:.2g})" for name, r, chance, p in rows if p <= LEVEL
+        ]
+        others = [name for name, _, _, p in rows if p > LEVEL]
+        power = f"a true r of {min(POWER_80 / max(n - 3, 1) ** 0.5, 1.0):.2f} would be seen in 80 % of such cohorts"
         if self.unread:
             return (
-                f"genes foretell nothing of what lesions look like that shuffled genes do not (p {self.p[0]:.2g}): "
-                "what is drawn from this alignment follows chance; more patients may help"
+                f"no sign that genes predict what lesions look like (p {self.p_any[0]:.2g} for all axes together, "
+                f"{how}; {power}): what is drawn from this alignment may follow chance; more patients may help"
             )
-        kept = self.readability[self.readability > 0]
-        read = " ".join(f"{r:.2f}" for r in kept)
-        return f"genes foretell {len(kept)} directions of what lesions look like (p {self.p[0]:.2g}); r {read}"
+        said = f"genes predict what lesions look like (p {self.p_any[0]:.2g} for all axes together), {how}: "
+        said += ", ".join(shown) or "no axis by itself"
+        return said + (f"; no sign of {', '.join(others)} ({power})" if others else "")
 
     def code(self, g: Tensor) -> Tensor:
-        """Scaled genes (B, G) -> coordinates (B, K), of variance 1 over patients that the regression has not seen.
+        """Scaled genes (B, G) -> coordinates (B, K), of variance 1 over patients that it was not fitted to.
 
-        Those it has seen it knows by heart: with more genes than patients their code is where their own lesions lie,
-        up to half as far out again as what genes foretell of others. See `seen_genes` and `unseen_genes`.
+        In-sample it overfits: with more genes than patients, training patients' codes follow their own lesions and
+        spread up to 1.5 times wider. See `seen_genes` and `unseen_genes`.
         """
         with torch.autocast(g.device.type, enabled=False):
             return (g.float() - self.gene_mean) @ self.gene_weights
@@ -168,21 +245,20 @@ class CanonicalAlignment(nn.Module):
         return self._moved(genes, code / np.where(seen > 0, seen, 1.0))
 
     @torch.no_grad()
-    def unseen_genes(self, genes: Tensor, lesions: Tensor) -> Tensor:
-        """Genes whose code is what the other patients foretell: as if each had not been seen.
+    def unseen_genes(self, genes: Tensor, lesions: LesionSide, seed: int = 0) -> Tensor:
+        """Genes whose code is what the other patients' genes predict: as if each had not been fitted to.
 
         Cross-fitting, as in stacked regression (Wolpert 1992).
 
         Args:
             genes: (n, G) scaled, of the patients that this was fitted to.
-            lesions: (n, K) means of their lesions' coordinates.
+            lesions: theirs.
+            seed: that `fit` was given.
         """
-        z = lesions.double().cpu().numpy()
-        _, kernel, _ = centred_kernel(genes.double().cpu().numpy())
-        foretold = left_out(z - z.mean(0), kernel, float(self.ridge))
-        return self._moved(genes, foretold / np.where(self.seen.cpu() > 0, foretold.std(0), 1.0))
+        predicted = self.gene_side(genes.double().cpu().numpy(), seed).predicting @ self.targets(lesions)
+        return self._moved(genes, predicted / np.where(self.used, np.maximum(predicted.std(0), 1e-12), 1.0))
 
-    def _moved(self, genes: Tensor, code: Floats) -> Tensor:
+    def _moved(self, genes: Tensor, code: NDArray[np.float64]) -> Tensor:
         """The nearest genes (n, G) with this code (n, K)."""
         shift = np.where(self.seen.cpu() > 0, code - self.code(genes).double().cpu().numpy(), 0.0)
         return genes + torch.from_numpy(shift @ np.linalg.pinv(self.gene_weights.double().cpu().numpy())).to(genes)
@@ -226,194 +302,54 @@ class CanonicalAlignment(nn.Module):
 
     @torch.no_grad()
     def encode(self, expression: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-        """Scaled genes (B, G) -> unit vectors (B, K); a direction counts as much as it is readable."""
+        """Scaled genes (B, G) -> unit vectors (B, K); an axis counts as much as genes predict of it."""
         g = torch.from_numpy(np.asarray(expression, np.float32)).to(self.mean.device)
-        return F.normalize(self.readability * self.code(g), dim=1).cpu().numpy()
+        return F.normalize(self._weights * self.code(g), dim=1).cpu().numpy()
 
     @torch.no_grad()
     def encode_lesions(self, images: NDArray[np.floating[Any]], masks: NDArray[np.bool_]) -> NDArray[np.float32]:
         """Slices (B, P, P) in HU with hard masks (B, P, P), which are softened here -> unit vectors (B, K)."""
-        parts = [np.zeros((0, self.settings.directions), np.float32)]
+        parts = [np.zeros((0, self.code_length), np.float32)]
         for start in range(0, len(images), 256):
             x = images_from_hu(images[start : start + 256]).to(self.mean.device)
             m = soften(torch.from_numpy(np.asarray(masks[start : start + 256], np.float32)).unsqueeze(1).to(x.device))
             z = self.coordinates(self.standardised(x, m))
-            parts.append(F.normalize(self.readability * z, dim=1).cpu().numpy())
+            parts.append(F.normalize(self._weights * z, dim=1).cpu().numpy())
         return np.concatenate(parts)
 
+    @property
+    def _weights(self) -> Tensor:
+        """(K,) of the axes in unit vectors: never all 0, so that an alignment at chance ranks patients at random."""
+        return torch.where(self.seen > 0, self.readability.clamp_min(LEAST_WEIGHT), self.readability)
 
-def canonical_directions(
-    statistics: NDArray[Any],
-    patient: NDArray[np.int64],
-    genes: Floats,
-    settings: CanonicalAlignmentSettings,
-    seed: int = 0,
+
+def fitted(
+    lesions: LesionSide, genes: NDArray[Any], settings: CanonicalAlignmentSettings, seed: int = 0
 ) -> dict[str, Any]:
-    """The directions of appearance that genes foretell, and the genes' weights in them.
-
-    With M the patients' mean statistics, M' what ridge regression foretells for each patient from the others, and C_t
-    the covariance of the statistics over slices, the directions are those w that make most of
-
-        w' (M' M'^T) w / w' (C_t + lambda I) w        (M' M'^T: the symmetric part of M^T M' / n).
-
-    Patients count alike, however many slices they have.
+    """The buffers of CanonicalAlignment by name.
 
     Args:
-        statistics: (N, S) of the slices.
-        patient: (N,) rows of `genes`.
+        lesions: of n patients.
         genes: (n, G) scaled.
-        seed: of the shuffles.
-
-    Returns:
-        the buffers of CanonicalAlignment by name.
+        seed: of the cross-validation and the permutations.
     """
-    n, k = len(genes), settings.directions
-    count = np.bincount(patient, minlength=n)
-    weight = 1 / (n * count[patient])  # (N,)
-    mean = weight @ statistics
-    deviation = np.sqrt(weight @ (statistics - mean) ** 2) + 1e-6
-    h = (statistics - mean) / deviation
-    spread = (h * weight[:, None]).T @ h  # C_t (S, S)
-    means = np.stack([h[patient == p].mean(0) for p in range(n)])  # M (n, S)
-    whiten = np.linalg.inv(np.linalg.cholesky(spread + settings.lesion_ridge * np.eye(len(spread))))  # L^-1
-    centred, kernel, scale = centred_kernel(genes)
-    found = best_directions(means, kernel, whiten, k)
-    rng = np.random.default_rng(seed)
-    shuffled = [best_directions(means, _permuted(kernel, rng), whiten, k) for _ in range(settings.permutations)]
-    readable = np.stack([one.readability for one in shuffled])
-    p = 2 * by_two_tests(found, shuffled, means, kernel, whiten, rng)
-    used = p <= 2 * LEVEL
-    used[0] = True  # one in any case, so that a model of shuffled genes has something to follow
-    z = means @ found.weights
-    dual = np.linalg.solve(kernel + found.ridge * np.eye(n), z)
-    gene_weights = centred.T @ dual / scale
-    gene_weights = gene_weights / np.maximum(left_out(z, kernel, found.ridge).std(0), 1e-12)
+    side = GeneSide.of(genes, settings.gene_ridge, seed)
+    axes = fit_axes(lesions, side, settings, seed)
+    spread = (side.predicting @ axes.targets).std(axis=0)  # over patients as if they had not been fitted to
+    alive = (spread > 1e-9) & (axes.targets.std(axis=0) > 1e-9)
+    gene_weights = np.where(alive, side.weights(axes.targets) / np.where(alive, spread, 1.0), 0.0)
 
-    def padded(columns: Floats) -> Floats:
-        """Zero where a direction is not used, so that the shape does not depend on the data."""
-        out = np.zeros((*columns.shape[:-1], k))
-        out[..., : columns.shape[-1]] = np.where(used, columns, 0.0)
+    def padded(columns: NDArray[Any], fill: float = 0.0) -> NDArray[Any]:
+        """`fill` where an axis is not used, so that the shape does not depend on the data."""
+        out = np.full((*columns.shape[:-1], len(settings.axes)), fill)
+        out[..., : columns.shape[-1]] = np.where(alive, columns, fill)
         return out
 
     return {
-        "mean": mean, "deviation": deviation, "gene_mean": genes.mean(0), "chance": np.quantile(readable, 0.95, axis=0),
-        "p": np.minimum(np.pad(p, (0, k - len(p)), constant_values=1.0), 1.0),
-        "lesion_weights": padded(found.weights), "gene_weights": padded(gene_weights),
-        "ridge": [found.ridge], "seen": padded((centred @ gene_weights).std(0)),
-        "readability": padded(np.maximum(found.readability, 0.0)), "whitening": whiten.T,
+        "mean": lesions.mean, "deviation": lesions.deviation, "gene_mean": np.asarray(genes, np.float64).mean(axis=0),
+        "lesion_weights": padded(axes.lesion_weights), "gene_weights": padded(gene_weights),
+        "gene_patterns": padded(side.centred.T @ axes.targets / len(side.centred)),
+        "ridge": [settings.gene_ridge], "seen": padded((side.centred @ gene_weights).std(axis=0)),
+        "readability": padded(np.maximum(axes.r, 0.0)), "chance": padded(axes.chance), "p": padded(axes.p, 1.0),
+        "p_any": [axes.p_any], "whitening": lesions.whitening, "patients": [len(side.centred)],
     }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Directions:
-    """Directions of appearance, the most covariance with the genes first.
-
-    Attributes:
-        ridge: of the regression from genes.
-        weights: (S, K); a patient's mean statistics times these have variance 1 over the patients.
-        readability: (K,) correlation of a patient's coordinates with what the other patients foretell of them.
-        explained: (K,) share of the coordinates' variance that is foretold, below 0 where the mean is a better guess.
-        covariance: (K,) what the directions make most of: the quotient that `canonical_directions` describes.
-    """
-
-    ridge: float
-    weights: Floats
-    readability: Floats
-    explained: Floats
-    covariance: Floats
-
-
-def by_two_tests(
-    found: Directions, shuffled: Sequence[Directions], means: Floats, kernel: Floats, whiten: Floats,
-    rng: np.random.Generator,
-) -> Floats:  # fmt: skip
-    """(K,) the smaller p of two permutation tests of each direction; 1 after the first at which neither is at 5 %.
-
-    One asks whether a direction's readability is above that of the direction of its rank of shuffled genes (parallel
-    analysis; Horn 1965), the other whether its covariance is above the largest of shuffled genes, once the directions
-    before it are taken out of the lesions (after Winkler et al. 2020).
-
-    Args:
-        shuffled: the directions of as many shuffles as the tests have.
-        rng: of the shuffles behind the second test of all but the first direction.
-    """
-    out = np.ones(len(found.readability))
-    z = means @ found.weights
-    for j, readability in enumerate(found.readability):
-        by_readability = _p(readability, [one.readability[j] for one in shuffled])
-        if j:
-            q = np.linalg.qr(z[:, :j])[0]
-            left = means - q @ (q.T @ means)
-            null = [directions(left, _permuted(kernel, rng), whiten, found.ridge, 1) for _ in shuffled]
-            own = directions(left, kernel, whiten, found.ridge, 1)
-        else:
-            null, own = list(shuffled), found
-        out[j] = min(by_readability, _p(own.covariance[0], [one.covariance[0] for one in null]))
-        if out[j] > LEVEL:
-            break
-    return out
-
-
-def _permuted(kernel: Floats, rng: np.random.Generator) -> Floats:
-    """The kernel of the genes when they are given to other patients."""
-    order = rng.permutation(len(kernel))
-    return kernel[np.ix_(order, order)]
-
-
-def _p(observed: float, null: Sequence[float]) -> float:
-    """Of a permutation test (Phipson and Smyth 2010): never 0."""
-    return (1 + sum(value >= observed for value in null)) / (1 + len(null))
-
-
-def centred_kernel(genes: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], float]:
-    """Genes (n, G) about their mean, their kernel (n, n) in units of a patient's mean squared expression, and the unit:
-    what every regression from genes here is made with."""
-    centred = genes - genes.mean(0)
-    scale = float((centred**2).sum() / len(genes)) or 1.0
-    return centred, centred @ centred.T / scale, scale
-
-
-def best_directions(means: Floats, kernel: Floats, whiten: Floats, k: int) -> Directions:
-    """`directions` at the ridge at which most of the coordinates is foretold."""
-    return max(
-        (directions(means, kernel, whiten, ridge, k) for ridge in GENE_RIDGES),
-        key=lambda candidate: np.maximum(candidate.explained, 0).sum(),
-    )
-
-
-def directions(means: Floats, kernel: Floats, whiten: Floats, ridge: float, k: int) -> Directions:
-    """The first k directions at one ridge; where fewer patients than directions differ, the rest are zero.
-
-    Args:
-        means: M (n, S), of mean 0.
-        kernel: (n, n) of the genes, centred.
-        whiten: (S, S), L^-1 of C_t + lambda I = L L^T.
-    """
-    foretold = left_out(means, kernel, ridge)
-    covariance = means.T @ foretold / len(means)
-    value, vectors = np.linalg.eigh(whiten @ ((covariance + covariance.T) / 2) @ whiten.T)
-    weights = whiten.T @ vectors
-    spread = (means @ weights).std(0)
-    apart = spread > NO_SPREAD * spread.max()  # n patients differ in n - 1 directions: more would be rounding errors
-    first = np.lexsort((-value, ~apart))[:k]
-    weights = np.where(apart, weights / np.where(apart, spread, 1.0), 0.0)[:, first]
-    z, expected = means @ weights, foretold @ weights
-    scale = expected.std(0)  # that of z is 1 and its mean 0, or all of it is 0
-    readability = np.divide((z * expected).mean(0), scale, out=np.zeros_like(scale), where=scale > 0)
-    explained = np.where(apart[first], 1 - ((z - expected) ** 2).mean(0), 0.0)
-    return Directions(ridge, weights, readability, explained, np.where(apart, value, 0.0)[first])
-
-
-def left_out(values: Floats, kernel: Floats, ridge: float) -> Floats:
-    """What kernel ridge regression foretells for each row from the other rows, in closed form (Allen 1974).
-
-    y_i - (y_i - yhat_i) / (1 - H_ii),   H = 1/n + K (K + ridge I)^-1 for a centred kernel K.
-
-    Args:
-        values: (n, S) centred.
-        kernel: (n, n) centred.
-    """
-    n = len(kernel)
-    hat = np.linalg.solve(kernel + ridge * np.eye(n), kernel).T + 1 / n
-    residual = values - hat @ values
-    return values - residual / (1 - np.diag(hat))[:, None]

@@ -7,7 +7,7 @@ and nothing about the loader has to be stored in a checkpoint.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -42,6 +42,7 @@ class TrainingData:
         background: (M, 1, P, P) int16 HU.
         slices_of: the slices of each patient.
         patients: their identifiers.
+        pixel_mm: side of a pixel.
     """
 
     image: Tensor
@@ -51,6 +52,7 @@ class TrainingData:
     background: Tensor
     slices_of: tuple[Tensor, ...]
     patients: tuple[str, ...]
+    pixel_mm: float
 
     @classmethod
     def from_cohort(
@@ -98,6 +100,7 @@ class TrainingData:
             background=torch.from_numpy(cohort.background_image[backgrounds]).unsqueeze(1),
             slices_of=tuple(torch.nonzero(patient == i).flatten() for i in range(len(patients))),
             patients=tuple(patients),
+            pixel_mm=cohort.pixel_mm,
         )
 
     @property
@@ -108,7 +111,7 @@ class TrainingData:
     def to(self, device: torch.device) -> TrainingData:
         """The same data on another device."""
         moved = {name: getattr(self, name).to(device) for name in ("image", "mask", "genes", "background", "patient")}
-        return TrainingData(**moved, slices_of=self.slices_of, patients=self.patients)
+        return replace(self, **moved)
 
     def batch(self, size: int, generator: torch.Generator, *, by_patient: bool, augment: bool, views: int = 1) -> Batch:
         """Draw one batch. Everything random comes from `generator` (on the CPU).

@@ -16,7 +16,7 @@ from radiogenesis.errors import RunError, SettingError
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment
 from radiogenesis.methods.fusion_gan import FusionGAN
 from radiogenesis.methods.gene_autoencoder import GeneAutoencoder
-from radiogenesis.methods.images import soften, to_unit
+from radiogenesis.methods.images import to_unit
 from radiogenesis.methods.metagene_gan import MetageneGAN
 from radiogenesis.training.data import TrainingData
 
@@ -28,31 +28,26 @@ def prepare_nothing(method: Any, data: TrainingData, names: Sequence[str], seed:
 
 def prepare_canonical(method: CanonicalAlignment, data: TrainingData, names: Sequence[str], seed: int) -> TrainingData:
     """All of the canonical alignment."""
-    method.fit(to_unit(data.image), soften(data.mask.float()), data.patient.numpy(), data.genes.numpy(), seed)
+    image, patient = to_unit(data.image), data.patient.numpy()
+    method.fit(image, data.mask, patient, data.genes.numpy(), seed, pixel_mm=data.pixel_mm)
     return data
 
 
 def prepare_fusion(method: FusionGAN, data: TrainingData, names: Sequence[str], seed: int) -> TrainingData:
-    """The genes are moved, in what the alignment reads of them, to a code that varies as it will over patients who
-    were not trained on: their own, or, with `calibrated`, what the other patients foretell."""
+    """Rescales each training patient's code, as the alignment reads it from the genes, to the variance of patients who
+    were not trained on; or, with `calibrated`, replaces it by what the other patients' genes predict."""
     alignment = method.alignment
     if not isinstance(alignment, CanonicalAlignment):
         return data
     if not method.settings.calibrated:
         return replace(data, genes=alignment.seen_genes(data.genes))
-    lesions = torch.cat(
-        [
-            alignment.coordinates(alignment.standardised(to_unit(image), soften(mask.float())))
-            for image, mask in zip(data.image.split(256), data.mask.split(256), strict=True)
-        ]
-    )
-    means = torch.stack([lesions[rows].mean(0) for rows in data.slices_of])
-    return replace(data, genes=alignment.unseen_genes(data.genes, means))
+    lesions = alignment.lesion_side(to_unit(data.image), data.mask, data.patient.numpy(), pixel_mm=data.pixel_mm)
+    return replace(data, genes=alignment.unseen_genes(data.genes, lesions, seed))
 
 
 def genes_of_trained(method: object, genes: NDArray[Any]) -> NDArray[np.float32]:
     """Scaled genes (n, G) of patients that a method was trained on, as it was given them, to draw these patients: as
-    they are, but for a method that reads a canonical alignment's code, which knows those patients by heart."""
+    they are, but for a method that reads a canonical alignment's code, which is wider in-sample."""
     alignment = getattr(method, "alignment", None)
     given = np.asarray(genes, np.float32)
     if not isinstance(alignment, CanonicalAlignment) or not len(given):
