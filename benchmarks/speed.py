@@ -141,7 +141,7 @@ def critic(genes: int) -> CanonicalAlignment:
     for buffer in made.buffers():
         buffer.normal_(0, 1 / buffer.numel() ** 0.5)
     made.deviation.fill_(1.0)
-    made.readability.fill_(0.5)
+    made.follows.fill_(0.5)
     return made
 
 

@@ -65,7 +65,7 @@ def test_help_lists_the_methods(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_help_of_a_method_shows_every_setting_with_its_default(capsys: pytest.CaptureFixture[str]) -> None:
     text = help_of(capsys, "alignment")
-    for setting, default in {"steps": 1200, "batch": 64, "gene_dropout": 0.5, "seed": 0, "missing": "drop"}.items():
+    for setting, default in {"steps": 1200, "batch": 64, "gene_dropout": 0.5, "seed": 0, "missing": "median"}.items():
         assert default_in(text, setting) == default
     assert "METHODS.md section 1b" in " ".join(text.split())
 
@@ -109,7 +109,7 @@ def test_the_paper_preset_trains_alone(cohort: str, tmp_path: Path) -> None:
 
 
 def test_yaml_is_read_and_the_command_line_wins(cohort: str, tmp_path: Path) -> None:
-    settings = {"steps": 3, "hidden": 5, "temperature": 0.2, "seed": 4, "missing": "median", "widths": [2, 2, 2, 3]}
+    settings = {"steps": 3, "hidden": 5, "temperature": 0.2, "seed": 4, "missing": "drop", "widths": [2, 2, 2, 3]}
     (tmp_path / "settings.yaml").write_text(yaml.safe_dump(settings))
     short = ["--batch", "4", "--embedding", "4", *SHARED]
     given = ["--config", str(tmp_path / "settings.yaml"), "--steps", "2", "--hidden", "6", *short]
@@ -119,7 +119,7 @@ def test_yaml_is_read_and_the_command_line_wins(cohort: str, tmp_path: Path) -> 
     assert config["settings"]["temperature"] == 0.2
     assert config["settings"]["widths"] == [2, 2, 2, 3]
     assert config["training"]["seed"] == 4
-    assert config["expression"]["missing"] == "median"
+    assert config["expression"]["missing"] == "drop"
 
 
 @pytest.mark.parametrize("how", ["yaml", "abbreviated"])

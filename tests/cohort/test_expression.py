@@ -184,19 +184,22 @@ def test_scaler_follows_the_cohort_unless_told() -> None:
 
 
 def test_missing_values_drop_or_median() -> None:
-    values = [[1, 1, 5, 1], [2, 2, 5, np.nan], [3, 4, 5, np.nan], [4, np.nan, 6, 2]]
-    table, train = _expression(values), ["P0", "P1", "P2"]
-    dropped = ExpressionScaler.fit(table, train)
+    gap = np.nan
+    values = [[1, 1, 5, 1], [2, 2, 5, gap], [3, 4, 5, 3], [4, 5, 5, gap], [9, 3, 5, 7], [4, gap, 6, 2]]
+    table, train = _expression(values), ["P0", "P1", "P2", "P3", "P4"]
+    dropped = ExpressionScaler.fit(table, train, ExpressionSettings(missing="drop"))
     assert dropped.genes == ("a",)  # b is missing in a held-out patient, c is constant in training, d is missing
-    imputed = ExpressionScaler.fit(table, train, ExpressionSettings(missing="median", zscore=False))
-    assert imputed.genes == ("a", "b", "c", "d")
-    np.testing.assert_array_equal(imputed.transform(table)[:, 1], [1, 2, 4, 2])
-    np.testing.assert_array_equal(imputed.transform(table)[:, 3], [1, 1, 1, 2])
+    imputed = ExpressionScaler.fit(table, train, ExpressionSettings(zscore=False))
+    assert imputed.genes == ("a", "b", "c")  # two of five values of d are missing: more than a fifth
+    np.testing.assert_array_equal(imputed.transform(table)[:, 1], [1, 2, 4, 5, 3, 3])
+    values[1][3] = 2
+    one_of_five = ExpressionScaler.fit(_expression(values), train, ExpressionSettings(zscore=False))
+    np.testing.assert_array_equal(one_of_five.transform(_expression(values))[:, 3], [1, 2, 3, 2.5, 7, 2])
 
 
 def test_transform_orders_genes_and_patients_and_refuses_what_it_lacks() -> None:
     table = _expression([[1, 2, 3], [2, 4, 7], [5, 6, 9]])
-    scaler = ExpressionScaler.fit(table, ["P0", "P1"])
+    scaler = ExpressionScaler.fit(table, ["P0", "P1"], ExpressionSettings(missing="drop"))
     turned = table[:, ["c", "a", "b"]].copy()
     np.testing.assert_array_equal(scaler.transform(turned, ["P2", "P0"]), scaler.transform(table)[[2, 0]])
     with pytest.raises(ExpressionError, match="1 of the model's 3 genes are not in the table: b"):
@@ -210,8 +213,8 @@ def test_transform_orders_genes_and_patients_and_refuses_what_it_lacks() -> None
 
 
 def test_scaler_as_arrays() -> None:
-    table = _expression([[1, 2], [2, np.nan], [4, 7]], genes="gλ")
-    scaler = ExpressionScaler.fit(table, list(table.obs_names), ExpressionSettings(missing="median", log=True))
+    table = _expression([[1, 2], [2, np.nan], [4, 7], [5, 3], [1, 9]], genes="gλ")
+    scaler = ExpressionScaler.fit(table, list(table.obs_names), ExpressionSettings(log=True))
     again = ExpressionScaler.from_arrays(scaler.to_arrays())
     assert again.genes == scaler.genes == ("g", "λ")
     assert all(array.dtype.kind in "fu" for array in scaler.to_arrays().values())
@@ -242,7 +245,9 @@ def test_the_real_tables(real_data: Path) -> None:
     assert (~np.isnan(zscores.X).any(axis=0)).sum() == 436
     assert fpkm.shape == (130, 140)
     train = list(zscores.obs_names[:90])
-    assert len(ExpressionScaler.fit(zscores, train).genes) == 436
+    assert len(ExpressionScaler.fit(zscores, train, ExpressionSettings(missing="drop")).genes) == 436
+    shares = np.isnan(zscores[train].X).mean(axis=0)
+    assert len(ExpressionScaler.fit(zscores, train).genes) == (shares <= 0.2).sum() > 990
     shared = zscores.var_names.intersection(fpkm.var_names)
     assert len(shared) == 10
     logs = np.log10(fpkm[zscores.obs_names, shared].X + 1)
@@ -261,6 +266,6 @@ def test_a_table_of_22126_genes_is_read_and_scaled(tmp_path: Path) -> None:
     read = read_expression(_write(tmp_path / "t.txt.gz", "\n".join(lines)), patients=["R01-000"])
     assert read.shape == (patients, genes)
     assert np.isnan(read.X).sum() == (values < 0.1).sum()
-    scaler = ExpressionScaler.fit(read, list(read.obs_names[:15]), ExpressionSettings(log=True))
+    scaler = ExpressionScaler.fit(read, list(read.obs_names[:15]), ExpressionSettings(missing="drop", log=True))
     assert len(scaler.genes) == (values >= 0.1).all(axis=1).sum()
     assert isinstance(read, anndata.AnnData)

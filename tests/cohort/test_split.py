@@ -36,6 +36,18 @@ def test_only_patients_with_slices_and_expression(tmp_path: Path) -> None:
     assert split.validation == ()
 
 
+def test_every_patient_is_held_out_in_one_fold(tmp_path: Path) -> None:
+    cohort = write_cohort(tmp_path / "c", PATIENTS[:19])
+    splits = [split_patients(cohort, seed=2, fractions=(0.75, 0.05, 0.2), fold=(k, 5)) for k in range(5)]
+    assert [len(split.test) for split in splits] == [4, 4, 4, 4, 3]
+    assert sorted(name for split in splits for name in split.test) == PATIENTS[:19]
+    for split in splits:
+        assert len(split.validation) == 1
+        assert sorted([*split.train, *split.validation, *split.test]) == PATIENTS[:19]
+    with pytest.raises(CohortError, match="only 19 patients have both"):
+        split_patients(cohort, fractions=(0.9, 0.05, 0.05), fold=(0, 20))
+
+
 def test_too_few_patients_and_wrong_fractions(tmp_path: Path) -> None:
     cohort = write_cohort(tmp_path / "c", PATIENTS[:2])
     with pytest.raises(CohortError, match="only 2 patients have both"):

@@ -113,7 +113,7 @@ def test_the_log_likelihood_is_the_gaussian_density(fitted: CanonicalAlignment) 
     x, m = images_from_hu(images), soften(torch.from_numpy(masks.astype(np.float32))[:, None])
     g = torch.from_numpy(genes).float()
     found = fitted.log_likelihood(fitted.standardised(x, m), g).numpy()
-    r = fitted.readability.numpy().clip(max=0.9)
+    r = fitted.follows.numpy().clip(max=0.9)
     z = fitted.coordinates(fitted.standardised(x, m)).numpy()
     c = fitted.code(g).numpy()
     for j in range(4):

@@ -415,7 +415,7 @@ def test_a_canonical_alignment_is_code_and_critic() -> None:
     for name in ("mean", "lesion_weights", "gene_mean", "gene_weights"):
         alignment.get_buffer(name).normal_(std=0.1)
     alignment.deviation.fill_(1.0)
-    alignment.readability.copy_(torch.tensor([0.8, 0.5]))
+    alignment.follows.copy_(torch.tensor([0.8, 0.5]))
     settings = FusionGANSettings(**(TINY | {"gene_dropout": 0.0}))
     gan = FusionGAN(settings, genes=GENES, pixels=PIXELS, alignment=alignment).eval()
     batch = make_batch()

@@ -23,6 +23,7 @@ from radiogenesis.cohort.elements import expression_values
 from radiogenesis.cohort.geo import is_series_matrix, read_series_matrix
 from radiogenesis.errors import ExpressionError
 
+MOST_MISSING = 0.2  # share of a gene's values; with more, its median would stand for too many patients
 _ID_COLUMNS = 20  # the patients' ids, where patients are in rows, stand in one of so many first columns
 Orientation = Literal["auto", "genes-in-rows", "patients-in-rows"]
 Duplicates = Literal["maxmean", "mean", "refuse"]
@@ -85,9 +86,9 @@ def read_expression(
 class ExpressionSettings:
     """What is done to expression before a model sees it; everything is fitted on training patients only."""
 
-    missing: Literal["drop", "median"] = "drop"
-    """Genes with a missing value in any patient of the cohort are left out (Xu et al. 2020), or missing values become
-    the median of the training patients."""
+    missing: Literal["drop", "median"] = "median"
+    """Missing values become the median of the training patients, and genes that lack more than a fifth of theirs are
+    left out; or every gene with a missing value in any patient of the cohort is left out (drop; Xu et al. 2020)."""
     log: bool | None = None
     """Whether log10(x + 1) is taken; by default as the cohort says (`cohort build --log`)."""
     zscore: bool = True
@@ -132,7 +133,7 @@ class ExpressionScaler:
         log = bool(expression.uns.get("log", False)) if settings.log is None else settings.log
         everybody = expression_values(expression)
         values = _logarithm(everybody, expression, log)[_rows(expression, patients)].astype(np.float64)
-        complete, present = ~np.isnan(everybody).any(axis=0), ~np.isnan(values).all(axis=0)
+        complete, present = ~np.isnan(everybody).any(axis=0), np.isnan(values).mean(axis=0) <= MOST_MISSING
         kept: NDArray[np.bool_] = np.asarray(complete if settings.missing == "drop" else present)
         median = np.full(len(kept), np.nan)
         if settings.missing == "median":

@@ -49,7 +49,11 @@ class Split:
 
 
 def split_patients(
-    cohort: Cohort, *, seed: int = 0, fractions: tuple[float, float, float] = (0.70, 0.05, 0.25)
+    cohort: Cohort,
+    *,
+    seed: int = 0,
+    fractions: tuple[float, float, float] = (0.70, 0.05, 0.25),
+    fold: tuple[int, int] | None = None,
 ) -> Split:
     """Divide the patients who have slices and expression.
 
@@ -58,16 +62,23 @@ def split_patients(
         seed: of the permutation; the order of patients in the cohort does not matter.
         fractions: of training, validation and test; the test part is rounded first, then validation, and any part
             that is asked for gets at least one patient.
+        fold: (k, n): the test part is the k-th of n nearly equal parts, from 0, whatever its fraction.
 
     Raises:
         SettingError: fractions that are negative or do not add up to 1.
         CohortError: too few patients for the parts that are asked for.
     """
     usable = cohort.patients[(cohort.patients["n_slices"] > 0) & cohort.patients["has_expression"]]
-    return _divide(cohort, map(str, usable.index), "both slices and expression", seed, fractions)
+    return _divide(cohort, map(str, usable.index), "both slices and expression", seed, fractions, fold)
 
 
-def split_scans(cohort: Cohort, *, seed: int = 0, fractions: tuple[float, float, float] = (0.70, 0.05, 0.25)) -> Split:
+def split_scans(
+    cohort: Cohort,
+    *,
+    seed: int = 0,
+    fractions: tuple[float, float, float] = (0.70, 0.05, 0.25),
+    fold: tuple[int, int] | None = None,
+) -> Split:
     """Divide the patients whose whole slices show tumour, with or without expression; see `split_patients`.
 
     Where these are the patients who have slices and expression, it is the same split for the same seed.
@@ -80,22 +91,27 @@ def split_scans(cohort: Cohort, *, seed: int = 0, fractions: tuple[float, float,
             "keeps no whole slices", path=cohort.path, remedy="build it with --whole_pixels 128 to find tumours in it"
         )
     shown = cohort.whole.patient[cohort.whole.slices.tumour.any(axis=(1, 2))]
-    return _divide(cohort, map(str, set(shown)), "whole slices with tumour", seed, fractions)
+    return _divide(cohort, map(str, set(shown)), "whole slices with tumour", seed, fractions, fold)
 
 
 def _divide(
-    cohort: Cohort, usable: Iterable[str], what: str, seed: int, fractions: tuple[float, float, float]
-) -> Split:
+    cohort: Cohort, usable: Iterable[str], what: str, seed: int, fractions: tuple[float, float, float],
+    fold: tuple[int, int] | None,
+) -> Split:  # fmt: skip
     if min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6 or fractions[0] == 0:
         raise SettingError(f"split fractions {fractions} must be at least 0, add up to 1, and train on somebody")
     patients = np.array(sorted(usable), dtype=object)
     test, validation = (max(round(share * len(patients)), 1) if share > 0 else 0 for share in fractions[:0:-1])
-    if len(patients) < test + validation + 1:
+    if len(patients) < max(test + validation + 1, fold[1] if fold else 0):
         raise CohortError(
             f"only {len(patients)} patients have {what}: too few to split {fractions}",
             path=cohort.path,
             remedy="see `radiogenesis cohort describe` for who is missing what",
         )
     drawn = patients[np.random.default_rng([seed, 0x5B117]).permutation(len(patients))]
+    if fold is not None:
+        part = np.array_split(np.arange(len(drawn)), fold[1])[fold[0]]
+        test = len(part)
+        drawn = np.roll(drawn, -int(part[0]))
     parts = drawn[test + validation :], drawn[test : test + validation], drawn[:test]
     return Split(*(tuple(sorted(part)) for part in parts))

@@ -14,8 +14,9 @@ class MapSettings:
     """Number of metagenes (100 in Li, Sui et al.); 0 lets the stability between halves of the patients choose."""
     method: Literal["kmeans", "hierarchical"] = "kmeans"
     """Clustering of genes by their correlation: k-means, or average linkage of 1 - |r| (up to 12,000 genes)."""
-    missing: Literal["drop", "median"] = "drop"
-    """Genes with missing values are left out (Xu et al. 2020), or missing values become the gene's median."""
+    missing: Literal["drop", "median"] = "median"
+    """Missing values become the gene's median, and genes that lack more than a fifth of theirs are left out; or every
+    gene with a missing value is left out (drop; Xu et al. 2020)."""
     permutations: int = 1000
     """Permutations of patients for the family-wise p values (largest statistic of the whole table)."""
     alpha: float = 0.05

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from radiogenesis.methods.canonical_fit import LEVEL, GeneSide, LesionSide, fit_axes, lesion_side
+from radiogenesis.methods.canonical_fit import LEVEL, GeneSide, LesionSide, correlations, fit_axes, lesion_side
 from radiogenesis.methods.checks import require
 from radiogenesis.methods.images import images_from_hu, soften, to_hu
 from radiogenesis.methods.protocols import Batch, Player
@@ -29,7 +29,7 @@ from radiogenesis.phenotypes.lesion import FEATURES, lesion_features
 
 __all__ = ["LEVEL", "CanonicalAlignment", "CanonicalAlignmentSettings"]
 
-HIGHEST_READABILITY = 0.9  # no axis is taken to be known better from genes than this
+CLOSEST = 0.9  # no lesion is taken to follow a code more closely than this
 LEAST_WEIGHT = 0.05  # of an axis in unit vectors, however little genes predict of it
 POWER_80 = 2.487  # deviations between no effect and one that a one-sided test at 5 % finds in 80 % of cohorts
 
@@ -96,6 +96,8 @@ class CanonicalAlignment(nn.Module):
             correlated, a weight says little of a single gene; its pattern does (Haufe et al. 2014).
         ridge: (1,) of the regression from genes that they come from.
         seen: (K,) deviation of the in-sample code, that of the training patients; that of others is 1.
+        follows: (K,) correlation of training patients' lesions with the code that a generator is trained with, which is
+            in-sample and so higher than `readability`.
         whitening: (S, S): statistics times this are uncorrelated, but for the ridge, and of variance at most 1.
         patients: (1,) how many it was fitted to.
     """
@@ -107,7 +109,7 @@ class CanonicalAlignment(nn.Module):
         shapes = {
             "mean": (s,), "deviation": (s,), "lesion_weights": (s, k), "gene_mean": (genes,),
             "gene_weights": (genes, k), "gene_patterns": (genes, k), "ridge": (1,), "seen": (k,), "readability": (k,),
-            "chance": (k,), "p": (k,), "p_any": (1,), "whitening": (s, s), "patients": (1,),
+            "follows": (k,), "chance": (k,), "p": (k,), "p_any": (1,), "whitening": (s, s), "patients": (1,),
         }  # fmt: skip
         for name, shape in shapes.items():
             self.register_buffer(name, torch.zeros(shape))
@@ -120,6 +122,7 @@ class CanonicalAlignment(nn.Module):
         self.ridge: Tensor
         self.seen: Tensor
         self.readability: Tensor
+        self.follows: Tensor
         self.chance: Tensor
         self.p: Tensor
         self.p_any: Tensor
@@ -284,14 +287,14 @@ class CanonicalAlignment(nn.Module):
     def log_likelihood(self, standardised: Tensor, genes: Tensor) -> Tensor:
         """(B, N): how likely each lesion is of each patient, up to a constant.
 
-        -1/2 sum_j (z_j - r_j c_j)^2 / (1 - r_j^2), for z the lesion's coordinates, c the patient's, r the readability:
-        the Gaussian density of a patient's mean lesion given the patient's genes.
+        -1/2 sum_j (z_j - r_j c_j)^2 / (1 - r_j^2), for z the lesion's coordinates, c the patient's code, r how closely
+        lesions follow it (`follows`): the Gaussian density of a training patient's mean lesion given its genes.
 
         Args:
             standardised: (B, S).
             genes: (N, G) scaled.
         """
-        r = self.readability.clamp(max=HIGHEST_READABILITY)
+        r = self.follows.clamp(max=CLOSEST)
         z, expected = self.coordinates(standardised), r * self.code(genes)
         precision = (1 - r.square()).rsqrt()
         return (
@@ -338,6 +341,7 @@ def fitted(
     spread = (side.predicting @ axes.targets).std(axis=0)  # over patients as if they had not been fitted to
     alive = (spread > 1e-9) & (axes.targets.std(axis=0) > 1e-9)
     gene_weights = np.where(alive, side.weights(axes.targets) / np.where(alive, spread, 1.0), 0.0)
+    in_sample = correlations(axes.targets, side.centred @ gene_weights)
 
     def padded(columns: NDArray[Any], fill: float = 0.0) -> NDArray[Any]:
         """`fill` where an axis is not used, so that the shape does not depend on the data."""
@@ -350,6 +354,7 @@ def fitted(
         "lesion_weights": padded(axes.lesion_weights), "gene_weights": padded(gene_weights),
         "gene_patterns": padded(side.centred.T @ axes.targets / len(side.centred)),
         "ridge": [settings.gene_ridge], "seen": padded((side.centred @ gene_weights).std(axis=0)),
-        "readability": padded(np.maximum(axes.r, 0.0)), "chance": padded(axes.chance), "p": padded(axes.p, 1.0),
+        "readability": padded(np.maximum(axes.r, 0.0)), "follows": padded(np.maximum(in_sample, 0.0)),
+        "chance": padded(axes.chance), "p": padded(axes.p, 1.0),
         "p_any": [axes.p_any], "whitening": lesions.whitening, "patients": [len(side.centred)],
     }  # fmt: skip

@@ -91,7 +91,7 @@ def train(
     data: TrainingData | SliceData
     callbacks: list[L.Callback] = [ProgressLine(f"train {method}"), MetricsLog(path)]
     if entry(method).data == "whole slices":
-        split = split_scans(cohort, seed=settings.split_seed, fractions=fractions(settings))
+        split = split_scans(cohort, seed=settings.split_seed, fractions=fractions(settings), fold=fold_of(settings))
         data = SliceData.from_cohort(cohort, split.train, empty_share=method_settings.empty_share)
         config |= {
             "pixels": cohort.whole_pixels,
@@ -223,7 +223,7 @@ def choose_split(cohort: Cohort, settings: TrainSettings, alignment: Run | None)
     """The alignment's split where there is one, else a new one from the seed."""
     if alignment is not None:
         return alignment.split
-    return split_patients(cohort, seed=settings.split_seed, fractions=fractions(settings))
+    return split_patients(cohort, seed=settings.split_seed, fractions=fractions(settings), fold=fold_of(settings))
 
 
 def split_settings(alignment: Run) -> dict[str, Any]:
@@ -234,7 +234,13 @@ def split_settings(alignment: Run) -> dict[str, Any]:
 
 def fractions(settings: TrainSettings) -> tuple[float, float, float]:
     """Shares of training, validation and test patients."""
-    return (1 - settings.validation - settings.test, settings.validation, settings.test)
+    test = 1 / settings.folds if settings.folds else settings.test
+    return (1 - settings.validation - test, settings.validation, test)
+
+
+def fold_of(settings: TrainSettings) -> tuple[int, int] | None:
+    """Which part is held out, and of how many; None where a share of the patients is."""
+    return (settings.fold, settings.folds) if settings.folds else None
 
 
 def check_alignment(

@@ -184,7 +184,7 @@ def _check_split(path: Path, now: Split) -> None:
             f"{name} is {before.get(name, 'left out')} in this run and would be {after.get(name, 'left out')} now "
             f"({len(moved)} patients differ)",
             path=path,
-            remedy="resume with the alignment, --split_seed, --test and --validation that it was started with",
+            remedy="resume with the alignment and the split (--split_seed, --test, --fold) that it was started with",
         )
 
 

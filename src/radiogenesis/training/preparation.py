@@ -42,6 +42,7 @@ def prepare_fusion(method: FusionGAN, data: TrainingData, names: Sequence[str], 
     if not method.settings.calibrated:
         return replace(data, genes=alignment.seen_genes(data.genes))
     lesions = alignment.lesion_side(to_unit(data.image), data.mask, data.patient.numpy(), pixel_mm=data.pixel_mm)
+    alignment.follows.copy_(alignment.readability)
     return replace(data, genes=alignment.unseen_genes(data.genes, lesions, seed))
 
 

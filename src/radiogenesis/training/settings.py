@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-SPLIT_SETTINGS = ("split_seed", "validation", "test")
+SPLIT_SETTINGS = ("split_seed", "validation", "test", "folds", "fold")
 """Who is trained on and who is held out: a method that builds on an alignment takes these from the alignment's run."""
 
 
@@ -21,7 +21,12 @@ class TrainSettings:
     validation: float = 0.05
     """Share of the patients kept for validation."""
     test: float = 0.25
-    """Share of the patients held out: nothing is fitted on them."""
+    """Share of the patients held out: nothing is fitted on them. No effect where `folds` is given."""
+    folds: int = 0
+    """Cross-validation: the patients are divided into so many parts, at least 2, one of which is held out in each run;
+    0 holds out the share `test`."""
+    fold: int = 0
+    """Which part is held out, from 0; runs with every fold hold out every patient once."""
     sampling: Literal["patients", "slices"] = "patients"
     """Draw each batch evenly over patients, or evenly over slices (as the paper's epochs do)."""
     least_area: float = 0.5
@@ -48,6 +53,12 @@ class TrainSettings:
     def __post_init__(self) -> None:
         if not (0 <= self.validation < 1 and 0 < self.test < 1 and self.validation + self.test < 1):
             raise ValueError(f"validation {self.validation} and test {self.test} must leave patients to train on")
+        if self.folds == 1 or self.folds < 0 or not 0 <= self.fold < max(self.folds, 1):
+            raise ValueError(f"fold {self.fold} of folds {self.folds}: at least 2 folds, counted from 0, or folds 0")
+        if self.folds and self.validation + 1 / self.folds >= 1:
+            raise ValueError(
+                f"validation {self.validation} and one of {self.folds} folds must leave patients to train on"
+            )
         for name in ("seed", "split_seed"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}")
