@@ -247,7 +247,7 @@ def test_the_real_tables(real_data: Path) -> None:
     train = list(zscores.obs_names[:90])
     assert len(ExpressionScaler.fit(zscores, train, ExpressionSettings(missing="drop")).genes) == 436
     shares = np.isnan(zscores[train].X).mean(axis=0)
-    assert len(ExpressionScaler.fit(zscores, train).genes) == (shares <= 0.2).sum() > 990
+    assert len(ExpressionScaler.fit(zscores, train).genes) == (shares <= 0.2).sum() > 900
     shared = zscores.var_names.intersection(fpkm.var_names)
     assert len(shared) == 10
     logs = np.log10(fpkm[zscores.obs_names, shared].X + 1)

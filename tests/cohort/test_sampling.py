@@ -244,6 +244,20 @@ def test_no_backgrounds_can_be_asked_for(chest: tuple[Scan, NDArray[np.bool_]]) 
     assert found.center_mm.shape == (0, 3)
 
 
+def test_the_middle_of_a_background_is_air_whatever_the_mask_says(chest: tuple[Scan, NDArray[np.bool_]]) -> None:
+    """Half of the mask holds a dome of the diaphragm, as where slices are thick."""
+    scan, lungs = chest
+    hu = scan.hu.copy()
+    hu[:20] = 20
+    hu[20:, 45, 30:60] = 50  # a vessel: it may cross the middle
+    scan = replace(scan, hu=hu)
+    settings = SamplingSettings(background_centers=8, slices_per_center=4)
+    found = background_slices(scan, lungs, settings, np.random.default_rng(0))
+    assert (np.median(found.image[:, 28:36, 28:36], axis=(1, 2)) < -800).all()
+    with pytest.raises(ScanError, match="around 50 centres in the lung no slice is aerated"):
+        background_slices(replace(scan, hu=np.full_like(hu, 20)), lungs, settings, np.random.default_rng(0))
+
+
 @pytest.mark.parametrize("radius_mm", [0.0, 4.0])
 def test_a_lung_without_such_a_voxel_is_refused(chest: tuple[Scan, NDArray[np.bool_]], radius_mm: float) -> None:
     scan, _ = chest

@@ -20,6 +20,8 @@ from radiogenesis.errors import ScanError
 
 Weights = Callable[[float, float, int], tuple[NDArray[np.float64], NDArray[np.intp]]]
 
+AERATED_HU = -500.0  # the median of a background's middle is below: vessels may cross it, a dome of the diaphragm not
+CENTRES_TRIED = 50  # for one background volume
 # So many candidates are looked at one by one before the distance of every voxel is worth computing.
 CANDIDATES = 500
 
@@ -34,8 +36,8 @@ class SamplingSettings:
     """Side of the square and of the volume it is cut from, in mm (Xu et al. 2020: 60)."""
     boundary_mm: tuple[float, float] = (5.0, 25.0)
     """Least and greatest distance of a background's centre from the boundary of lung minus tumour, in mm
-    (Xu et al. 2020: 5 to 25). The middle of every slice of its volume keeps the least distance too (the paper does not
-    say): else some slices would show the diaphragm or the tumour where a lesion is to be drawn."""
+    (Xu et al. 2020: 5 to 25). The middle of every slice of its volume keeps the least distance too, and is lung as far
+    (the paper does not say): else some would show the diaphragm or the tumour where a lesion is to be drawn."""
     background_centers: int = 1
     """Background volumes drawn in each scan (the paper does not say)."""
     slices_per_center: int = 20
@@ -165,7 +167,8 @@ def background_slices(
     """Random slices of volumes around points of healthy lung (Xu et al. 2020).
 
     A centre is drawn uniformly among the voxels that lie `boundary_mm` inside the boundary of lung minus tumour, and
-    its slices among those of its volume whose middle keeps the least of these distances.
+    its slices among those of its volume whose middle keeps the least of these distances and shows air as far; where
+    none does, another centre is drawn. Between thick slices the mask of the lungs closes over a dome of the diaphragm.
     The end of the stack is no boundary: a lung that the scan cuts off goes on. Planes beyond it cannot be drawn.
 
     Args:
@@ -188,7 +191,22 @@ def background_slices(
         )
     n = settings.slices_per_center
     ball = _BoundaryDistance(healthy, scan.spacing_mm, settings.boundary_mm[1])
-    drawn = [_random_planes(scan, ball, center, settings, rng) for center in centers]
+    drawn = []
+    for number, center in enumerate(centers):
+        planes = _planes_to_draw(scan, ball, center, settings)
+        for _ in range(CENTRES_TRIED):
+            if len(planes[0]):
+                break
+            centers[number] = draw_centers(healthy, scan.spacing_mm, settings.boundary_mm, 1, rng)[0][0]
+            planes = _planes_to_draw(scan, ball, centers[number], settings)
+        if not len(planes[0]):
+            raise ScanError(
+                f"scan of {scan.patient}: around {CENTRES_TRIED} centres in the lung no slice is aerated "
+                f"(median below {AERATED_HU:g} HU in the middle)",
+                remedy="check that it is a chest CT in HU",
+            )
+        chosen = np.sort(rng.choice(len(planes[0]), n, replace=len(planes[0]) < n))
+        drawn.append((planes[0][chosen], np.minimum(planes[1][chosen], settings.boundary_mm[1])))
     images = [_images(scan, planes, center, settings) for center, (planes, _) in zip(centers, drawn, strict=True)]
     size = settings.pixels
     return Backgrounds(
@@ -271,18 +289,29 @@ class _BoundaryDistance:
         return float(np.min(self.distance[ball], where=~self.mask[box], initial=np.inf))
 
 
-def _random_planes(
-    scan: Scan, ball: _BoundaryDistance, center: NDArray[np.intp], settings: SamplingSettings, rng: np.random.Generator
+def _planes_to_draw(
+    scan: Scan, ball: _BoundaryDistance, center: NDArray[np.intp], settings: SamplingSettings
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """`slices_per_center` planes of the volume around `center`, in ascending order, and how far inside the boundary
-    their middles lie, in mm; none lies nearer to it than `boundary_mm` allows."""
+    """The planes of the volume around `center` whose middle is lung, in ascending order, and how far inside the
+    boundary their middles lie, in mm."""
     every = np.arange(scan.hu.shape[0])
     planes = every[np.abs(every - center[0]) * scan.spacing_mm[0] <= settings.field_of_view_mm / 2]
-    distance = np.array([ball.at((int(z), int(center[1]), int(center[2]))) for z in planes])
-    planes, distance = planes[distance >= settings.boundary_mm[0]], distance[distance >= settings.boundary_mm[0]]
-    n = settings.slices_per_center
-    chosen = np.sort(rng.choice(len(planes), n, replace=len(planes) < n))
-    return planes[chosen], np.minimum(distance[chosen], settings.boundary_mm[1])
+    row, column = int(center[1]), int(center[2])
+    distance = np.array([ball.at((int(z), row, column)) for z in planes])
+    least = settings.boundary_mm[0]
+    kept = (distance >= least) & (_middle_hu(scan, planes, row, column, least) < AERATED_HU)
+    return planes[kept], distance[kept]
+
+
+def _middle_hu(scan: Scan, planes: NDArray[np.intp], row: int, column: int, radius_mm: float) -> NDArray[np.float64]:
+    """Median HU of the disc around a voxel, plane by plane."""
+    reach = [int(radius_mm / step) for step in scan.spacing_mm[1:]]
+    rows, columns = (
+        np.arange(max(at - by, 0), min(at + by + 1, size))
+        for at, by, size in zip((row, column), reach, scan.hu.shape[1:], strict=True)
+    )
+    far = np.hypot((rows[:, None] - row) * scan.spacing_mm[1], (columns - column) * scan.spacing_mm[2]) <= radius_mm
+    return np.array([np.median(scan.hu[z][np.ix_(rows, columns)][far]) for z in planes])
 
 
 def _images(
