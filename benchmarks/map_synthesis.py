@@ -25,9 +25,10 @@ from radiogenesis.cohort.store import Cohort
 from radiogenesis.evaluation.drawing import own_features
 from radiogenesis.mapping import links
 from radiogenesis.mapping.association import associate
+from radiogenesis.mapping.measured import NAMES
 from radiogenesis.mapping.settings import MapSettings, SynthesisSettings
 from radiogenesis.mapping.synthesis import map_by_synthesis
-from radiogenesis.mapping.synthesis_answers import NAMES, known_answers, scores
+from radiogenesis.mapping.synthesis_answers import known_answers, scores
 from radiogenesis.mapping.synthesis_runs import Trained, open_runs
 from radiogenesis.mapping.three_step import ConventionalMap, conventional_map, material_of
 from radiogenesis.phenotypes.lesion import FEATURES

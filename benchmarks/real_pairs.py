@@ -43,6 +43,7 @@ from radiogenesis.methods.canonical_alignment import CanonicalAlignment, Canonic
 from radiogenesis.methods.canonical_fit import (
     GeneSide,
     LesionSide,
+    Search,
     directions,
     divided,
     exceeded,
@@ -100,7 +101,8 @@ def by_directions(part: NDArray[np.intp], others: NDArray[np.intp], lesions: Les
     """Canonical directions found on the others, four at most; each property is regressed on them there."""
     inner = GeneSide.of(genes.centred[others], genes.ridge, 0)
     rest = lesions.rest[others] - lesions.rest[others].mean(axis=0)
-    z = rest @ directions(rest, inner.predicting, 4).weights
+    search = Search((slice(0, rest.shape[1]),), np.array([[0.0, 1.0]]))
+    z = rest @ directions(rest, inner.predicting, search, 4)
     slopes = np.linalg.lstsq(z, lesions.scores[others], rcond=None)[0]
     return predicting_from(genes.kernel, genes.ridge, part, others) @ z @ slopes
 

@@ -28,10 +28,11 @@ from radiogenesis.cohort.store import Cohort, CohortWriter, PatientData, Truth
 from radiogenesis.errors import RunError
 from radiogenesis.evaluation.drawing import own_features
 from radiogenesis.mapping.output import write_map
+from radiogenesis.mapping.page_axes import axes_section, axes_table
 from radiogenesis.mapping.page_synthesis import conclusions, counts, synthesis_addition
 from radiogenesis.mapping.pictures_synthesis import LEVELS, set_strips, strips
 from radiogenesis.mapping.settings import MapSettings, SynthesisSettings
-from radiogenesis.mapping.synthesis import BY_SYNTHESIS, DRAWN_ALONG, NEITHER, SynthesisMap, _blocks, map_by_synthesis
+from radiogenesis.mapping.synthesis import BY_SYNTHESIS, NEITHER, ONLY_DRAWN, SynthesisMap, _blocks, map_by_synthesis
 from radiogenesis.mapping.synthesis_answers import BOTH, FOUND, known_answers
 from radiogenesis.mapping.synthesis_runs import Trained, _require_alike
 from radiogenesis.mapping.three_step import CONFOUNDED, INCOHERENT, ConventionalMap, conventional_map, material_of
@@ -216,7 +217,7 @@ def test_a_property_that_is_drawn_along_with_another_is_no_link(painted: Cohort,
     table = map_by_synthesis(Trained("both", Drawer(both), base.split, base.scaler), painted, made, MOVES).links
     of_size = table[table["metagene"] == table.loc[table["feature"] == SIZE].iloc[0]["metagene"]].set_index("feature")
     assert of_size.loc[SIZE, "verdict"] == FOUND
-    assert of_size.loc[ATTENUATION, "verdict"] == DRAWN_ALONG
+    assert of_size.loc[ATTENUATION, "verdict"] == ONLY_DRAWN
     assert of_size.loc[ATTENUATION, "q"] < 0.05
     assert of_size.loc[ATTENUATION, "maps"] == NEITHER
     values = base.scaler.transform(painted.expression, list(base.split.train))[:, :10].mean(axis=1)
@@ -224,9 +225,9 @@ def test_a_property_that_is_drawn_along_with_another_is_no_link(painted: Cohort,
     rho = spearmanr(values, own).statistic
     assert abs(of_size.loc[ATTENUATION, "rho_trained"]) == pytest.approx(abs(rho), abs=1e-6)
     moved = map_by_synthesis(base, painted, made, MOVES)
-    assert counts(moved)["drawn_along"] == 0
+    assert counts(moved)["only_drawn"] == 0
     said = conclusions(made, replace(moved, links=table))
-    assert any("drawn along with another" in sentence for sentence in said)
+    assert any("do not show" in sentence for sentence in said)
 
 
 def test_patients_are_exchanged_within_the_batch_that_the_map_stays_within(made: ConventionalMap) -> None:
@@ -248,9 +249,10 @@ def test_an_alignment_at_chance_claims_nothing(painted: Cohort, made: Convention
     assert one.unread
     alignment.p_any[:] = 0.04
     assert not one.unread
-    alignment.readability[:] = torch.tensor([0.75, 0.0])
-    assert one.foretold == (0.75,)
-    assert replace(one, method=SimpleNamespace(settings=SimpleNamespace(calibrated=True))).foretold == ()
+    for name, value in (("readability", 0.75), ("chance", 0.3), ("p", 0.01), ("seen", 1.2)):
+        alignment.get_buffer(name)[0] = value
+    assert one.predicted == (("appearance 1", pytest.approx(0.75), pytest.approx(0.3), pytest.approx(0.01)),)
+    assert replace(one, method=SimpleNamespace(settings=SimpleNamespace(calibrated=True))).predicted == ()
     assert not trained(painted).unread
     known = map_by_synthesis(trained(painted), painted, made, MOVES)
     assert (known.links["verdict"] == FOUND).any()
@@ -262,10 +264,31 @@ def test_an_alignment_at_chance_claims_nothing(painted: Cohort, made: Convention
     assert "no link is claimed" in conclusions(made, unread)[0]
 
 
-def test_it_says_that_drawn_effects_are_larger_than_genes_foretell(made: ConventionalMap, moved: SynthesisMap) -> None:
-    assert not any("left-out patients follow" in sentence for sentence in conclusions(made, moved))
-    said = conclusions(made, replace(moved, foretold=(0.9, 0.4)))
-    assert any("with r 0.90 to 0.40" in sentence for sentence in said)
+def test_it_says_that_drawn_effects_are_larger_than_genes_predict(made: ConventionalMap, moved: SynthesisMap) -> None:
+    assert not any("larger than" in sentence for sentence in conclusions(made, moved))
+    axes = (("size", 0.6, 0.2, 0.001), ("margin", 0.1, 0.2, 0.3))
+    said = conclusions(made, replace(moved, predicted=axes))
+    assert any("size with r 0.60 (chance up to 0.20)" in sentence for sentence in said)
+    assert any("no sign that genes predict margin" in sentence for sentence in said)
+
+
+def test_genes_behind_each_axis_by_pattern_beside_their_weight(tmp_path: Path) -> None:
+    """Two copies of one gene share its weight; the pattern of each is that of the gene."""
+    assert axes_table(None, ["G0"]).empty
+    alignment = CanonicalAlignment(CanonicalAlignmentSettings(directions=1), genes=3)
+    alignment.seen[[0, 6]] = 1.0
+    alignment.p[:] = torch.tensor([0.01, 1, 1, 1, 1, 1, 0.2])
+    alignment.gene_weights[:, 0] = torch.tensor([0.1, -0.3, 0.2])
+    alignment.gene_patterns[:, 0] = torch.tensor([0.5, 0.1, -0.6])
+    table = axes_table(alignment, ["A", "B", "C"])
+    assert table["axis"].tolist() == ["size"] * 3 + ["appearance 1"] * 3
+    assert table["gene"].tolist()[:3] == ["C", "A", "B"]
+    assert table["pattern"].tolist()[:3] == pytest.approx([-0.6, 0.5, 0.1])
+    assert table["weight"].tolist()[:3] == pytest.approx([0.2, 0.1, -0.3])
+    (tmp_path / "tables").mkdir()
+    section = axes_section(table, tmp_path)
+    assert "predict appearance 1 in patients left out" in section.notes[0]
+    assert len(pd.read_parquet(tmp_path / "tables" / "synthesis_axes.parquet")) == 6
 
 
 def test_a_null_that_could_not_be_made_is_said(made: ConventionalMap, moved: SynthesisMap) -> None:

@@ -131,7 +131,7 @@ def test_it_is_what_the_house_asks_of_an_alignment(fitted: CanonicalAlignment) -
     assert fitted.averaged() is None
     images, masks, _, genes = lesions(3)
     statistics = fitted.standardised(images_from_hu(images), torch.from_numpy(masks[:, None].astype(np.float32)))
-    assert [kind.shape[1] for kind in fitted.kinds(statistics)] == [*SIZES, sum(SIZES)]
+    assert [kind.shape[1] for kind in fitted.kinds(statistics)] == [*SIZES, sum(SIZES), int(fitted.used.sum())]
     assert fitted.code(torch.from_numpy(genes).float()).shape == (3, 8)
     assert fitted.encode_lesions(images[:0], masks[:0]).shape == (0, 8)
 

@@ -158,9 +158,10 @@ def test_the_cross_validated_r_of_pure_noise_is_not_that_of_the_patients_it_was_
     for seed in range(12):
         lesions = cf.lesion_side(rng.normal(size=(50, 150)), np.zeros((50, 0)), np.arange(50), 0.3, 0.3)
         genes = cf.GeneSide.of(rng.normal(size=(50, 300)), 0.1, seed)
-        w = cf.directions(lesions.rest, genes.predicting, 1).weights
+        search = cf.search_for(lesions, genes, 0, 20)
+        w = cf.directions(lesions.rest, genes.predicting, search, 1)
         seen.append(cf.correlations(lesions.rest @ w, genes.predicting @ lesions.rest @ w)[0])
-        found.append(cf.cross_validated_directions(lesions.rest, genes, 1, seed)[0])
+        found.append(cf.cross_validated_directions(lesions.rest, genes, search, 1, seed)[0])
     assert np.mean(seen) > 0.5
     assert abs(np.mean(found)) < 0.1
 
@@ -174,7 +175,7 @@ def test_genes_of_other_patients_pass_no_more_often_than_the_level_says() -> Non
         side = cf.GeneSide.of(genes[np.random.default_rng([7, seed]).permutation(PATIENTS)], 3.2, seed)
         passed += cf.fit_axes(lesions, side, settings, seed).p_any <= cf.LEVEL
         orders = [np.random.default_rng([seed, i]).permutation(PATIENTS) for i in range(39)]
-        kept += cf.further_directions(unnamed.rest, side.predicting, 1, orders).p[0] <= cf.LEVEL
+        kept += cf.further_directions(unnamed.rest, unnamed.kinds, side.predicting, 1, orders).p[0] <= cf.LEVEL
     for count in (passed, kept):
         assert binomtest(int(count), 60, cf.LEVEL, alternative="greater").pvalue > 0.01
 
@@ -186,7 +187,7 @@ def test_after_true_directions_the_next_is_compared_with_the_first_of_noise() ->
         lesions, genes, _ = planted(3, seed=seed)
         orders = [np.random.default_rng([seed, i]).permutation(PATIENTS) for i in range(39)]
         side = cf.GeneSide.of(genes, 3.2, seed)
-        extra += cf.further_directions(lesions.rest, side.predicting, 4, orders).weights.shape[1] > 3
+        extra += cf.further_directions(lesions.rest, lesions.kinds, side.predicting, 4, orders).weights.shape[1] > 3
     assert binomtest(extra, 40, cf.LEVEL, alternative="greater").pvalue > 0.01
 
 
@@ -197,13 +198,28 @@ def test_the_p_of_a_direction_counts_permutations_by_hand() -> None:
     rest -= rest.mean(0)
     predicting = cf.GeneSide.of(genes, 0.3, 0).predicting
     orders = [np.random.default_rng([9, i]).permutation(12) for i in range(99)]
-    found = cf.further_directions(rest, predicting, 1, orders)
+    found = cf.further_directions(rest, (slice(0, 4),), predicting, 1, orders)
 
     def largest(values: NDArray[Any]) -> float:
         c = values.T @ predicting @ values / 12
         return float(np.linalg.eigvalsh((c + c.T) / 2)[-1])
 
     assert found.p[0] == (1 + sum(largest(rest[o]) >= largest(rest) for o in orders)) / 100
+
+
+def test_a_pattern_in_a_small_kind_of_statistics_is_not_lost_among_the_many() -> None:
+    rng = np.random.default_rng(1)
+    factor, genes = rng.normal(size=PATIENTS), rng.normal(size=(PATIENTS, GENES))
+    genes[:, :10] += 0.6 * factor[:, None]
+    statistics = rng.normal(size=(PATIENTS, 150))
+    statistics[:, -1] += 1.5 * factor
+    p = []
+    for sizes in ((150,), (100, 45, 5)):
+        lesions = cf.lesion_side(statistics, np.zeros((PATIENTS, 0)), np.arange(PATIENTS), 0.3, 0.0, sizes)
+        assert [kind.stop - kind.start for kind in lesions.kinds] == [min(size, PATIENTS - 1) for size in sizes]
+        p.append(fit(lesions, genes).p[0])
+    assert p[1] == pytest.approx(1 / 61)
+    assert p[0] > 3 * p[1]
 
 
 def test_the_best_of_several_tests_is_judged_against_the_best_of_each_permutation() -> None:
@@ -217,11 +233,12 @@ def test_lesions_given_to_others_are_found_again_as_if_they_were_theirs() -> Non
     lesions, genes, _ = planted(3, named=2)
     side = cf.GeneSide.of(genes, 3.2, 0)
     order = np.random.default_rng(0).permutation(PATIENTS)
-    moved = cf.refitted_targets(lesions.given_to(order), side, 1)
+    search = cf.search_for(lesions, side, 0, 20)
+    moved = cf.refitted_targets(lesions.given_to(order), side, search, 1)
     np.testing.assert_array_equal(moved[:, :2], lesions.scores[order])
-    own = cf.directions(lesions.rest[order], side.predicting, 1).weights
+    own = cf.directions(lesions.rest[order], side.predicting, search, 1)
     np.testing.assert_allclose(moved[:, 2:], lesions.rest[order] @ own)
-    more = cf.refitted_targets(lesions, side, 60)
+    more = cf.refitted_targets(lesions, side, search, 60)
     assert more.shape == (PATIENTS, 62)
     assert not more[:, -1].any()  # patients do not differ in so many
 

@@ -10,6 +10,7 @@ from scipy.ndimage import distance_transform_cdt, gaussian_filter, grey_dilation
 
 from radiogenesis.networks.lesion_statistics import (
     LAGS,
+    ORDERS,
     RINGS,
     SIZES,
     air,
@@ -21,6 +22,8 @@ from radiogenesis.networks.lesion_statistics import (
     masked_statistics,
     neighbour_covariance,
     shells,
+    zernike_moments,
+    zernike_radial,
 )
 
 
@@ -126,7 +129,7 @@ def test_the_profile_is_the_mean_at_each_distance() -> None:
     depth = distance_transform_cdt(m, metric="chessboard") - distance_transform_cdt(~m, metric="chessboard")
     image = np.tanh(depth / 5.0)
     x = torch.from_numpy(image.astype(np.float32))[None, None]
-    profile = appearance(x, mask)[0, -SIZES[-1] :].numpy()
+    profile = appearance(x, mask)[0, sum(SIZES[:4]) : sum(SIZES[:5])].numpy()
     lesion = image[m].mean()
     for r, (k, side) in enumerate((k, side) for k in range(1, RINGS + 1) for side in (1, -1)):
         here = image[depth == side * k]
@@ -154,3 +157,38 @@ def test_grain_is_that_of_the_wall_not_of_the_hole() -> None:
         gaussian_filter(np.random.default_rng(0).normal(size=(64, 64)), 1.2).astype(np.float32) * 4
     )
     assert (grain(hollow) - grain(solid)).abs().max() < 0.1 * (grain(rough) - grain(solid))[0]
+
+
+def test_zernike_polynomials_are_those_of_the_books() -> None:
+    rho = torch.linspace(0, 1, 11, dtype=torch.float64)
+    for (n, m), expected in {
+        (2, 0): 2 * rho**2 - 1, (3, 1): 3 * rho**3 - 2 * rho, (4, 2): 4 * rho**4 - 3 * rho**2, (5, 5): rho**5,
+        (6, 0): 20 * rho**6 - 30 * rho**4 + 12 * rho**2 - 1,
+    }.items():  # fmt: skip
+        assert_allclose(zernike_radial(n, m, rho), expected, atol=1e-12)
+
+
+def test_the_layout_of_a_lesion_is_the_sum_written_out_and_does_not_turn_with_it() -> None:
+    mask = disc(48, 16)
+    x = -0.6 + 0.1 * torch.randn(1, 1, 48, 48, generator=torch.Generator().manual_seed(4))
+    x = x + 0.15 * torch.roll(disc(48, 5), (6, -4), (2, 3))
+    found = zernike_moments(x, mask, mask)[0].numpy()
+    m, image = mask[0, 0].double().numpy(), x[0, 0].double().numpy()
+    v, u = (np.mgrid[:48, :48] - 23.5) / np.sqrt((m.sum() + 4) / np.pi)
+    rest = image - (m * image).sum() / (m.sum() + 8)
+    rest = m * rest / np.sqrt(1 + (rest / 0.2) ** 2) / (m.sum() + 8)
+    z31 = (rest * (3 * np.hypot(v, u) ** 3 - 2 * np.hypot(v, u)) * np.exp(-1j * np.arctan2(v, u))).sum()
+    assert found[ORDERS.index((3, 1))] == pytest.approx(4 * (np.sqrt(abs(z31) ** 2 + 1e-6) - 1e-3), abs=1e-4)
+    z20 = (rest * (2 * (v**2 + u**2) - 1)).sum()
+    assert found[ORDERS.index((2, 0))] == pytest.approx(3 * z20, abs=1e-4)
+    turned = zernike_moments(torch.rot90(x, 1, (2, 3)).flip(3), mask, mask)[0].numpy()
+    assert_allclose(turned, found, atol=1e-5)
+
+
+def test_a_dense_part_off_the_middle_shows_in_the_layout() -> None:
+    mask, off = disc(64, 20), []
+    for shift in (0, 4, 8, 12):
+        x = -0.6 + 0.2 * mask + 0.3 * torch.roll(disc(64, 6), shift, 3)
+        off.append(float(zernike_moments(x, mask, mask)[0, ORDERS.index((1, 1))]))
+    assert np.all(np.diff(off) > 0)
+    assert off[0] == pytest.approx(0, abs=1e-3)

@@ -13,6 +13,7 @@ import pandas as pd
 from radiogenesis.cohort.store import Truth, versions
 from radiogenesis.mapping import links as known
 from radiogenesis.mapping.output import Addition
+from radiogenesis.mapping.page_axes import axes_section
 from radiogenesis.mapping.pictures import precision_recall
 from radiogenesis.mapping.pictures_synthesis import (
     agreement,
@@ -21,11 +22,12 @@ from radiogenesis.mapping.pictures_synthesis import (
     set_strips,
     strips,
 )
-from radiogenesis.mapping.synthesis import BY_SYNTHESIS, CONVENTIONAL, DRAWN_ALONG, SynthesisMap
-from radiogenesis.mapping.synthesis_answers import BOTH, FOUND, NAMES, NOT_FOUND
+from radiogenesis.mapping.synthesis import BY_SYNTHESIS, CONVENTIONAL, ONLY_DRAWN, SynthesisMap
+from radiogenesis.mapping.synthesis_answers import BOTH, FOUND, NOT_FOUND
 from radiogenesis.mapping.synthesis_answers import known_answers as planted_answers
 from radiogenesis.mapping.synthesis_answers import scores as planted_scores
 from radiogenesis.mapping.three_step import CONFOUNDED, INCOHERENT, ConventionalMap
+from radiogenesis.methods.canonical_alignment import LEVEL
 from radiogenesis.output import json_text
 from radiogenesis.reporting.figures import save_both
 from radiogenesis.reporting.model import Column, Fact, Picture, Section, Table
@@ -47,7 +49,7 @@ _LINK_COLUMNS = (
     Column(label="shuffled run", value="p_shuffled", format="p", help="p against a run trained with shuffled genes"),
     Column(label="ρ", value="rho", format=_R, help="of the conventional map"),
     Column(label="ρ, trained on", value="rho_trained", format=_R,
-           help="Spearman in the training patients' own lesions; a drawn effect that they do not show is drawn along"),
+           help="Spearman in the training patients' own lesions; an effect that they do not show is only drawn"),
     Column(label="ρ, held out", value="rho_held_out", format=_R, help="Spearman in the patients the run never saw"),
 )  # fmt: skip
 
@@ -63,7 +65,7 @@ def counts(moved: SynthesisMap) -> dict[str, float]:
         "found": int((table["verdict"] == FOUND).sum()),
         "confounded": int((table["verdict"] == CONFOUNDED).sum()),
         "incoherent": int((table["verdict"] == INCOHERENT).sum()),
-        "drawn_along": int((table["verdict"] == DRAWN_ALONG).sum()),
+        "only_drawn": int((table["verdict"] == ONLY_DRAWN).sum()),
         "familywise": int(((table["verdict"] == FOUND) & (table["p_max"] < 0.05)).sum()),
         "both": int(maps.get(BOTH, 0)),
         "same_direction": int(same.sum()),
@@ -115,9 +117,9 @@ def conclusions(made: ConventionalMap, moved: SynthesisMap, truth: Truth | None 
         ]
     elif moved.unread:
         said = [
-            f"By synthesis: the alignment that {moved.run} draws from found no direction of what lesions look like "
-            "that genes foretell better than shuffled genes do. What moved genes change in its drawings may be chance, "
-            "and all properties along one direction change together: no link is claimed."
+            f"By synthesis: there is no sign that genes predict what lesions look like in patients left out of the "
+            f"alignment that {moved.run} draws from. What moved genes change in its drawings may be chance: no link is "
+            "claimed."
         ]
     elif n["found"]:
         familywise = f", {n['familywise']} of them family-wise too" if moved.links["p_max"].notna().any() else ""
@@ -141,11 +143,11 @@ def conclusions(made: ConventionalMap, moved: SynthesisMap, truth: Truth | None 
             f"variable in the patients, and {n['incoherent']} of metagenes that are clustered noise: a model draws "
             "what it was shown, the scanner's doing too, so they are not reported."
         )
-    if n["drawn_along"]:
+    if n["only_drawn"]:
         said.append(
-            f"{n['drawn_along']} more effects by synthesis stand out that the training patients' own lesions do not "
-            f"show (p >= {level:g}, uncorrected, or the other way round): a property that is drawn along with another "
-            "is no link of its own, so they are not reported."
+            f"{n['only_drawn']} more effects stand out in the drawings that the training patients' own lesions do not "
+            f"show (p >= {level:g}, uncorrected, or the other way round): they come from the model, and are not "
+            "reported."
         )
     if moved.axes is not None:
         said.append(
@@ -153,11 +155,16 @@ def conclusions(made: ConventionalMap, moved: SynthesisMap, truth: Truth | None 
             f"has rank {n['axes']} at most, genes are told apart by those {n['axes']} weights only, and properties "
             "that it draws along the same ones are not told apart."
         )
-    if moved.foretold:
+    if moved.predicted:
+        sure = [
+            f"{axis} with r {r:.2f} (chance up to {high:.2f})" for axis, r, high, p in moved.predicted if p <= LEVEL
+        ]
+        unsure = [axis for axis, _, _, p in moved.predicted if p > LEVEL]
         said.append(
-            "Drawn effects are as large as lesions differ, larger than what genes foretell of them: along these "
-            f"directions left-out patients follow their genes with r {max(moved.foretold):.2f} to "
-            f"{min(moved.foretold):.2f} (train with --calibrated true to have the rest left to chance)."
+            "Drawn effects are as large as lesions differ, which is larger than what genes predict. Cross-validated in "
+            f"the training patients, genes predict {', '.join(sure) or 'no axis'}"
+            + (f"; no sign that genes predict {', '.join(unsure)}" if unsure else "")
+            + " (train with --calibrated true to leave the rest to the noise)."
         )
     weak = moved.agreement[~(moved.agreement["control"] > 1.645 / np.sqrt(max(n["patients"] - 1, 1)))]
     if len(weak):
@@ -240,6 +247,7 @@ def sections(
 ) -> tuple[Section, ...]:
     """Draw the pictures, write the tables that are only shown, and lay out the sections."""
     found = [_map_section(made, moved, folder), _strip_section(moved, folder), _agreement_section(moved, folder)]
+    found += [axes_section(moved.axes_genes, folder)] if len(moved.axes_genes) else []
     found += [_set_section(moved, folder)] if len(moved.gene_sets) else []
     found += [_truth_section(made, moved, folder, truth)] if truth is not None else []
     return tuple(found)
@@ -249,13 +257,15 @@ def _map_section(made: ConventionalMap, moved: SynthesisMap, folder: Path) -> Se
     n = counts(moved)
     wide = {
         name: moved.links.pivot(index="metagene", columns="feature", values=name).loc[
-            list(moved.sets.names), list(NAMES)
+            list(moved.sets.names), list(moved.features)
         ]
         for name in ("rho", "effect_sd", "verdict", "conventional_verdict")
     }
     dots = [(wide[name] == FOUND).to_numpy() for name in ("conventional_verdict", "verdict")]
     light, dark = save_both(
-        lambda theme: both_maps(wide["rho"].to_numpy(float), wide["effect_sd"].to_numpy(float), dots, theme),
+        lambda theme: both_maps(
+            moved.features, wide["rho"].to_numpy(float), wide["effect_sd"].to_numpy(float), dots, theme
+        ),
         folder / "pictures", "both_maps",
     )  # fmt: skip
     reported = moved.links[(moved.links["maps"] != "neither") | (moved.links["verdict"] != NOT_FOUND)]
@@ -295,8 +305,8 @@ def _map_section(made: ConventionalMap, moved: SynthesisMap, folder: Path) -> Se
             f"correlation of two members: {coherence:.2f} in the metagenes, {random:.2f} in their random sets, "
             "medians). Random sets share the cohort's few dozen profiles: they are fewer than their number. "
             "p, patients exchanged: the gene side of the alignment fitted again to other patients' lesions, its "
-            "directions of appearance, their number and the generator left as they are. Both compare first-order "
-            "effects, and pool the null of all metagenes feature by feature. p, shuffled run: how often any metagene "
+            "directions of appearance found again, their number and the generator left as they are. Both compare "
+            "first-order effects, and pool the null of all metagenes feature by feature. p, shuffled run: how often any metagene "
             "there has an effect as large on any feature. q: Benjamini–Hochberg over the larger of the first two, or "
             "over the one that this run allows. Family-wise: the largest effect over all metagenes and features, in "
             "standard deviations of the features, patients exchanged. Found: q below the threshold, the interval free "

@@ -27,7 +27,8 @@ from numpy.typing import NDArray
 
 from radiogenesis.cohort.metagenes import Metagenes
 from radiogenesis.evaluation.bootstrap import Floats, nanmean
-from radiogenesis.evaluation.drawing import measure
+from radiogenesis.mapping.measured import Measured
+from radiogenesis.methods.canonical_alignment import CanonicalAlignment
 from radiogenesis.methods.protocols import GeneEncoder, Synthesis, Synthesizer
 
 Progress = Callable[[int, int], None]
@@ -130,6 +131,7 @@ class Stage:
         backgrounds: (B, P, P) HU.
         pixel_mm: side of a pixel.
         seed: of the noise.
+        alignment: whose further axes are measured on the drawings too.
     """
 
     synthesizer: Synthesizer
@@ -137,6 +139,12 @@ class Stage:
     backgrounds: NDArray[np.float32]
     pixel_mm: float
     seed: int
+    alignment: CanonicalAlignment | None = None
+
+    @property
+    def measured(self) -> Measured:
+        """What is measured on the drawings."""
+        return Measured(self.pixel_mm, self.alignment)
 
     def draw(self, shift: NDArray[Any] | float = 0.0) -> Synthesis:
         """n * B drawings, patient by patient, with the genes moved by (G,)."""
@@ -149,7 +157,7 @@ class Stage:
     def features(self, shift: NDArray[Any] | float = 0.0) -> Floats:
         """(n, B, F) lesion features of the drawings; nan where there is nothing to measure."""
         drawn = self.draw(shift)
-        found = measure(drawn.image, drawn.mask, self.pixel_mm)
+        found = self.measured.of(drawn.image, drawn.mask)
         return found.reshape(len(self.genes), len(self.backgrounds), -1)
 
     def effect(self, shift: NDArray[Any], step: float) -> Floats:

@@ -26,7 +26,7 @@ from radiogenesis.evaluation.bootstrap import Floats
 from radiogenesis.mapping.association import permutation
 from radiogenesis.mapping.perturbation import CodeAxes, GeneSets, unit_profiles, value_and_coherence
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment
-from radiogenesis.methods.canonical_fit import LesionSide, refitted_targets
+from radiogenesis.methods.canonical_fit import LesionSide, refitted_targets, search_for
 from radiogenesis.methods.images import among_largest, images_from_hu
 
 GOES_WITH = 0.3
@@ -161,13 +161,14 @@ def exchanged_projections(
     back = np.linalg.pinv(along)  # (K, axes)
     named = used[: len(alignment.settings.named)]
     columns = np.concatenate([np.flatnonzero(named), len(named) + np.arange(further)])
+    search = search_for(lesions, side, seed) if further else None
     rng = np.random.default_rng([seed, 0xE8C])
     orders = (
         rng.permutation(len(genes)) if blocks is None else permutation(len(genes), blocks, seed, number)
         for number in range(count)
     )
     return (
-        side.weights(refitted_targets(lesions.given_to(order), side, further)[:, columns]) * unit @ back
+        side.weights(refitted_targets(lesions.given_to(order), side, search, further)[:, columns]) * unit @ back
         for order in orders
     )
 

@@ -12,12 +12,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from radiogenesis.evaluation.bootstrap import Floats
-from radiogenesis.evaluation.drawing import measure
+from radiogenesis.mapping.measured import NAMES
 from radiogenesis.mapping.perturbation import GeneSets
 from radiogenesis.mapping.pictures import _diverging, _order, _plain
 from radiogenesis.mapping.synthesis import SynthesisMap
-from radiogenesis.mapping.synthesis_answers import FOUND, NAMES
-from radiogenesis.phenotypes.lesion import FEATURES, UNITS
+from radiogenesis.mapping.synthesis_answers import FOUND
 from radiogenesis.reporting.figures import FONT, Theme, gray, slice_grid
 
 LEVELS = (-3.0, -1.5, 0.0, 1.5, 3.0)
@@ -33,10 +32,11 @@ class Strip:
 
     Attributes:
         name: of the set.
-        feature: the place in FEATURES of the one it moves most.
+        feature: the place in `SynthesisMap.features` of the one it moves most.
         patient: whose other genes stay as they are.
         images: (L, P, P) HU.
         values: (L,) the feature, measured on them.
+        label, unit: of the feature.
         found: whether the map reports this link.
     """
 
@@ -45,6 +45,8 @@ class Strip:
     patient: str
     images: NDArray[np.float32]
     values: Floats
+    label: str
+    unit: str
     found: bool
 
 
@@ -53,7 +55,7 @@ def strips(moved: SynthesisMap, levels: Sequence[float] = LEVELS) -> list[Strip]
 
     All strips show the same place: of the first patients' drawings with the genes as they are, the one of median size.
     """
-    rows = [moved.links[moved.links["feature"] == name] for name in NAMES]
+    rows = [moved.links[moved.links["feature"] == name] for name in moved.features]
     chosen = [_strongest(mine, "metagene", 1) for mine in rows]
     return _drawn(moved, moved.sets, [one for some in chosen for one in some], levels)
 
@@ -88,10 +90,12 @@ def _drawn(
     at, patient = int(who) * len(stage.backgrounds) + int(where), moved.patients[int(who)]
     made = []
     for name, feature, found in chosen:
-        shift, f = sets.shift(sets.names.index(name), stage.genes.shape[1]), NAMES.index(feature)
+        shift, f = sets.shift(sets.names.index(name), stage.genes.shape[1]), moved.features.index(feature)
         drawn = [stage.draw(level * shift) for level in levels]
         images, masks = np.stack([d.image[at] for d in drawn]), np.stack([d.mask[at] for d in drawn])
-        made.append(Strip(name, f, patient, images, measure(images, masks, stage.pixel_mm)[:, f], found))
+        values, unit = stage.measured.of(images, masks)[:, f], stage.measured.units[feature]
+        label = feature.removesuffix(f" ({unit})")
+        made.append(Strip(name, f, patient, images, values, label, unit, found))
     return made
 
 
@@ -99,26 +103,27 @@ def save_strips(made: Sequence[Strip], path: Path, levels: Sequence[float] = LEV
     """A row for each strip, from low to high."""
     rows = []
     for strip in made:
-        name = FEATURES[strip.feature]
-        low, high = (_value(strip.values[i], name) for i in (0, -1))
-        lines = (strip.name, name, f"{low} → {high}", UNITS[name], "" if strip.found else "not found")
+        low, high = (_value(strip.values[i], strip.unit) for i in (0, -1))
+        lines = (strip.name, strip.label, f"{low} → {high}", strip.unit, "" if strip.found else "not found")
         rows.append(("\n".join(filter(None, lines)), [gray(image) for image in strip.images]))
     columns = [f"{level:+g} SD".replace("-", "−") if level else "as is" for level in levels]
     slice_grid(rows, path, columns=columns)
 
 
-def _value(value: float, feature: str) -> str:
-    unit = UNITS[feature]
+def _value(value: float, unit: str) -> str:
     if not np.isfinite(value):
         return "?"
     digits = 0 if unit == "HU" else 1 if unit == "mm" else 2
     return f"{value:.{digits}f}".replace("-", "−")
 
 
-def both_maps(conventional: Floats, synthesis: Floats, found: Sequence[NDArray[np.bool_]], theme: Theme) -> Figure:
+def both_maps(
+    features: Sequence[str], conventional: Floats, synthesis: Floats, found: Sequence[NDArray[np.bool_]], theme: Theme
+) -> Figure:
     """Features x sets, the conventional map above and the map by synthesis below, in one order; dots where found.
 
     Args:
+        features: names of the F.
         conventional: (S, F) rho.
         synthesis: (S, F) effect in standard deviations of the feature.
         found: (S, F) for either.
@@ -135,7 +140,7 @@ def both_maps(conventional: Floats, synthesis: Floats, found: Sequence[NDArray[n
         image = axes.imshow(shown, cmap=_diverging(theme), vmin=-limit, vmax=limit, aspect="auto", interpolation="none")
         y, x = np.nonzero(found[number][across].T)
         axes.scatter(x, y, s=9, color=theme.ink, linewidths=0)
-        axes.set_yticks(range(len(NAMES)), list(NAMES), family=FONT)
+        axes.set_yticks(range(len(features)), list(features), family=FONT)
         axes.set_xticks([])
         axes.set_title(titles[number], fontsize=8.5, loc="left", family=FONT, color=theme.ink)
         axes.tick_params(colors=theme.soft, labelsize=7, length=0)
@@ -152,7 +157,7 @@ def both_maps(conventional: Floats, synthesis: Floats, found: Sequence[NDArray[n
 def agreement(table: pd.DataFrame, theme: Theme) -> Figure:
     """A panel for each feature, a dot for each metagene: rho over patients against the effect by synthesis."""
     figure = Figure(figsize=(8.2, 5.2), layout="constrained")
-    for number, name in enumerate(NAMES):
+    for number, name in enumerate(NAMES):  # what both maps measure
         axes = figure.add_subplot(2, 3, number + 1)
         mine = table[table["feature"] == name]
         looks = {"neither": (theme.mute, 10), "conventional only": (theme.second, 20)}

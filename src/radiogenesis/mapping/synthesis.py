@@ -9,7 +9,7 @@ answers for one metagene at a time, all others held still, and the answer can be
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,10 +22,13 @@ from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import RunError
 from radiogenesis.evaluation.bootstrap import Floats, nanmean, resamples, spearman
 from radiogenesis.evaluation.control import shared_backgrounds
-from radiogenesis.evaluation.drawing import own_features
 from radiogenesis.mapping import attribution
 from radiogenesis.mapping import perturbation_null as null
 from radiogenesis.mapping.association import false_discovery_rate
+from radiogenesis.mapping.confounding import test_batches
+from radiogenesis.mapping.features import LESION
+from radiogenesis.mapping.measured import NAMES, Measured
+from radiogenesis.mapping.page_axes import axes_table
 from radiogenesis.mapping.perturbation import (
     AxesResponse,
     CodeAxes,
@@ -36,15 +39,14 @@ from radiogenesis.mapping.perturbation import (
     mean_and_interval,
 )  # fmt: skip
 from radiogenesis.mapping.settings import SynthesisSettings
-from radiogenesis.mapping.synthesis_answers import BOTH, FOUND, NAMES, agreement
+from radiogenesis.mapping.synthesis_answers import BOTH, FOUND, agreement
 from radiogenesis.mapping.synthesis_runs import Trained
 from radiogenesis.mapping.three_step import INCOHERENT, ConventionalMap, batches_of_sets, judged, strata
-from radiogenesis.phenotypes.lesion import FEATURES
 
 CONVENTIONAL, BY_SYNTHESIS, NEITHER = "conventional only", "by synthesis only", "neither"
-DRAWN_ALONG = "drawn along"
-"""The verdict on a drawn effect that the training patients' own lesions do not show: properties along one direction of
-the gene code are drawn together, and a metagene that goes with one of them moves the others too."""
+ONLY_DRAWN = "only drawn"
+"""The verdict on a drawn effect that the training patients' own lesions do not show: a model that draws one property
+along with another moves both with the genes of one."""
 
 Say = Callable[[str], None]
 
@@ -84,7 +86,7 @@ class SynthesisMap:
         sets: the metagenes, in the run's genes.
         spread: (F,) standard deviation of each feature over the training patients: what effects are divided by.
         links: tidy: metagene, feature, effect, low, high, effect_sd, axes_sd, gradient_sd, z, p_random, p_exchanged, p,
-            q, p_max, p_shuffled, batch, verdict, rho_trained (of the training patients' own lesions; see DRAWN_ALONG),
+            q, p_max, p_shuffled, batch, verdict, rho_trained (of the training patients' own lesions; see ONLY_DRAWN),
             and of the conventional map: rho, q, verdict; rho_held_out; maps. What the patients' own lesions owe to a
             batch is not found by a model that was trained on them either: a link
             both of whose sides go with a batch variable is confounded here too.
@@ -95,9 +97,10 @@ class SynthesisMap:
         unmeasured: share of drawings without a lesion to measure.
         unexchanged: the run's gene code is a canonical alignment's, but patients could not be exchanged: its weights
             were not found again from its slices.
-        unread: the run draws from a canonical alignment none of whose directions is above shuffled genes: its gene code
-            may be chance, and nothing is found.
-        foretold: see `Trained`: by how much drawn effects are larger than what genes foretell.
+        unread: the run draws from a canonical alignment none of whose axes is predicted from genes better than by
+            chance: nothing is found.
+        predicted: see `Trained`: by how much drawn effects are larger than what genes predict.
+        axes_genes: the genes behind each axis; see `page_axes.axes_table`.
         null_runs: what was drawn by each run with shuffled genes.
         lists: the user's gene sets, in the run's genes; None without any.
     """
@@ -120,9 +123,15 @@ class SynthesisMap:
     unmeasured: float
     unexchanged: bool = False
     unread: bool = False
-    foretold: tuple[float, ...] = ()
+    predicted: tuple[tuple[str, float, float, float], ...] = ()
     null_runs: tuple[NullRun, ...] = ()
     lists: GeneSets | None = None
+    axes_genes: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The F names of what is measured on lesions."""
+        return self.stage.measured.names
 
 
 def map_by_synthesis(
@@ -151,7 +160,8 @@ def map_by_synthesis(
     sets = GeneSets.of_metagenes(made.metagenes, genes, training)
     lists = GeneSets.of_lists(gene_sets or {}, genes, training)
     groups = [sets, lists] if len(lists) else [sets]
-    lesions = own_features(cohort, trained.split.train)
+    measured = stage.measured
+    lesions = measured.own(cohort, trained.split.train)
     spread = _spread(lesions)
     say("looking for the axes of the gene code")
     answers = _answers(trained, stage, training, spread, settings, say)
@@ -161,26 +171,30 @@ def map_by_synthesis(
     null_runs = _shuffled(nulls, cohort, sets, trained, settings, spread, seed, say)
     others = np.concatenate([one.effects for one in null_runs]) if null_runs else None
     batches = [made.metagene_batches, batches_of_sets(made.material, gene_sets or {})]
+    of_features = _feature_batches(made, measured, cohort)
     level = 0.0 if trained.unread else alpha
     tables = [
         _told_apart(
-            _flagged(_links(group, moved, test, others, spread, settings, level, seed), of_sets, made),
-            group, training, lesions, alpha,
+            _flagged(
+                _links(group, measured.names, moved, test, others, spread, settings, level, seed), of_sets, of_features,
+                made,
+            ),
+            group, measured.names, training, lesions, alpha,
         )
         for group, moved, test, of_sets in zip(groups, drawn, tests, batches, strict=False)
     ]  # fmt: skip
-    unseen = own_features(cohort, trained.split.test)
+    unseen = measured.own(cohort, trained.split.test)
     links = _beside(tables[0], made, unseen, stage, trained.scaler)
     as_is = stage.features()
     return SynthesisMap(
         trained.name, tuple(one.name for one in nulls), settings, stage, trained.split.test, len(trained.split.train),
         whose, answers.axes, sets, spread, links,
-        _genes(answers, of_genes, training, trained, made),
+        _genes(answers, measured.names, of_genes, training, trained, made),
         tables[1].rename(columns={"metagene": "set"}) if len(lists) else pd.DataFrame(),
-        agreement(links, nanmean(as_is, axis=1), unseen),
+        agreement(links, measured.names, nanmean(as_is, axis=1), unseen),
         (sets.coherence, tests[0].coherence), float(np.isnan(as_is[..., 0]).mean()),
-        trained.alignment is not None and of_genes is None, trained.unread, trained.foretold, null_runs,
-        lists if len(lists) else None,
+        trained.alignment is not None and of_genes is None, trained.unread, trained.predicted, null_runs,
+        lists if len(lists) else None, axes_table(trained.alignment, genes),
     )  # fmt: skip
 
 
@@ -197,7 +211,7 @@ def _stage(
     genes = trained.scaler.transform(cohort.expression, list(trained.split.test))
     training = trained.scaler.transform(cohort.expression, list(trained.split.train)).astype(np.float64)
     backgrounds = cohort.background_image[index].astype(np.float32)
-    return Stage(trained.method, genes, backgrounds, cohort.pixel_mm, seed), training, whose
+    return Stage(trained.method, genes, backgrounds, cohort.pixel_mm, seed, trained.alignment), training, whose
 
 
 def _spread(values: Floats) -> Floats:
@@ -214,17 +228,18 @@ class _Answers:
     axes: CodeAxes | None
     slopes: Floats | None
     gradients: Floats | None
+    features: int
 
     def by_axes(self, sets: GeneSets) -> Floats:
         """(S, F), nan without axes."""
         if self.axes is None or self.slopes is None:
-            return np.full((len(sets), len(FEATURES)), np.nan)
+            return np.full((len(sets), self.features), np.nan)
         return np.asarray(sets.through(self.axes.project) @ self.slopes)
 
     def by_gradient(self, sets: GeneSets) -> Floats:
         """(S, F), nan without a gradient."""
         if self.gradients is None:
-            return np.full((len(sets), len(FEATURES)), np.nan)
+            return np.full((len(sets), self.features), np.nan)
         return nanmean(attribution.set_effects(self.gradients, sets), axis=0)
 
     def linear(self) -> tuple[Floats, Floats] | None:
@@ -232,7 +247,7 @@ class _Answers:
         if self.axes is not None and self.slopes is not None:
             return self.axes.project, self.slopes
         if self.gradients is not None:
-            return nanmean(self.gradients, axis=0), np.eye(len(FEATURES))
+            return np.nan_to_num(nanmean(self.gradients, axis=0)), np.eye(self.features)
         return None
 
 
@@ -246,10 +261,12 @@ def _answers(
         response = AxesResponse.draw(stage, axes, step, lambda k, of: say(f"moving axis {k} of {of} of the gene code"))
         slopes = nanmean(response.slopes, axis=0) / spread
     if settings.gradient and trained.draw is not None:
-        gradients = attribution.gene_gradients(
+        found = attribution.gene_gradients(
             trained.draw, stage, lambda k, of: say(f"gradients of {k} of {of} drawings")
-        ) / spread  # fmt: skip
-    return _Answers(axes, slopes, gradients)
+        )  # fmt: skip
+        missing = np.full((*found.shape[:2], len(spread) - found.shape[2]), np.nan)  # of further axes none is taken
+        gradients = np.concatenate([found, missing], axis=2) / spread
+    return _Answers(axes, slopes, gradients, len(spread))
 
 
 def _drawn(stage: Stage, settings: SynthesisSettings, sets: GeneSets, say: Say, what: str) -> Floats:
@@ -334,8 +351,8 @@ def _shuffled(
 
 
 def _links(
-    sets: GeneSets, drawn: Floats, tests: _Tests, others: Floats | None, spread: Floats, settings: SynthesisSettings,
-    alpha: float, seed: int,
+    sets: GeneSets, features: Sequence[str], drawn: Floats, tests: _Tests, others: Floats | None, spread: Floats,
+    settings: SynthesisSettings, alpha: float, seed: int,
 ) -> pd.DataFrame:  # fmt: skip
     """Tidy, the strongest first. p is the larger of the two nulls'; passed is what every null lets through."""
     index = resamples(len(drawn), settings.bootstrap, [seed, 5])
@@ -351,7 +368,7 @@ def _links(
         "gradient_sd": tests.by_gradient, "z": tests.z, "p_random": tests.random, "p_exchanged": tests.exchanged,
         "p": p, "q": q, "p_max": tests.largest, "p_shuffled": shuffled,
     }  # fmt: skip
-    columns: dict[str, Any] = {"metagene": np.array(sets.names, object)[s], "feature": np.array(NAMES, object)[f]}
+    columns: dict[str, Any] = {"metagene": np.array(sets.names, object)[s], "feature": np.array(features, object)[f]}
     columns |= {name: values.ravel() for name, values in numbers.items()}
     columns["passed"] = passed.ravel()
     table = pd.DataFrame(columns)
@@ -359,18 +376,30 @@ def _links(
     return table.iloc[order].reset_index(drop=True)
 
 
-def _flagged(table: pd.DataFrame, of_sets: pd.DataFrame, made: ConventionalMap) -> pd.DataFrame:
+def _feature_batches(made: ConventionalMap, measured: Measured, cohort: Cohort) -> pd.DataFrame:
+    """The conventional map's tests of features against batch variables, and those of what only this map measures."""
+    if not measured.further:
+        return made.feature_batches
+    values = measured.own(cohort, list(made.material.patients))[:, len(NAMES) :]
+    further = test_batches(values, list(measured.further), made.material.batches)
+    return pd.concat([made.feature_batches, further], ignore_index=True)
+
+
+def _flagged(
+    table: pd.DataFrame, of_sets: pd.DataFrame, of_features: pd.DataFrame, made: ConventionalMap
+) -> pd.DataFrame:
     """The table with batch and verdict, by the rules of the conventional map: a link both of whose sides go with a
     batch is confounded, one of a metagene of clustered noise incoherent."""
     family, alpha = made.material.features.family, made.settings.alpha
-    flagged = judged(table, "metagene", of_sets, made.feature_batches, family, alpha).drop(columns="family")
+    family = dict.fromkeys(table["feature"], LESION) | dict(family)
+    flagged = judged(table, "metagene", of_sets, of_features, family, alpha).drop(columns="family")
     noise = flagged["metagene"].isin(np.array(made.metagenes.ids)[~made.coherent])
     flagged.loc[noise & (flagged["verdict"] == FOUND), "verdict"] = INCOHERENT
     return flagged
 
 
 def _told_apart(
-    table: pd.DataFrame, sets: GeneSets, training: NDArray[Any], lesions: Floats, alpha: float
+    table: pd.DataFrame, sets: GeneSets, features: Sequence[str], training: NDArray[Any], lesions: Floats, alpha: float
 ) -> pd.DataFrame:
     """The table with rho_trained; what is found, but not at p < alpha, uncorrected, and in the same direction in the
     training patients' own lesions (t, F), is drawn along with something else."""
@@ -379,10 +408,10 @@ def _told_apart(
     with np.errstate(divide="ignore", invalid="ignore"):
         p = 2 * student.sf(np.abs(rho) * np.sqrt((count - 2) / (1 - rho**2)), np.maximum(count - 2, 1))
     s, f = (axis.ravel() for axis in np.indices(rho.shape))
-    names = {"metagene": np.array(sets.names, object)[s], "feature": np.array(NAMES, object)[f]}
+    names = {"metagene": np.array(sets.names, object)[s], "feature": np.array(features, object)[f]}
     joined = table.merge(pd.DataFrame(names | {"rho_trained": rho.ravel(), "own": p.ravel()}), how="left")
     shown = (joined["own"] < alpha) & (np.sign(joined["rho_trained"]) == np.sign(joined["effect_sd"]))
-    joined.loc[(joined["verdict"] == FOUND) & ~shown, "verdict"] = DRAWN_ALONG
+    joined.loc[(joined["verdict"] == FOUND) & ~shown, "verdict"] = ONLY_DRAWN
     return joined.drop(columns="own")
 
 
@@ -402,7 +431,7 @@ def _beside(
     sets = GeneSets.of_metagenes(made.metagenes, scaler.genes, stage.genes)
     rho = spearman(_set_values(sets, stage.genes).T[:, None], lesions.T[None])  # (S, F)
     s, f = (axis.ravel() for axis in np.indices(rho.shape))
-    unseen = pd.DataFrame({"metagene": np.array(sets.names)[s], "feature": np.array(NAMES)[f]})
+    unseen = pd.DataFrame({"metagene": np.array(sets.names)[s], "feature": np.array(stage.measured.names)[f]})
     joined = table.merge(theirs, on=keys, how="left").merge(
         unseen.assign(rho_held_out=rho.ravel()), on=keys, how="left"
     )
@@ -412,13 +441,18 @@ def _beside(
 
 
 def _genes(
-    answers: _Answers, of_genes: null.GeneNull | None, training: NDArray[Any], trained: Trained, made: ConventionalMap
+    answers: _Answers,
+    features: Sequence[str],
+    of_genes: null.GeneNull | None,
+    training: NDArray[Any],
+    trained: Trained,
+    made: ConventionalMap,
 ) -> pd.DataFrame:
     """gene, feature, effect_sd (this gene alone up by one), together_sd (with what goes with it), gradient_sd, z, p
     (patients exchanged), rho and q of the conventional map."""
     if answers.linear() is None:
         return pd.DataFrame()
-    shape = (len(trained.scaler.genes), len(FEATURES))
+    shape = (len(trained.scaler.genes), len(features))
     numbers = {name: np.full(shape, np.nan) for name in ("effect_sd", "together_sd", "gradient_sd", "z", "p")}
     if answers.gradients is not None:
         numbers["gradient_sd"] = numbers["effect_sd"] = nanmean(answers.gradients, axis=0)
@@ -432,7 +466,7 @@ def _genes(
         numbers["z"] = numbers["effect_sd"] / np.maximum(of_genes.deviation, 1e-12)
         numbers["p"] = of_genes.p
     g, f = (axis.ravel() for axis in np.indices(shape))
-    names = {"gene": np.array(trained.scaler.genes, object)[g], "feature": np.array(NAMES, object)[f]}
+    names = {"gene": np.array(trained.scaler.genes, object)[g], "feature": np.array(features, object)[f]}
     table = pd.DataFrame(names | {name: values.ravel() for name, values in numbers.items()})
     theirs = made.gene_links[["gene", "feature", "effect", "q"]]
     theirs = theirs.rename(columns={"effect": "rho", "q": "conventional_q"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,26 +12,26 @@ from numpy.typing import NDArray
 from radiogenesis.cohort.store import Truth
 from radiogenesis.evaluation.bootstrap import Floats, spearman
 from radiogenesis.mapping import links
+from radiogenesis.mapping.measured import NAMES
 from radiogenesis.mapping.three_step import ConventionalMap
-from radiogenesis.phenotypes.lesion import FEATURES, UNITS
+from radiogenesis.phenotypes.lesion import FEATURES
 
 if TYPE_CHECKING:
     from radiogenesis.mapping.synthesis import SynthesisMap
 
 FOUND, NOT_FOUND, BOTH = "found", "not found", "both"
-NAMES = tuple(f"{name} ({UNITS[name]})" if UNITS[name] else name for name in FEATURES)
-"""The lesion features as the conventional map names them."""
 GENE_QUESTIONS: dict[str, links.Question] = {
     "genes of the driving module": "module",
     "genes with an effect of their own": "effect",
 }
 
 
-def agreement(table: pd.DataFrame, drawn: Floats, own: Floats) -> pd.DataFrame:
+def agreement(table: pd.DataFrame, names: Sequence[str], drawn: Floats, own: Floats) -> pd.DataFrame:
     """How far the ways to an effect agree, and the two maps, feature by feature, over the sets.
 
     Args:
         table: links of the metagenes.
+        names: of the F features.
         drawn, own: (n, F) features of held-out patients, as drawn from their genes and as they are.
 
     Returns:
@@ -39,7 +40,7 @@ def agreement(table: pd.DataFrame, drawn: Floats, own: Floats) -> pd.DataFrame:
         of the drawn effects with rho in all patients, and in the held-out ones); both, same_direction (links).
     """
     rows = []
-    for f, feature in enumerate(NAMES):
+    for f, feature in enumerate(names):
         mine = table[table["feature"] == feature]
         effect = mine["effect_sd"].to_numpy()
         strong = (mine["maps"] == BOTH).to_numpy()

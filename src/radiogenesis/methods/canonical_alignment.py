@@ -170,7 +170,8 @@ class CanonicalAlignment(nn.Module):
         columns = [measured[name].double().numpy() for name in named]
         properties = np.stack(columns, axis=1) if columns else np.zeros((len(image), 0))
         s = self.settings
-        return lesion_side(statistics.double().numpy(), properties, patient, s.whitening_ridge, s.lesion_ridge)
+        sizes = SIZES if named else ()  # of the classical directions all statistics are one kind
+        return lesion_side(statistics.double().numpy(), properties, patient, s.whitening_ridge, s.lesion_ridge, sizes)
 
     def gene_side(self, genes: NDArray[Any], seed: int = 0) -> GeneSide:
         """The genes (n, G), scaled, as `fit` takes them."""
@@ -271,13 +272,15 @@ class CanonicalAlignment(nn.Module):
         return (appearance(x, m) - self.mean) / self.deviation
 
     def kinds(self, standardised: Tensor) -> Sequence[Tensor]:
-        """Statistics (B, S) by kind: shape, level, texture, grain, profile, and all of them whitened.
+        """Statistics (B, S) by kind: shape, level, texture, grain, profile, layout, all of them whitened, and their
+        coordinates on the axes that are used.
 
         Whitened, a rare difference (fine grain in a solid lesion) counts as much as the common ones, which most of the
         statistics share.
         """
         with torch.autocast(standardised.device.type, enabled=False):
-            return *standardised.split(SIZES, dim=1), standardised.float() @ self.whitening
+            whole, axes = standardised.float() @ self.whitening, self.coordinates(standardised)[:, self.seen > 0]
+            return *standardised.split(SIZES, dim=1), whole, *([axes] if axes.shape[1] else [])
 
     def coordinates(self, standardised: Tensor) -> Tensor:
         """Statistics (B, S) -> coordinates (B, K), of variance 1 over the training patients' means."""

@@ -1,8 +1,9 @@
 """How the canonical alignment is fitted: the lesions first, without a look at the genes; the genes; then the tests.
 
 Lesions. Each named property of a patient's lesions becomes a normal score, and a sum over the lesion's statistics that
-follows it. What these sums leave of the statistics is whitened (a ridge keeps what hardly varies from counting), so
-that directions of it can be found.
+follows it. What these sums leave of the statistics is whitened kind by kind (a ridge keeps what hardly varies from
+counting), so that directions of it can be found: among fifteen numbers that say where a lesion is dense a pattern
+stands out that is lost among all of them.
 
 Genes. One kernel ridge regression serves everything: `predicting` turns any (n, k) values of patients' lesions into
 what the other patients' genes predict of them. It depends on the genes alone, so that a permutation of the patients is
@@ -39,8 +40,9 @@ class LesionSide:
         whitening: (S, S): standardised statistics times this are uncorrelated but for the ridge, of variance below 1.
         scores: (n, P) normal scores of the patients' properties, mean 0 and variance 1; 0 where unknown.
         property_weights: (S, P): standardised statistics times these follow the properties, variance 1 over patients.
-        rest: (n, R) what the properties leave of the statistics, whitened, along its principal axes.
+        rest: (n, R) what the properties leave of the statistics, whitened kind by kind, along principal axes.
         rest_weights: (S, R): standardised statistics times these are `rest`.
+        kinds: the columns of `rest` that belong to each kind of statistics.
     """
 
     mean: Floats
@@ -51,6 +53,7 @@ class LesionSide:
     property_weights: Floats
     rest: Floats
     rest_weights: Floats
+    kinds: tuple[slice, ...]
 
     def given_to(self, order: NDArray[np.intp]) -> LesionSide:
         """The lesions of patient order[i] given to patient i."""
@@ -60,7 +63,7 @@ class LesionSide:
 
 def lesion_side(
     statistics: NDArray[Any], properties: NDArray[Any], patient: NDArray[np.int64], whitening_ridge: float,
-    lesion_ridge: float,
+    lesion_ridge: float, sizes: Sequence[int] = (),
 ) -> LesionSide:  # fmt: skip
     """Prepare the lesions.
 
@@ -70,6 +73,7 @@ def lesion_side(
         patient: (N,) 0 to n - 1; every patient has slices.
         whitening_ridge: added to the variance of every standardised statistic before whitening.
         lesion_ridge: the same before directions of `rest` are looked for; 0 for `chance_variance`.
+        sizes: how many statistics there are of each kind, in order; all of one kind where not given.
     """
     n = int(patient.max()) + 1
     weight = 1 / (n * np.bincount(patient, minlength=n)[patient])  # (N,)
@@ -85,14 +89,19 @@ def lesion_side(
     sums = sums / np.maximum((means @ sums).std(axis=0), 1e-12)
     explained = np.linalg.lstsq(means @ sums, means, rcond=None)[0]  # (P, S)
     left = np.eye(h.shape[1]) - sums @ explained
-    ridge = lesion_ridge or chance_variance(n, h.shape[1])
-    away = left @ _whitening(left.T @ spread @ left, ridge)  # (S, S)
-    _, size, axes = np.linalg.svd(means @ away, full_matrices=False)
-    axes = axes[size > NO_SPREAD * np.linalg.norm(means)].T if len(size) else axes.T
-    rest_weights = away @ axes
+    parts, kinds, at, column = [], [], 0, 0
+    for size in sizes or (h.shape[1],):
+        mine, at = left[:, at : at + size], at + size
+        ridge = lesion_ridge or chance_variance(n, size)
+        away = mine @ _whitening(mine.T @ spread @ mine, ridge)  # (S, size)
+        _, length, axes = np.linalg.svd(means @ away, full_matrices=False)
+        parts.append(away @ axes[length > NO_SPREAD * np.linalg.norm(means)].T)
+        kinds.append(slice(column, column := column + parts[-1].shape[1]))
+    rest_weights = np.concatenate(parts, axis=1)
     return LesionSide(
-        mean, deviation, means, _whitening(spread, whitening_ridge), scores, sums, means @ rest_weights, rest_weights
-    )
+        mean, deviation, means, _whitening(spread, whitening_ridge), scores, sums, means @ rest_weights, rest_weights,
+        tuple(kinds),
+    )  # fmt: skip
 
 
 def chance_variance(patients: int, statistics: int) -> float:
@@ -241,6 +250,37 @@ def strongest(rest: Floats, predicting: Floats) -> tuple[float, Floats]:
     return float(value[0]), vector[:, 0]
 
 
+@dataclass(frozen=True, eq=False)
+class Search:
+    """Looks for directions among several kinds of statistics.
+
+    Attributes:
+        kinds: the columns of each.
+        noise: (kinds, 2) mean and deviation of each kind's strongest covariance over permuted patients: kinds of many
+            statistics have more by chance.
+    """
+
+    kinds: tuple[slice, ...]
+    noise: Floats
+
+    @classmethod
+    def among(
+        cls, kinds: tuple[slice, ...], rest: Floats, predicting: Floats, orders: Sequence[NDArray[np.intp]]
+    ) -> tuple[Search, Floats]:
+        """The search, and (permutations,) the score of the strongest direction of every permutation."""
+        null = np.array([[strongest(rest[order][:, kind], predicting)[0] for kind in kinds] for order in orders])
+        search = cls(kinds, np.stack([null.mean(axis=0), np.maximum(null.std(axis=0), 1e-12)], axis=1))
+        return search, ((null - search.noise[:, 0]) / search.noise[:, 1]).max(axis=1)
+
+    def best(self, rest: Floats, predicting: Floats) -> tuple[float, Floats]:
+        """How many deviations the best kind's direction is above chance, and the direction (R,), 0 elsewhere."""
+        found = [strongest(rest[:, kind], predicting) for kind in self.kinds]
+        scores = [(value - mean) / spread for (value, _), (mean, spread) in zip(found, self.noise, strict=True)]
+        k, w = int(np.argmax(scores)), np.zeros(rest.shape[1])
+        w[self.kinds[k]] = found[k][1]
+        return scores[k], w
+
+
 def without(rest: Floats, direction: Floats) -> tuple[Floats, Floats]:
     """`rest` freed of its coordinate along a direction, and the (R, R) map that does it: rest @ map."""
     z = rest @ direction
@@ -255,49 +295,58 @@ class Further:
 
     Attributes:
         weights: (R, k) in `rest`; coordinates of variance 1 over the patients.
+        search: how the next would be looked for.
         p: of each that was tested against permuted patients; see `further_directions`.
-        first: what the first one's test compares: its covariance, and that of every permutation; empty without a test.
+        first: what the first one's test compares: its score, and that of every permutation; empty without a test.
     """
 
     weights: Floats
+    search: Search
     p: tuple[float, ...] = ()
     first: Floats = field(default_factory=lambda: np.zeros(0))
 
 
-def directions(rest: Floats, predicting: Floats, count: int) -> Further:
-    """The first `count` directions, or as many as the patients differ in; no test."""
-    size, chain, found = rest.shape[1], np.eye(rest.shape[1]), []
+def directions(rest: Floats, predicting: Floats, search: Search, count: int) -> Floats:
+    """(R, k) weights of the first `count` directions, or of as many as the patients differ in; no test."""
+    size = rest.shape[1]
+    chain, found = np.eye(size), []
     for _ in range(min(count, size)):
-        _, w = strongest(rest, predicting)
+        _, w = search.best(rest, predicting)
         spread = (rest @ w).std()
         if spread < NO_SPREAD:
             break
         found.append(chain @ w / spread)
         rest, away = without(rest, w)
         chain = chain @ away
-    return Further(np.stack(found, axis=1) if found else np.zeros((size, 0)))
+    return _columns(found, size)
 
 
-def further_directions(rest: Floats, predicting: Floats, most: int, orders: Sequence[NDArray[np.intp]]) -> Further:
+def further_directions(
+    rest: Floats, kinds: tuple[slice, ...], predicting: Floats, most: int, orders: Sequence[NDArray[np.intp]]
+) -> Further:
     """Directions one after the other while permuted patients seldom have one as strong (p at most LEVEL).
 
     After k directions are taken out of the lesions, the next is compared with the FIRST that is found for every
     permutation of what is left: the rank among noise directions is the same (after Winkler et al. 2020).
     """
+    search, null = Search.among(kinds, rest, predicting, orders)
     p: list[float] = []
     first, left = np.zeros(0), rest
     while len(p) < most:
-        own, w = strongest(left, predicting)
+        own, w = search.best(left, predicting)
         if not len(w) or (left @ w).std() < NO_SPREAD:
             break
-        null = [strongest(left[order], predicting)[0] for order in orders]
+        if p:
+            search, null = Search.among(kinds, left, predicting, orders)
+            own, w = search.best(left, predicting)
         p.append(exceeded(own, null))
         first = first if len(first) else np.array([own, *null])
         if p[-1] > LEVEL:
             break
         left = without(left, w)[0]
     kept = sum(one <= LEVEL for one in p)
-    return replace(directions(rest, predicting, kept), p=tuple(p), first=first)
+    again = Search.among(kinds, rest, predicting, orders)[0]
+    return Further(directions(rest, predicting, again, kept), again, tuple(p), first)
 
 
 def exceeded(observed: float, null: Sequence[float] | Floats) -> float:
@@ -305,7 +354,7 @@ def exceeded(observed: float, null: Sequence[float] | Floats) -> float:
     return float((1 + np.sum(np.asarray(null) >= observed * (1 - 1e-9))) / (1 + len(null)))
 
 
-def cross_validated_directions(rest: Floats, genes: GeneSide, count: int, seed: int) -> Floats:
+def cross_validated_directions(rest: Floats, genes: GeneSide, search: Search, count: int, seed: int) -> Floats:
     """(count,) correlation of patients' coordinates with what their genes predict, where the directions, too, were
     found without them: on the other nine parts, with an inner cross-validation."""
     n = len(rest)
@@ -313,7 +362,7 @@ def cross_validated_directions(rest: Floats, genes: GeneSide, count: int, seed: 
     for part, others in divided(n, np.random.default_rng([seed, 0xD1])):
         learned = rest[others] - rest[others].mean(axis=0)
         inner = cross_predicting(genes.kernel[np.ix_(others, others)], genes.ridge, 1, seed)
-        found = directions(learned, inner, count).weights
+        found = directions(learned, inner, search, count)
         k = found.shape[1]
         values[part, :k] = rest[part] @ found
         predicted[part, :k] = predicting_from(genes.kernel, genes.ridge, part, others) @ (learned @ found)
@@ -358,18 +407,17 @@ def fit_axes(lesions: LesionSide, genes: GeneSide, settings: FitSettings, seed: 
     r = correlations(scores, genes.predicting @ scores)
     null = np.stack([correlations(scores[order], genes.predicting @ scores[order]) for order in orders])  # (R, P)
     p = np.array([exceeded(one, null[:, j]) for j, one in enumerate(r)])
-    found = further_directions(lesions.rest, genes.predicting, settings.directions, orders)
+    found = further_directions(lesions.rest, lesions.kinds, genes.predicting, settings.directions, orders)
     kept = found.weights.shape[1]
     if not kept and not scores.shape[1]:  # one in any case, so that a model of shuffled genes has something to follow
-        found = replace(found, weights=directions(lesions.rest, genes.predicting, 1).weights)
+        found = replace(found, weights=directions(lesions.rest, genes.predicting, found.search, 1))
     tested = np.column_stack([np.vstack([r, null]), *([found.first] if len(found.first) else [])])
     count = found.weights.shape[1]
-    more = cross_validated_directions(lesions.rest, genes, count, seed) if count else np.zeros(0)
-    by_chance = (
-        [cross_validated_directions(lesions.rest[o], genes, count, seed) for o in orders[:SHOWN_ORDERS]]
-        if count
-        else []
-    )
+    more = cross_validated_directions(lesions.rest, genes, found.search, count, seed) if count else np.zeros(0)
+    by_chance = [
+        cross_validated_directions(lesions.rest[order], genes, found.search, count, seed)
+        for order in orders[: SHOWN_ORDERS if count else 0]
+    ]
     return Axes(
         np.concatenate([scores, lesions.rest @ found.weights], axis=1),
         np.concatenate([lesions.property_weights, lesions.rest_weights @ found.weights], axis=1),
@@ -390,9 +438,18 @@ def any_of(tests: Floats) -> float:
     return float((best <= best[0]).mean())
 
 
-def refitted_targets(lesions: LesionSide, genes: GeneSide, further: int) -> Floats:
+def refitted_targets(lesions: LesionSide, genes: GeneSide, search: Search | None, further: int) -> Floats:
     """(n, P + further) what the regression from genes is made for when the lesions are given as they are here: the
     properties, and directions found anew."""
-    found = directions(lesions.rest, genes.predicting, further).weights
+    found = np.zeros((lesions.rest.shape[1], 0))
+    if search is not None:
+        found = directions(lesions.rest, genes.predicting, search, further)
     missing = np.zeros((len(lesions.rest), further - found.shape[1]))
     return np.concatenate([lesions.scores, lesions.rest @ found, missing], axis=1)
+
+
+def search_for(lesions: LesionSide, genes: GeneSide, seed: int, permutations: int = SHOWN_ORDERS) -> Search:
+    """How directions are looked for among these lesions."""
+    rng = np.random.default_rng([seed, 0xA1])
+    orders = [rng.permutation(len(lesions.rest)) for _ in range(permutations)]
+    return Search.among(lesions.kinds, lesions.rest, genes.predicting, orders)[0]

@@ -1,11 +1,14 @@
 """What a lesion looks like in numbers that need no training, and that a gradient can pass through.
 
 At four scales: the mask's shape, mean and deviation of the image over lesion, rim and core, and of its texture where
-the lesion is solid; how much of it is hollow, how like neighbours are inside, and the profile across the outline.
+the lesion is solid; how much of it is hollow, how like neighbours are inside, the profile across the outline, and where
+inside it is dense.
 Coarser scales, and neighbours, are freer of the scanner's noise. The critics of the fusion GAN see lesions in these.
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor
@@ -15,14 +18,16 @@ SCALES = 4
 LAGS = (1, 2, 3, 4)  # pixels
 REACHES = (2, 3)  # pixels by which the lesion is eroded to the inside whose grain is measured
 RINGS = 5  # one pixel wide, to either side of the outline
-SIZES = (3 * SCALES, 8 * SCALES + 1, 24 * SCALES, len(LAGS) * len(REACHES), 4 * RINGS)
-"""How many statistics `appearance` has of each kind: shape, level, texture, grain, profile."""
+ORDERS = tuple((n, m) for n in range(1, 7) for m in range(n % 2, n + 1, 2))
+"""Degree and angular order of the Zernike polynomials that say where inside a lesion is dense."""
+SIZES = (3 * SCALES, 8 * SCALES + 1, 24 * SCALES, len(LAGS) * len(REACHES), 4 * RINGS, len(ORDERS))
+"""How many statistics `appearance` has of each kind: shape, level, texture, grain, profile, layout."""
 FEWEST_PIXELS = 4.0
 """A region smaller than this says little: its statistics are drawn towards the whole lesion's."""
 
 
 def appearance(x: Tensor, m: Tensor) -> Tensor:
-    """Image (B, 1, P, P) in [-1, 1] and soft mask (B, 1, P, P) -> (B, 169) float32, by kind, then by scale."""
+    """Image (B, 1, P, P) in [-1, 1] and soft mask (B, 1, P, P) -> (B, 184) float32, by kind, then by scale."""
     with torch.autocast(x.device.type, enabled=False):  # differences of like numbers: 8 bits would drown them
         x, m = x.float(), m.float()
         inner, outer = shells(m)
@@ -31,6 +36,7 @@ def appearance(x: Tensor, m: Tensor) -> Tensor:
         solid_core = inner[2] * wall
         regions = torch.cat([m, outer[2] - inner[2], inner[2], solid_core], dim=1)  # lesion, rim, core, solid core
         profile = across_the_outline(x, m, inner, outer)
+        layout = zernike_moments(x, inner[1] * wall, m)
         grain = [neighbour_covariance(x, inner[reach - 1] * wall) for reach in REACHES]
         shape, level, texture = [], [], []
         for scale in range(SCALES):
@@ -40,7 +46,7 @@ def appearance(x: Tensor, m: Tensor) -> Tensor:
             level.append(masked_statistics(x, regions, fewest=FEWEST_PIXELS, floor=1e-3))
             texture.append(masked_statistics(texture_maps(x), regions[:, [0, 1, 3]], fewest=FEWEST_PIXELS, floor=1e-3))
         hollow = hole.sum((1, 2, 3)) / (m.sum((1, 2, 3)) + FEWEST_PIXELS)
-    return torch.cat([*shape, *level, hollow[:, None], *texture, *grain, *profile], dim=1)
+    return torch.cat([*shape, *level, hollow[:, None], *texture, *grain, *profile, layout], dim=1)
 
 
 def across_the_outline(x: Tensor, m: Tensor, inner: list[Tensor], outer: list[Tensor]) -> tuple[Tensor, Tensor]:
@@ -109,6 +115,55 @@ def neighbour_covariance(x: Tensor, region: Tensor, smoothing: float = 3.0, limi
         products = lagged_product(rest, lag) / (lagged_product(region, lag) + 2 * FEWEST_PIXELS)
         found.append(products.sign() * ((products.abs() + 1e-4).sqrt() - 1e-2))
     return torch.stack(found, dim=1)
+
+
+def zernike_moments(x: Tensor, region: Tensor, m: Tensor, limit: float = 0.2) -> Tensor:
+    """Where inside a lesion it is denser than on average: Z_n0 and |Z_nm| for ORDERS, (B, len(ORDERS)).
+
+    The magnitudes of Zernike moments do not change when the lesion is turned or mirrored (Khotanzad and Hong 1990), and
+    up to their degree they hold its layout: a dense part off the middle, in the middle or around it, along a line.
+
+        Z_nm = sum w (x - mean) R_nm(rho) exp(-i m theta) / sum w,   rho = 1 where the disc of the lesion's area ends
+
+    Args:
+        x: (B, 1, P, P).
+        region: (B, 1, P, P) weights w in [0, 1]: the lesion without its edge and its cavities.
+        m: (B, 1, P, P) the lesion's mask, which says where its middle is and how large it is.
+        limit: what is much further off than this, a vessel through ground glass, counts as if it were so far off.
+    """
+    side = x.shape[-1]
+    place = torch.arange(side, device=x.device, dtype=x.dtype)
+    area = m.sum((1, 2, 3)) + FEWEST_PIXELS  # (B,)
+    middle = [(m.sum(other)[:, 0] @ place + FEWEST_PIXELS * (side - 1) / 2) / area for other in (3, 2)]  # rows, columns
+    radius = (area / torch.pi).sqrt()[:, None]
+    v, u = ((place - at[:, None]) / radius for at in middle)  # (B, P)
+    v, u = v[:, :, None], u[:, None, :]
+    rho = (v.square() + u.square() + 1e-8).sqrt().clamp(max=1.0)  # (B, P, P)
+    weight = region[:, 0]
+    total = weight.sum((1, 2), keepdim=True) + 2 * FEWEST_PIXELS
+    rest = x[:, 0] - (weight * x[:, 0]).sum((1, 2), keepdim=True) / total
+    rest = weight * rest / (1 + (rest / limit).square()).sqrt() / total
+    cosine, sine = u / (v.square() + u.square() + 1e-8).sqrt(), v / (v.square() + u.square() + 1e-8).sqrt()
+    turns = [(torch.ones_like(cosine), torch.zeros_like(cosine))]
+    for _ in range(ORDERS[-1][1]):  # exp(i m theta), one order after the other
+        c, s = turns[-1]
+        turns.append((c * cosine - s * sine, s * cosine + c * sine))
+    found = []
+    for n, order in ORDERS:
+        radial = rest * zernike_radial(n, order, rho)
+        parts = [(radial * turn).sum((1, 2)) for turn in turns[order]]
+        size = (parts[0].square() + parts[1].square() + 1e-6).sqrt() - 1e-3
+        found.append((n + 1) * (size if order else parts[0]))
+    return torch.stack(found, dim=1)
+
+
+def zernike_radial(n: int, m: int, rho: Tensor) -> Tensor:
+    """R_nm(rho) = sum_k (-1)^k (n - k)! / (k! ((n + m) / 2 - k)! ((n - m) / 2 - k)!) rho^(n - 2k)."""
+    total = torch.zeros_like(rho)
+    for k in range((n - m) // 2 + 1):
+        below = math.factorial(k) * math.factorial((n + m) // 2 - k) * math.factorial((n - m) // 2 - k)
+        total = total + (-1) ** k * math.factorial(n - k) / below * rho ** (n - 2 * k)
+    return total
 
 
 def lagged_product(x: Tensor, lag: int) -> Tensor:

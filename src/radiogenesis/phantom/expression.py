@@ -6,6 +6,7 @@ b its loading. Stored is mean + scale * x, a log2 expression like log2(FPKM + 1)
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,10 +29,10 @@ class GeneModel:
 
     Attributes:
         genes: (G,) names.
-        module: (G,) module of each gene, -1 outside the modules. The first six drive the factors, in their order.
+        module: (G,) module of each gene, -1 outside the modules. The first ones drive the factors, in their order.
         loading: (G,) correlation of the gene with its module's activity, signed; 0 outside the modules.
         mean, scale: (G,) of its log2 expression over patients.
-        weights: genes x FACTORS, 0 where a gene has no effect.
+        weights: genes x factors, 0 where a gene has no effect.
     """
 
     genes: tuple[str, ...]
@@ -53,34 +54,34 @@ class GeneModel:
         return pd.DataFrame(
             {
                 "gene": np.array(self.genes)[gene],
-                "factor": np.array(FACTORS)[factor],
+                "factor": self.weights.columns.to_numpy(object)[factor],
                 "weight": self.weights.to_numpy()[gene, factor],
             }
         )
 
 
-def gene_model(genes: int, modules: int, rng: np.random.Generator) -> GeneModel:
+def gene_model(genes: int, modules: int, rng: np.random.Generator, factors: Sequence[str] = FACTORS) -> GeneModel:
     """Draw the modules, the loadings, and the weights of the genes that drive factors.
 
     Raises:
         ValueError: fewer modules than factors, or too few genes for the modules.
     """
-    if modules < len(FACTORS):
-        raise ValueError(f"modules {modules}: each of the {len(FACTORS)} factors needs one of its own")
-    sizes = _module_sizes(genes, modules, rng)
+    if modules < len(factors):
+        raise ValueError(f"modules {modules}: each of the {len(factors)} factors needs one of its own")
+    sizes = _module_sizes(genes, modules, len(factors), rng)
     if sizes.sum() > genes:
         raise ValueError(f"genes {genes}: too few for {modules} modules, which take {sizes.sum()}")
     module = np.full(genes, -1)
     module[: sizes.sum()] = np.repeat(np.arange(modules), sizes)
     module = rng.permutation(module)
-    driving = (module >= 0) & (module < len(FACTORS))
+    driving = (module >= 0) & (module < len(factors))
     strength = np.where(driving, rng.uniform(0.70, 0.95, genes), rng.uniform(0.40, 0.90, genes))
     sign = np.where(rng.random(genes) < 0.8, 1.0, -1.0)
     loading = np.where(module >= 0, strength * sign, 0.0)
 
-    weights = np.zeros((genes, len(FACTORS)))
+    weights = np.zeros((genes, len(factors)))
     effect = driving & (rng.random(genes) >= DECOYS)
-    for factor in range(len(FACTORS)):  # however small the module, one gene drives
+    for factor in range(len(factors)):  # however small the module, one gene drives
         effect[np.flatnonzero(module == factor)[0]] = True
     weights[effect, module[effect]] = np.sign(loading[effect]) * rng.uniform(0.5, 1.5, int(effect.sum()))
     weights /= np.linalg.norm(weights, axis=0)
@@ -91,15 +92,15 @@ def gene_model(genes: int, modules: int, rng: np.random.Generator) -> GeneModel:
         loading=loading,
         mean=np.clip(rng.normal(6.0, 2.0, genes), 3.0, 14.0),
         scale=np.exp(rng.normal(np.log(0.6), 0.35, genes)),
-        weights=pd.DataFrame(weights, index=pd.Index(names, name="gene"), columns=list(FACTORS)),
+        weights=pd.DataFrame(weights, index=pd.Index(names, name="gene"), columns=list(factors)),
     )
 
 
-def _module_sizes(genes: int, modules: int, rng: np.random.Generator) -> NDArray[np.int64]:
+def _module_sizes(genes: int, modules: int, factors: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """Genes per module; driving modules first."""
-    drivers = np.full(len(FACTORS), max(4, round(DRIVER_SHARE * genes)))
+    drivers = np.full(factors, max(4, round(DRIVER_SHARE * genes)))
     low, high = np.log(OTHER_SHARE)
-    others = np.exp(rng.uniform(low, high, modules - len(FACTORS))) * genes
+    others = np.exp(rng.uniform(low, high, modules - factors)) * genes
     return np.concatenate([drivers, np.maximum(2, np.round(others))]).astype(np.int64)
 
 
@@ -113,7 +114,7 @@ def draw_activity(model: GeneModel, patients: int, rng: np.random.Generator) -> 
 
 def batch_genes(model: GeneModel, share: float, rng: np.random.Generator) -> NDArray[np.intp]:
     """Indices of the genes that follow the scanner instead of the patient: none of them drives a factor."""
-    harmless = np.flatnonzero(~((model.module >= 0) & (model.module < len(FACTORS))))
+    harmless = np.flatnonzero(~((model.module >= 0) & (model.module < model.weights.shape[1])))
     return np.sort(rng.choice(harmless, min(len(harmless), round(share * len(model.genes))), replace=False))
 
 

@@ -1,4 +1,4 @@
-"""The six appearance factors of a lesion, and how genes drive them.
+"""The six appearance factors of a lesion, and how genes drive them; and a seventh that none of the properties measures.
 
 A factor is a score: standard normal over patients, a share `strength` of its variance explained by genes, the rest
 left to chance. Each score becomes a physical quantity by a monotone map with finite ends, the same for every cohort,
@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 FACTORS = ("size", "attenuation", "spiculation", "margin", "heterogeneity", "cavitation")
+UNLISTED = "off-centre solid part"
+"""How far a denser part lies from the middle of its lesion: whatever its place, the lesion's histogram, its texture and
+its outline are nearly the same."""
 SIZE_MM = (13.0, 36.0)
 """Diameters of the smallest and the largest lesion."""
 ATTENUATION_HU = (-600.0, 40.0)
@@ -37,6 +40,8 @@ class LesionFactors:
     """Standard deviation of the texture inside, HU."""
     cavitation: float
     """Radius of the air cavity as a share of the lesion's radius; 0 is no cavity."""
+    solid_offset: float | None = None
+    """How far off the middle a denser part lies, 0 to 1, which is against the edge; None is no such part (UNLISTED)."""
 
 
 def factors_from_scores(
@@ -52,14 +57,14 @@ def factors_from_scores(
     measured. The lower part of the scores has no cavity at all.
 
     Args:
-        scores: patients x FACTORS, standard normal.
+        scores: patients x FACTORS, standard normal; UNLISTED too, where lesions have a solid part.
         size_mm: diameters between which the size lies.
         attenuation_hu: between which the tissue's mean lies.
 
     Returns:
         patient -> factors.
     """
-    rank = pd.DataFrame(ndtr(scores[list(FACTORS)].to_numpy(np.float64)), scores.index, list(FACTORS))
+    rank = pd.DataFrame(ndtr(scores.to_numpy(np.float64)), scores.index, list(scores.columns))
     values = {
         "size_mm": _between_log(rank["size"], *size_mm),
         "attenuation_hu": _between(rank["attenuation"], *attenuation_hu),
@@ -68,6 +73,8 @@ def factors_from_scores(
         "heterogeneity_hu": _between_log(rank["heterogeneity"], 15.0, 150.0),
         "cavitation": 0.6 * np.clip((rank["cavitation"] - 0.4) / 0.6, 0.0, None),
     }
+    if UNLISTED in rank:
+        values["solid_offset"] = rank[UNLISTED]
     table = pd.DataFrame(values, index=scores.index)
     return {
         str(patient): LesionFactors(**{str(name): float(value) for name, value in row.items()})
@@ -76,13 +83,17 @@ def factors_from_scores(
 
 
 def factor_table(factors: dict[str, LesionFactors]) -> pd.DataFrame:
-    """Patients x FACTORS in physical units: `Truth.factors`."""
+    """Patients x FACTORS in physical units, and UNLISTED where lesions have a solid part: `Truth.factors`."""
     rows = [
         (f.size_mm, f.attenuation_hu, f.spiculation, f.margin_mm, f.heterogeneity_hu, f.cavitation)
         for f in factors.values()
     ]
     index = pd.Index(list(factors), name="patient")
-    return pd.DataFrame(np.array(rows, np.float64).reshape(-1, len(FACTORS)), index, list(FACTORS))
+    table = pd.DataFrame(np.array(rows, np.float64).reshape(-1, len(FACTORS)), index, list(FACTORS))
+    offsets = [f.solid_offset for f in factors.values()]
+    if offsets and None not in offsets:
+        table[UNLISTED] = offsets
+    return table
 
 
 def scores_from_expression(
@@ -95,12 +106,12 @@ def scores_from_expression(
 
     Args:
         expression: (patients, genes), z-scored; NaN counts as the gene's mean.
-        weights: genes x FACTORS, 0 where a gene has no effect.
+        weights: genes x factors, 0 where a gene has no effect.
         strength: 0 to 1.
         rng: draws the part left to chance.
 
     Returns:
-        patients x FACTORS; the index counts the patients from 0.
+        patients x factors; the index counts the patients from 0.
 
     Raises:
         ValueError: strength outside [0, 1], or other genes in the weights than in the expression.
@@ -110,12 +121,12 @@ def scores_from_expression(
     if len(weights) != expression.shape[1]:
         raise ValueError(f"weights of {len(weights)} genes for expression of {expression.shape[1]} genes")
     complete = np.nan_to_num(np.asarray(expression, np.float64), nan=0.0)
-    genetic = _standardise(complete @ weights[list(FACTORS)].to_numpy(np.float64))
+    genetic = _standardise(complete @ weights.to_numpy(np.float64))
     chance = _standardise(rng.standard_normal(genetic.shape))
     if len(genetic) > 3:
         chance = _standardise(chance - genetic * np.mean(chance * genetic, axis=0))
     scores = np.sqrt(strength) * genetic + np.sqrt(1 - strength) * chance
-    return pd.DataFrame(scores, columns=list(FACTORS))
+    return pd.DataFrame(scores, columns=list(weights.columns))
 
 
 def _standardise(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -23,6 +23,9 @@ Spacing = tuple[float, float, float]
 # From 10 to 90 % of the integral of a Gaussian, in its standard deviations.
 TEN_TO_NINETY = 2.5631
 CAVITY_HU = -960.0
+# The denser part of a lesion: its radius within the plane and along the body, as shares of the lesion's radius; how
+# much denser it is; and what is left of the lesion's edge at its furthest place.
+SOLID_SHARE, SOLID_HEIGHT, SOLID_HU, SOLID_EDGE_MM = 0.35, 0.9, 250.0, 1.0
 # Density of a strand outside the body, as a share of the body's.
 STRAND_SHARE = 0.45
 STRAND_MM = 10.0
@@ -156,6 +159,7 @@ def plant_lesion(
     tissue = factors.attenuation_hu + factors.heterogeneity_hu * _texture(body, spacing_mm, rng)
     # Vessels denser than the lesion stay visible through it.
     inside = np.maximum(tissue, before) if factors.attenuation_hu < -200 else tissue
+    inside = _with_solid_part(inside, offset, factors, surface)
     inside = _hollow(inside, offset, factors, surface, rng) + _scan_noise(before, spacing_mm)
     after = before + weight * (inside - before)
 
@@ -201,6 +205,22 @@ def _texture(body: NDArray[np.bool_], spacing_mm: Spacing, rng: np.random.Genera
     field -= inside.mean()
     field /= max(float(inside.std()), 1e-6)
     return np.clip(field, -2.5, 2.5)
+
+
+def _with_solid_part(
+    tissue: NDArray[np.float32], offset: NDArray[np.float32], factors: LesionFactors, surface: Surface
+) -> NDArray[np.float32]:
+    """The tissue with a denser part, off the middle within the plane, so that it shows on every slice."""
+    if factors.solid_offset is None:
+        return tissue
+    radius = SOLID_SHARE * surface.radius_mm
+    # Which way follows the lesion's shape, which is random: no further chance is drawn.
+    along = surface.axes[0, 1:] / max(float(np.linalg.norm(surface.axes[0, 1:])), 1e-6)
+    aside = factors.solid_offset * (surface.radius_mm - radius - SOLID_EDGE_MM) * along
+    across = np.hypot(offset[..., 1] - aside[0], offset[..., 2] - aside[1])
+    distance = np.hypot(across, offset[..., 0] * (SOLID_SHARE / SOLID_HEIGHT))
+    denser: NDArray[np.float32] = tissue + SOLID_HU * ndtr((radius - distance) / np.float32(0.8))
+    return denser
 
 
 def _hollow(

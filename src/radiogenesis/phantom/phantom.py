@@ -22,7 +22,9 @@ from radiogenesis.cohort.whole import blind_lungs, whole_slices
 from radiogenesis.phantom import expression as genes
 from radiogenesis.phantom.factors import (
     ATTENUATION_HU,
+    FACTORS,
     SIZE_MM,
+    UNLISTED,
     factor_table,
     factors_from_scores,
     scores_from_expression,
@@ -51,7 +53,8 @@ def plan_cohort(settings: PhantomSettings) -> Plan:
     numbers = [f"{i:04d}" for i in range(1, settings.patients + 1)]
     # Patients of another seed are others, whom nothing that goes by names may take for these.
     names = [f"PH{settings.seed}-{number}" if settings.seed else f"PH{number}" for number in numbers]
-    model = genes.gene_model(settings.genes, settings.modules, streams[0])
+    planted = (*FACTORS, UNLISTED) if settings.unlisted else FACTORS
+    model = genes.gene_model(settings.genes, settings.modules, streams[0], planted)
     activity = genes.draw_activity(model, settings.patients, streams[1])
     scores = scores_from_expression(zscore(activity), model.weights, settings.strength, streams[2])
     factors = factors_from_scores(
@@ -154,6 +157,8 @@ def _by_room(settings: PhantomSettings) -> dict[str, Any]:
 def _told(settings: PhantomSettings) -> dict[str, Any]:
     """The settings that stand in the truth, and so in the digest: without those that change nothing."""
     without = {name for name in _plain(settings) if name.startswith("whole_") and not settings.whole_pixels}
+    if not settings.unlisted:
+        without.add("unlisted")
     if settings.size_mm == SIZE_MM:
         without.add("size_mm")
     if settings.attenuation_hu == ATTENUATION_HU:

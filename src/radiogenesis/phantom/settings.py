@@ -25,6 +25,9 @@ class PhantomSettings(SamplingSettings):
     attenuation_hu: tuple[float, float] = ATTENUATION_HU
     """Mean tissue of the lightest and the densest tumour in HU, -700 to 100: ground glass is near -600, solid
     tissue near 40."""
+    unlisted: bool = False
+    """Every tumour has a denser part, and a seventh module drives how far off the middle it lies: an appearance that
+    none of the six properties is made to measure."""
     batch_effect: float = 0.0
     """Shift of a group of genes between smooth and sharp scanner kernels, in standard deviations of a gene. These genes
     drive nothing: an association of theirs with noise or sharpness is the trap. 0 is off."""
@@ -37,8 +40,9 @@ class PhantomSettings(SamplingSettings):
         super().__post_init__()
         if self.patients < 2:
             raise ValueError(f"patients {self.patients}: at least 2")
-        if self.modules < len(FACTORS):
-            raise ValueError(f"modules {self.modules}: at least {len(FACTORS)}, one for each factor")
+        factors = len(FACTORS) + self.unlisted
+        if self.modules < factors:
+            raise ValueError(f"modules {self.modules}: at least {factors}, one for each factor")
         if self.genes < 5 * self.modules:
             raise ValueError(f"genes {self.genes}: at least five for each of the {self.modules} modules")
         if not 0 <= self.strength <= 1:

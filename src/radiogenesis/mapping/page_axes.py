@@ -1,0 +1,71 @@
+"""Which genes stand behind each axis of a run's alignment: a table, and the section of the page that shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from radiogenesis.methods.canonical_alignment import LEVEL, CanonicalAlignment
+from radiogenesis.reporting.model import Column, Section, Table
+
+GENES_SHOWN = 10
+
+
+def axes_table(alignment: CanonicalAlignment | None, genes: Sequence[str]) -> pd.DataFrame:
+    """Tidy: axis, gene, pattern, weight, with r, chance and p of the axis; largest patterns first. Empty without axes.
+
+    A weight is what the axis adds up: among correlated genes it may be small, or of the other sign, for a gene that
+    goes with the axis closely. A pattern is the covariance of the (scaled) gene with the axis (Haufe et al. 2014).
+    """
+    columns = ["axis", "gene", "pattern", "weight", "r", "chance", "p"]
+    if alignment is None or not alignment.used.any():
+        return pd.DataFrame(columns=columns)
+    parts = []
+    for k in np.flatnonzero(alignment.used):
+        pattern, weight = (values[:, k].double().cpu().numpy() for values in
+                           (alignment.gene_patterns, alignment.gene_weights))  # fmt: skip
+        order = np.argsort(-np.abs(pattern), kind="stable")
+        about = {name: float(values[k]) for name, values in
+                 (("r", alignment.readability), ("chance", alignment.chance), ("p", alignment.p))}  # fmt: skip
+        named = np.array(genes, object)[order]
+        part = {"axis": alignment.settings.axes[k], "gene": named, "pattern": pattern[order], "weight": weight[order]}
+        parts.append(pd.DataFrame(part | about))
+    return pd.concat(parts, ignore_index=True)[columns]
+
+
+def axes_section(table: pd.DataFrame, folder: Path) -> Section:
+    """The genes of each axis, and whether the axis is predicted from genes at all."""
+    table.to_parquet(folder / "tables" / "synthesis_axes.parquet", index=False)
+    shown = table.groupby("axis", sort=False).head(GENES_SHOWN)
+    shown.to_csv(folder / "tables" / "synthesis_axes_shown.csv", index=False)
+    unsure = list(dict.fromkeys(table.loc[table["p"] > LEVEL, "axis"]))
+    note = (
+        f"Nothing shows that genes predict {', '.join(unsure)} in patients left out (p > {LEVEL:g}): the genes listed "
+        "for it may be chance."
+    )
+    return Section(
+        title="Which genes stand behind each axis",
+        text="The model reads genes as one number for each axis: the properties of a lesion, and directions of its "
+        "appearance that no property holds.",
+        blocks=(
+            Table(
+                file="synthesis_axes_shown.csv",
+                caption=f"The {GENES_SHOWN} genes with the largest pattern on each axis; all are in "
+                "tables/synthesis_axes.parquet. r: cross-validated correlation of the axis with what genes predict; "
+                "chance: its 95th percentile for permuted patients.",
+                columns=(
+                    Column(label="Axis", value="axis"), Column(label="Gene", value="gene"),
+                    Column(label="Pattern", value="pattern", format=".2f",
+                           help="covariance of the scaled gene with the axis over the training patients"),
+                    Column(label="Weight", value="weight", format=".3f",
+                           help="what the axis adds up; misleading among correlated genes"),
+                    Column(label="r of the axis", value="r", format=".2f"),
+                    Column(label="chance", value="chance", format=".2f"), Column(label="p", value="p", format="p"),
+                ),
+            ),
+        ),
+        notes=(note,) if unsure else (),
+    )  # fmt: skip
