@@ -306,12 +306,12 @@ def _map_section(made: ConventionalMap, moved: SynthesisMap, folder: Path) -> Se
             "medians). Random sets share the cohort's few dozen profiles: they are fewer than their number. "
             "p, patients exchanged: the gene side of the alignment fitted again to other patients' lesions, its "
             "directions of appearance found again, their number and the generator left as they are. Both compare "
-            "first-order effects, and pool the null of all metagenes feature by feature. p, shuffled run: how often any metagene "
-            "there has an effect as large on any feature. q: Benjamini–Hochberg over the larger of the first two, or "
-            "over the one that this run allows. Family-wise: the largest effect over all metagenes and features, in "
-            "standard deviations of the features, patients exchanged. Found: q below the threshold, the interval free "
-            "of 0, and, where a run with shuffled genes is given, p below the threshold there; confounded or "
-            "incoherent where the conventional map would flag the link as such.",
+            "first-order effects, and pool the null of all metagenes feature by feature. p, shuffled run: how often "
+            "any metagene there has an effect as large on any feature. q: Benjamini–Hochberg over the larger of the "
+            "first two, or over the one that this run allows. Family-wise: the largest effect over all metagenes and "
+            "features, in standard deviations of the features, patients exchanged. Found: q below the threshold, "
+            "the interval free of 0, and, where a run with shuffled genes is given, p below the threshold there; "
+            "confounded or incoherent where the conventional map would flag the link as such.",
             f"In {moved.unmeasured:.1%} of the drawings with the genes as they are no lesion could be measured.",
         ),
     )  # fmt: skip
