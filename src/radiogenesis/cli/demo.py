@@ -87,7 +87,7 @@ def xu(out: Path, settings: DemoSettings) -> Path:
     if not Path(cohort).exists():
         step(1, "a cohort of phantom patients, whose genes drive what their lesions look like")
         cohort_phantom.main([cohort, f"--patients={settings.patients}", seed])
-    step(2, "the alignment finds the directions of appearance that genes foretell")
+    step(2, "the alignment asks what genes predict of a lesion")
     go_on(train.main, ["canonical-alignment", cohort, alignment, seed])
     step(3, "the fusion GAN learns to draw a patient's lesion from the patient's genes")
     go_on(train.main, ["fusion-gan", cohort, gan, f"--alignment={alignment}", f"--steps={settings.gan_steps}", seed])

@@ -86,7 +86,7 @@ class FusionGANSettings:
     mask; 0 for no limit. The discriminator's is about 0.5: statistics are hundreds of times steeper, and without a
     limit it is never listened to (beyond the paper)."""
     calibrated: bool = False
-    """Train with the code that the other training patients foretell for a patient: what genes do not tell is then left
+    """Train with the code that the other training patients predict for a patient: what genes do not tell is then left
     to the noise, and drawings for one patient differ as much as patients with such genes do. Else with the code where
     the patient's own lesions lie, and patients never seen are drawn as far from the mean as lesions are: they follow
     their genes more closely than genes deserve. No effect with a contrastive alignment (beyond the paper)."""

@@ -67,7 +67,7 @@ METHODS: dict[str, Entry] = {
     "canonical-alignment": Entry(
         CanonicalAlignmentSettings,
         lambda settings, genes, pixels, alignment: CanonicalAlignment(settings, genes=genes),
-        "the directions of appearance that genes foretell, in closed form: seconds, and what fusion-gan builds on",
+        "what genes predict of a lesion's named properties and of its looks beyond them, in closed form: seconds",
         prepare=prepare_canonical,
     ),
     "alignment": Entry(
