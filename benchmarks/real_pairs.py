@@ -207,7 +207,7 @@ def maps(out: Path) -> None:
             "--run", first, "--null_run", null)  # fmt: skip
         run("report", out / "map")
     with pd.option_context("display.width", 220, "display.max_columns", 30, "display.max_colwidth", 50):
-        for name in ("associations", "synthesis_links"):
+        for name in ("links", "synthesis_links"):
             table = pd.read_csv(out / "map" / "tables" / f"{name}.csv")
             print(f"\n{name}, by verdict: {table['verdict'].value_counts().to_dict()}")
             print(table[table["verdict"] != "not found"].head(40).round(3).to_string(index=False))
