@@ -90,12 +90,21 @@ def _of_the_body(air: Mask, tissue: Mask, grid: Grid) -> Mask:
     if not count:
         return np.zeros_like(air)
     body = thick == 1 + int(np.argmax(np.bincount(thick.ravel())[1:]))
-    within = np.stack([convex_hull_image(plane) if plane.any() else plane for plane in body])
+    within = np.stack([_convex(plane) for plane in body])
     labels, pieces = ndimage.label(air)
     voxels, inside = (np.bincount(found.ravel(), minlength=pieces + 1) for found in (labels, labels[within]))
     own = inside > 0.5 * voxels
     own[0] = False
     return own[labels]
+
+
+def _convex(plane: Mask) -> Mask:
+    """The convex outline of a slice, filled; of every other voxel, which is four times as fast and near enough."""
+    few = plane[::2, ::2]
+    if not few.any():
+        return np.zeros_like(plane)
+    hull = convex_hull_image(few, offset_coordinates=False).repeat(2, axis=0).repeat(2, axis=1)
+    return np.asarray(hull[: plane.shape[0], : plane.shape[1]])
 
 
 def _airways(hu: NDArray[np.float32], air: Mask, grid: Grid) -> Mask:
