@@ -331,22 +331,20 @@ def further_directions(
     """
     search, null = Search.among(kinds, rest, predicting, orders)
     p: list[float] = []
-    first, left = np.zeros(0), rest
+    opening, first, left = search, np.zeros(0), rest
     while len(p) < most:
-        own, w = search.best(left, predicting)
-        if not len(w) or (left @ w).std() < NO_SPREAD:
-            break
         if p:
             search, null = Search.among(kinds, left, predicting, orders)
-            own, w = search.best(left, predicting)
+        own, w = search.best(left, predicting)
+        if (left @ w).std() < NO_SPREAD:
+            break
         p.append(exceeded(own, null))
         first = first if len(first) else np.array([own, *null])
         if p[-1] > LEVEL:
             break
         left = without(left, w)[0]
     kept = sum(one <= LEVEL for one in p)
-    again = Search.among(kinds, rest, predicting, orders)[0]
-    return Further(directions(rest, predicting, again, kept), again, tuple(p), first)
+    return Further(directions(rest, predicting, opening, kept), opening, tuple(p), first)
 
 
 def exceeded(observed: float, null: Sequence[float] | Floats) -> float:
