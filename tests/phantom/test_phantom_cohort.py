@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.special import ndtri
 from scipy.stats import spearmanr
 
 from radiogenesis.cohort.dicom import find_dicom
@@ -18,7 +19,7 @@ from radiogenesis.cohort.sources import ReadSettings
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import OutputError
 from radiogenesis.phantom.dicom import write_dicom
-from radiogenesis.phantom.factors import FACTORS, LesionFactors
+from radiogenesis.phantom.factors import FACTORS, UNLISTED, LesionFactors
 from radiogenesis.phantom.patient import TUMOUR, PatientPlan, make_scans, sample_patient
 from radiogenesis.phantom.phantom import make_phantom, plan_cohort
 from radiogenesis.phantom.settings import PhantomSettings
@@ -173,3 +174,24 @@ def test_missing_values_are_in_the_expression_and_not_in_the_factors() -> None:
 def test_impossible_settings_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         PhantomSettings(**wrong)
+
+
+def test_a_seventh_factor_is_driven_by_a_module_of_its_own_only_when_asked() -> None:
+    settings = replace(SMALL, patients=200, strength=0.6)
+    assert UNLISTED not in plan_cohort(settings).truth.factors
+    plan = plan_cohort(replace(settings, unlisted=True))
+    factors = plan.truth.factors
+    assert list(factors) == [*FACTORS, UNLISTED]
+    assert factors[UNLISTED].between(0, 1).all()
+    assert [p.factors.solid_offset for p in plan.patients] == factors[UNLISTED].tolist()
+    effects = plan.truth.gene_effects
+    module = plan.truth.modules.set_index("gene")["module"]
+    driving = {factor: set(module[mine["gene"]]) for factor, mine in effects.groupby("factor")}
+    assert driving == {factor: {k} for k, factor in enumerate([*FACTORS, UNLISTED])}
+    assert np.abs(np.corrcoef(factors.rank().T)[-1, :-1]).max() < 0.3  # it goes with no property
+    mine = effects[effects["factor"] == UNLISTED].set_index("gene")["weight"]
+    genes = plan.expression[:, mine.index].X
+    genetic = ((genes - genes.mean(0)) / genes.std(0)) @ mine.to_numpy()
+    assert np.corrcoef(genetic, ndtri(factors[UNLISTED]))[0, 1] ** 2 == pytest.approx(0.6, abs=0.02)
+    with pytest.raises(ValueError, match="modules 6: at least 7, one for each factor"):
+        replace(settings, modules=6, unlisted=True)

@@ -11,7 +11,17 @@ from scipy.ndimage import binary_erosion, label
 from scipy.special import ndtr
 
 from radiogenesis.phantom.factors import LesionFactors
-from radiogenesis.phantom.lesion import CAVITY_HU, TEN_TO_NINETY, Surface, draw_surface, plant_lesion
+from radiogenesis.phantom.lesion import (
+    CAVITY_HU,
+    SOLID_EDGE_MM,
+    SOLID_HEIGHT,
+    SOLID_HU,
+    SOLID_SHARE,
+    TEN_TO_NINETY,
+    Surface,
+    draw_surface,
+    plant_lesion,
+)
 
 LUNG_HU = -850.0
 PLAIN = LesionFactors(
@@ -143,3 +153,22 @@ def test_the_same_stream_draws_the_same_lesion() -> None:
 def test_a_centre_outside_is_refused() -> None:
     with pytest.raises(ValueError, match="not inside a volume of shape"):
         plant_lesion(np.zeros((4, 4, 4), np.float32), (1.0, 1.0, 1.0), (5, 1, 1), PLAIN, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("spacing", GRIDS)
+def test_the_denser_part_lies_as_far_off_as_the_factor_says(spacing: tuple[float, float, float]) -> None:
+    """Its place alone changes: as many voxels are denser, by as much, and the lesion's outline is the same."""
+    plain, body = plant(PLAIN, spacing)
+    off, volume, radius = [], [], 11.0
+    for offset in (0.0, 0.5, 1.0):
+        planted, mask = plant(replace(PLAIN, solid_offset=offset), spacing)
+        assert (mask == body).all()
+        denser = np.clip((planted - plain) / SOLID_HU, 0, 1)
+        place = np.argwhere(denser > 0.5) * spacing - (np.array(denser.shape) - 1) / 2 * spacing
+        off.append(float(np.hypot(*place.mean(0)[1:])))
+        volume.append(float(denser.sum() * np.prod(spacing)))
+        assert abs(place.mean(0)[0]) < 0.5  # within the plane, so that it shows on every slice
+    reach = radius * (1 - SOLID_SHARE) - SOLID_EDGE_MM
+    assert off == pytest.approx([0, reach / 2, reach], abs=0.5)
+    expected = 4 / 3 * np.pi * radius**3 * SOLID_SHARE**2 * SOLID_HEIGHT
+    assert volume == pytest.approx([expected] * 3, rel=0.15)
