@@ -27,8 +27,9 @@ from radiogenesis.cohort.split import Split
 from radiogenesis.cohort.store import Cohort, CohortWriter, PatientData, Truth
 from radiogenesis.errors import RunError
 from radiogenesis.evaluation.drawing import own_features
+from radiogenesis.mapping.axes_genes import axes_table
 from radiogenesis.mapping.output import write_map
-from radiogenesis.mapping.page_axes import axes_section, axes_table
+from radiogenesis.mapping.page_axes import axes_section
 from radiogenesis.mapping.page_synthesis import conclusions, counts, synthesis_addition
 from radiogenesis.mapping.pictures_synthesis import LEVELS, set_strips, strips
 from radiogenesis.mapping.settings import MapSettings, SynthesisSettings

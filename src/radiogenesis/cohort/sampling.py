@@ -192,21 +192,10 @@ def background_slices(
     n = settings.slices_per_center
     ball = _BoundaryDistance(healthy, scan.spacing_mm, settings.boundary_mm[1])
     drawn = []
-    for number, center in enumerate(centers):
-        planes = _planes_to_draw(scan, ball, center, settings)
-        for _ in range(CENTRES_TRIED):
-            if len(planes[0]):
-                break
-            centers[number] = draw_centers(healthy, scan.spacing_mm, settings.boundary_mm, 1, rng)[0][0]
-            planes = _planes_to_draw(scan, ball, centers[number], settings)
-        if not len(planes[0]):
-            raise ScanError(
-                f"scan of {scan.patient}: around {CENTRES_TRIED} centres in the lung no slice is aerated "
-                f"(median below {AERATED_HU:g} HU in the middle)",
-                remedy="check that it is a chest CT in HU",
-            )
-        chosen = np.sort(rng.choice(len(planes[0]), n, replace=len(planes[0]) < n))
-        drawn.append((planes[0][chosen], np.minimum(planes[1][chosen], settings.boundary_mm[1])))
+    for number in range(len(centers)):
+        centers[number], planes, distance = _aerated(scan, healthy, ball, centers[number], settings, rng)
+        chosen = np.sort(rng.choice(len(planes), n, replace=len(planes) < n))
+        drawn.append((planes[chosen], np.minimum(distance[chosen], settings.boundary_mm[1])))
     images = [_images(scan, planes, center, settings) for center, (planes, _) in zip(centers, drawn, strict=True)]
     size = settings.pixels
     return Backgrounds(
@@ -287,6 +276,28 @@ class _BoundaryDistance:
             slice(a - i + reach, b - i + reach) for a, b, i, reach in zip(low, high, index, self.reach, strict=True)
         )
         return float(np.min(self.distance[ball], where=~self.mask[box], initial=np.inf))
+
+
+def _aerated(
+    scan: Scan, healthy: NDArray[np.bool_], ball: _BoundaryDistance, center: NDArray[np.intp],
+    settings: SamplingSettings, rng: np.random.Generator,
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:  # fmt: skip
+    """The centre, or the first one drawn anew around which there are planes to draw; and these, see `_planes_to_draw`.
+
+    Raises:
+        ScanError: there are none around any of them.
+    """
+    for tried in range(1 + CENTRES_TRIED):
+        if tried:
+            center = draw_centers(healthy, scan.spacing_mm, settings.boundary_mm, 1, rng)[0][0]
+        planes, distance = _planes_to_draw(scan, ball, center, settings)
+        if len(planes):
+            return center, planes, distance
+    raise ScanError(
+        f"scan of {scan.patient}: around {CENTRES_TRIED} centres in the lung no slice is aerated "
+        f"(median below {AERATED_HU:g} HU in the middle)",
+        remedy="check that it is a chest CT in HU",
+    )
 
 
 def _planes_to_draw(

@@ -25,10 +25,10 @@ from radiogenesis.evaluation.control import shared_backgrounds
 from radiogenesis.mapping import attribution
 from radiogenesis.mapping import perturbation_null as null
 from radiogenesis.mapping.association import false_discovery_rate
+from radiogenesis.mapping.axes_genes import axes_table
 from radiogenesis.mapping.confounding import test_batches
 from radiogenesis.mapping.features import LESION
 from radiogenesis.mapping.measured import NAMES, Measured
-from radiogenesis.mapping.page_axes import axes_table
 from radiogenesis.mapping.perturbation import (
     AxesResponse,
     CodeAxes,
@@ -100,7 +100,7 @@ class SynthesisMap:
         unread: the run draws from a canonical alignment none of whose axes is predicted from genes better than by
             chance: nothing is found.
         predicted: see `Trained`: by how much drawn effects are larger than what genes predict.
-        axes_genes: the genes behind each axis; see `page_axes.axes_table`.
+        axes_genes: the genes behind each axis; see `axes_genes.axes_table`.
         null_runs: what was drawn by each run with shuffled genes.
         lists: the user's gene sets, in the run's genes; None without any.
     """

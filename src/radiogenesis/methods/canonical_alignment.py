@@ -94,7 +94,6 @@ class CanonicalAlignment(nn.Module):
         gene_weights: (G, K): an axis's coordinate is this weighted sum of a patient's genes.
         gene_patterns: (G, K): covariance of each scaled gene with the axis over the training patients. Where genes are
             correlated, a weight says little of a single gene; its pattern does (Haufe et al. 2014).
-        ridge: (1,) of the regression from genes that they come from.
         seen: (K,) deviation of the in-sample code, that of the training patients; that of others is 1.
         follows: (K,) correlation of training patients' lesions with the code that a generator is trained with, which is
             in-sample and so higher than `readability`.
@@ -108,7 +107,7 @@ class CanonicalAlignment(nn.Module):
         k, s = len(settings.axes), sum(SIZES)
         shapes = {
             "mean": (s,), "deviation": (s,), "lesion_weights": (s, k), "gene_mean": (genes,),
-            "gene_weights": (genes, k), "gene_patterns": (genes, k), "ridge": (1,), "seen": (k,), "readability": (k,),
+            "gene_weights": (genes, k), "gene_patterns": (genes, k), "seen": (k,), "readability": (k,),
             "follows": (k,), "chance": (k,), "p": (k,), "p_any": (1,), "whitening": (s, s), "patients": (1,),
         }  # fmt: skip
         for name, shape in shapes.items():
@@ -119,7 +118,6 @@ class CanonicalAlignment(nn.Module):
         self.gene_mean: Tensor
         self.gene_weights: Tensor
         self.gene_patterns: Tensor
-        self.ridge: Tensor
         self.seen: Tensor
         self.readability: Tensor
         self.follows: Tensor
@@ -356,7 +354,7 @@ def fitted(
         "mean": lesions.mean, "deviation": lesions.deviation, "gene_mean": np.asarray(genes, np.float64).mean(axis=0),
         "lesion_weights": padded(axes.lesion_weights), "gene_weights": padded(gene_weights),
         "gene_patterns": padded(side.centred.T @ axes.targets / len(side.centred)),
-        "ridge": [settings.gene_ridge], "seen": padded((side.centred @ gene_weights).std(axis=0)),
+        "seen": padded((side.centred @ gene_weights).std(axis=0)),
         "readability": padded(np.maximum(axes.r, 0.0)), "follows": padded(np.maximum(in_sample, 0.0)),
         "chance": padded(axes.chance), "p": padded(axes.p, 1.0),
         "p_any": [axes.p_any], "whitening": lesions.whitening, "patients": [len(side.centred)],
