@@ -17,7 +17,9 @@ from tiny_training import ALIGNMENT, GAN, SHARED, canonical, stop_at, train
 
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import RunError
+from radiogenesis.methods.protocols import LossRecord
 from radiogenesis.training import fit
+from radiogenesis.training.module import MethodModule
 from radiogenesis.training.run import Run
 
 KILLED = MemoryError("killed")
@@ -102,6 +104,28 @@ def test_ctrl_c_says_how_to_go_on(discs: Cohort, tmp_path: Path, monkeypatch: py
     line = f"{tmp_path / 'run'}: stopped at step 3 of 6; go on with --resume and the same settings"
     assert str(stop.value) == line
     assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_ctrl_c_is_not_lost_where_python_would_drop_it(
+    discs: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a destructor raises is printed and dropped; a metric's line is written in the middle of one here."""
+
+    class Destroyed:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    note = MethodModule.note
+
+    def noted(self: MethodModule, player: str, record: LossRecord) -> None:
+        if int(self.done) == 2:
+            Destroyed()
+        note(self, player, record)
+
+    monkeypatch.setattr(MethodModule, "note", noted)
+    with pytest.raises(KeyboardInterrupt, match=r"stopped at step 3 of 6; go on with --resume"):
+        train(discs, tmp_path / "run")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_resume_refuses_another_split(discs: Cohort, alignment: Run, stopped: Path, tmp_path: Path) -> None:

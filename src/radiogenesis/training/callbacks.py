@@ -50,6 +50,27 @@ class ProgressLine(L.Callback):
         self.progress.stop()
 
 
+class Interruption(L.Callback):
+    """Ctrl-C stops the training after the step that it falls into; a second one stops it at once.
+
+    Python raises KeyboardInterrupt wherever it happens to be. In a destructor, or in what C++ calls, the exception is
+    printed or dropped, and the training would go on as if nobody had asked.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def ask(self, *_: Any) -> None:
+        """The handler of the signal."""
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+
+
 class MetricsLog(L.Callback):
     """metrics.csv and TensorBoard: the mean of every loss term since the last line, and the speed.
 

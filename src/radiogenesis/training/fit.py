@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import threading
 import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, replace
@@ -21,7 +22,7 @@ from radiogenesis.cohort.expression import ExpressionScaler, ExpressionSettings
 from radiogenesis.cohort.split import Split, split_patients, split_scans
 from radiogenesis.cohort.store import Cohort, WholeRows
 from radiogenesis.errors import RunError, SettingError
-from radiogenesis.training.callbacks import MetricsLog, ProgressLine, SampleGrid
+from radiogenesis.training.callbacks import Interruption, MetricsLog, ProgressLine, SampleGrid
 from radiogenesis.training.data import TrainingData, seed_of, training_backgrounds
 from radiogenesis.training.folder import Beginning, machine_of, origin_of, step_of
 from radiogenesis.training.module import MethodModule
@@ -154,6 +155,7 @@ def run_trainer(
     every = min(settings.checkpoint_every, module.steps)
     checkpoints = path / "checkpoints"
     last = checkpoints / "last.ckpt"
+    interruption = Interruption()
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda"):
         logging.getLogger(name).setLevel(logging.WARNING)  # not which devices are not there
     with warnings.catch_warnings():
@@ -174,6 +176,7 @@ def run_trainer(
             max_epochs=-(-module.steps // every),
             callbacks=[
                 *callbacks,
+                interruption,
                 ModelCheckpoint(
                     dirpath=checkpoints, filename="last", save_top_k=1, enable_version_counter=False, every_n_epochs=1,
                     save_on_train_epoch_end=True,
@@ -187,17 +190,22 @@ def run_trainer(
         )  # fmt: skip
         at = last if resume and last.is_file() else None
         handler = signal.getsignal(signal.SIGINT)
+        here = handler is not None and threading.current_thread() is threading.main_thread()
+        if here and handler is signal.default_int_handler:  # a background job that ignores Ctrl-C goes on doing so
+            signal.signal(signal.SIGINT, interruption.ask)
         try:
             trainer.fit(module, Stretches(module, every), ckpt_path=at, weights_only=True if at else None)
         except SystemExit as stop:
             # What Lightning makes of Ctrl-C, which it then ignores for good, and of SIGTERM, which would exit with 0.
             if not isinstance(stop, SIGTERMException) and not isinstance(stop.__context__, KeyboardInterrupt):
                 raise
-            signal.signal(signal.SIGINT, handler)
             if trainer.global_rank:
                 raise SystemExit(130) from None  # the first process tells
             done = f"stopped at step {int(module.done)} of {module.steps}"
             raise KeyboardInterrupt(f"{path}: {done}; go on with --resume and the same settings") from None
+        finally:
+            if here:
+                signal.signal(signal.SIGINT, handler)
 
 
 class Stretches:
