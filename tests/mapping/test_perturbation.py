@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from drawer import HU, MM, PIXEL_MM, PIXELS, Drawer
+from scipy.stats import linregress
 
 from radiogenesis.cohort.metagenes import Metagenes
 from radiogenesis.evaluation.bootstrap import nanmean, resamples
@@ -216,12 +217,24 @@ def test_exchanged_patients_give_effects_of_sets_and_the_null_of_single_genes() 
     projections = iter([np.array([[1.0], [3.0], [0.0]]), np.array([[2.0], [0.0], [1.0]])])  # (G, K) = (3, 1), twice
     slopes = np.array([[2.0, -1.0]])  # (K, F)
     observed = np.array([[3.0, 0.1], [1.0, 1.0], [5.0, 0.0]])
-    (effects,), genes = null.exchanged_effects(projections, slopes, [sets], observed)
+    unrelated = np.vstack([np.eye(3), -np.eye(3)])  # six patients: nothing goes with a gene
+    (effects,), genes = null.exchanged_effects(projections, slopes, [sets], observed, unrelated)
     assert effects[:, 0] == pytest.approx(np.array([[-2.0, 1.0], [2.0, -1.0]]))  # 0.5 (1 - 3) and 0.5 (2 - 0)
     assert genes.deviation[:, 1] == pytest.approx(np.sqrt([(1 + 4) / 2, 9 / 2, 1 / 2]))
     # |effects| of the genes on feature 0: 2, 6, 0 and 4, 0, 2.
     assert genes.p[:, 0] == pytest.approx([2 / 3, 2 / 3, 1 / 3])
     assert null.in_deviations(np.array([[4.0, 3.0]]), effects) == pytest.approx(np.array([[2.0, 3.0]]))
+
+
+def test_a_gene_moves_with_its_companions_as_they_go_with_it() -> None:
+    rng = np.random.default_rng(0)
+    genes = rng.standard_normal((50, 6)) @ rng.standard_normal((6, 6))
+    answers = rng.standard_normal((6, 2))
+    made = null.with_companions(genes, answers)
+    for g in range(6):
+        for k in range(2):
+            assert made[g, k] == pytest.approx(linregress(genes[:, g], genes @ answers[:, k]).slope)
+    assert null.with_companions(np.vstack([np.eye(3), -np.eye(3)]), np.eye(3)) == pytest.approx(np.eye(3))
 
 
 def test_p_values_count_by_hand() -> None:

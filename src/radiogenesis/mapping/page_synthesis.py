@@ -214,7 +214,7 @@ def synthesis_addition(
     """Write the tables of the map by synthesis, and lay out its part of the page.
 
     tables/synthesis_links.*      metagene x feature, beside the conventional map's numbers (CSV and Parquet)
-    tables/synthesis_genes.*      every gene moved alone (Parquet), the 1,000 largest effects (CSV)
+    tables/synthesis_genes.*      every gene moved with what goes with it (Parquet), the 1,000 largest effects (CSV)
     tables/synthesis_gene_sets.*  the user's gene sets, where given
     synthesis.json                what was run, on what, with which settings and versions
     """
@@ -425,15 +425,15 @@ def _truth_section(made: ConventionalMap, moved: SynthesisMap, folder: Path, tru
         Table(
             file="known_answers_both.csv",
             caption="Average precision on the same pairs, both maps ranked by |z|, the effect in deviations of its "
-            "null. By effect: ranked by the effect in deviations of the feature. Together: a single gene moved with "
-            "what goes with it.",
+            "null. By effect: ranked by the effect in deviations of the feature. A single gene is moved with the genes "
+            "that go with it; alone: all others are held still, ranked by effect.",
             columns=(
                 Column(label="Question", value="question"), Column(label="Links", value="links", format="d"),
                 Column(label="Pairs", value="pairs", format="d"),
                 Column(label="Conventional", value="conventional", format=".3f"),
                 Column(label="By synthesis", value="by_synthesis", format=".3f"),
                 Column(label="By effect", value="by_effect", format=".3f"),
-                Column(label="Together", value="together", format=".3f"),
+                Column(label="Alone", value="alone", format=".3f"),
                 Column(label="Chance", value="chance", format="small"),
             ),
         )
@@ -453,7 +453,7 @@ def _truth_section(made: ConventionalMap, moved: SynthesisMap, folder: Path, tru
         notes=(
             f"The run saw {moved.training} patients, the conventional map all {len(made.material.patients)}. A single "
             "gene moved alone changes the run's code by its weight there: a ridge regression spreads what a module"
-            " knows over its genes, and chance correlations over all others, so single genes are ranked less surely"
-            " than metagenes.",
+            " knows over its genes, and chance correlations over all others. So single genes are moved with the genes "
+            "that go with them, which is how patients differ.",
         ),
     )

@@ -182,24 +182,40 @@ class GeneNull:
 
 
 def exchanged_effects(
-    projections: Iterator[Floats], slopes: Floats, sets: Sequence[GeneSets], genes: Floats
+    projections: Iterator[Floats], slopes: Floats, sets: Sequence[GeneSets], genes: Floats, training: NDArray[Any]
 ) -> tuple[list[Floats], GeneNull]:
     """Effects (R, S, F) of each group of sets, and the null of single genes, from the same exchanges.
 
     Args:
         slopes: (K, F) along the axes.
-        genes: (G, F) observed effects of single genes.
+        genes: (G, F) observed effects of single genes, each with what goes with it.
+        training: (t, G) scaled genes of the training patients.
     """
     found: list[list[Floats]] = [[] for _ in sets]
     squares, reached, count = np.zeros(genes.shape), np.zeros(genes.shape), 0
     for project in projections:
         for group, effects in zip(sets, found, strict=True):
             effects.append(group.through(project) @ slopes)
-        single = project @ slopes
+        single = with_companions(training, project) @ slopes
         squares += single**2
         reached += np.abs(single) >= np.abs(genes) * (1 - 1e-9)
         count += 1
     return [np.array(effects) for effects in found], GeneNull(np.sqrt(squares / count), (1 + reached) / (1 + count))
+
+
+def with_companions(training: NDArray[Any], answers: Floats) -> Floats:
+    """(G, K) what follows when a gene goes up by one and the others as they go with it over patients.
+
+    The regression of `training @ answers` on each gene. A model that knows a module spreads the weight over its
+    genes, so that a gene moved alone, its module held still, shows a patient who does not exist, and little of what
+    the module does.
+
+    Args:
+        training: (t, G) scaled genes of the training patients.
+        answers: (G, K) what each gene does alone.
+    """
+    centred = training - training.mean(axis=0)
+    return np.asarray(centred.T @ (centred @ answers) / np.maximum((centred**2).sum(axis=0), 1e-12)[:, None])
 
 
 def lesions_of(

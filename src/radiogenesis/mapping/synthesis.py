@@ -306,8 +306,8 @@ def _tests(
             blocks=blocks,
         )  # fmt: skip
         if projections is not None:
-            single = answers.axes.project @ answers.slopes
-            swapped, of_genes = null.exchanged_effects(projections, answers.slopes, groups, single)
+            single = null.with_companions(training, answers.axes.project) @ answers.slopes
+            swapped, of_genes = null.exchanged_effects(projections, answers.slopes, groups, single, training)
     linear = answers.linear()
     made = []
     for number, sets in enumerate(groups):
@@ -448,20 +448,19 @@ def _genes(
     trained: Trained,
     made: ConventionalMap,
 ) -> pd.DataFrame:
-    """gene, feature, effect_sd (this gene alone up by one), together_sd (with what goes with it), gradient_sd, z, p
-    (patients exchanged), rho and q of the conventional map."""
-    if answers.linear() is None:
+    """gene, feature, effect_sd (this gene up by one, the others as they go with it), alone_sd (the others held still),
+    gradient_sd, z and p of the first (patients exchanged), rho and q of the conventional map."""
+    gradient = None if answers.gradients is None else nanmean(answers.gradients, axis=0)
+    alone = gradient
+    if answers.axes is not None and answers.slopes is not None:
+        alone = answers.axes.project @ answers.slopes
+    if alone is None:
         return pd.DataFrame()
     shape = (len(trained.scaler.genes), len(features))
-    numbers = {name: np.full(shape, np.nan) for name in ("effect_sd", "together_sd", "gradient_sd", "z", "p")}
-    if answers.gradients is not None:
-        numbers["gradient_sd"] = numbers["effect_sd"] = nanmean(answers.gradients, axis=0)
-    if answers.axes is not None and answers.slopes is not None:
-        numbers["effect_sd"] = answers.axes.project @ answers.slopes
-        centred = training - training.mean(axis=0)
-        code = centred @ answers.axes.project  # (t, K)
-        slope = centred.T @ code / np.maximum((centred**2).sum(axis=0), 1e-12)[:, None]  # regression of code on gene
-        numbers["together_sd"] = slope @ answers.slopes
+    numbers = {name: np.full(shape, np.nan) for name in ("effect_sd", "alone_sd", "gradient_sd", "z", "p")}
+    numbers |= {"effect_sd": null.with_companions(training, alone), "alone_sd": alone}
+    if gradient is not None:
+        numbers["gradient_sd"] = gradient
     if of_genes is not None:
         numbers["z"] = numbers["effect_sd"] / np.maximum(of_genes.deviation, 1e-12)
         numbers["p"] = of_genes.p

@@ -70,13 +70,13 @@ def pearson(a: NDArray[Any], b: NDArray[Any]) -> float:
 
 def known_answers(made: ConventionalMap, moved: SynthesisMap, truth: Truth) -> pd.DataFrame:
     """question, links, pairs, chance, and the average precision on the same pairs: conventional, by_synthesis (ranked
-    by z), by_effect (ranked by the effect in standard deviations), together (single genes with what goes with them)."""
+    by z), by_effect (ranked by the effect in standard deviations), alone (single genes, all others held still)."""
     rows = []
     for question, (ranked, linked) in scores(made, moved, truth).items():
         ap = {name: links.average_precision(score, linked) for name, score in ranked.items()}
         facts = {"question": question, "links": int(linked.sum()), "pairs": linked.size}
         rows.append({**facts, "chance": float(linked.mean()), **ap})
-    columns = ["question", "links", "pairs", "chance", "conventional", "by_synthesis", "by_effect", "together"]
+    columns = ["question", "links", "pairs", "chance", "conventional", "by_synthesis", "by_effect", "alone"]
     return pd.DataFrame(rows).reindex(columns=columns)
 
 
@@ -102,7 +102,7 @@ def scores(
 
 def _rankings(table: pd.DataFrame, left: str, rows: tuple[str, ...], columns: list[str]) -> dict[str, Floats]:
     """The scores of a tidy table as (rows, columns); z is the effect itself where no null could be made."""
-    asked = {"by_synthesis": "z", "by_effect": "effect_sd", "together": "together_sd"}
+    asked = {"by_synthesis": "z", "by_effect": "effect_sd", "alone": "alone_sd"}
     made = {
         name: table.pivot(index=left, columns="feature", values=column)
         .reindex(index=list(rows), columns=columns)
