@@ -64,13 +64,14 @@ ABLATIONS: dict[str, tuple[str, ...]] = {
 
 
 def train(method: str, out: Path, name: str, steps: int, seed: int, *words: str) -> Path:
-    """One run in OUT/runs, unless it is there already; gone on with where it was stopped."""
+    """One run in OUT/runs, unless it is there already; gone on with where it was stopped. 0 steps: in closed form."""
     path = out / "runs" / f"{name.replace(' ', '-')}-{seed}"
     if not (path / "weights.safetensors").is_file():
         resume = ["--resume"] if (path / "checkpoints" / "last.ckpt").is_file() else []
         if path.is_dir() and not resume:
             shutil.rmtree(path)  # stopped before its first checkpoint: it holds nothing
-        run("train", method, out / "cohort.zarr", path, "--steps", str(steps), "--seed", str(seed), *words, *resume)
+        length = ("--steps", str(steps)) if steps else ()
+        run("train", method, out / "cohort.zarr", path, *length, "--seed", str(seed), *words, *resume)
     return path
 
 
@@ -103,7 +104,7 @@ def refuse_other_work(out: Path, form: str, steps: int) -> None:
         sys.exit(f"{out / form}: already exists; delete it, or give another folder")
     for config in sorted((out / "runs").glob("*/config.yaml")):
         before = yaml.safe_load(config.read_text(encoding="utf-8"))["steps"]
-        if before != steps:
+        if before not in (0, steps):
             sys.exit(f"{config.parent}: was trained for {before} steps, not {steps}; give --steps {before}")
 
 
@@ -147,8 +148,9 @@ def ablated(out: Path, steps: int, seed: int) -> list[Path]:
 
 
 def compared(out: Path, steps: int, seed: int, chosen: dict[str, str], *, wide: bool) -> list[Path]:
-    """Every method; and the baselines at their published width, too."""
+    """Every method, the rival without a network among them; and the baselines at their published width, too."""
     runs = [train("fusion-gan", out, "fusion-gan", steps, seed, "--alignment", str(alignment(out)))]
+    runs.append(train("nearest-lesion", out, "nearest-lesion", 0, seed))
     for method in METHODS[1:]:
         for width in (False, True) if wide else (False,):
             runs.append(baseline(method, chosen.get(method, PUBLISHED_RATE), out, steps, seed, wide=width))

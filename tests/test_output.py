@@ -1,11 +1,16 @@
+import errno
 import json
+import os
+import platform
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from radiogenesis.cli.main import main
 from radiogenesis.errors import OutputError
-from radiogenesis.output import json_text, refuse_existing, whole_file, whole_folder, write_text
+from radiogenesis.output import check_place, json_text, whole_file, whole_folder, write_text
 
 
 def test_a_file_takes_its_place_at_the_end_and_replaces_an_earlier_one(tmp_path: Path) -> None:
@@ -37,14 +42,17 @@ def test_a_file_that_fails_leaves_the_earlier_one(tmp_path: Path) -> None:
 
 def test_a_suffix_that_a_library_asks_for_is_kept_while_writing(tmp_path: Path) -> None:
     with whole_file(tmp_path / "scan.nii.gz", suffix=".nii.gz") as partial:
-        assert partial.name == "scan.partial.nii.gz"
+        assert partial.name.startswith("scan.")
+        assert partial.name.endswith(".partial.nii.gz")
         partial.touch()
     assert (tmp_path / "scan.nii.gz").is_file()
 
 
 def test_a_folder_appears_whole_and_what_a_killed_run_left_is_gone(tmp_path: Path) -> None:
     out = tmp_path / "deep" / "out"
-    left = tmp_path / "deep" / "out.partial"
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    left = tmp_path / "deep" / f"out.{platform.node()}-{ended.pid}.partial"
     left.mkdir(parents=True)
     (left / "old").touch()
     with whole_folder(out) as partial:
@@ -52,6 +60,63 @@ def test_a_folder_appears_whole_and_what_a_killed_run_left_is_gone(tmp_path: Pat
         assert not out.exists()
     assert [p.name for p in out.iterdir()] == ["new"]
     assert not left.exists()
+
+
+def test_two_commands_with_one_output_do_not_write_into_each_other(tmp_path: Path) -> None:
+    """Of two cohorts made at the same time under one name, one was damaged without a word."""
+    out, other = tmp_path / "out", tmp_path / f"out.{platform.node()}-{os.getppid()}.partial"
+    other.mkdir()  # of a process that lives
+    with whole_folder(out) as partial:
+        (partial / "mine").touch()
+    assert other.is_dir()
+
+    def write_second() -> None:
+        with whole_folder(tmp_path / "again") as partial:
+            (tmp_path / "again").mkdir()
+            (partial / "mine").touch()
+
+    with pytest.raises(OutputError, match="again: was written by another command in the meantime; give every command"):
+        write_second()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["out", "again", other.name])
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    cases = {
+        tmp_path / "file" / "out": "Not a directory",
+        tmp_path / ("x" * 300): r"File name too long\); choose a shorter name",
+        tmp_path / "new" / ("x" * 300): "File name too long",
+        Path("/proc/radiogenesis"): "cannot be written",
+    }
+    for path, said in cases.items():
+        with pytest.raises(OutputError, match=said):
+            check_place(path)
+    check_place(tmp_path / "new" / "deep" / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EFBIG, errno.EACCES])
+def test_a_full_disk_is_one_line(
+    number: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(_: list[str]) -> None:
+        raise OSError(number, "as the system says", "/place/file")
+
+    monkeypatch.setattr("radiogenesis.cli.cohort_describe.main", full)
+    assert main(["cohort", "describe", "x"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("radiogenesis cohort describe: /place/file: cannot be ")
+    assert os.strerror(number) in error
+    assert error.count("\n") == 1
+
+
+def test_an_error_of_the_program_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(_: list[str]) -> None:
+        raise FileNotFoundError(errno.ENOENT, "No such file", "x")
+
+    monkeypatch.setattr("radiogenesis.cli.cohort_describe.main", missing)
+    with pytest.raises(FileNotFoundError):
+        main(["cohort", "describe", "x"])
 
 
 def test_a_folder_that_fails_is_gone(tmp_path: Path) -> None:
@@ -70,7 +135,7 @@ def test_what_is_there_is_never_written_over(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     for name in ("out", "link"):
         with pytest.raises(OutputError, match=f"{name}: already exists; choose another name, or delete it first"):
-            refuse_existing(tmp_path / name)
+            check_place(tmp_path / name)
         with pytest.raises(OutputError), whole_folder(tmp_path / name):
             raise AssertionError
 

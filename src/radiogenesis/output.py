@@ -5,21 +5,84 @@ JSON that every reader takes: Python alone writes NaN, which the standard does n
 
 from __future__ import annotations
 
+import errno
+import glob
 import json
 import math
+import os
+import platform
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from radiogenesis.errors import OutputError
 
 
-def refuse_existing(path: Path) -> None:
-    """Raises OutputError where something is already there."""
-    if path.exists() or path.is_symlink():
+def check_place(path: Path) -> None:
+    """Before the work: nothing is there yet, and something can be written there.
+
+    Raises:
+        OutputError: something is there already, the folder may not be written, a part of the path is a file, or a name
+            is too long.
+    """
+    if os.path.lexists(path):
         raise OutputError("already exists", path=path, remedy="choose another name, or delete it first")
+    folder = path.absolute().parent
+    while not os.path.lexists(folder):
+        folder = folder.parent
+    try:
+        with tempfile.TemporaryDirectory(prefix=".radiogenesis-", dir=folder) as probe:
+            for name in path.absolute().relative_to(folder).parts:
+                (Path(probe) / name).mkdir()
+                (Path(probe) / name).rmdir()
+    except OSError as error:
+        raise cannot_write(error, path) from error
+
+
+def cannot_write(error: OSError, path: Path | None = None) -> OutputError:
+    """The error of the system as one line: what could not be written, why, and what helps.
+
+    Args:
+        path: the output; None where the error may be about something that was to be read.
+    """
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    problem = "cannot be written" if path is not None or error.errno in _FULL else "cannot be read or written"
+    where = path if path is not None else error.filename
+    return OutputError(f"{problem} ({reason})", path=where, remedy=_REMEDIES.get(error.errno or 0, _ELSEWHERE))
+
+
+_ELSEWHERE = "choose another place for the output"
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+_REMEDIES = {
+    **dict.fromkeys(_FULL, "make room on that disk, or write to another one"),
+    **dict.fromkeys(_FORBIDDEN, "change its permissions, or choose a folder that you may write"),
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ENOTDIR: "a part of that path is a file: choose a folder",
+}
+OF_THE_PLACE = frozenset(_REMEDIES) | {errno.EIO}
+"""Errors of the system that say something about a disk and nothing about the program."""
+
+
+def partial_of(path: Path, suffix: str = "") -> Path:
+    """Where `path` is written until it is whole, beside it. The name is this process's own: two commands that write the
+    same output do not write into each other's. What killed processes of this machine left is removed.
+
+    Args:
+        suffix: what the name must still end in.
+    """
+    stem, host = path.name.removesuffix(suffix), platform.node()
+    for left in path.parent.glob(f"{glob.escape(stem)}.*.partial{glob.escape(suffix)}"):
+        owner = left.name.removeprefix(f"{stem}.").removesuffix(f".partial{suffix}")
+        name, _, number = owner.rpartition("-")
+        if name == host and number.isdecimal() and not psutil.pid_exists(int(number)):
+            shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
+    return path.with_name(f"{stem}.{host}-{os.getpid()}.partial{suffix}")
 
 
 @contextmanager
@@ -30,7 +93,7 @@ def whole_file(path: Path, *, suffix: str = "") -> Iterator[Path]:
         path: the file; one that is there already is replaced.
         suffix: what the name must still end in while it is written.
     """
-    partial = path.with_name(path.name.removesuffix(suffix) + ".partial" + suffix)
+    partial = partial_of(path, suffix)
     try:
         yield partial
         partial.replace(path)
@@ -43,17 +106,26 @@ def whole_folder(path: Path) -> Iterator[Path]:
     """A new folder to write into, which is renamed to `path` when the block ends, and is gone if it fails.
 
     Raises:
-        OutputError: something is already at `path`.
+        OutputError: something is already at `path`, or it cannot be written.
     """
-    refuse_existing(path)
-    partial = path.with_name(path.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)  # left by a run that was killed
+    check_place(path)
+    partial = partial_of(path)
+    shutil.rmtree(partial, ignore_errors=True)  # of a process with the same number
     partial.mkdir(parents=True)
     try:
         yield partial
-        partial.rename(path)
+        take_place(partial, path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)  # renamed by now if all went well
+
+
+def take_place(partial: Path, path: Path) -> None:
+    """Rename a finished folder to its place. Raises OutputError where another command was there first."""
+    if os.path.lexists(path):
+        raise OutputError(
+            "was written by another command in the meantime", path=path, remedy="give every command a name of its own"
+        )
+    partial.rename(path)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -140,7 +140,7 @@ def test_clinical_tables(tmp_path: Path) -> None:
     read = read_clinical(path, patients=["R01-002"])
     assert list(read.index) == ["R01-001", "R01-002"]
     assert read["n"].tolist() == [1, 2]
-    assert read["Größe"].tolist()[0] == "1,5"
+    assert read["Größe"].tolist()[0] == 1.5
     assert pd.isna(read.loc["R01-002", "note"])
     assert list(read_clinical(path, id_column="n").index) == ["1", "2"]
     with pytest.raises(AnnotationError, match="no column holds the id of a known patient; name the column"):
@@ -150,6 +150,41 @@ def test_clinical_tables(tmp_path: Path) -> None:
     path.write_text("id,a\nx,1\nx,2\n")
     with pytest.raises(AnnotationError, match="patient 'x' appears twice in column 'id'"):
         read_clinical(path, patients=["x"])
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        (["1,5", "60", "0,25"], [1.5, 60, 0.25]),
+        (["1,5", "2.5", "3"], ["1,5", "2.5", "3"]),  # which sign is the decimal one is not known
+        (["1,234", "2,345", "3"], ["1,234", "2,345", "3"]),  # thousands, or decimals: not known either
+        (["1,5", "<0,5", "3"], ["1,5", "<0,5", "3"]),
+        (["1", "inf", "3"], ["1", "inf", "3"]),  # no number of a patient is infinite
+    ],
+)
+def test_numbers_of_a_clinical_table(tmp_path: Path, cells: list[str], expected: list[object]) -> None:
+    path = tmp_path / "clinical.csv"
+    path.write_text("ID;Marker\n" + "".join(f"P{row};{cell}\n" for row, cell in enumerate(cells)))
+    assert read_clinical(path, patients=["P0"])["Marker"].tolist() == expected
+
+
+def test_rows_without_content_or_without_an_id(tmp_path: Path) -> None:
+    path = tmp_path / "clinical.csv"
+    path.write_text("ID,Age,,\nP1,60,,\n,,,\nP2,70,,\n,,,\n")
+    read = read_clinical(path, patients=["P1"])
+    assert read["Age"].to_dict() == {"P1": 60, "P2": 70}
+    assert list(read.columns) == ["Age"]
+    path.write_text("ID,Age\nP1,60\n,70\n")
+    with pytest.raises(AnnotationError, match="a row has no id in column 'ID': 70; fill the id in"):
+        read_clinical(path, patients=["P1"])
+
+
+def test_clinical_ids_of_another_style(tmp_path: Path) -> None:
+    path = tmp_path / "clinical.csv"
+    path.write_text("age,ID\n60,r01_1\n70,R01_002\n80,mine\n")
+    read = read_clinical(path, patients=["R01-001", "R01-002", "R01-003"], id_map={"mine": "R01-003"})
+    assert read["age"].to_dict() == {"R01-001": 60, "R01-002": 70, "R01-003": 80}
+    assert "2 ids that differ" in read.attrs["remarks"][0]
 
 
 @pytest.mark.real_data

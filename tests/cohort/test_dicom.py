@@ -97,7 +97,7 @@ def test_rescaling_is_per_slice(tmp_path: Path) -> None:
 )
 def test_padding_becomes_air(tmp_path: Path, tags: dict[str, int], stored: int, hu: int) -> None:
     ct = example_ct()
-    values = ct.hu[2].astype(int) + 2000
+    values = ct.hu[2].astype(int) + 1000
     values[:3, :3] = stored
     for keyword, value in tags.items():
         setattr(ct.slices[2], keyword, value)

@@ -176,11 +176,3 @@ def test_refusals(tmp_path: Path) -> None:
     with pytest.raises(ScanError, match=r"longer than 64 characters"):
         write_scan(example(), tmp_path / "long", synthetic=True, description="x" * 60, uid_seed="0")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
-
-
-def test_what_a_killed_run_left_is_replaced(tmp_path: Path) -> None:
-    (tmp_path / "out.partial").mkdir()
-    (tmp_path / "out.partial" / "ct-0099.dcm").touch()
-    write(example(), tmp_path / "out")
-    assert len(list((tmp_path / "out").iterdir())) == 7
-    assert not (tmp_path / "out.partial").exists()

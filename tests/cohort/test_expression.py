@@ -93,7 +93,7 @@ def test_rows_of_the_same_gene_are_merged(tmp_path: Path, how: str, expected: li
         (",R01-001,R01-002\nTP53,1\n", r"row 2 \('TP53'\) has 1|row 2 \('TP53'\) has 2 cells and the header 3"),
         (",R01-001,R01-001\nTP53,1,2\n", "column 'R01-001' appears twice"),
         ("id,TP53\nR01-001,1\nR01-001,2\n", "patient 'R01-001' appears twice"),
-        (",R01-001\n,2\n", "gene number 1 has no name"),
+        (",R01-001\n,2\n", "1 patients x 0 genes; left out, 1 gene: without a name: ''"),
     ],
 )
 def test_what_is_refused_is_named(tmp_path: Path, text: str, message: str) -> None:
@@ -105,7 +105,7 @@ def test_a_label_is_no_gene_and_its_name_must_be_right(tmp_path: Path) -> None:
     path = _write(tmp_path / "t.csv", PATIENTS_IN_ROWS)
     with pytest.raises(ExpressionError, match=r"column 'Recurrence' is 'yes'.*--not_genes 'Recurrence'"):
         read_expression(path, patients=PATIENTS)
-    with pytest.raises(ExpressionError, match="no column 'Recurence' to leave out"):
+    with pytest.raises(ExpressionError, match="no column or gene 'Recurence' to leave out"):
         read_expression(path, patients=PATIENTS, settings=TableSettings(not_genes=("Recurence",)))
 
 

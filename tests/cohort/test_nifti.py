@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 from itertools import permutations, product
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -203,3 +205,75 @@ def test_writing_refuses(tmp_path: Path) -> None:
         write_nifti(tmp_path / "a.nii", example(), affine())
     with pytest.raises(ScanError, match=r"not a NIfTI name; end it in .nii"):
         write_nifti(tmp_path / "a.mha", example(), affine())
+
+
+@pytest.mark.parametrize("noise", [1e-6, 5e-3])
+def test_a_mask_with_noise_has_one_label(tmp_path: Path, noise: float) -> None:
+    """As resampling leaves it; as exact as SimpleITK's rounding."""
+    image = save(tmp_path / "image.nii", np.full((4, 5, 6), -1000, np.int16), np.eye(4))
+    label = np.zeros((4, 5, 6))
+    label[1:3, 1:4, 2:4] = 3
+    noisy = (label + np.random.default_rng(0).normal(0, noise / 4, label.shape)).astype(np.float32)
+    path = save(tmp_path / "mask.nii", noisy, np.eye(4))
+    rounded = sitk.GetArrayFromImage(sitk.Round(sitk.ReadImage(str(path))))
+    scan = read_nifti(source(image, path), ReadSettings())
+    np.testing.assert_array_equal(scan.tumour_mask[:, ::-1, ::-1], rounded == 3)
+    two = save(tmp_path / "two.nii", np.where(np.arange(6) > 2, 2, 1) * np.sign(label).astype(np.float32), np.eye(4))
+    assert "several labels (1, 2)" in refusal(image, two)
+
+
+def test_values_that_are_neither_labels_nor_probabilities(tmp_path: Path) -> None:
+    image = save(tmp_path / "image.nii", np.full((4, 5, 6), -1000, np.int16), np.eye(4))
+    mask = np.zeros((4, 5, 6), np.float32)
+    mask[1, 2, 1:5] = [-0.08, 0.6, 1.1, 0.4]  # a spline overshoots
+    scan = read_nifti(source(image, save(tmp_path / "spline.nii", mask, np.eye(4))), ReadSettings())
+    assert scan.tumour_mask.sum() == 2
+    mask[1, 2, 1:5] = [30, 200.4, 255, 99.7]
+    line = refusal(image, save(tmp_path / "grey.nii", mask, np.eye(4)))
+    assert "values up to 255 are neither labels nor probabilities; save it with 1 inside" in line
+
+
+@pytest.mark.parametrize(("named", "packed"), [("a.nii", True), ("a.nii.gz", False), ("A.NII.GZ", True)])
+@pytest.mark.parametrize("kind", [nib.Nifti1Image, nib.Nifti2Image])
+def test_the_ending_does_not_decide_whether_it_is_gzip(
+    tmp_path: Path, named: str, packed: bool, kind: type[nib.Nifti1Image]
+) -> None:
+    array = example()
+    image = kind(array, np.eye(4))
+    content = image.to_bytes()
+    (tmp_path / named).write_bytes(gzip.compress(content) if packed else content)
+    hu = read_nifti(source(tmp_path / named), ReadSettings()).hu
+    np.testing.assert_array_equal(hu[:, ::-1, ::-1], array.transpose(2, 1, 0))
+
+
+def test_endings_in_capitals_are_found(tmp_path: Path) -> None:
+    (tmp_path / "P1_image.NII.GZ").touch()
+    assert [one.patient for one in find_nifti(tmp_path).sources] == ["P1"]
+
+
+def test_axes_of_length_one_are_none(tmp_path: Path) -> None:
+    array = example()
+    path = save(tmp_path / "5d.nii", array[..., None, None], np.eye(4))
+    np.testing.assert_array_equal(read_nifti(source(path), ReadSettings()).hu[:, ::-1, ::-1], array.transpose(2, 1, 0))
+
+
+def test_sform_and_qform_that_contradict_each_other(tmp_path: Path) -> None:
+    """Voxel sizes, a mirrored axis, another place, or pixdim where there is no qform."""
+    array, own = example(), np.diag([-0.7, -0.7, 2.5, 1])
+
+    def written(name: str, sform: NDArray[np.float64], qform_code: int = 1) -> Path:
+        image = nib.Nifti1Image(array, own)
+        image.set_qform(own, qform_code)
+        image.set_sform(sform, 1)
+        nib.save(image, tmp_path / name)
+        return tmp_path / name
+
+    moved = own.copy()
+    moved[2, 3] = 4
+    line = "sform and qform contradict each other: voxels of"
+    assert f"{line} 1 x 1 x 1 mm by the sform, of 0.7 x 0.7 x 2.5 mm" in refusal(written("size.nii", np.eye(4)))
+    assert line in refusal(written("pixdim.nii", np.eye(4), qform_code=0))
+    assert line in refusal(written("mirror.nii", own * [-1, 1, 1, 1]))
+    assert "corners up to 4.0 mm apart" in refusal(written("moved.nii", moved))
+    moved[2, 3] = 0.1  # less than half a voxel: rounding
+    assert read_nifti(source(written("same.nii", moved)), ReadSettings()).spacing_mm == pytest.approx((2.5, 0.7, 0.7))

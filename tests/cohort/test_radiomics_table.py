@@ -55,6 +55,26 @@ def test_rows_that_cannot_be_used(tmp_path, row, says):
         read_radiomics(path, patients=["R01-01", "R01-012"])
 
 
+def test_an_id_that_begins_another(tmp_path):
+    path = write(tmp_path, "0,/d/P1_2/ct.nii,m,3.0,0.5,2", "1,/d/P1/ct.nii,m,3.0,0.25,1")
+    assert list(read_radiomics(path, patients=["P1", "P1_2"]).index) == ["P1_2", "P1"]
+
+
+def test_images_that_are_ids(tmp_path):
+    """As `cohort radiomics` writes them; P1_2 was left out of the cohort, and its row is not P1's."""
+    path = write(tmp_path, "0,P1_2,m,3.0,0.5,2", "1,P1,m,3.0,0.25,1", "2,p_03,m,3.0,1,1")
+    table = read_radiomics(path, patients=["P1", "P3"])
+    assert table["original_shape_Sphericity"].to_dict() == {"P1": 0.25, "P3": 1}
+
+
+def test_infinite_and_comma(tmp_path):
+    path = write(tmp_path, "0,P1,m,3.0,inf,2")
+    with pytest.raises(AnnotationError, match="column 'original_shape_Sphericity' is 'inf', not a finite number"):
+        read_radiomics(path, patients=["P1"])
+    path.write_text(f"{HEADER}\n0,P1,m,3.0,0.5,2\n".replace(",", ";").replace("0.5", "0,5"))
+    assert read_radiomics(path, patients=["P1"])["original_shape_Sphericity"].tolist() == [0.5]
+
+
 def test_files_that_are_no_such_table(tmp_path):
     with pytest.raises(AnnotationError, match="no such file"):
         read_radiomics(tmp_path / "none.csv")

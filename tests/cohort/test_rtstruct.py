@@ -94,6 +94,62 @@ def test_a_contour_written_twice_does_not_erase_itself(tmp_path: Path, again: st
     assert scan.tumour_mask.sum() == pytest.approx(np.pi * (20**2 - 8**2), rel=0.02)
 
 
+@pytest.mark.parametrize(
+    "again",
+    [
+        pytest.param([19.6], id="a third of a pixel inside"),
+        pytest.param([19.5, 19.0, 18.5, 18.0, 17.5], id="many times"),
+        pytest.param([18.8], id="a pixel inside"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["CLOSED_PLANAR", "CLOSEDPLANAR_XOR"])
+def test_a_contour_redrawn_a_little_inside_is_no_hole(tmp_path: Path, again: list[float], kind: str) -> None:
+    ct = big_ct()
+    data = rtstruct(ct, {"GTV-1": [circle(ct, 2, (40.3, 35.4), radius) for radius in (20, *again)]})
+    for contour in data.ROIContourSequence[0].ContourSequence:
+        contour.ContourGeometricType = kind
+    ct.write(tmp_path)
+    save(data, tmp_path / "rt.dcm")
+    scan = read_dicom(find_dicom(tmp_path, ReadSettings()).sources[0], ReadSettings())
+    assert scan.tumour_mask.sum() == pytest.approx(np.pi * 20**2, rel=0.01)
+    told = sum("taken for another one redrawn: they lie within 1.5 pixels of it" in remark for remark in scan.remarks)
+    assert told == (again != [19.6])  # where they share 95 % of their area, as ever
+
+
+def test_a_contour_redrawn_with_few_points_is_no_hole(tmp_path: Path) -> None:
+    """An octagon in its circle shares 90 % of it."""
+    ct = big_ct()
+    rois = {"GTV-1": [circle(ct, 2, (40.3, 35.4), 18), circle(ct, 2, (40.3, 35.4), 18, points=8)]}
+    assert read(tmp_path, ct, rois).tumour_mask.sum() == pytest.approx(np.pi * 18**2, rel=0.01)
+
+
+@pytest.mark.parametrize(("outer", "inner", "off"), [(10, 8, 0), (20, 17, 2.9), (4, 2, 0)])
+def test_a_cavity_with_a_thin_wall_stays_one(tmp_path: Path, outer: float, inner: float, off: float) -> None:
+    """Walls of two pixels; and one that is thin on one side and thick on the other."""
+    ct = big_ct()
+    rois = {"GTV-1": [circle(ct, 2, (40.3, 35.4), outer), circle(ct, 2, (40.3, 35.4 + off), inner)]}
+    scan = read(tmp_path, ct, rois)
+    assert scan.tumour_mask.sum() == pytest.approx(np.pi * (outer**2 - inner**2), rel=0.06)
+    assert scan.remarks == ()
+
+
+def test_contours_that_are_not_closed_are_told(tmp_path: Path) -> None:
+    ct = big_ct()
+    data = rtstruct(ct, {"GTV-1": [circle(ct, z, (40, 35), 20) for z in (1, 2, 3, 4)]})
+    data.ROIContourSequence[0].ContourSequence[3].ContourGeometricType = "OPEN_PLANAR"
+    ct.write(tmp_path)
+    save(data, tmp_path / "rt.dcm")
+    scan = read_dicom(find_dicom(tmp_path, ReadSettings()).sources[0], ReadSettings())
+    assert scan.remarks == ("1 contour left out, not closed (OPEN_PLANAR)",)
+
+
+def test_a_forgotten_plane_is_interpolated(tmp_path: Path) -> None:
+    ct = big_ct()
+    scan = read(tmp_path, ct, {"GTV-1": [circle(ct, z, (40.3, 35.4), 20) for z in (0, 1, 3, 4, 5)]})
+    assert scan.tumour_mask.sum() == pytest.approx(6 * np.pi * 20**2, rel=0.01)
+    assert scan.remarks == ("1 plane without contour inside the lesion interpolated",)
+
+
 def test_crossing_contours_are_united_unless_they_say_xor(tmp_path: Path) -> None:
     ct = big_ct()
     left, right = circle(ct, 2, (40.3, 25.4), 12), circle(ct, 2, (40.3, 37.4), 12)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -237,7 +238,11 @@ def test_the_report_stands_alone(evaluated: Path) -> None:
     page = write_report(evaluated).read_text(encoding="utf-8")
     assert 'src="http' not in page
     assert "<link" not in page
-    assert "<script" not in page
+    assert "<script src" not in page
+    # Loss curves come last.
+    sections = re.findall(r"<h2>(.+?)</h2>", page)
+    assert sections[-2:] == ["Training", "Provenance"]
+    assert "Which genes do the drawings follow?" in sections
     for words in (
         "What may be concluded",
         "The cohort",

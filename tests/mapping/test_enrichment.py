@@ -11,7 +11,13 @@ from scipy import stats
 from radiogenesis.cohort.metagenes import Metagenes
 from radiogenesis.errors import InputError
 from radiogenesis.mapping.association import FREE, Held, associate, permutation
-from radiogenesis.mapping.enrichment import measured_sets, over_representation, ranked_enrichment, read_gmt
+from radiogenesis.mapping.enrichment import (
+    in_names_of,
+    measured_sets,
+    over_representation,
+    ranked_enrichment,
+    read_gmt,
+)
 
 NAMES = tuple(f"G{i:03d}" for i in range(120))
 
@@ -30,6 +36,62 @@ def test_a_gmt_file_is_read_and_a_broken_one_is_named(tmp_path: Path) -> None:
         read_gmt(path)
     with pytest.raises(InputError, match="cannot be read"):
         read_gmt(tmp_path / "absent.gmt")
+
+
+ENSEMBL = [f"ENSG{i:011d}.{i % 9 + 1}" for i in range(40)]
+
+
+@pytest.mark.parametrize("coding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_gmt_file_is_read_in_every_coding_and_with_every_line_end(tmp_path: Path, coding: str, end: str) -> None:
+    path = tmp_path / "sets.gmt"
+    path.write_bytes(end.join(["A\tfür\tG1\tG2,1.0\t\t", "", "B\t\tG3"]).encode(coding))
+    assert read_gmt(path) == {"A": ("G1", "G2"), "B": ("G3",)}
+
+
+@pytest.mark.parametrize(
+    ("table", "genes"),
+    [
+        (ENSEMBL, [name.split(".")[0] for name in ENSEMBL]),
+        ([name.split(".")[0] for name in ENSEMBL], ENSEMBL),
+        (ENSEMBL, [name.split(".")[0] + ".77" for name in ENSEMBL]),
+        (list(NAMES[:40]), [name.lower() for name in NAMES[:40]]),
+        ([f"{name}|{1000 + i}" for i, name in enumerate(NAMES[:40])], list(NAMES[:40])),
+        (list(NAMES[:40]), [f'"{name}"' for name in NAMES[:40]]),
+    ],
+)
+def test_genes_that_are_only_written_differently_are_found(table: list[str], genes: list[str]) -> None:
+    sets, said = in_names_of({"A": genes[:20], "B": genes[20:26]}, table, "sets.gmt")
+    assert sets == {"A": tuple(table[:20]), "B": tuple(table[20:26])}
+    assert "1 of 2 have at least 15 genes" in said
+    assert "2 have at least 5" in said
+
+
+def test_an_identifier_that_could_be_two_genes_is_neither_unless_it_is_one_of_them() -> None:
+    table = ["ENSG00000000001.1", "ENSG00000000001.2", *NAMES[:10]]
+    sets, _ = in_names_of({"A": ["ENSG00000000001", "ENSG00000000001.2", *NAMES[:8]]}, table, "sets.gmt")
+    assert measured_sets(sets, table, 1)["A"] == ["ENSG00000000001.2", *NAMES[:8]]
+
+
+@pytest.mark.parametrize("genes", [[str(1000 + i) for i in range(20)], list(NAMES[:20])])
+def test_gene_sets_of_other_identifiers_are_refused_with_an_example_of_both(genes: list[str]) -> None:
+    with pytest.raises(InputError, match=r"none of the 1 gene sets has 5 genes .* look like ENSG.*\.3, the sets' like"):
+        in_names_of({"A": genes}, ENSEMBL, "sets.gmt")
+
+
+def test_a_small_overlap_is_said_with_an_example_of_both() -> None:
+    _, said = in_names_of({"A": [*NAMES[:6], *map(str, range(100))]}, NAMES, "sets.gmt")
+    assert "the table has 6% of the sets' genes (its genes look like G060" in said
+
+
+def test_a_constant_gene_takes_no_gene_set_away() -> None:
+    rng = np.random.default_rng(0)
+    genes, feature = rng.standard_normal((30, 60)), rng.standard_normal((30, 1))
+    genes[:, 59] = 1.0
+    found = associate(genes, feature, NAMES[:60], ["f"])
+    sets = {"A": NAMES[:20], "with the constant": NAMES[45:60]}
+    table = ranked_enrichment(genes, feature, found, sets, permutations=20, patient_permutations=19)
+    assert table["set"].tolist() == ["A"]  # the other has 14 genes that vary
 
 
 def test_over_representation_is_the_hypergeometric_test_among_the_genes_measured() -> None:

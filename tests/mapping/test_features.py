@@ -35,6 +35,28 @@ def test_numbers_stay_and_common_answers_become_indicators() -> None:
     assert set(found.family.values()) == {CLINICAL}
 
 
+def test_an_infinite_cell_is_unknown_and_a_column_spoilt_by_one_cell_is_named() -> None:
+    marker = [f"{1 + i / 4}" for i in range(20)]
+    table = pd.DataFrame(
+        {
+            "Marker": ["<0.5", *marker[1:]],
+            "Weight": [cell.replace(".", ",") for cell in marker],
+            "Ratio": [np.inf, *range(19)],
+            "Histology": ["adeno"] * 12 + ["squamous"] * 7 + ["8"],
+        },
+        index=[f"P{i}" for i in range(20)],
+    )
+    found = from_table(table, CLINICAL, 5)
+    assert list(found.values) == ["Ratio", "Histology = adeno", "Histology = squamous"]
+    assert np.isnan(found.values["Ratio"].iloc[0])
+    assert found.values["Ratio"].iloc[1:].tolist() == [float(i) for i in range(19)]
+    assert found.left_out == {
+        "Marker": "'<0.5' (patient P0) is not a finite number: the column is left out of the features",
+        "Weight": "'1,0' (patient P0) is not a finite number: the column is left out of the features",
+        "Ratio": "'inf' (patient P0) is not a finite number: counts as unknown",
+    }
+
+
 def test_tables_are_joined_by_patient_and_names_stay_apart() -> None:
     left = named(pd.DataFrame({"a": [1.0, 2.0]}, index=["p", "q"]), CLINICAL)
     right = named(pd.DataFrame({"b": [5.0]}, index=["q"]), SEMANTIC)

@@ -241,7 +241,7 @@ def test_size_is_predicted_from_genes_and_the_page_says_so(
         folder = "pictures" if block.kind == "picture" else "tables"
         assert (tmp_path / folder / block.file).is_file()
     assert "size (mm) from genes (R²" in added.conclusions[0]
-    assert "none is answered better" in prediction_sentence(table.assign(q=1.0), 0.05)
+    assert "none is predicted better than permuted" in prediction_sentence(table.assign(q=1.0), 0.05)
     assert "no target has patients enough" in prediction_sentence(pr.prediction_table([], QUICK), 0.05)
 
 

@@ -12,6 +12,7 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from radiogenesis.cli.main import main
 from radiogenesis.cohort.store import Cohort
@@ -105,7 +106,7 @@ def test_the_scanners_link_is_flagged_and_gone_inside_the_batches(hazy: Conventi
     assert link["verdict"] == CONFOUNDED
     assert "kernel" in link["batch"]
     assert link["p_within"] > 0.05
-    assert any("both of their sides go with" in said and "kernel" in said for said in conclusions(hazy))
+    assert any("both correlate with" in said and "kernel" in said for said in conclusions(hazy))
 
 
 def test_noise_is_a_batch_variable_where_nobody_recorded_a_kernel(cohort: Cohort) -> None:
@@ -233,6 +234,55 @@ def test_a_map_of_nothing_claims_nothing(cohort: Cohort) -> None:
     assert said[1].startswith("No batch variable is known")
 
 
+def test_without_tests_or_with_few_nothing_is_concluded(made: ConventionalMap) -> None:
+    def without(cells: Any) -> ConventionalMap:
+        p = np.where(cells, np.nan, made.by_metagene.p)
+        links = made.links.assign(verdict="not found")
+        return replace(made, by_metagene=replace(made.by_metagene, p=p), links=links)
+
+    everything = np.ones(made.by_metagene.p.shape, bool)
+    assert conclusions(without(everything))[0].endswith("nothing can be concluded, for a link or against one.")
+    most = everything.copy()
+    most[:, 0] = False
+    said = conclusions(without(most))
+    assert "6 of" in said[0]
+    assert said[0].endswith("too few to conclude anything.")
+    assert said[-1].startswith("Not tested, since too few patients have a value")
+    assert made.by_metagene.features[1] in said[-1]
+    # 40 patients can show much, so that their silence is worth a sentence; p from scipy's own t distribution.
+    said = conclusions(without(~everything))
+    t = stats.t.isf(0.05 / made.by_metagene.tests / 2, 38)
+    assert f"only from |r| {np.sqrt(t**2 / (38 + t**2)):.2f} on: these data show no link as strong as that" in said[0]
+
+
+def test_few_patients_show_no_link_and_none_is_denied(cohort: Cohort) -> None:
+    material, some = material_of(cohort, SETTINGS), np.arange(8)
+    few = replace(
+        material, genes=np.random.default_rng(3).standard_normal((8, 40)).astype(np.float32),
+        features=replace(material.features, values=material.features.values.iloc[some]),
+        batches=material.batches.iloc[some][[]],
+    )  # fmt: skip
+    said = conclusions(conventional_map(few, SETTINGS))[0]
+    assert "too few to show a link or to speak against one" in said
+
+
+def test_covariates_that_leave_nothing_to_test_are_refused(cohort: Cohort) -> None:
+    material = material_of(cohort, SETTINGS)
+    many = pd.DataFrame(np.random.default_rng(0).standard_normal((40, 35)), index=material.features.values.index)
+    settings = replace(SETTINGS, covariates="A,B")
+    with pytest.raises(SettingError, match="40 patients adjusted for A,B leave 3 degrees of freedom; a test needs 6"):
+        conventional_map(replace(material, covariates=many), settings)
+
+
+def test_gene_sets_of_other_identifiers_are_refused_before_the_work(
+    cohort: Cohort, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "entrez.gmt").write_text("A\td\t" + "\t".join(map(str, range(7000, 7030))) + "\n")
+    assert main(["map", str(cohort.path), str(tmp_path / "out"), "--gmt", str(tmp_path / "entrez.gmt")]) == 2
+    assert "none of the 1 gene sets has 5 genes" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_everything_is_written_whole_and_the_page_opens(made: ConventionalMap, cohort: Cohort, tmp_path: Path) -> None:
     out = tmp_path / "map"
     said = write_map(made, out, truth=cohort.truth)
@@ -275,3 +325,35 @@ def test_the_verb_maps_and_refuses_what_a_user_can_mend(
         assert line in error
         assert "Traceback" not in error
         assert not (tmp_path / "new").exists()
+
+
+def test_the_page_shows_the_strongest_links_with_their_patients_and_names_genes(
+    made: ConventionalMap, cohort: Cohort, tmp_path: Path
+) -> None:
+    write_map(made, tmp_path / "map", cohort=cohort)
+    page = json.loads((tmp_path / "map" / "page.json").read_text())
+    strongest, links = page["sections"][:2]
+    assert strongest["title"] == "The strongest links"
+    # No correlation without its null.
+    assert "largest |r| of all tests stays below" in strongest["blocks"][0]["caption"]
+    assert strongest["blocks"][1]["file"] == "ends-1.png"
+    table = next(block for block in links["blocks"] if block["kind"] == "table")
+    shown = [column["label"] for column in table["columns"] if not column["more"]]
+    assert shown[:6] == ["Metagene", "Feature", "Effect", "q", "p", "n"]
+    assert table["full"] == "links.csv"
+    rows = pd.read_csv(tmp_path / "map" / "tables" / "links_shown.csv")
+    assert "not found" not in set(rows["verdict"])
+    assert f"{len(made.links) - len(rows)} pairs do not pass and are left out here" in table["caption"]
+    assert rows["verdict"].iloc[0] == FOUND
+    first = made.links[made.links["verdict"] == FOUND].iloc[0]
+    members = made.metagenes.members(made.metagenes.ids.index(first["metagene"]))
+    assert rows["metagene"].iloc[0] == f"{first['metagene']}: {', '.join(members[:3])}"
+    assert pd.read_csv(tmp_path / "map" / "tables" / "links.csv")["genes"].iloc[0] == ", ".join(members[:3])
+
+
+def test_without_a_link_the_page_has_no_table_of_links(made: ConventionalMap, tmp_path: Path) -> None:
+    none = replace(made, links=made.links.assign(verdict="not found"))
+    write_map(none, tmp_path / "map")
+    page = json.loads((tmp_path / "map" / "page.json").read_text())
+    assert page["sections"][0]["text"].startswith("No link is reported")
+    assert all(block["kind"] == "picture" for block in page["sections"][1]["blocks"])

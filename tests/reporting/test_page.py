@@ -89,7 +89,10 @@ def test_what_is_no_number_is_strict_json_and_looks_the_same(folder: Path) -> No
 def test_the_page_is_self_contained_and_escaped(folder: Path) -> None:
     html = write_report(folder).read_text(encoding="utf-8")
     assert "<h1>Genes &amp; &lt;lesions&gt;</h1>" in html
-    assert not re.findall(r"""(?:src|href)=["'](?!data:image/png;base64,|#)""", html)
+    # Tables to download lie beside the page; nothing else is outside it, and nothing is loaded.
+    assert not re.findall(r"""(?:src|href)=["'](?!data:image/png;base64,|#|tables/)""", html)
+    assert re.findall(r'href="(tables/[^"]+)" download', html) == ["tables/t.csv"]
+    assert "http" not in html
     assert "url(" not in html
     assert html.count("data:image/png;base64,") == 2
     assert "prefers-color-scheme: dark" in html
@@ -100,9 +103,38 @@ def test_the_page_is_self_contained_and_escaped(folder: Path) -> None:
 
 def test_the_table_shows_intervals_and_dashes(folder: Path) -> None:
     html = write_report(folder).read_text(encoding="utf-8")
-    assert '<td class="number">−0.26 [−0.40, 0.10]</td>' in html
-    assert '<td class="number">1,234</td>' in html
-    assert re.search(r'<tr class="strong"><td>mean</td><td class="number">–</td>', html)
+    assert '<td class="number" data-key="-0.256">−0.26 [−0.40, 0.10]</td>' in html
+    assert '<td class="number" data-key="1234.0">1,234</td>' in html
+    assert re.search(r'<tr class="strong"><td class="">mean</td><td class="number">–</td>', html)
+
+
+def test_a_table_can_be_read_aloud_reached_by_key_sorted_and_downloaded_whole(folder: Path) -> None:
+    pd.DataFrame({"feature": ["all"]}).to_csv(folder / "tables" / "all of it.csv", index=False)
+    table = PAGE.sections[0].blocks[1]
+    assert isinstance(table, Table)
+    columns = (*table.columns[:2], replace(table.columns[2], more=True))
+    table = replace(table, columns=columns, full="all of it.csv")
+    page = replace(PAGE, sections=(replace(PAGE.sections[0], blocks=(table,)),))
+    page.save(folder)
+    html = write_report(folder).read_text(encoding="utf-8")
+    assert '<div class="scroll" tabindex="0" role="region" aria-label="all">' in html
+    assert "<caption><span>all</span></caption>" in html
+    assert len(re.findall('<th scope="col"', html)) == html.count("<th ") == 3
+    assert '<td class="number" data-key="-0.256">' in html  # sorted by what is in the file, not by what is shown
+    assert '<td class="number more" data-key="1234.0">1,234</td>' in html
+    assert 'href="tables/all%20of%20it.csv" download>All rows and columns' in html
+    (folder / "tables" / "all of it.csv").unlink()
+    with pytest.raises(RunError, match=r"all of it\.csv: a table of the page is missing"):
+        write_report(folder)
+
+
+def test_a_page_of_before_has_no_column_behind_the_toggle(folder: Path) -> None:
+    written = json.loads((folder / "page.json").read_text())
+    for column in written["sections"][0]["blocks"][1]["columns"]:
+        del column["more"]
+    del written["sections"][0]["blocks"][1]["full"]
+    (folder / "page.json").write_text(json.dumps(written))
+    assert Page.load(folder).sections == PAGE.sections
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ The network itself is exact here (one convolution passes the image through), so 
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -192,3 +193,69 @@ def test_refusals_leave_nothing_behind(run: Run, scan: Scan, tmp_path: Path) -> 
     files = sorted((tmp_path / "raw" / "X-1").glob("ct-*.dcm"))
     with pytest.raises(ScanError, match="are not those of the scan"):
         write_segmentation(scan, files[1:], tmp_path / "seg.dcm", description="x", uid_seed="x")
+
+
+@pytest.mark.parametrize(
+    ("gone", "seg"),
+    [
+        (["PatientBirthDate", "StudyID", "AccessionNumber", "StudyDate", "StudyTime", "ReferringPhysicianName"], True),
+        (["FrameOfReferenceUID"], False),
+    ],
+)
+def test_headers_that_an_anonymiser_stripped_cost_at_most_the_seg(
+    run: Run, scan: Scan, tmp_path: Path, gone: list[str], seg: bool
+) -> None:
+    for name in ("X-1", "X-2"):
+        write_scan(replace(scan, patient=name), tmp_path / "raw" / name, synthetic=True, description="t", uid_seed=name)
+    for path in (tmp_path / "raw" / "X-2").glob("*.dcm"):
+        data = pydicom.dcmread(path)
+        for keyword in gone:
+            delattr(data, keyword)
+        data.save_as(path)
+    table = finding.find_in_folder(run, tmp_path / "raw", tmp_path / "out", FindSettings()).set_index("patient")
+    assert (table["tumours"] > 0).all()
+    assert (tmp_path / "out" / "X-2" / "mask.nii.gz").is_file()
+    assert (tmp_path / "out" / "X-1" / "seg.dcm").is_file()
+    assert (tmp_path / "out" / "X-2" / "seg.dcm").is_file() == seg
+    expected = (
+        "" if seg else "no seg.dcm: .*a SEG cannot belong to a slice without FrameOfReferenceUID; use mask.nii.gz"
+    )
+    assert re.fullmatch(expected, table.loc["X-2", "note"])
+
+
+def test_one_scan_that_provokes_a_library_costs_itself(
+    run: Run, scan: Scan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("X-1", "X-2"):
+        write_scan(replace(scan, patient=name), tmp_path / "raw" / name, synthetic=True, description="t", uid_seed=name)
+    written = finding.write_segmentation
+
+    def provoked(scan: Scan, *args: object, **kwargs: object) -> None:
+        if scan.patient == "X-1":
+            raise AttributeError("odd header")
+        written(scan, *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(finding, "write_segmentation", provoked)
+    table = finding.find_in_folder(run, tmp_path / "raw", tmp_path / "out", FindSettings()).set_index("patient")
+    assert table.loc["X-1", "note"] == "unexpected AttributeError: odd header"
+    assert {path.name for path in (tmp_path / "out").iterdir() if path.is_dir()} == {"X-2"}
+    assert set(pd.read_csv(tmp_path / "out" / "tumours.csv")["patient"]) == {"X-2"}
+
+
+def test_a_sagittal_series_is_looked_at_in_axial_planes(run: Run, scan: Scan, tmp_path: Path) -> None:
+    """Its SEG lies on the sagittal planes again."""
+    sagittal = replace(
+        scan,
+        hu=np.ascontiguousarray(scan.hu.transpose(2, 0, 1)[::-1, ::-1]),
+        affine=np.array([[-3.0, 0, 0, -50 + 89 * 3.0], [0, 0, 3.0, -60], [0, -4.0, 0, -700 + 29 * 4.0], [0, 0, 0, 1]]),
+    )
+    write_scan(sagittal, tmp_path / "raw" / "X-1", synthetic=True, description="t", uid_seed="x")
+    expected = finding.find_tumours(run, scan, FindSettings())
+    table = finding.find_in_folder(run, tmp_path / "raw", tmp_path / "out", FindSettings())
+    written = pd.read_csv(tmp_path / "out" / "tumours.csv")
+    pd.testing.assert_frame_equal(written, expected.tumours, check_dtype=False)
+    assert table["note"].tolist() == ["the CT is sagittal: turned to axial planes, planes were 3 mm apart"]
+    (tmp_path / "out" / "X-1" / "seg.dcm").rename(tmp_path / "raw" / "X-1" / "seg.dcm")
+    (source,) = find_scans(tmp_path / "raw", ReadSettings()).sources
+    mask = read_dicom(source, ReadSettings()).tumour_mask  # (-x, -z, y)
+    np.testing.assert_array_equal(mask[::-1, ::-1].transpose(1, 2, 0), expected.scan.tumour_mask)

@@ -43,6 +43,10 @@ def test_run_folder_is_complete(gan: Run, discs: Cohort) -> None:
     assert gan.provenance["cohort_digest"] == discs.digest
     assert gan.config["settings"]["width"] == 4
     assert not [name for name in names if name.endswith(".partial")]
+    plain = gan.path / "plain"
+    plain.touch()  # what the umask makes of a new file: colleagues read a run where they may read other files
+    assert {p.stat().st_mode for p in gan.path.iterdir() if p.is_file()} == {plain.stat().st_mode}
+    plain.unlink()
     assert list(gan.metrics["step"]) == [2, 4, 6]
     assert list(gan.metrics["images_seen"]) == [8, 16, 24]
     assert {"generator/match", "discriminator/L_DISG", "loading_share"} <= set(gan.metrics.columns)

@@ -8,7 +8,9 @@ its source. `parser("cohort build", "...")` then `add_settings(parser, SamplingS
 from __future__ import annotations
 
 import dataclasses
-from itertools import pairwise
+import json
+from argparse import Action, HelpFormatter
+from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -34,10 +36,75 @@ class VerbParser(ArgumentParser):
                 except (yaml.YAMLError, UnicodeDecodeError) as error:
                     problem = " ".join(str(error).split())
                     raise SettingError(f"is not YAML ({problem})", path=value, remedy="mend the file") from error
-        return self.parse_args(args)
+        return self.parse_args(self._with_lists(args))
+
+    def format_help(self, formatter: HelpFormatter | None = None) -> str:
+        for action in self._actions:
+            if _list_kind(action) and action.option_strings:
+                action.metavar = "A,B,..."
+        return super().format_help(formatter)
+
+    def _with_lists(self, args: list[str]) -> list[str]:
+        """Lists as the parser reads them. People write `A B`, `A,B`, `A, B` or `[A,B]`, whatever the option."""
+        made: list[str] = []
+        rest = [part for word in args for part in self._split(word)]
+        while rest:
+            word = rest.pop(0)
+            action = self._option_string_actions.get(word)
+            kind = _list_kind(action)
+            made.append(word)
+            if kind is None or not rest:
+                continue
+            taken = _taken(rest)
+            del rest[: len(taken)]
+            items = (
+                [item.strip(" \"'") for item in " ".join(taken).strip("[]()").split(",")] if _joined(taken) else taken
+            )
+            items = [item for item in items if item]
+            if getattr(action, "nargs", None) in ("+", "*"):
+                made += items
+            else:
+                made.append(json.dumps(items) if kind is str else f"[{', '.join(items)}]")
+        return made
+
+    def _split(self, word: str) -> list[str]:
+        """`--option=value` as two words where the option takes a list."""
+        option, sign, value = word.partition("=")
+        return [option, value] if sign and _list_kind(self._option_string_actions.get(option)) else [word]
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         raise SettingError(" ".join(message.split()), remedy=f"see `{self.prog} --help`") from ex
+
+
+def _list_kind(action: Action | None) -> type | None:
+    """str or float for an option that takes several values, None for others. Numbers are not put into quotes."""
+    if action is None:
+        return None
+    hint = str(getattr(action, "_typehint", None) or "")
+    if action.nargs in ("+", "*"):
+        return str
+    if not hint.removeprefix("typing.").lower().startswith(("list[", "tuple[")):
+        return None
+    return str if "str" in hint or "Literal" in hint else float
+
+
+def _joined(words: list[str]) -> bool:
+    """Whether commas or brackets stand between the items. A path that is there is no list, whatever its name."""
+    return any("," in word for word in words if not Path(word).exists()) or words[0].startswith(("[", "("))
+
+
+def _taken(words: list[str]) -> list[str]:
+    """The words at the head that belong to one option: up to the next one, or to where commas or brackets end."""
+    values = list(takewhile(lambda word: not word.startswith("--"), words))
+    if not values or not _joined(values[:1]):
+        return values
+    if values[0].startswith(("[", "(")):
+        end = next((k for k, word in enumerate(values) if word.endswith(("]", ")"))), len(values) - 1)
+        return values[: end + 1]
+    end = 0
+    while end + 1 < len(values) and (values[end].endswith(",") or values[end + 1].startswith(",")):
+        end += 1
+    return values[: end + 1]
 
 
 def parser(verb: str, description: str) -> VerbParser:

@@ -10,10 +10,12 @@ class Bars:
 
     def __init__(self) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+
+        from radiogenesis.progress import Bar
 
         self._console = Console(stderr=True)
-        self._bars = Progress(
+        self._bars = Bar(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),

@@ -29,13 +29,18 @@ def main(arguments: list[str]) -> None:
         "--clinical_id", default="", help="Its column of patient ids; found by known ids where absent."
     )
     options.add_argument(
+        "--id_map",
+        type=str | None,
+        help="Table of two columns where ids differ: the id in the tables, the same patient's id in the scans.",
+    )
+    options.add_argument(
         "--not_genes", nargs="*", default=[], help="Columns of the expression table that are no genes."
     )
     for kind in (TableSettings, ReadSettings, SamplingSettings, BuildSettings):
         add_settings(options, kind, skip={"not_genes"} if kind is TableSettings else None)
     given = options.parse(arguments)
     tables = Tables(
-        **{name: Path(given[name]) for name in ("expression", "annotations", "clinical") if given[name]},
+        **{name: Path(given[name]) for name in ("expression", "annotations", "clinical", "id_map") if given[name]},
         clinical_id=given.clinical_id,
         settings=settings_from(given, TableSettings, not_genes=tuple(given.not_genes)),
     )

@@ -27,14 +27,14 @@ def main(arguments: list[str]) -> None:
             f"dicom_patients {parsed.dicom_patients}: from 1 to the {settings.patients} patients there are"
         )
 
-    from radiogenesis.output import refuse_existing
+    from radiogenesis.output import check_place
     from radiogenesis.phantom.phantom import make_phantom, plan_cohort
 
     if parsed.dicom is not None:
         from radiogenesis.phantom.dicom import write_dicom
 
-        refuse_existing(parsed.cohort)
-        refuse_existing(parsed.dicom)
+        check_place(parsed.cohort)
+        check_place(parsed.dicom)
         write_dicom(parsed.dicom, plan_cohort(settings), parsed.dicom_patients)
     print(make_phantom(parsed.cohort, settings, workers=parsed.workers, progress=True).describe())
     if parsed.dicom is not None:

@@ -9,13 +9,13 @@ from radiogenesis.cli.arguments import add_settings, parser, settings_from
 
 def main(arguments: list[str]) -> None:
     """Parse, plant with a progress bar, say what came of it."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
     from radiogenesis.cohort.expression import TableSettings
     from radiogenesis.cohort.sampling import SamplingSettings
     from radiogenesis.cohort.sources import ReadSettings
     from radiogenesis.phantom.plant import PlantSettings, plant_cohort
+    from radiogenesis.progress import Bar
 
     options = parser(
         "cohort plant",
@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> None:
         add_settings(options, kind, skip={"not_genes"} if kind is TableSettings else None)
     given = options.parse(arguments)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    with Bar(*columns) as bar:
         task = bar.add_task(f"looking through {given.ct_folder}", total=None)
         cohort = plant_cohort(
             given.ct_folder,

@@ -91,13 +91,15 @@ def xu(out: Path, settings: DemoSettings) -> Path:
     go_on(train.main, ["canonical-alignment", cohort, alignment, seed])
     step(3, "the fusion GAN learns to draw a patient's lesion from the patient's genes")
     go_on(train.main, ["fusion-gan", cohort, gan, f"--alignment={alignment}", f"--steps={settings.gan_steps}", seed])
+    nearest = str(out / "nearest-lesion")
+    go_on(train.main, ["nearest-lesion", cohort, nearest, seed])  # what a rival without a network does
     drawings, evaluation = out / "drawings", out / "evaluation"
     if not drawings.exists():
         step(4, "lesions for patients that no training has seen")
         synthesize.main([gan, str(drawings), seed])
     if not evaluation.exists():
         step(5, "do the genes steer what is drawn? measured on held-out patients, beside ceiling and null")
-        evaluate.main([alignment, gan, str(evaluation), seed])
+        evaluate.main([alignment, gan, nearest, str(evaluation), seed])
     step(6, "the report")
     report.main([str(evaluation)])
     return evaluation

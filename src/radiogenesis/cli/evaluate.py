@@ -51,10 +51,10 @@ def main(arguments: list[str]) -> None:
 
     from rich.console import Console
 
-    from radiogenesis.output import refuse_existing
+    from radiogenesis.output import check_place
     from radiogenesis.training.run import Run
 
-    refuse_existing(out)
+    check_place(out)
     runs = [Run.open(path) for path in run_paths]
     with _ProgressLine() as progress:
         summary = evaluated(runs, out, settings, find, cohort=parsed.cohort, progress=progress.update)
@@ -169,8 +169,9 @@ class _ProgressLine:
     """A bar per run on stderr, with the patients drawn and the time that is left."""
 
     def __enter__(self) -> _ProgressLine:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+
+        from radiogenesis.progress import Bar
 
         columns = (
             TextColumn("{task.description}"),
@@ -178,7 +179,7 @@ class _ProgressLine:
             MofNCompleteColumn(),
             TextColumn("patients drawn, left"),
         )
-        self.progress = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True))
+        self.progress = Bar(*columns, TimeRemainingColumn())
         self.tasks: dict[str, Any] = {}
         self.progress.start()
         return self

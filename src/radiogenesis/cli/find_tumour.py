@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from radiogenesis.cli.arguments import add_settings, parser, settings_from
@@ -17,11 +18,11 @@ To cut tumour regions from what was found, let OUT lie under the same folder as 
 
 def main(arguments: list[str]) -> None:
     """Parse, find with a progress bar, say what came of it."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
     from radiogenesis.cohort.sources import ReadSettings
     from radiogenesis.methods.tumor_unet import FindSettings
+    from radiogenesis.progress import Bar
     from radiogenesis.training.finding import find_in_folder
     from radiogenesis.training.run import Run
 
@@ -33,7 +34,7 @@ def main(arguments: list[str]) -> None:
         add_settings(options, kind)
     given = options.parse(arguments)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    with Bar(*columns) as bar:
         task = bar.add_task(f"looking through {given.ct_folder}", total=None)
         scans = find_in_folder(
             Run.open(given.run),
@@ -44,6 +45,6 @@ def main(arguments: list[str]) -> None:
             tell=lambda what, done, total: bar.update(task, description=what, completed=done, total=total),
         )
     for row in scans.to_dict("records"):
-        what = row["note"] or f"{row['tumours']} found, {row['volume_ml']:.1f} ml"
-        print(f"{row['patient']}: {what}")
+        found = "" if math.isnan(row["volume_ml"]) else f"{row['tumours']} found, {row['volume_ml']:.1f} ml"
+        print(f"{row['patient']}: {'; '.join(filter(None, [found, row['note']]))}")
     print(f"\n{given.out}: look at PATIENT/overlay.png before you believe a box. Research use only.")

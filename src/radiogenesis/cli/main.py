@@ -7,6 +7,7 @@ has a `main(arguments: list[str]) -> None` and makes its heavy imports when it i
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -63,6 +64,9 @@ def module_of(verb: str) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb. Returns the exit code: 0 done, 2 an error the user can mend, 130 interrupted."""
+    # Threads that wait for each other would else spin: beside other jobs they take the time that the others need
+    # (benchmarks/busy_machine.py). It must be set before OpenMP is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or words[0] in ("-h", "--help"):
         print(usage())
@@ -87,6 +91,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         module.main(rest)
     except RadiogenesisError as error:
         print(f"radiogenesis {verb}: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        from radiogenesis.output import OF_THE_PLACE, cannot_write
+
+        if error.errno not in OF_THE_PLACE:
+            raise
+        print(f"radiogenesis {verb}: {cannot_write(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stop:
         print(f"radiogenesis {verb}: {str(stop) or 'interrupted'}", file=sys.stderr)

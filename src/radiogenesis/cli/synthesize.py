@@ -18,7 +18,7 @@ def main(arguments: list[str]) -> None:
     verb.add_argument("run", type=str, help="A finished run of a method that draws.")
     verb.add_argument("out", type=str, help="The folder to write.")
     verb.add_argument("--cohort", type=str | None, default=None, help="The run's cohort, where it has moved.")
-    verb.add_argument("--patients", type=list[str] | None, default=None, help="Patients to draw for, as [A,B].")
+    verb.add_argument("--patients", type=list[str] | None, default=None, help="Patients to draw for.")
     verb.add_argument(
         "--expression", type=str | None, default=None, help="Draw for the patients of this table instead."
     )
@@ -32,18 +32,20 @@ def main(arguments: list[str]) -> None:
     parsed = verb.parse(arguments)
 
     from radiogenesis.cohort.expression import read_expression
-    from radiogenesis.output import refuse_existing
+    from radiogenesis.output import check_place
     from radiogenesis.training.data import HELD_OUT, untrained_backgrounds
     from radiogenesis.training.run import Run
 
     out = Path(parsed.out)
-    refuse_existing(out)
+    check_place(out)
     run = Run.open(parsed.run)
     cohort = run.open_cohort(parsed.cohort)
     settings = settings_from(parsed, DrawSettings)
     if parsed.expression:
         known = parsed.patients or list(cohort.expression.obs_names)
         expression = read_expression(parsed.expression, patients=known, settings=settings_from(parsed, TableSettings))
+        for sentence in expression.uns.get("remarks", []):
+            print(sentence)
         patients = parsed.patients or list(expression.obs_names)
     else:
         expression, patients = cohort.expression, parsed.patients or list(run.split.test)

@@ -79,8 +79,9 @@ def main(arguments: list[str]) -> None:
         if isinstance(run.method, CanonicalAlignment):
             print(f"{run.path}: {run.method.said()}")
         return
-    last = run.metrics.iloc[-1]
-    print(f"{run.path}: {int(last['images_seen']):,} images seen, {last['images_per_second']:.0f} images per second")
+    images = run.metrics["images_seen"].diff().fillna(run.metrics["images_seen"])
+    seconds = (images / run.metrics["images_per_second"]).sum()
+    print(f"{run.path}: {images.sum():,.0f} images seen, {images.sum() / seconds:.0f} images per second")
 
 
 def with_split_of(alignment: Run, verb: VerbParser, arguments: list[str]) -> Namespace:

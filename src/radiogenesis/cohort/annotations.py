@@ -15,10 +15,13 @@ from html import unescape
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pandas as pd
 
 from radiogenesis.cohort import tables
 from radiogenesis.cohort.geo import is_series_matrix, read_characteristics
+from radiogenesis.cohort.identity import Known, style_told
+from radiogenesis.cohort.walk import files_under
 from radiogenesis.errors import AnnotationError
 
 _AIM = "{gme://caCORE.caCORE/4.4/edu.northwestern.radiology.AIM}"
@@ -70,11 +73,12 @@ def read_aim(folder: str | Path, *, pixel_mm: Mapping[str, float] | None = None)
         AnnotationError: no AIM file there that can be used.
     """
     folder = Path(folder)
-    files = sorted(folder.rglob("*.xml")) if folder.is_dir() else [folder]
+    files, passed_over = files_under(folder) if folder.is_dir() else ([folder], [])
+    files = [path for path in files if path == folder or path.suffix == ".xml"]
     if not folder.exists():
         raise AnnotationError("there is no such folder", path=folder)
     read: dict[str, list[_File]] = {}
-    skipped: list[tuple[Path, str, str]] = []  # file, why, patient
+    skipped = [(path, why, "") for path, why in passed_over]  # file, why, patient
     for path in files:
         try:
             file = _read_file(path, pixel_mm or {})
@@ -111,50 +115,79 @@ def _remarks(skipped: list[tuple[Path, str, str]]) -> dict[str, str]:
     return {patient: "; ".join(lines) for patient, lines in remarks.items()}
 
 
-def read_clinical(path: str | Path, *, patients: Collection[str] | None = None, id_column: str = "") -> pd.DataFrame:
-    """A clinical table, index patient: CSV, TSV or semicolons, UTF-8 or Latin-1, or the characteristics of a GEO
-    series matrix. Columns that are numbers throughout are numbers; everything else stays as it was written.
+def read_clinical(
+    path: str | Path,
+    *,
+    patients: Collection[str] | None = None,
+    id_column: str = "",
+    id_map: Mapping[str, str] | None = None,
+) -> pd.DataFrame:
+    """A clinical table, index patient: CSV, TSV or semicolons (see `tables.read_table`), or the characteristics of a
+    GEO series matrix. Columns that are numbers throughout are numbers; everything else stays as it was written.
+
+    An id that differs from a known patient's only in case, separators or leading zeros is that patient's;
+    `attrs["remarks"]` says so in sentences.
 
     Args:
         path: the file.
         patients: ids of known patients: the column that has most of them is the index.
         id_column: the column to index by, where no patients are known.
+        id_map: id in the table -> id of a known patient.
 
     Raises:
-        AnnotationError: unreadable, no column of ids, or a patient twice.
+        AnnotationError: unreadable, no column of ids, a row without an id, or a patient twice.
     """
     path = Path(path)
     if not path.is_file():
         raise AnnotationError("there is no such file", path=path)
+    known = Known.of(patients, id_map)
     if is_series_matrix(path):
-        return read_characteristics(path)
-    table = tables.read_text(path, AnnotationError)
-    ids = id_column or _id_column(table, path, set(map(str, () if patients is None else patients)))
+        return _with_known_ids(read_characteristics(path), known)
+    table = tables.read_table(path, AnnotationError)
+    ids = id_column or _id_column(table, path, known)
     if ids not in table.columns:
         raise AnnotationError(f"has no column {ids!r}", path=path, remedy=f"choose from {', '.join(table.columns)}")
     index = table.pop(ids).str.strip()
-    twice = index[index.duplicated()]
+    blank = table[index == ""]
+    if len(blank):
+        cells = ", ".join(filter(None, map(str.strip, blank.iloc[0])))
+        raise AnnotationError(
+            f"a row has no id in column {ids!r}: {cells[:80]}", path=path, remedy="fill the id in, or delete the row"
+        )
+    made = _with_known_ids(table.apply(_plain).set_axis(pd.Index(index, dtype=object, name="patient")), known)
+    twice = made.index[made.index.duplicated()]
     if len(twice):
-        raise AnnotationError(f"patient {twice.iloc[0]!r} appears twice in column {ids!r}", path=path)
-    return table.apply(_plain).set_axis(pd.Index(index, dtype=object, name="patient"))
+        raise AnnotationError(f"patient {twice[0]!r} appears twice in column {ids!r}", path=path)
+    return made
 
 
-def _id_column(table: pd.DataFrame, path: Path, known: set[str]) -> str:
-    found = {name: int(table[name].str.strip().isin(known).sum()) for name in table.columns}
+def _with_known_ids(table: pd.DataFrame, known: Known) -> pd.DataFrame:
+    """The table with the ids of known patients where it writes them in another way."""
+    names, alike = known.renamed(list(map(str, table.index)))
+    made = table.set_axis(pd.Index(names, dtype=object, name=table.index.name))
+    made.attrs["remarks"] = style_told("clinical table", alike)
+    return made
+
+
+def _id_column(table: pd.DataFrame, path: Path, known: Known) -> str:
+    cells = {name: list(table[name].str.strip()) for name in table.columns}
+    found = {name: (known.count(ids), len(known.alike(ids))) for name, ids in cells.items()}
     best = max(found, key=lambda name: found[name])
-    if not found[best]:
+    if not any(found[best]):
         raise AnnotationError(
             "no column holds the id of a known patient",
             path=path,
-            remedy=f"name the column with --clinical_id: {', '.join(table.columns[:8])} ...",
+            remedy=f"name the column with --clinical_id ({', '.join(table.columns[:8])} ...), and pair ids that are"
+            " written otherwise with --id_map",
         )
     return str(best)
 
 
 def _plain(column: pd.Series[str]) -> pd.Series[str] | pd.Series[float]:
-    """Numbers where every cell that is not empty is one; NaN for empty cells."""
+    """Numbers where every cell that is not empty is a finite one; NaN for empty cells."""
     given = column.where(column.str.strip() != "")
-    numbers = pd.to_numeric(given, errors="coerce")
+    pointed = pd.Series(tables.with_points(column.to_numpy(dtype=object)), column.index)
+    numbers = pd.to_numeric(pointed.where(given.notna()), errors="coerce").replace([np.inf, -np.inf], np.nan)
     return numbers if numbers.notna().sum() == given.notna().sum() and given.notna().any() else given
 
 

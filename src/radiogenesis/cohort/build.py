@@ -15,21 +15,19 @@ import hashlib
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-import anndata
 import pandas as pd
 
 from radiogenesis.cohort import parts
-from radiogenesis.cohort.annotations import Annotations, read_aim, read_clinical
 from radiogenesis.cohort.audit import audit_table, refuse_unfinished, skipped_table, without_root
 from radiogenesis.cohort.dicom import find_dicom
 from radiogenesis.cohort.digest import json_digest
-from radiogenesis.cohort.expression import TableSettings, read_expression
+from radiogenesis.cohort.loading import Loaded, Tables
 from radiogenesis.cohort.nifti import SUFFIXES, find_nifti
 from radiogenesis.cohort.parts import Outcome
 from radiogenesis.cohort.sampling import SamplingSettings
@@ -37,23 +35,11 @@ from radiogenesis.cohort.sources import Findings, ReadSettings, Source
 from radiogenesis.cohort.store import Cohort, CohortWriter
 from radiogenesis.cohort.workers import BuildSettings, side_by_side, unexpected
 from radiogenesis.errors import CohortError, InputError, OutputError
-from radiogenesis.output import refuse_existing, whole_file
+from radiogenesis.output import check_place, whole_file
 
 __all__ = ["BuildSettings", "Progress", "Silent", "Tables", "beside", "build_cohort", "find_scans"]
 
 REASONS_SHOWN = 20  # reasons for which files were passed over that the provenance counts; skipped.csv has them all
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tables:
-    """The tables beside the scans; all may be absent, but without expression nothing can be trained."""
-
-    expression: Path | None = None
-    annotations: Path | None = None
-    clinical: Path | None = None
-    clinical_id: str = ""
-    """Column of the clinical table that holds the patients' ids; "" lets known patients decide."""
-    settings: TableSettings = field(default_factory=TableSettings)
 
 
 class Progress(Protocol):
@@ -107,7 +93,7 @@ def build_cohort(
         ScanError: `raw` is no folder.
         InputError: `raw` holds no scan that can be used, no patient is left of those it holds, or some failed by an
             error of the system, which may pass (what was computed is kept).
-        ExpressionError, AnnotationError: a table cannot be used.
+        ExpressionError, AnnotationError: a table cannot be used, or no patient has both a scan and expression.
         SettingError: the Dask scheduler does not answer, or its workers lack this version.
     """
     raw, out = (Path(os.path.abspath(path)) for path in (raw, out))  # workers may have another working directory
@@ -115,8 +101,8 @@ def build_cohort(
     read, sampling, build = read or ReadSettings(), sampling or SamplingSettings(), build or BuildSettings()
     previews, work = beside(out, "previews"), beside(out, "parts")
     if not work.is_dir():  # where it is, the cohort may be this call's own, interrupted in its last step
-        refuse_existing(out)
-        refuse_existing(previews)
+        check_place(out)
+        check_place(previews)
     progress.say(f"looking through {raw}")
     findings = find_scans(raw, read)
     if not findings.sources:
@@ -130,9 +116,9 @@ def build_cohort(
     if (whole := _written_by(out, provenance["call"])) is not None:
         _tidy(work, previews)
         return whole
-    refuse_existing(out)
-    refuse_existing(previews)
-    loaded = _Loaded.read(tables, {source.patient for source in findings.sources})
+    check_place(out)
+    check_place(previews)
+    loaded = Loaded.read(tables, {source.patient for source in findings.sources})
     work.mkdir(parents=True, exist_ok=True)
     jobs = [(source, paths[source.patient]) for source in findings.sources]
     outcomes = process(jobs, _part_there, partial(_make, read=read, sampling=sampling), build, progress)
@@ -142,8 +128,9 @@ def build_cohort(
     _write_skipped(skipped, work / "previews" / "skipped.csv")
     audit = audit_table(findings, outcomes, loaded.found_in(), loaded.remarks())
     audit["reason"] = without_root(audit["reason"], raw)
-    annotations = _with_spacing(tables, outcomes.values())
+    annotations = loaded.with_spacing(outcomes.values())
     usable = [path for patient, path in paths.items() if outcomes[patient].status != "out"]
+    loaded.refuse_nobody({patient for patient in paths if outcomes[patient].status != "out"})
     try:
         with CohortWriter(out, settings=settings, provenance=provenance | _counts(findings, skipped)) as writer:
             for path in usable:
@@ -248,50 +235,10 @@ def _make(job: tuple[Source, Path], *, read: ReadSettings, sampling: SamplingSet
         gc.collect()  # matplotlib's figures are reference cycles, and hold on to the scan that they show
 
 
-@dataclass(frozen=True)
-class _Loaded:
-    """The tables, read before the long work so that their errors come at once."""
-
-    expression: anndata.AnnData
-    annotations: Annotations | None
-    clinical: pd.DataFrame | None
-
-    @classmethod
-    def read(cls, tables: Tables, scanned: set[str]) -> _Loaded:
-        annotations = None if tables.annotations is None else read_aim(tables.annotations)
-        known = scanned | (set() if annotations is None else set(annotations.features.index))
-        clinical = None
-        if tables.clinical is not None:
-            clinical = read_clinical(tables.clinical, patients=known, id_column=tables.clinical_id)
-            known |= set(clinical.index)
-        if tables.expression is None:
-            return cls(anndata.AnnData(obs=pd.DataFrame(index=pd.Index([], dtype=str))), annotations, clinical)
-        return cls(read_expression(tables.expression, patients=known, settings=tables.settings), annotations, clinical)
-
-    def found_in(self) -> dict[str, set[str]]:
-        """Table -> its patients."""
-        return {
-            "expression": set(self.expression.obs_names),
-            "annotations": set() if self.annotations is None else set(self.annotations.features.index),
-            "clinical table": set() if self.clinical is None else set(self.clinical.index),
-        }
-
-    def remarks(self) -> Mapping[str, str]:
-        """Patient -> what is to be said about annotations that could not be used."""
-        return {} if self.annotations is None else self.annotations.remarks
-
-
-def _with_spacing(tables: Tables, outcomes: Iterable[Outcome]) -> Annotations | None:
-    """The annotations again, now that the pixel spacing of the scans is known."""
-    if tables.annotations is None:
-        return None
-    spacing = {outcome.series_uid: outcome.spacing_xy_mm for outcome in outcomes if outcome.series_uid}
-    return read_aim(tables.annotations, pixel_mm=spacing)
-
-
 def _table_files(tables: Tables) -> dict[str, dict[str, str]]:
     """The tables by name and content; names only, since paths say more about a machine than about data."""
     given = {"expression": tables.expression, "annotations": tables.annotations, "clinical": tables.clinical}
+    given |= {"id_map": tables.id_map}
     return {name: {"name": path.name, "sha256": _sha256(path)} for name, path in given.items() if path is not None}
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from radiogenesis.cohort.ct import is_whole_slice
-from radiogenesis.cohort.headers import CT_IMAGE, Header, Unread
+from radiogenesis.cohort.headers import Header, Unread
 
 COPY, CUT = "a copy of another file", "a truncated copy of another file"
 
@@ -26,7 +26,7 @@ def without_copies(
     groups: dict[str, list[Header]] = defaultdict(list)
     dropped = []
     for header in headers:
-        same = groups[header.sop_uid]
+        same = groups[header.sop_uid or str(header.path)]  # a blank one names no instance
         if any(filecmp.cmp(one.path, header.path, shallow=False) for one in same):
             dropped.append((header.path, COPY))
         else:
@@ -49,7 +49,7 @@ def _whole(group: Sequence[Header]) -> Sequence[Header]:
 
 
 def _is_whole(header: Header, group: Sequence[Header]) -> bool:
-    if header.sop_class == CT_IMAGE:
+    if header.is_ct:
         return is_whole_slice(header.path)
     return not _begins_one_of(header.path, [one for one in group if one is not header])
 

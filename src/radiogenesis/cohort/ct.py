@@ -13,12 +13,13 @@ from pydicom.dataset import Dataset
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID
 
-from radiogenesis.cohort.headers import DAMAGE, ENHANCED_CT, lenient, number, read_dataset, text
-from radiogenesis.cohort.scan import AIR_HU, Acquisition
+from radiogenesis.cohort.headers import DAMAGE, ENHANCED_CT, in_hounsfield, lenient, number, read_dataset, text
+from radiogenesis.cohort.hounsfield import IMPOSSIBLE_HU, as_int16, checked_hu, with_sign
+from radiogenesis.cohort.scan import Acquisition
 from radiogenesis.cohort.sources import ReadSettings
 from radiogenesis.errors import ScanError
 
-HIGHEST_HU = int(np.iinfo(np.int16).max)
+PADDING = int(np.iinfo(np.int16).min)  # below every HU; becomes air with the rest that is below air
 
 
 @dataclass(frozen=True)
@@ -30,19 +31,28 @@ class Series:
         affine: (4, 4) float64, index (z, y, x, 1) -> LPS in mm.
         sop_uids: SOP instance UID of each of the Z slices.
         acquisition: from the first slice's header.
+        remarks: what was assumed, in words.
     """
 
     hu: NDArray[np.int16]
     affine: NDArray[np.float64]
     sop_uids: tuple[str, ...]
     acquisition: Acquisition
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """Distance between voxel centres in mm along (z, y, x)."""
+        dz, dy, dx = np.linalg.norm(self.affine[:3, :3], axis=0)
+        return float(dz), float(dy), float(dx)
 
 
 @dataclass(frozen=True)
 class _Slice:
     path: Path
     data: Dataset
-    hu: NDArray[np.int16]  # (Y, X)
+    hu: NDArray[np.int16]  # (Y, X), not yet clipped at air
+    remark: str
     position: NDArray[np.float64]  # (3,) LPS mm of the first voxel's centre
     orientation: NDArray[np.float64]  # (2, 3) directions of growing x and growing y
     spacing_mm: tuple[float, float]  # between rows (y), between columns (x)
@@ -53,7 +63,7 @@ def read_series(files: Sequence[Path], settings: ReadSettings) -> Series:
 
     Raises:
         ScanError: a slice is damaged, missing or there twice; slices are unevenly spaced, of mixed size or orientation,
-            or not stacked along their normal (gantry tilt); HU are not defined; a codec is missing.
+            or not stacked along their normal (gantry tilt); the values are not HU; a codec is missing.
     """
     with lenient():
         slices = [_read_slice(path) for path in files]
@@ -75,11 +85,13 @@ def read_series(files: Sequence[Path], settings: ReadSettings) -> Series:
     affine = np.eye(4)
     affine[:3, :3] = np.column_stack([normal * dz, along_y * dy, along_x * dx])
     affine[:3, 3] = slices[0].position
+    hu, remarks = checked_hu(np.stack([one.hu for one in slices]), folder)
     return Series(
-        hu=np.stack([one.hu for one in slices]),
+        hu=hu,
         affine=affine,
         sop_uids=tuple(text(one.data, "SOPInstanceUID") for one in slices),
         acquisition=_acquisition(slices[0].data),
+        remarks=tuple(dict.fromkeys([*filter(None, (one.remark for one in slices)), *remarks])),
     )
 
 
@@ -121,9 +133,11 @@ def _read_slice(path: Path) -> _Slice:
             path=path,
             remedy="export the original CT series",
         )
+    hu, remark = _hounsfield(data, path)
     return _Slice(
         path=path,
-        hu=_hounsfield(data, path),
+        hu=hu,
+        remark=remark,
         position=position,
         orientation=across / np.linalg.norm(across, axis=1, keepdims=True),
         spacing_mm=(dy, dx),
@@ -138,8 +152,14 @@ def _without_pixels(data: Dataset) -> Dataset:
     return data
 
 
-def _hounsfield(data: Dataset, path: Path) -> NDArray[np.int16]:
-    """(Y, X) HU of one slice: stored value * slope + intercept; padding and whatever is below air is air."""
+def _hounsfield(data: Dataset, path: Path) -> tuple[NDArray[np.int16], str]:
+    """(Y, X) HU of one slice, stored value * slope + intercept, padding far below air; and what was assumed."""
+    if not in_hounsfield(text(data, "RescaleType")):
+        raise ScanError(
+            f"the slice's values are {text(data, 'RescaleType')} (RescaleType), not HU",
+            path=path,
+            remedy="give the series in HU",
+        )
     slope, intercept = number(data, "RescaleSlope"), number(data, "RescaleIntercept")
     if not np.isfinite(slope * intercept):
         raise ScanError(
@@ -148,9 +168,10 @@ def _hounsfield(data: Dataset, path: Path) -> NDArray[np.int16]:
             remedy="export the original CT series",
         )
     stored = _stored(data, path)
-    hu = np.rint(stored.astype(np.float64) * slope + intercept).clip(AIR_HU, HIGHEST_HU).astype(np.int16)
-    hu[_padding(stored, data)] = AIR_HU
-    return hu
+    values, signed = with_sign(stored, stored.astype(np.float64) * slope + intercept, slope)
+    hu = as_int16(values)
+    hu[_padding(stored, data)] = PADDING
+    return hu, f"stored values that would be above {IMPOSSIBLE_HU} HU are read as negative" if signed else ""
 
 
 def _padding(stored: NDArray[np.integer[Any]], data: Dataset) -> NDArray[np.bool_]:

@@ -10,6 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from radiogenesis.cohort.elements import expression_values
+from radiogenesis.cohort.expression import MOST_MISSING
+from radiogenesis.cohort.gene_names import some
 
 if TYPE_CHECKING:
     from radiogenesis.cohort.store import Cohort
@@ -20,7 +22,8 @@ _LINEAR_ABOVE = 50.0  # no value on a logarithmic scale is as large
 
 def describe(cohort: Cohort) -> str:
     """The whole description."""
-    sections = [_heading(cohort), _images(cohort), _expression(cohort), _tables(cohort), _audit(cohort), _made(cohort)]
+    sections = [_heading(cohort), _images(cohort), _expression(cohort), _tables(cohort), _remarks(cohort)]
+    sections += [_audit(cohort), _made(cohort)]
     return "\n\n".join("\n".join(section) for section in sections if section)
 
 
@@ -67,12 +70,31 @@ def _expression(cohort: Cohort) -> list[str]:
     if expression.n_obs == 0:
         return ["Expression: none"]
     values = expression_values(expression)
-    missing = np.isnan(values)
     return [
         f"Expression of {expression.n_vars} genes in {expression.n_obs} patients, raw values",
-        f"  missing      {missing.sum()} values; {(~missing.any(axis=0)).sum()} genes have none missing",
+        *_missing(values, expression.var_names),
         f"  range        {np.nanmin(values):.4g} to {np.nanmax(values):.4g}; used {_scale(cohort, values)}",
     ]
+
+
+def _missing(values: NDArray[np.float32], genes: Iterable[str]) -> list[str]:
+    """How many values are missing, and which genes are left out because of that."""
+    missing, names = np.isnan(values), np.array(list(genes), object)
+    some_missing = missing.any(axis=0)
+    lines = [f"  missing      {missing.sum()} values; {(~some_missing).sum()} genes have none missing"]
+    if not some_missing.any():
+        return lines
+    many = missing.mean(axis=0) > MOST_MISSING
+    lines.append(
+        f"               --missing median (the default) fills them in, and leaves out the genes that lack more than a"
+        f" fifth: {many.sum()}{_named(names[many])}"
+    )
+    lines.append(f"               --missing drop leaves out {some_missing.sum()}{_named(names[some_missing])}")
+    return lines
+
+
+def _named(genes: NDArray[Any]) -> str:
+    return f" ({some(genes, _SHOWN)})" if len(genes) else ""
 
 
 def _scale(cohort: Cohort, values: NDArray[np.float32]) -> str:
@@ -92,6 +114,12 @@ def _tables(cohort: Cohort) -> list[str]:
         truth = cohort.truth
         lines.append(f"  truth        planted: {', '.join(truth.factors.columns)}; {len(truth.gene_effects)} effects")
     return ["Tables", *lines] if lines else []
+
+
+def _remarks(cohort: Cohort) -> list[str]:
+    """What was left out of the tables, taken for something else, or looks odd."""
+    said = [str(sentence) for sentence in cohort.expression.uns.get("remarks", [])]
+    return ["Remarks", *(f"  {sentence}" for sentence in said)] if said else []
 
 
 def _audit(cohort: Cohort) -> list[str]:

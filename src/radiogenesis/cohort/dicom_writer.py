@@ -20,9 +20,14 @@ from radiogenesis import __version__
 from radiogenesis.cohort.headers import lenient, read_dataset
 from radiogenesis.cohort.scan import AIR_HU, Scan
 from radiogenesis.errors import ScanError
-from radiogenesis.output import refuse_existing, whole_file, whole_folder
+from radiogenesis.output import check_place, whole_file, whole_folder
 
 LONG_STRING = 64  # characters in a DICOM LO
+_IDENTITY = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
+_MAY_BE_EMPTY = (
+    *("PatientID", "PatientName", "PatientBirthDate", "PatientSex"),
+    *("StudyID", "StudyDate", "StudyTime", "AccessionNumber", "ReferringPhysicianName"),
+)
 NO_DATE = "19700101"  # where the scan has no date; SEG must have one, and today's would make two writings differ
 WARNING = "SYNTHETIC IMAGE made by radiogenesis. It shows no patient. Research use only, not for diagnosis."
 
@@ -42,7 +47,7 @@ def write_scan(scan: Scan, folder: Path, *, synthetic: bool, description: str, u
         OutputError: `folder` exists.
         ScanError: HU below -1024; axes that are no right-handed grid; a description that is too long.
     """
-    refuse_existing(folder)
+    check_place(folder)
     label = f"SYNTHETIC {description}" if synthetic else description
     if len(label) > LONG_STRING:
         raise ScanError(f"series description {label!r} is longer than {LONG_STRING} characters")
@@ -69,13 +74,13 @@ def write_segmentation(scan: Scan, files: Sequence[Path], path: Path, *, descrip
 
     Raises:
         OutputError: something is at `path`.
-        ScanError: the files are not the scan's slices; the description is too long.
+        ScanError: the files are not the scan's slices, or lack what a SEG must name; the description is too long.
     """
-    refuse_existing(path)
+    check_place(path)
     if len(description) > LONG_STRING:
         raise ScanError(f"series description {description!r} is longer than {LONG_STRING} characters")
     with lenient():
-        slices = [read_dataset(file, pixels=False) for file in files]
+        slices = [_complete(read_dataset(file, pixels=False), file) for file in files]
     normal = scan.affine[:3, 0] / scan.spacing_mm[0]
     slices.sort(key=lambda data: float(np.array(data.ImagePositionPatient, float) @ normal))
     first = np.array(slices[0].ImagePositionPatient, float)
@@ -84,6 +89,20 @@ def write_segmentation(scan: Scan, files: Sequence[Path], path: Path, *, descrip
     with warnings.catch_warnings(), whole_file(path) as partial:
         warnings.filterwarnings("ignore", ".*unlikely to represent the intended person name")  # archives' names
         _segmentation(scan, slices, description, "AUTOMATIC", False, uid_seed).save_as(partial)
+
+
+def _complete(data: Dataset, path: Path) -> Dataset:
+    """A slice's header with empty values for what a SEG takes over and DICOM allows to be unknown (type 2).
+
+    Anonymisers delete such fields. What identifies the slice cannot be unknown: raises ScanError without it.
+    """
+    for keyword in _IDENTITY:
+        if not data.get(keyword):
+            raise ScanError(f"a SEG cannot belong to a slice without {keyword}", path=path, remedy="use mask.nii.gz")
+    for keyword in _MAY_BE_EMPTY:
+        if keyword not in data:
+            setattr(data, keyword, "")
+    return data
 
 
 def _uid(seed: str, *what: object) -> str:

@@ -20,13 +20,16 @@ from numpy.typing import NDArray
 
 from radiogenesis.cohort import tables
 from radiogenesis.cohort.elements import expression_values
+from radiogenesis.cohort.gene_names import counted, some
 from radiogenesis.cohort.geo import is_series_matrix, read_series_matrix
+from radiogenesis.cohort.identity import Known, style_told
+from radiogenesis.cohort.profiles import Duplicates, assemble, refuse_infinite
 from radiogenesis.errors import ExpressionError
 
 MOST_MISSING = 0.2  # share of a gene's values; with more, its median would stand for too many patients
 _ID_COLUMNS = 20  # the patients' ids, where patients are in rows, stand in one of so many first columns
+_NO_GENE = "if the column is no gene, leave it out: --not_genes {column!r}"
 Orientation = Literal["auto", "genes-in-rows", "patients-in-rows"]
-Duplicates = Literal["maxmean", "mean", "refuse"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +41,8 @@ class TableSettings:
     GEO series matrix genes are in rows always; there "genes-in-rows" takes the sample titles for the patients' ids,
     where "auto" wants known patients among titles, accessions or characteristics."""
     not_genes: tuple[str, ...] = ()
-    """Columns of the table that are no genes, such as labels and descriptions: left out. A series matrix has none."""
+    """Columns of the table that are no genes, such as labels and descriptions, or rows where genes are in rows: left
+    out. A series matrix has none."""
     duplicates: Duplicates = "maxmean"
     """Rows of the same gene symbol: keep the one with the highest mean over patients (MaxMean, the default of
     WGCNA's collapseRows, Miller et al. 2011), take their mean, or refuse the table."""
@@ -48,34 +52,42 @@ class TableSettings:
 
 
 def read_expression(
-    path: str | Path, *, patients: Collection[str] | None = None, settings: TableSettings | None = None
+    path: str | Path,
+    *,
+    patients: Collection[str] | None = None,
+    settings: TableSettings | None = None,
+    id_map: Mapping[str, str] | None = None,
 ) -> AnnData:
     """Raw expression, patients x genes, float32, NaN where a value is missing.
 
-    Reads CSV, TSV and semicolon tables, the text tables that GEO offers as supplementary files (first header cell empty
-    or absent, `NA`), GEO series matrices with values, each also as gzip, and h5ad.
+    Reads CSV, TSV and semicolon tables (see `tables.read_table`), the text tables that GEO offers as supplementary
+    files (first header cell empty or absent, `NA`), GEO series matrices with values, each also as gzip, and h5ad.
+
+    An id that differs from a known patient's only in case, separators or leading zeros is that patient's. What is no
+    patient, no gene or no measurement is left out; `uns["remarks"]`, where there is any, says what, in sentences.
 
     Args:
         path: the file.
         patients: ids of known patients, which decide which way the table lies, and which of its columns has the ids of
             a series matrix; where nobody is known, its sample titles are taken. `uns["patients_from"]` names it.
+            They also decide which of several rows of a gene is kept.
         settings: how to read it.
+        id_map: id in the table -> id of a known patient. Where it is given, even empty, the table is meant to hold
+            known patients, and that is the remedy where it does not.
 
     Raises:
-        ExpressionError: unreadable, undecided orientation, a cell that is no number (row and column are named),
-            a patient twice, no values, `not_genes` that the file lacks.
+        ExpressionError: unreadable, undecided orientation, a cell that is no number or infinite (row and column are
+            named), a patient twice, no values, `not_genes` that the file lacks.
     """
-    path, settings = Path(path), settings or TableSettings()
+    path, settings, known = Path(path), settings or TableSettings(), Known.of(patients, id_map)
     if not path.is_file():
         raise ExpressionError("there is no such file", path=path)
-    if path.suffix == ".h5ad":
-        expression = _read_h5ad(path, patients, settings)
+    if path.suffix.lower() == ".h5ad":
+        expression = _read_h5ad(path, known, settings)
     elif is_series_matrix(path):
-        expression = _read_series(path, patients, settings)
+        expression = _read_series(path, known, settings)
     else:
-        expression = _read_text(path, patients, settings)
-    if 0 in expression.shape:
-        raise ExpressionError(f"holds {expression.n_obs} patients x {expression.n_vars} genes", path=path)
+        expression = _read_table(path, known, settings)
     expression.uns["source"], expression.uns["log"] = path.name, settings.log
     if settings.log:
         _refuse_negative(expression_values(expression), expression.obs_names, expression.var_names, path)
@@ -144,7 +156,8 @@ class ExpressionScaler:
             mean[kept], scale[kept] = values[:, kept].mean(axis=0), values[:, kept].std(axis=0)
             kept = kept & (scale > 1e-6 * np.maximum(np.abs(mean), 1e-6))
         if not kept.any():
-            remedy = 'use missing="median"' if settings.missing == "drop" else "give a table with values"
+            fill = f"{(~complete).sum()} of {len(kept)} lack a value: fill these in with --missing median"
+            remedy = fill if settings.missing == "drop" else "give a table with values"
             raise ExpressionError("no gene is complete in all patients and varies in the training ones", remedy=remedy)
         genes = tuple(map(str, expression.var_names[kept]))
         return cls(genes, mean[kept], scale[kept], median[kept], log)
@@ -159,7 +172,7 @@ class ExpressionScaler:
         absent = [gene for gene, column in zip(self.genes, columns, strict=True) if column < 0]
         if absent:
             raise ExpressionError(
-                f"{len(absent)} of the model's {len(self.genes)} genes are not in the table: {_some(absent)}",
+                f"{len(absent)} of the model's {len(self.genes)} genes are not in the table: {some(absent)}",
                 remedy="give a table with the genes that the model was trained on",
             )
         chosen = expression[:, columns]
@@ -169,7 +182,7 @@ class ExpressionScaler:
         holes = np.isnan(values).any(axis=0)
         if holes.any():
             raise ExpressionError(
-                f"{holes.sum()} of the model's genes have missing values: {_some(np.array(self.genes)[holes])}",
+                f"{holes.sum()} of the model's genes have missing values: {some(np.array(self.genes)[holes])}",
                 remedy='fill them in, or train with missing="median"',
             )
         return ((values - self.mean) / self.scale).astype(np.float32)
@@ -192,44 +205,77 @@ class ExpressionScaler:
         return cls(genes, mean, scale, median, bool(arrays["log"][0]))
 
 
-def _read_text(path: Path, patients: Collection[str] | None, settings: TableSettings) -> AnnData:
-    table = tables.read_text(path, ExpressionError)
-    orientation, ids = _orient(table, path, patients, settings)
-    absent = [name for name in settings.not_genes if name not in table.columns or name == ids]
+def _read_table(path: Path, known: Known, settings: TableSettings) -> AnnData:
+    table = tables.read_table(path, ExpressionError)
+    orientation, ids = _orient(table, path, known, settings)
+    rows = table[ids].str.strip()
+    absent = [name for name in settings.not_genes if name == ids or name not in {*table.columns, *rows}]
     if absent:
-        raise ExpressionError(f"has no column {absent[0]!r} to leave out (not_genes)", path=path)
-    left = table.drop(columns=list(settings.not_genes))
-    names = left.pop(ids).astype(str).str.strip()
-    values = tables.numbers(left, list(names), path, ExpressionError)
-    columns = [name.strip() for name in left.columns]
+        raise ExpressionError(f"has no column or gene {absent[0]!r} to leave out (not_genes)", path=path)
+    left_out = [ids, *_row_numbers(table, ids), *table.columns.intersection(list(settings.not_genes))]
+    kept, rows = table.drop(columns=left_out)[~rows.isin(settings.not_genes)], rows[~rows.isin(settings.not_genes)]
     if orientation == "genes-in-rows":
-        return _merged(values.T, columns, list(names), path, settings)
-    return _merged(values, list(names), columns, path, settings)
+        patients = known.renamed(list(kept.columns))[0]
+        nobody = list(dict.fromkeys([*known.strangers(patients), *_unreadable(kept, patients, known)]))
+        kept = kept.loc[:, ~np.isin(patients, nobody)]
+        values = tables.numbers(kept, list(rows), path, ExpressionError).T
+        return _assembled(values, list(kept.columns), list(rows), path, known, settings, nobody)
+    patients = known.renamed(list(rows))[0]
+    nobody = known.strangers(patients)
+    kept, rows = kept[~np.isin(patients, nobody)], rows[~np.isin(patients, nobody)]
+    values = tables.numbers(kept, list(rows), path, ExpressionError, _NO_GENE)
+    return _assembled(values, list(rows), list(kept.columns), path, known, settings, nobody)
 
 
-def _orient(
-    table: pd.DataFrame, path: Path, patients: Collection[str] | None, settings: TableSettings
-) -> tuple[Orientation, str]:
-    """Which way the table lies, and the column that holds the ids of its rows."""
-    first = str(table.columns[0])
-    known = set(map(str, () if patients is None else patients))
-    across = sum(str(name).strip() in known for name in table.columns)
-    down = {str(name): int(table[name].str.strip().isin(known).sum()) for name in table.columns[:_ID_COLUMNS]}
+def _unreadable(table: pd.DataFrame, patients: Sequence[str], known: Known) -> list[str]:
+    """Columns of nobody who is known with a cell that is no number, beside known patients: annotations of genes."""
+    if not known.count(patients):
+        return []
+    unknown = [(at, patient) for at, patient in enumerate(patients) if patient not in known.patients]
+    return [patient for at, patient in unknown if tables.as_numbers(table.iloc[:, at]) is None]
+
+
+def _row_numbers(table: pd.DataFrame, ids: str) -> list[str]:
+    """Columns before that of the ids which only number the rows, as the index of a data frame does."""
+    return [name for name in table.columns[: list(table.columns).index(ids)] if _counts_up(table[name])]
+
+
+def _counts_up(column: pd.Series[str]) -> bool:
+    cells = list(column.str.strip())
+    return any(cells == [str(start + row) for row in range(len(cells))] for start in (0, 1))
+
+
+def _orient(table: pd.DataFrame, path: Path, known: Known, settings: TableSettings) -> tuple[Orientation, str]:
+    """Which way the table lies, and the column that holds the names of its rows.
+
+    Genes stand in the first column that does more than number the rows.
+    """
+    genes = next((name for name in table.columns if not _counts_up(table[name])), table.columns[0])
+    columns = {name: list(table[name].str.strip()) for name in table.columns[:_ID_COLUMNS]}
+    across, down = known.count(table.columns), {name: known.count(cells) for name, cells in columns.items()}
+    if not across and not any(down.values()):
+        across, down = (
+            len(known.alike(list(table.columns))),
+            {name: len(known.alike(columns[name])) for name in columns},
+        )
     best = max(down, key=lambda name: down[name])
     places = ("the header", f"column {best!r}")
-    orientation = _decide(across, down[best], known, places, path, settings)
-    return orientation, best if orientation == "patients-in-rows" and down[best] else first
+    orientation = _decide(across, down[best], known, places, table.columns[-1], path, settings)
+    if orientation == "genes-in-rows":
+        return orientation, str(genes)
+    return orientation, str(best if down[best] else table.columns[0])
 
 
 def _decide(
-    across: int, down: int, known: set[str], places: tuple[str, str], path: Path, settings: TableSettings
+    across: int, down: int, known: Known, places: tuple[str, str], example: str, path: Path, settings: TableSettings
 ) -> Literal["genes-in-rows", "patients-in-rows"]:
     """Which way a table lies: as the user says, else by where known patients stand, else it is refused.
 
     Args:
         across, down: how many known patients stand over the columns, and beside the rows.
-        known: all known patients.
+        known: the patients.
         places: names for both places.
+        example: a name that stands there, for the error.
     """
     if settings.orientation != "auto":
         return settings.orientation
@@ -237,18 +283,29 @@ def _decide(
         return "genes-in-rows"
     if down and not across:
         return "patients-in-rows"
+    remedy = "say --orientation genes-in-rows or --orientation patients-in-rows"
     if across:
         problem = f"known patients stand both in {places[0]} ({across}) and in {places[1]} ({down})"
-    elif known:
-        problem = f"none of the {len(known)} known patients (such as {min(known)!r}) stands in its header or columns"
+    elif known.patients:
+        problem = f"{_nobody(known)} stands in its header or columns (there is {example!r})"
+        remedy = _other_ids(known, f"{remedy} if these are other patients")
     else:
         problem = "whether genes or patients are in its rows cannot be told without knowing a patient"
-    raise ExpressionError(
-        problem, path=path, remedy="say --orientation genes-in-rows or --orientation patients-in-rows"
-    )
+    raise ExpressionError(problem, path=path, remedy=remedy)
 
 
-def _read_series(path: Path, patients: Collection[str] | None, settings: TableSettings) -> AnnData:
+def _nobody(known: Known) -> str:
+    return f"none of the {len(known.patients)} known patients (such as {min(known.patients)!r})"
+
+
+def _other_ids(known: Known, otherwise: str) -> str:
+    """The remedy where nobody is found: pairs of ids, where the table is meant to hold known patients."""
+    if not known.expected:
+        return otherwise
+    return "give --id_map FILE, a table of two columns: an id as it stands here, and the same patient's id there"
+
+
+def _read_series(path: Path, known: Known, settings: TableSettings) -> AnnData:
     matrix = read_series_matrix(path)
     if settings.not_genes:
         raise ExpressionError(
@@ -276,94 +333,92 @@ def _read_series(path: Path, patients: Collection[str] | None, settings: TableSe
     samples = matrix.samples.reindex(table.columns)
     if samples["title"].isna().any():
         raise ExpressionError(f"sample {samples.index[samples['title'].isna()][0]} has values but no title", path=path)
-    ids = _series_patients(samples, patients, path, settings)
-    made = _merged(values.T, list(ids.astype(str)), genes, path, settings)
-    made.uns["patients_from"] = str(ids.name)
+    column = _series_patients(samples, known, path, settings)
+    made = _assembled(values.T, list(column.astype(str)), genes, path, known, settings)
+    made.uns["patients_from"] = str(column.name)
     return made
 
 
-def _series_patients(
-    samples: pd.DataFrame, patients: Collection[str] | None, path: Path, settings: TableSettings
-) -> pd.Series[str]:
+def _series_patients(samples: pd.DataFrame, known: Known, path: Path, settings: TableSettings) -> pd.Series[str]:
     """Titles, accessions or the characteristic that has most of the known patients; its name says which.
 
     The titles, where nobody is known, or where the user says so by "genes-in-rows".
     """
-    known = set(map(str, () if patients is None else patients))
     candidates = [
         samples["title"],
         samples.index.to_series(name="geo_accession"),
-        *(samples[name] for name in samples.columns[1:]),
+        *(samples[name].fillna("") for name in samples.columns[1:]),
     ]
-    best = max(candidates, key=lambda ids: int(ids.isin(known).sum()))  # the first of equals: the titles
-    if known and settings.orientation == "auto" and not best.isin(known).any():
+    found = [(known.count(ids), len(known.alike(list(ids)))) for ids in candidates]
+    best = max(range(len(found)), key=lambda at: found[at])  # the first of equals: the titles
+    if known.patients and settings.orientation == "auto" and not any(found[best]):
         raise ExpressionError(
-            f"none of the {len(known)} known patients (such as {min(known)!r}) stands among its titles (such as"
-            f" {samples['title'].iloc[0]!r}), accessions or characteristics",
+            f"{_nobody(known)} stands among its titles (such as {samples['title'].iloc[0]!r}), accessions or"
+            " characteristics",
             path=path,
-            remedy="say --orientation genes-in-rows if the titles are the patients' ids",
+            remedy=_other_ids(known, "say --orientation genes-in-rows if the titles are the patients' ids"),
         )
-    return best
+    return candidates[best]
 
 
-def _read_h5ad(path: Path, patients: Collection[str] | None, settings: TableSettings) -> AnnData:
+def _read_h5ad(path: Path, known: Known, settings: TableSettings) -> AnnData:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # about names that are not unique, which _merged handles
+            warnings.simplefilter("ignore", UserWarning)  # about names that are not unique, which `assemble` handles
             found = anndata.read_h5ad(path)
-    except (OSError, KeyError, ValueError) as error:
-        raise ExpressionError(f"is not readable as h5ad ({error})", path=path) from error
-    known = set(map(str, () if patients is None else patients))
-    down, across = (sum(map(known.__contains__, map(str, names))) for names in (found.obs_names, found.var_names))
-    if _decide(across, down, known, ("var_names", "obs_names"), path, settings) == "genes-in-rows":
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        problem = " ".join(str(error).split())[:200]
+        raise ExpressionError(f"is not readable as h5ad ({problem})", path=path) from error
+    if found.X is None:
+        others = [f"layer {name!r}" for name in found.layers] + ["raw"] * (found.raw is not None)
+        raise ExpressionError(
+            f"has no X, where expression stands; it has {', '.join(others) or 'no layers either'}",
+            path=path,
+            remedy="copy what is to be used into X (adata.X = adata.layers[...])",
+        )
+    names = [list(map(str, axis)) for axis in (found.var_names, found.obs_names)]
+    across, down = map(known.count, names)
+    if not across and not down:
+        across, down = (len(known.alike(axis)) for axis in names)
+    places = ("var_names", "obs_names")
+    if _decide(across, down, known, places, names[1][0] if names[1] else "", path, settings) == "genes-in-rows":
         found = found.T
     absent = sorted(set(settings.not_genes) - set(found.var_names))
     if absent:
         raise ExpressionError(f"has no gene {absent[0]!r} to leave out (not_genes)", path=path)
     kept = found[:, ~found.var_names.isin(settings.not_genes)]
-    values = expression_values(kept)
-    return _merged(values, list(kept.obs_names), list(kept.var_names), path, settings)
+    try:
+        values = expression_values(kept)
+    except (TypeError, ValueError) as error:
+        raise ExpressionError(f"has an X that holds no numbers ({error})", path=path) from error
+    return _assembled(values, list(map(str, kept.obs_names)), list(map(str, kept.var_names)), path, known, settings)
 
 
-def _merged(
-    values: NDArray[np.float32], patients: list[str], genes: list[str], path: Path, settings: TableSettings
+def _assembled(
+    values: NDArray[np.float32],
+    names: list[str],
+    genes: list[str],
+    path: Path,
+    known: Known,
+    settings: TableSettings,
+    left_out: Sequence[str] = (),
 ) -> AnnData:
-    """AnnData with each gene once; genes keep the order in which they first appear."""
-    names, ids = pd.Index(genes), pd.Index(patients)
-    if ids.has_duplicates:
-        twice = ids[ids.duplicated()][0]
-        raise ExpressionError(f"patient {twice!r} appears twice", path=path, remedy="keep one sample per patient")
-    if (names == "").any():
-        raise ExpressionError(f"gene number {int(np.argmax(names == '')) + 1} has no name", path=path)
-    repeated = names[names.duplicated()].unique()
-    if len(repeated):
-        if settings.duplicates == "refuse":
-            raise ExpressionError(f"gene {repeated[0]!r} appears twice", path=path, remedy='use duplicates "maxmean"')
-        values = values.copy()
-        for gene in repeated:
-            same = np.flatnonzero(names == gene)
-            values[:, same[0]] = _merge(values[:, same], settings.duplicates)
-        values, names = values[:, ~names.duplicated()], names[~names.duplicated()]
-    made = AnnData(
-        np.ascontiguousarray(values, np.float32),
-        obs=pd.DataFrame(index=pd.Index(patients, dtype=object, name="patient")),
-        var=pd.DataFrame(index=pd.Index(names, dtype=object, name="gene")),
-    )
-    made.uns["merged_genes"] = len(repeated)
-    return made
-
-
-def _merge(columns: NDArray[np.float32], how: Duplicates) -> NDArray[np.float32]:
-    """One column (patients,) from several of the same gene (patients, k); a column without values never wins."""
-    present = (~np.isnan(columns)).sum(axis=0)
-    if how == "mean":
-        counted = (~np.isnan(columns)).sum(axis=1)
-        return np.where(counted > 0, np.nansum(columns, axis=1) / np.maximum(counted, 1), np.nan).astype(np.float32)
-    mean = np.where(present > 0, np.nansum(columns, axis=0) / np.maximum(present, 1), -np.inf)
-    return columns[:, int(np.argmax(mean))]
+    """The profiles of those among `names` who are patients."""
+    patients, alike = known.renamed(names)
+    nobody = known.strangers(patients)
+    kept = ~np.isin(patients, nobody)
+    said = style_told("expression", alike)
+    if left_out or nobody:
+        strange = [*left_out, *nobody]
+        said.insert(0, f"left out, {counted(len(strange), 'name')} not taken for patients: {some(strange)}")
+    return assemble(
+        values[kept], [one for one in patients if one not in nobody], genes, path,
+        known=known.patients, duplicates=settings.duplicates, remarks=said,
+    )  # fmt: skip
 
 
 def _logarithm(values: NDArray[np.float32], expression: AnnData, log: bool) -> NDArray[np.float32]:
+    refuse_infinite(values, expression.obs_names, expression.var_names, None)  # of a cohort of an earlier version
     if not log:
         return values
     _refuse_negative(values, expression.obs_names, expression.var_names, None)
@@ -386,10 +441,5 @@ def _rows(expression: AnnData, patients: Sequence[str]) -> NDArray[np.intp]:
     rows = expression.obs_names.get_indexer(pd.Index(patients))
     absent = [patient for patient, row in zip(patients, rows, strict=True) if row < 0]
     if absent:
-        raise ExpressionError(f"no expression of {len(absent)} patients: {_some(absent)}")
+        raise ExpressionError(f"no expression of {len(absent)} patients: {some(absent)}")
     return np.asarray(rows)
-
-
-def _some(names: Collection[str]) -> str:
-    shown = [str(name) for name in names][:10]
-    return ", ".join(shown) + (f" and {len(names) - len(shown)} more" if len(names) > len(shown) else "")

@@ -7,14 +7,12 @@ table of values, genes or probes in rows, GSM accessions in columns, which for s
 from __future__ import annotations
 
 import csv
-import gzip
-import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
+from radiogenesis.cohort.text_files import is_zip, open_text
 from radiogenesis.errors import ExpressionError
 
 _BEGIN, _END = "!series_matrix_table_begin", "!series_matrix_table_end"
@@ -39,28 +37,9 @@ class SeriesMatrix:
     supplementary: tuple[str, ...]
 
 
-def open_text(path: Path) -> Iterator[str]:
-    """Lines of a text file, gzip or not, without their ends; UTF-8, or Latin-1 where it is not.
-
-    Raises ExpressionError where the file is missing or its gzip stream is damaged.
-    """
-    try:
-        raw = path.read_bytes()
-        content = gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
-    except (OSError, EOFError, zlib.error) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else f"damaged gzip: {error}"
-        raise ExpressionError(f"cannot be read ({reason})", path=path, remedy="copy or download it again") from error
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = content.decode("latin-1")
-    # Not splitlines: it also breaks at characters that stand in the middle of Latin-1 text, such as 0x85.
-    return iter(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"))
-
-
 def is_series_matrix(path: Path) -> bool:
     """Whether the file begins like a series matrix."""
-    first = next((line for line in open_text(path) if line.strip()), "")
+    first = "" if is_zip(path) else next((line for line in open_text(path) if line.strip()), "")
     return first.startswith("!Series_")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import struct
 import threading
@@ -23,9 +22,12 @@ from pydicom.filereader import read_partial
 from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from radiogenesis.cohort.walk import files_under
+
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 ENHANCED_CT = ("1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2")  # enhanced, legacy converted enhanced
 SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")  # segmentation, label map
+SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"  # what ITK and SimpleITK write a CT as
 RTSTRUCT = "1.2.840.10008.5.1.4.1.1.481.3"
 
 THREADS = 8  # reading headers waits for the disk or the network more than for the processor
@@ -41,9 +43,12 @@ _TAGS = [
     "ImageType",
     "ImageOrientationPatient",
     "SliceThickness",
+    "Rows",
+    "RescaleType",
 ]
-_LAST_TAG = Tag("FrameOfReferenceUID")  # the highest of them: what lies behind it is not read, and may be damaged
+_LAST_TAG = Tag("RescaleType")  # the highest of them: what lies behind it is not read, and may be damaged
 _PIXELS = Tag(0x7FE0, 0)
+_HU = ("HU", "HOUNSFIELD")  # also HU_MOD, HU of which a contrast agent was taken
 _CLASSES = b"1.2.840.10008.5.1.4.1.1."  # how the class UID of every kind of image and outline begins
 _OUTLINES = tuple(uid.encode() for uid in (RTSTRUCT, *SEGMENTATIONS))
 _NAMED_OUTLINE = re.compile(r"(?<![a-z])(rtstruct|rtss|seg|segmentation)s?(?![a-z])", re.IGNORECASE)
@@ -81,6 +86,13 @@ class Header:
     image_type: tuple[str, ...]
     orientation: tuple[float, ...]
     thickness_mm: float
+    rescale_type: str = ""
+
+    @property
+    def is_ct(self) -> bool:
+        """Whether it is a slice of CT: by its class, or a secondary capture of CT that says where it lies."""
+        captured = self.sop_class == SECONDARY_CAPTURE and self.modality == "CT" and len(self.orientation) == 6
+        return self.sop_class in (CT_IMAGE, *ENHANCED_CT) or captured
 
 
 @dataclass(frozen=True)
@@ -134,12 +146,21 @@ def read_dataset(path: Path, *, pixels: bool = True) -> Dataset:
 
 
 def read_headers(folder: Path) -> tuple[list[Header], list[Unread]]:
-    """The headers of all DICOM files under `folder`, in the order of their paths, and the files that have none."""
-    files = sorted(Path(root) / name for root, _, names in os.walk(folder) for name in names)
+    """The headers of all DICOM files under `folder`, in the order of their paths, and the files that have none.
+
+    Folders that were passed over stand among the latter: one that is named after outlines may hold some.
+    """
+    files, passed_over = files_under(folder)
     with lenient(), ThreadPoolExecutor(THREADS) as pool:
         results = list(pool.map(_read_header, files))
     headers = [result for result in results if isinstance(result, Header)]
-    return headers, [result for result in results if isinstance(result, Unread)]
+    unread = [result for result in results if isinstance(result, Unread)]
+    return headers, [*unread, *(_behind(path, reason) for path, reason in passed_over)]
+
+
+def _behind(path: Path, reason: str) -> Unread:
+    """A file or folder that was passed over."""
+    return Unread(path, reason, outline="cannot be opened" in reason and bool(_NAMED_OUTLINE.search(path.name)))
 
 
 def _read(path: Path, stop: int | None, tags: list[str] | None = None) -> Dataset:
@@ -189,19 +210,22 @@ def _read_header(path: Path) -> Header | Unread:
         return Unread(path, "a DICOMDIR, not an image")
     try:
         data = _read(path, _LAST_TAG + 1, _TAGS)
-        if not data.get("SOPClassUID") or not data.get("SeriesInstanceUID"):
+        sop_class = text(data, "SOPClassUID") or text(data.file_meta, "MediaStorageSOPClassUID")
+        # A blank series may be an anonymiser's; without anything behind it, the header was cut off.
+        if not sop_class or not (data.get("SeriesInstanceUID") or "Rows" in data or sop_class == RTSTRUCT):
             return _unread(path, "not a DICOM object, or its header is truncated: no SOPClassUID or SeriesInstanceUID")
         return Header(
             path=path,
             patient=_patient(data),
             modality=text(data, "Modality") or "unknown",
-            sop_class=text(data, "SOPClassUID"),
+            sop_class=sop_class,
             sop_uid=text(data, "SOPInstanceUID"),
             series_uid=text(data, "SeriesInstanceUID"),
             frame_of_reference=text(data, "FrameOfReferenceUID"),
             image_type=tuple(str(word).upper() for word in _items(data.get("ImageType"))),
             orientation=tuple(float(value) for value in _items(data.get("ImageOrientationPatient"))),
             thickness_mm=number(data, "SliceThickness"),
+            rescale_type=text(data, "RescaleType"),
         )
     except DAMAGE as error:
         return _unread(path, what(error))
@@ -242,6 +266,11 @@ def _was_outline(path: Path) -> bool:
 
 def _patient(data: Dataset) -> str:
     return text(data, "PatientID") or text(data, "PatientName")
+
+
+def in_hounsfield(rescale_type: str) -> bool:
+    """Whether a RescaleType may be HU: that says so, says "unspecified", or nothing at all."""
+    return not rescale_type or rescale_type.upper() in ("US", "UNSPECIFIED") or rescale_type.upper().startswith(_HU)
 
 
 def text(data: Dataset, keyword: str) -> str:

@@ -12,8 +12,11 @@ resampled, and an oblique affine stays as it is. Sheared grids are refused.
 
 from __future__ import annotations
 
-import os
+import gzip
+import zlib
 from collections import Counter
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +24,19 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from radiogenesis.cohort.outlines import check_planes
-from radiogenesis.cohort.scan import AIR_HU, Scan
+from radiogenesis.cohort.hounsfield import as_int16, checked_hu
+from radiogenesis.cohort.lesions import whole_planes
+from radiogenesis.cohort.scan import Scan
 from radiogenesis.cohort.sources import Findings, ReadSettings, Source
+from radiogenesis.cohort.walk import files_under
 from radiogenesis.errors import ScanError
-from radiogenesis.output import refuse_existing, whole_file
+from radiogenesis.output import check_place, whole_file
 
 LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 SUFFIXES = (".nii", ".nii.gz")
-HIGHEST_MINIMUM_HU = -500  # a chest CT holds air; an image without any is not in HU
+GZIP = b"\x1f\x8b"
+WHOLE = 0.01  # how far a label may lie off a whole number
+OVERSHOOT = 1.5  # below lie probabilities: splines overshoot the 1 of a mask that they resample
 
 
 def find_nifti(folder: Path) -> Findings:
@@ -42,12 +49,13 @@ def find_nifti(folder: Path) -> Findings:
         raise ScanError("there is no such folder", path=folder)
     images: dict[str, list[Path]] = {}
     masks: dict[str, list[Path]] = {}
-    skipped: list[tuple[Path, str]] = []
-    for path in sorted(Path(root) / name for root, _, names in os.walk(folder) for name in names):
+    files, passed_over = files_under(folder)
+    skipped = [entry for entry in passed_over if _is_named_nifti(entry[0])]
+    for path in files:
         named = _patient_and_role(path)
         if named is not None:
             (images if named[1] == "image" else masks).setdefault(named[0], []).append(path)
-        elif path.name.endswith(SUFFIXES):
+        elif _is_named_nifti(path):
             skipped.append((path, "named neither PATIENT_image, PATIENT_mask, PATIENT/image nor PATIENT/mask"))
     sources, refused = [], []
     for patient in sorted({*images, *masks}):
@@ -68,19 +76,13 @@ def read_nifti(source: Source, settings: ReadSettings) -> Scan:
     """Read one image in HU and, where there is one, its mask; a voxel is inside from `settings.fraction` on.
 
     Raises:
-        ScanError: a file is damaged, has no orientation, is sheared or not 3-D; the image is not in HU; the mask has
-            another grid, several labels, or is empty.
+        ScanError: a file is damaged, has no orientation or two that differ, is sheared or not 3-D; the image is not in
+            HU; the mask has another grid, several labels, lies on some planes only, or is empty.
     """
     image_path = source.image_files[0]
     values, affine = _load(image_path)
-    if values.min() > HIGHEST_MINIMUM_HU:
-        raise ScanError(
-            f"values from {values.min():g} to {values.max():g} are not HU of a chest CT: there is no air",
-            path=image_path,
-            remedy="save the image in HU",
-        )
-    hu = np.rint(values).clip(AIR_HU, np.iinfo(np.int16).max).astype(np.int16)
-    scan = Scan(patient=source.patient, hu=hu, affine=affine)
+    hu, remarks = checked_hu(as_int16(values), image_path)
+    scan = Scan(patient=source.patient, hu=hu, affine=affine, remarks=remarks)
     for path in source.outline_files:
         weights, mask_affine = _load(path)
         if weights.shape != hu.shape or not np.allclose(mask_affine, affine, atol=1e-2):
@@ -90,17 +92,31 @@ def read_nifti(source: Source, settings: ReadSettings) -> Scan:
                 path=path,
                 remedy="resample the mask to the image",
             )
-        labels = np.unique(weights[weights >= 1])
-        if len(labels) > 1:
-            raise ScanError(
-                f"the mask holds several labels ({', '.join(f'{label:g}' for label in labels[:8])})",
-                path=path,
-                remedy="keep the tumour's label only",
-            )
-        mask = weights >= settings.fraction
-        check_planes(mask, path)
+        mask, remark = whole_planes(_inside(weights, path, settings), scan.spacing_mm, path)
         scan = scan.with_mask("tumour", mask, tumour=True)
+        scan = replace(scan, remarks=(*scan.remarks, *filter(None, [remark])))
     return scan
+
+
+def _inside(weights: NDArray[np.float32], path: Path, settings: ReadSettings) -> NDArray[np.bool_]:
+    """(Z, Y, X) bool of a mask with one label, as near to whole numbers as resampling leaves it, or probabilities."""
+    nearest = np.rint(weights)
+    if np.abs(weights - nearest).max() > WHOLE:
+        if weights.max() < OVERSHOOT:
+            return weights >= settings.fraction
+        raise ScanError(
+            f"the mask's values up to {weights.max():g} are neither labels nor probabilities",
+            path=path,
+            remedy="save it with 1 inside the tumour and 0 elsewhere",
+        )
+    labels = np.unique(nearest[nearest >= 1])
+    if len(labels) > 1:
+        raise ScanError(
+            f"the mask holds several labels ({', '.join(f'{label:g}' for label in labels[:8])})",
+            path=path,
+            remedy="keep the tumour's label only",
+        )
+    return nearest >= 1
 
 
 def write_nifti(path: Path, volume: NDArray[Any], affine: NDArray[np.float64]) -> None:
@@ -116,7 +132,7 @@ def write_nifti(path: Path, volume: NDArray[Any], affine: NDArray[np.float64]) -
     suffix = next((suffix for suffix in reversed(SUFFIXES) if path.name.endswith(suffix)), None)
     if suffix is None:
         raise ScanError("not a NIfTI name", path=path, remedy="end it in .nii or .nii.gz")
-    refuse_existing(path)
+    check_place(path)
     data = volume.astype(np.uint8) if volume.dtype == np.bool_ else volume
     image = nib.Nifti1Image(data.transpose(2, 1, 0), LPS_FROM_RAS @ affine[:, [2, 1, 0, 3]])
     image.header.set_xyzt_units("mm")
@@ -126,8 +142,13 @@ def write_nifti(path: Path, volume: NDArray[Any], affine: NDArray[np.float64]) -
         nib.save(image, partial)
 
 
+def _is_named_nifti(path: Path) -> bool:
+    return path.name.lower().endswith(SUFFIXES)
+
+
 def _patient_and_role(path: Path) -> tuple[str, str] | None:
-    stem = next((path.name.removesuffix(suffix) for suffix in SUFFIXES if path.name.endswith(suffix)), None)
+    ending = next((suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix)), None)
+    stem = None if ending is None else path.name[: -len(ending)]
     if stem in ("image", "mask"):
         return path.parent.name, stem
     for role in ("image", "mask"):
@@ -139,9 +160,7 @@ def _patient_and_role(path: Path) -> tuple[str, str] | None:
 def _load(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """(Z, Y, X) values and the affine to LPS, axes in the order of DICOM."""
     try:
-        image = nib.load(path)
-        if not isinstance(image, nib.Nifti1Image):  # NIfTI-2 is one too
-            raise ValueError(f"it is {type(image).__name__}")
+        image = _opened(path)
         values = np.asarray(image.dataobj, dtype=np.float32)
     except (
         nib.filebasedimages.ImageFileError,
@@ -149,11 +168,12 @@ def _load(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
         OSError,
         EOFError,
         ValueError,
+        zlib.error,
     ) as error:
         raise ScanError(
             f"cannot be read as NIfTI: {' '.join(str(error).split())}", path=path, remedy="copy it again"
         ) from error
-    if values.ndim == 4 and values.shape[3] == 1:
+    while values.ndim > 3 and values.shape[-1] == 1:
         values = values[..., 0]
     if values.ndim != 3 or min(values.shape) < 2:
         raise ScanError(f"shape {values.shape} is not one volume", path=path)
@@ -164,6 +184,7 @@ def _load(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
         raise ScanError("has no orientation (qform and sform codes are 0)", path=path, remedy="save it with its affine")
     if header.get_xyzt_units()[0] not in ("mm", "unknown"):
         raise ScanError(f"is in {header.get_xyzt_units()[0]}, not mm", path=path)
+    _refuse_two_places(image, path)
     to_lps = nib.orientations.ornt_transform(
         nib.orientations.io_orientation(image.affine), nib.orientations.axcodes2ornt("LPS")
     )
@@ -173,6 +194,47 @@ def _load(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
         raise ScanError("its grid is sheared", path=path, remedy="resample it to orthogonal axes")
     ordered = nib.orientations.apply_orientation(values, to_lps)  # (X, Y, Z)
     return np.ascontiguousarray(ordered.transpose(2, 1, 0)), affine[:, [2, 1, 0, 3]]
+
+
+def _opened(path: Path) -> nib.Nifti1Image:
+    """The image, also where the file's ending is not what it is: gzip named .nii, or plain named .nii.gz."""
+    with path.open("rb") as file:
+        packed = file.read(2) == GZIP
+    if packed == path.name.endswith(".gz"):
+        image = nib.load(path)
+        if not isinstance(image, nib.Nifti1Image):  # NIfTI-2 is one too
+            raise ValueError(f"it is {type(image).__name__}")
+        return image
+    content = gzip.decompress(path.read_bytes()) if packed else path.read_bytes()
+    for kind in (nib.Nifti1Image, nib.Nifti2Image):
+        if kind.header_class.may_contain_header(content):
+            return kind.from_bytes(content)
+    raise ValueError("it does not begin as NIfTI")
+
+
+def _refuse_two_places(image: nib.Nifti1Image, path: Path) -> None:
+    """Raises ScanError where sform and qform, or the voxel size (pixdim), place the voxels differently."""
+    sform, qform = image.get_sform(coded=True)[0], image.get_qform(coded=True)[0]
+    if sform is None:
+        return  # the qform is made of pixdim
+    sizes, pixdim = nib.affines.voxel_sizes(sform), np.array(image.header.get_zooms()[:3], float)
+    last = np.array(image.shape[:3]) - 1
+    corners = np.array(list(product(*((0, end) for end in last))))
+    moved = 0.0
+    if qform is not None:
+        moved = float(np.abs(np.subtract(*(nib.affines.apply_affine(form, corners) for form in (sform, qform)))).max())
+    if np.allclose(sizes, pixdim, rtol=0.01) and moved <= max(pixdim) / 2:
+        return
+    raise ScanError(
+        f"sform and qform contradict each other: voxels of {_by(sizes)} mm by the sform, of {_by(pixdim)} mm by qform "
+        f"and pixdim, corners up to {moved:.1f} mm apart",
+        path=path,
+        remedy="find out which is right, and save it as both (nibabel: set_sform, set_qform)",
+    )
+
+
+def _by(sizes: NDArray[np.float64]) -> str:
+    return " x ".join(f"{size:.4g}" for size in sizes)
 
 
 def _corner(affine: NDArray[np.float64]) -> str:

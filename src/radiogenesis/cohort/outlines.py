@@ -8,12 +8,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from radiogenesis.cohort.ct import Series
-from radiogenesis.cohort.headers import RTSTRUCT, is_cut, read_dataset
+from radiogenesis.cohort.headers import RTSTRUCT, is_cut, read_dataset, text
 from radiogenesis.errors import ScanError
 
 _HOLDS_RTSTRUCT = ("StructureSetROISequence", "ROIContourSequence")
@@ -56,6 +54,8 @@ def read_outline(path: Path) -> Dataset:
         One of `headers.DAMAGE`.
     """
     data = read_dataset(path)
+    if not data.get("SOPClassUID"):  # an anonymiser blanked it; what is read here is not written back
+        data.SOPClassUID = text(data.file_meta, "MediaStorageSOPClassUID")
     needed = _HOLDS_RTSTRUCT if data.get("SOPClassUID") == RTSTRUCT else _HOLDS_SEG
     if any(keyword not in data for keyword in needed):
         raise EOFError("the file is truncated")
@@ -93,19 +93,4 @@ def check_frame_of_reference(found: Iterable[str], series: Series, path: Path) -
             f"the outline refers to another frame of reference ({others[0]}) than the CT series ({own})",
             path=path,
             remedy="give the CT it was drawn on",
-        )
-
-
-def check_planes(mask: NDArray[np.bool_], path: Path) -> None:
-    """Refuse a mask (Z, Y, X) that is empty, or that was drawn on every n-th plane of the CT only."""
-    planes = np.flatnonzero(mask.any(axis=(1, 2)))
-    if not len(planes):
-        raise ScanError("the outline is empty: no voxel centre lies inside it", path=path)
-    steps = np.diff(planes)
-    if len(steps) and steps.min() > 1:
-        which = {2: "second", 3: "third"}.get(int(steps.min()), f"{steps.min()}th")
-        raise ScanError(
-            f"the outline lies on every {which} plane of the CT only",
-            path=path,
-            remedy="interpolate it to all planes, or give the CT it was drawn on",
         )

@@ -21,19 +21,22 @@ import numpy as np
 from radiogenesis import __version__
 from radiogenesis.cohort.dicom import read_dicom
 from radiogenesis.cohort.digest import json_digest
+from radiogenesis.cohort.lesions import main_lesion
 from radiogenesis.cohort.nifti import read_nifti
 from radiogenesis.cohort.previews import write_preview
 from radiogenesis.cohort.sampling import Backgrounds, NoduleSlices, SamplingSettings, background_slices, nodule_slices
 from radiogenesis.cohort.scan import Acquisition, Scan
 from radiogenesis.cohort.sources import ReadSettings, Source
 from radiogenesis.cohort.store import PatientData
+from radiogenesis.cohort.upright import upright
 from radiogenesis.cohort.whole import WholeSlices, blind_lungs, whole_slices
 from radiogenesis.errors import ScanError
 
 Status = Literal["in", "background only", "out"]
 
 NOT_OUTLINED = "nothing is outlined on the scan"
-_PART_VERSION = 3  # raise it when the same scan and settings give another part
+_LONGEST_NAME = 150  # most file systems take 255 bytes, and endings come behind it
+_PART_VERSION = 4  # raise it when the same scan and settings give another part
 
 
 @dataclass(frozen=True)
@@ -65,14 +68,14 @@ def part_path(folder: Path, source: Source, read: ReadSettings, sampling: Sampli
 def source_key(source: Source, **settings: Any) -> str:
     """A digest of the source, its files with their sizes and times, and the settings that something is made with."""
     files = [(str(file), *_state(file)) for file in (*source.image_files, *source.outline_files)]
-    unread = [(str(file), *_state(file)) for file in source.unread_outlines]
+    unread = [(str(file), *_state(file)) for file in (*source.unread_outlines, *source.other_outlines)]
     about = [source.patient, source.kind, source.chosen_because]
     return json_digest({**settings, "source": about, "files": files, "unread": unread})[:16]
 
 
 def read_scan(source: Source, read: ReadSettings) -> Scan:
-    """The scan of a source. Raises ScanError where it cannot be read."""
-    return read_dicom(source, read) if source.kind == "dicom" else read_nifti(source, read)
+    """The scan of a source, its planes axial. Raises ScanError where it cannot be read."""
+    return upright(read_dicom(source, read) if source.kind == "dicom" else read_nifti(source, read))
 
 
 def preview_path(folder: Path, patient: str) -> Path:
@@ -81,8 +84,11 @@ def preview_path(folder: Path, patient: str) -> Path:
 
 
 def file_name(patient: str) -> str:
-    """The patient's id as a file name."""
-    return quote(patient, safe=" ")
+    """The patient's id as a file name; a long one is cut, and a digest tells it from others with the same beginning."""
+    name = quote(patient, safe=" ")
+    if len(name) <= _LONGEST_NAME:
+        return name
+    return f"{name[:_LONGEST_NAME]}~{hashlib.sha256(patient.encode()).hexdigest()[:16]}"
 
 
 def make_part(source: Source, read: ReadSettings, sampling: SamplingSettings, path: Path) -> Outcome:
@@ -137,21 +143,27 @@ def _cut(
 ) -> tuple[PatientData, list[str], Any]:
     """Slices, backgrounds and whole slices; each may fail, with a note. Then the notes, and the lung mask or None.
 
-    Where an outline could not be read, what looks like healthy lung may be tumour: then there are nodule slices only.
+    Where an outline could not be read or placed, what looks like healthy lung may be tumour: then there are nodule
+    slices only. Of several lesions the nodule slices show the largest.
     """
-    notes: list[str] = []
+    notes = list(scan.remarks)
     slices = backgrounds = whole = lungs = None
+    shown, several = main_lesion(scan)
     if scan.tumour is None:
         notes.append(NOT_OUTLINED)
     else:
+        notes += filter(None, [several])
         try:
-            slices = nodule_slices(scan, sampling)
+            slices = nodule_slices(shown, sampling)
         except ScanError as error:
             notes.append(str(error))
     if unread_outlines:
         files = ", ".join(map(str, unread_outlines))
         notes.append(f"no backgrounds: an outline could not be read: {files}")
+    elif scan.unplaced:
+        notes.append(f"no backgrounds: {scan.unplaced}")
     elif sampling.background_centers or sampling.whole_pixels:
+        notes += [f"backgrounds keep away from {name}" for name in scan.masks if name != scan.tumour]
         try:
             blind = blind_lungs(scan)
             lungs = blind | scan.tumour_mask
@@ -164,7 +176,7 @@ def _cut(
                 whole = whole_slices(scan, blind, sampling)
             except ScanError as error:
                 notes.append(f"no whole slices: {error}")
-    volume = float("nan") if scan.tumour is None else scan.volume_ml(scan.tumour)
+    volume = float("nan") if scan.tumour is None else shown.volume_ml(scan.tumour)
     data = PatientData(scan.patient, slices, backgrounds, scan.acquisition, scan.spacing_mm, volume, whole)
     return data, notes, lungs
 

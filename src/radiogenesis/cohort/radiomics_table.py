@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 
+import numpy as np
 import pandas as pd
 
 from radiogenesis.cohort import tables
+from radiogenesis.cohort.identity import Known
 from radiogenesis.errors import AnnotationError
 
 DIAGNOSTICS = "diagnostics_"
@@ -23,8 +26,10 @@ def read_radiomics(
     Args:
         path: CSV with a column `Image`, the path of each patient's image, columns of diagnostics, which are left out,
             and columns named image type, class, feature, as `original_glcm_JointEntropy`.
-        patients: ids of known patients: a row is of the one whose id stands in its image's path. Without them, the
-            image's file name without its ending is the id.
+        patients: ids of known patients: a row is of the one whose id stands in its image's path, the longest where
+            one is a part of another. Where `cohort radiomics` wrote the table, images are ids, and rows of scans that
+            are not among these patients are left out. Without patients, the image's file name without its ending is
+            the id.
         image_types: which to keep, as `original` or `wavelet-LLH`; all if empty.
 
     Returns:
@@ -37,9 +42,12 @@ def read_radiomics(
     path = Path(path)
     if not path.is_file():
         raise AnnotationError("there is no such file", path=path)
-    table = tables.read_text(path, AnnotationError)
+    table = tables.read_table(path, AnnotationError)
     if "Image" not in table.columns:
         raise AnnotationError("has no column 'Image'", path=path, remedy="give the table that PyRadiomics wrote")
+    table["Image"] = table["Image"].str.strip()
+    if patients is not None:
+        table = _with_known_ids(table, Known.of(patients))
     known = sorted(map(str, patients)) if patients is not None else None
     index = pd.Index([_patient(image, known, path) for image in table["Image"]], dtype=object, name="patient")
     if index.has_duplicates:
@@ -56,11 +64,35 @@ def read_radiomics(
     return pd.DataFrame({name: _numbers(table[name], index, path) for name in kept}, index=index)
 
 
+def _with_known_ids(table: pd.DataFrame, known: Known) -> pd.DataFrame:
+    """The table with known ids as they are known. Where images are ids, an id of nobody known is another scan's row,
+    which goes: it must not be searched for the id of somebody else (P1 in P1_2)."""
+    images, alike = known.renamed(list(table["Image"]))
+    if not alike and not known.count(images):
+        return table
+    is_path = np.array([bool(re.search(r"[/\\]", image) or SUFFIXES.search(image)) for image in images], bool)
+    return table.assign(Image=images)[is_path | np.isin(images, list(known.patients))]
+
+
+def _named_in(image: str, known: list[str]) -> list[str]:
+    """The ids that stand in a path, but not as a part of another one of them: P1_2 names P1_2, not P1 too."""
+    alone = {one: rf"(?<![A-Za-z0-9]){re.escape(one)}(?![A-Za-z0-9])" for one in known}
+    places = {one: {match.span() for match in re.finditer(pattern, image)} for one, pattern in alone.items()}
+    spans = set().union(*places.values()) if places else set()
+
+    def inside(span: tuple[int, int]) -> bool:
+        return any(other != span and other[0] <= span[0] and span[1] <= other[1] for other in spans)
+
+    return [one for one, found in places.items() if any(not inside(span) for span in found)]
+
+
 def _patient(image: str, known: list[str] | None, path: Path) -> str:
     """The patient whose image it is. An id must stand alone in the path: R01-01 is not in R01-012."""
     if known is None:
         return SUFFIXES.sub("", PurePosixPath(image.strip().replace("\\", "/")).name)
-    found = [one for one in known if re.search(rf"(?<![A-Za-z0-9]){re.escape(one)}(?![A-Za-z0-9])", image)]
+    if image in known:
+        return image
+    found = _named_in(image, known)
     if len(found) != 1:
         what = f"names {len(found)} known patients ({', '.join(found)})" if found else "names no known patient"
         raise AnnotationError(
@@ -70,12 +102,13 @@ def _patient(image: str, known: list[str] | None, path: Path) -> str:
 
 
 def _numbers(column: pd.Series[str], index: pd.Index[str], path: Path) -> list[float]:
-    values = []
-    for patient, cell in zip(index, column, strict=True):
-        try:
-            values.append(float("nan") if cell.strip().lower() in tables.MISSING else float(cell))
-        except ValueError:
+    cells = tables.with_points(column.to_numpy(dtype=object))
+    values = list(map(tables.number_or_inf, cells))
+    for patient, cell, value in zip(index, column, values, strict=True):
+        if math.isinf(value):
             raise AnnotationError(
-                f"patient {patient!r}, column {column.name!r} is {cell!r}, not a number", path=path
-            ) from None
+                f"patient {patient!r}, column {column.name!r} is {cell!r}, not a finite number",
+                path=path,
+                remedy="mend the cell, or leave it empty",
+            )
     return values

@@ -166,10 +166,11 @@ def background_slices(
 ) -> Backgrounds:
     """Random slices of volumes around points of healthy lung (Xu et al. 2020).
 
-    A centre is drawn uniformly among the voxels that lie `boundary_mm` inside the boundary of lung minus tumour, and
-    its slices among those of its volume whose middle keeps the least of these distances and shows air as far; where
-    none does, another centre is drawn. Between thick slices the mask of the lungs closes over a dome of the diaphragm.
-    The end of the stack is no boundary: a lung that the scan cuts off goes on. Planes beyond it cannot be drawn.
+    Whatever else is outlined on the scan may be another tumour, and is none of the healthy lung either. A centre is
+    drawn uniformly among the voxels that lie `boundary_mm` inside the boundary of lung minus tumour, and its slices
+    among those of its volume whose middle keeps the least of these distances and shows air as far; where none does,
+    another centre is drawn. Between thick slices the mask of the lungs closes over a dome of the diaphragm. The end of
+    the stack is no boundary: a lung that the scan cuts off goes on. Planes beyond it cannot be drawn.
 
     Args:
         scan: the scan.
@@ -180,7 +181,7 @@ def background_slices(
     Raises:
         ScanError: no voxel lies at such a distance.
     """
-    healthy = lungs & ~scan.tumour_mask
+    healthy = lungs & ~scan.outlined_mask
     centers, _ = draw_centers(healthy, scan.spacing_mm, settings.boundary_mm, settings.background_centers, rng)
     if len(centers) < settings.background_centers:
         low, high = settings.boundary_mm

@@ -36,9 +36,12 @@ class Scan:
         patient: patient identifier.
         hu: (Z, Y, X) int16, Hounsfield units; z ascends along the slice normal, voxels outside the scan circle are air.
         affine: (4, 4) float64, maps array index (z, y, x, 1) to patient coordinates (x, y, z, 1), mm, LPS as in DICOM.
-        masks: name -> (Z, Y, X) bool; the tumour is under the name that `tumour` gives.
+        masks: name -> (Z, Y, X) bool; the tumour is under the name that `tumour` gives. What else is outlined may be
+            another lesion: it is no healthy lung either.
         tumour: name of the tumour's mask in `masks`, or None where nothing is outlined.
         acquisition: scanner, kernel, slice thickness, identifiers.
+        remarks: what was assumed when the scan was read, in words, for the audit.
+        unplaced: an outline whose place on the scan is unknown, in words: what looks healthy may be in it. "" for none.
     """
 
     patient: str
@@ -47,6 +50,8 @@ class Scan:
     masks: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
     tumour: str | None = None
     acquisition: Acquisition = field(default_factory=Acquisition)
+    remarks: tuple[str, ...] = ()
+    unplaced: str = ""
 
     def __post_init__(self) -> None:
         if self.hu.ndim != 3 or self.affine.shape != (4, 4):
@@ -68,6 +73,11 @@ class Scan:
     def tumour_mask(self) -> NDArray[np.bool_]:
         """(Z, Y, X) bool; all False where nothing is outlined."""
         return np.zeros(self.hu.shape, bool) if self.tumour is None else self.masks[self.tumour]
+
+    @property
+    def outlined_mask(self) -> NDArray[np.bool_]:
+        """(Z, Y, X) bool; the tumour and all else that is outlined."""
+        return np.logical_or.reduce([np.zeros(self.hu.shape, bool), *self.masks.values()])
 
     def volume_ml(self, name: str) -> float:
         """Volume of a mask in millilitres: voxels counted, times the voxel's volume."""

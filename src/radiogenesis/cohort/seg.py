@@ -21,7 +21,8 @@ from pydicom.dataset import Dataset
 
 from radiogenesis.cohort.ct import Series
 from radiogenesis.cohort.headers import DAMAGE, number, text
-from radiogenesis.cohort.outlines import Outline, check_frame_of_reference, check_planes, items, listed, matches
+from radiogenesis.cohort.lesions import whole_planes
+from radiogenesis.cohort.outlines import Outline, check_frame_of_reference, items, listed, matches
 from radiogenesis.cohort.sources import ReadSettings
 from radiogenesis.errors import ScanError
 
@@ -68,8 +69,11 @@ def describe_seg(data: Dataset, path: Path, settings: ReadSettings) -> Outline:
     )
 
 
-def read_seg(data: Dataset, path: Path, series: Series, settings: ReadSettings) -> tuple[str, NDArray[np.bool_], str]:
-    """The tumour's name, its mask (Z, Y, X) on the grid of the CT, and a remark on how it was read ("" as usual).
+def read_seg(
+    data: Dataset, path: Path, series: Series, settings: ReadSettings
+) -> tuple[str, NDArray[np.bool_], str, str]:
+    """The tumour's name, its mask (Z, Y, X) on the grid of the CT, a remark on how it was read ("" as usual), and one
+    on what was assumed (see `lesions.whole_planes`).
 
     Raises:
         ScanError: no such segment, several that cannot be united, another frame of reference, pixels that do not fall
@@ -79,22 +83,48 @@ def read_seg(data: Dataset, path: Path, series: Series, settings: ReadSettings) 
     segments = _tumour_segments(data, settings)
     if not segments:
         raise ScanError(_why_none(data, settings), path=path, remedy="set --segment")
-    remark = ""
-    try:
-        frames = list(_frames_by_highdicom(data, list(segments), settings))
-    except _REFUSALS as error:
-        why = " ".join(f"{type(error).__name__}: {error}".split())
-        remark = f"read with pydicom, because highdicom refused it ({why})"
-        log.warning("%s: %s", path, remark)
-        frames = list(_frames_by_pydicom(data, list(segments), series, path, settings))
-    mask = np.zeros(series.hu.shape, bool)
-    for frame in frames:
-        _place(frame, mask, series, path, settings)
+    mask, how = _mask(data, list(segments), series, path, settings)
     name = "+".join(dict.fromkeys(segments.values()))
     if not mask.any():
         raise ScanError(f"segment {name!r} is empty", path=path)
-    check_planes(mask, path)
-    return name, mask, remark
+    mask, remark = whole_planes(mask, series.spacing_mm, path)
+    return name, mask, how, remark
+
+
+def other_segments(
+    data: Dataset, path: Path, series: Series, settings: ReadSettings, *, all_of_them: bool
+) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+    """Name and mask (Z, Y, X) of the segments that are neither the tumour nor coded as anatomy.
+
+    Args:
+        all_of_them: the segments that are the tumour by the settings too.
+
+    Raises:
+        ScanError: as `read_seg`.
+    """
+    check_frame_of_reference([text(data, "FrameOfReferenceUID")], series, path)
+    tumour = {} if all_of_them else _tumour_segments(data, settings)
+    for segment in items(data, "SegmentSequence"):
+        if int(segment.SegmentNumber) not in tumour and not _is_anatomy(segment):
+            yield _label(segment), _mask(data, [int(segment.SegmentNumber)], series, path, settings)[0]
+
+
+def _mask(
+    data: Dataset, segments: list[int], series: Series, path: Path, settings: ReadSettings
+) -> tuple[NDArray[np.bool_], str]:
+    """Some segments as one mask (Z, Y, X), and a remark on how they were read ("" as usual)."""
+    how = ""
+    try:
+        frames = list(_frames_by_highdicom(data, segments, settings))
+    except _REFUSALS as error:
+        why = " ".join(f"{type(error).__name__}: {error}".split())
+        how = f"read with pydicom, because highdicom refused it ({why})"
+        log.warning("%s: %s", path, how)
+        frames = list(_frames_by_pydicom(data, segments, series, path, settings))
+    mask = np.zeros(series.hu.shape, bool)
+    for frame in frames:
+        _place(frame, mask, series, path, settings)
+    return mask, how
 
 
 def _label(segment: Dataset) -> str:

@@ -21,7 +21,7 @@ class ReadSettings:
     code the SEG is refused. With `*`, a single segment is refused too where it is coded as anatomy, such as a lung."""
     automatic_outlines: bool = True
     """Use a SEG whose segments were all made by an algorithm (SegmentAlgorithmType AUTOMATIC) where no person outlined
-    the tumour; it is recorded. With false, such a scan serves for backgrounds only."""
+    the tumour; it is recorded. With false, such a scan serves for backgrounds only, which keep away from it."""
     contour_edge: Literal["centre", "touched"] = "centre"
     """Which voxels a contour holds: `centre`, those whose centre lies inside, so that the mask has the contour's own
     volume; `touched`, also those it passes through, as OpenCV, PIL and the tools built on them paint it (3 to
@@ -57,6 +57,7 @@ class Source:
         outline_files: the RTSTRUCT, SEG or mask that outlines the tumour; empty where nothing is outlined.
         unread_outlines: outlines of this patient that are damaged: where they say that tumour is, is unknown, so that
             no background may be cut. Where no other outline names the tumour, `outline_files` holds the first of them.
+        other_outlines: whole outlines on the same CT that were not chosen: other lesions may be in them.
         chosen_because: the rule that chose this series and outline among several; "" where there was no choice.
     """
 
@@ -65,6 +66,7 @@ class Source:
     image_files: tuple[Path, ...]
     outline_files: tuple[Path, ...] = ()
     unread_outlines: tuple[Path, ...] = ()
+    other_outlines: tuple[Path, ...] = ()
     chosen_because: str = ""
 
 

@@ -39,7 +39,7 @@ from radiogenesis.cohort import elements, layout
 from radiogenesis.cohort.layout import SCHEMA_VERSION
 from radiogenesis.cohort.scan import Acquisition
 from radiogenesis.errors import CohortError
-from radiogenesis.output import refuse_existing
+from radiogenesis.output import check_place, partial_of, take_place
 
 __all__ = ["SCHEMA_VERSION", "Cohort", "CohortWriter", "PatientData", "Truth"]
 
@@ -120,7 +120,7 @@ class CohortWriter:
         self, path: str | Path, *, settings: Mapping[str, Any], provenance: Mapping[str, Any] | None = None
     ) -> None:
         self.path = Path(path)
-        refuse_existing(self.path)
+        check_place(self.path)
         sampling = settings.get("sampling", {})
         if not {"pixels", "field_of_view_mm"} <= set(sampling):
             raise ValueError('settings["sampling"] must hold pixels and field_of_view_mm')
@@ -136,8 +136,7 @@ class CohortWriter:
         if whole:
             self._attributes |= {"whole_pixels": whole, "whole_field_mm": float(sampling["whole_field_mm"])}
         self._patients: list[dict[str, Any]] = []
-        self._partial = self.path.with_name(self.path.name + ".partial")
-        shutil.rmtree(self._partial, ignore_errors=True)  # left over from a run that was killed
+        self._partial = partial_of(self.path)
         self._partial.parent.mkdir(parents=True, exist_ok=True)
         self._group = zarr.open_group(self._partial, mode="w", zarr_format=3)
         self._digests: dict[str, str] = {}
@@ -227,7 +226,7 @@ class CohortWriter:
         self._attributes["parts"] = self._digests
         self._attributes["digest"] = content.cohort_digest(layout.facts(self._attributes), self._digests)
         self._group.attrs.update(self._attributes)
-        self._partial.rename(self.path)
+        take_place(self._partial, self.path)
         return Cohort.open(self.path)
 
     def _write_frame(self, name: str, frame: pd.DataFrame) -> None:

@@ -22,12 +22,15 @@ import pandas as pd
 from radiogenesis import __version__
 from radiogenesis.cohort.audit import refuse_unfinished, without_root
 from radiogenesis.cohort.build import Progress, Silent, beside, find_scans, process
+from radiogenesis.cohort.lesions import main_lesion
 from radiogenesis.cohort.parts import NOT_OUTLINED, Outcome, file_name, read_scan, source_key
 from radiogenesis.cohort.sources import ReadSettings, Source
 from radiogenesis.cohort.workers import BuildSettings, unexpected
 from radiogenesis.errors import InputError, ScanError
-from radiogenesis.output import json_text, refuse_existing, whole_file, write_text
+from radiogenesis.output import check_place, json_text, whole_file, write_text
 from radiogenesis.phenotypes.volumes import VolumeSettings, feature_extractor, volume_features
+
+_PART_VERSION = 2  # raise it when a part is written in another way
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ def volume_table(
     volume, read, build = volume or VolumeSettings(), read or ReadSettings(), build or BuildSettings()
     progress = progress or Silent()
     feature_extractor(volume)  # its errors come before the long work
-    refuse_existing(out)
+    check_place(out)
     progress.say(f"looking through {raw}")
     findings = find_scans(raw, read)
     work = beside(out, "parts")
@@ -88,7 +91,8 @@ def volume_table(
     left_out = dict(zip(left_out, without_root(pd.Series(left_out, dtype=object), raw), strict=True))
     measured = {s.patient: _features(path) for s, path in jobs if outcomes[s.patient].status == "in"}
     table = pd.DataFrame.from_dict(measured, orient="index")
-    _write(table, out, left_out, {"volume": asdict(volume), "reading": asdict(read)})
+    remarks = {one.patient: one.reason for one in outcomes.values() if one.status == "in" and one.reason}
+    _write(table, out, left_out, remarks, {"volume": asdict(volume), "reading": asdict(read)})
     shutil.rmtree(work)
     return VolumeTable(table, left_out)
 
@@ -97,7 +101,7 @@ def _jobs(
     sources: Sequence[Source], folder: Path, volume: VolumeSettings, read: ReadSettings
 ) -> list[tuple[Source, Path]]:
     """Every outlined scan, and where its features are kept until all are there."""
-    settings = {"version": __version__, "volume": asdict(volume), "read": asdict(read)}
+    settings = {"version": __version__, "parts": _PART_VERSION, "volume": asdict(volume), "read": asdict(read)}
     return [
         (source, folder / f"{file_name(source.patient)}-{source_key(source, **settings)}.json")
         for source in sources
@@ -107,7 +111,7 @@ def _jobs(
 
 def _there(source: Source, path: Path) -> Outcome | None:
     """Features in a file are whole; whoever was left out is tried again."""
-    return Outcome(source.patient, "in", "") if path.is_file() else None
+    return Outcome(source.patient, "in", _part(path)["remark"]) if path.is_file() else None
 
 
 def _measure(job: tuple[Source, Path], *, volume: VolumeSettings, read: ReadSettings) -> Outcome:
@@ -115,26 +119,36 @@ def _measure(job: tuple[Source, Path], *, volume: VolumeSettings, read: ReadSett
     source, path = job
     try:
         scan = read_scan(source, read)
-        found = volume_features(scan.hu, scan.tumour_mask, scan.spacing_mm, volume)
-        write_text(path, json_text(found))
+        shown, several = main_lesion(scan)
+        found = volume_features(scan.hu, shown.tumour_mask, scan.spacing_mm, volume)
+        remark = "; ".join(filter(None, [*scan.remarks, several]))
+        write_text(path, json_text({"features": found, "remark": remark}))
     except ScanError as error:
         return Outcome(source.patient, "out", str(error))
     except Exception as error:
         return unexpected(source, error)
-    return Outcome(source.patient, "in", "")
+    return Outcome(source.patient, "in", remark)
 
 
 def _features(path: Path) -> dict[str, float]:
     """The features in a file; null is what PyRadiomics could not measure."""
-    found = json.loads(path.read_text(encoding="utf-8"))
+    found: dict[str, float | None] = _part(path)["features"]
     return {name: float("nan") if value is None else value for name, value in found.items()}
 
 
-def _write(table: pd.DataFrame, out: Path, left_out: dict[str, str], settings: dict[str, Any]) -> None:
+def _part(path: Path) -> dict[str, Any]:
+    part: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return part
+
+
+def _write(
+    table: pd.DataFrame, out: Path, left_out: dict[str, str], remarks: dict[str, str], settings: dict[str, Any]
+) -> None:
     import radiomics
 
     versions = {"radiogenesis": __version__, "pyradiomics": radiomics.__version__}
-    about = {"settings": settings, "versions": versions, "patients": len(table), "left_out": left_out}
+    about = {"settings": settings, "versions": versions, "patients": len(table)}
+    about |= {"left_out": left_out, "remarks": remarks}
     write_text(out.with_name(f"{out.name}.json"), json_text(about))
     with whole_file(out) as partial_file:
         table.rename_axis("Image").to_csv(partial_file)

@@ -31,6 +31,7 @@ from radiogenesis.evaluation.bootstrap import Floats
 from radiogenesis.evaluation.control import MEAN, OWN
 from radiogenesis.evaluation.detection_page import detects, evaluate_detection
 from radiogenesis.evaluation.drawing import draw, measured, own_features
+from radiogenesis.evaluation.driving_genes import driving_genes
 from radiogenesis.evaluation.fidelity import OTHER, OUTSIDE
 from radiogenesis.evaluation.framework import (
     appraise_framework,
@@ -46,7 +47,7 @@ from radiogenesis.evaluation.retrieval import retrieval_scores, retrieval_table
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.evaluation.subject import Found, Subject
 from radiogenesis.methods.protocols import GeneEncoder, LesionEncoder, Synthesizer
-from radiogenesis.output import json_text, refuse_existing, whole_folder
+from radiogenesis.output import check_place, json_text, whole_folder
 from radiogenesis.training.run import Run
 
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "scikit-image", "torch", "pandas", "matplotlib")
@@ -76,7 +77,7 @@ def evaluate_runs(
         RunError: OUT exists, runs of different cohorts, two runs of one name, or too few held-out patients.
         CohortError: there is no readable cohort.
     """
-    refuse_existing(Path(out))
+    check_place(Path(out))
     if any(map(detects, runs)):
         return evaluate_detection(runs, Path(out), settings, cohort=cohort)
     opened = [run.open_cohort(cohort) for run in runs]
@@ -192,6 +193,7 @@ def _synthesis(
     )
     patients = measured(drawn, cohort, split, subject.scaler, genes, own)
     appraise(found, drawn, patients, real, cohort, settings)
+    found.driving = driving_genes(genes, subject.scaler.genes, patients, settings)
     if found.ignores_genes:
         found.control_check = check_of_control(
             synthesizer, cohort, drawn.background_index, genes, patients, settings, lot=subject.seed

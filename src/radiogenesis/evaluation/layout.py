@@ -13,6 +13,7 @@ from radiogenesis.cohort.store import Cohort
 from radiogenesis.evaluation import pictures
 from radiogenesis.evaluation.comparison import Row
 from radiogenesis.evaluation.control import MEAN, TRUTH
+from radiogenesis.evaluation.driving_genes import driving_sections
 from radiogenesis.evaluation.fidelity import PUBLISHED, WHOLE
 from radiogenesis.evaluation.framework import framework_sections
 from radiogenesis.evaluation.gene_codes import CodeSpace
@@ -41,13 +42,13 @@ def build_page(
     """Write the tables and lay out the page."""
     tables = folder / "tables"
     sections = [_cohort_section(cohort, tables, folder / "pictures")]
-    sections += _training_sections(found)
     sections += comparison_section(found, rows, cohort, settings, folder)
     sections += _synthesis_sections(found, cohort, tables, summary)
     sections += drawing_sections(found, tables, summary)
     sections += _retrieval_sections(found, tables)
     sections += framework_sections(found, tables)
     sections += code_sections(codes, cohort, settings, folder)
+    sections += _training_sections(found)  # loss curves come last: they say how it was made, not what is found
     known = cohort.truth is not None
     return Page(
         title="Which genes show in the scan?",
@@ -211,7 +212,7 @@ def _synthesis_sections(found: Sequence[Found], cohort: Cohort, tables: Path, su
         blocks=tuple(grids),
         notes=("A picture shows what is possible, not how often. The numbers follow.",),
     )
-    sections = [drawn, _control_section(drawing, tables, summary)]
+    sections = [drawn, _control_section(drawing, tables, summary), *driving_sections(drawing, tables)]
     return [*sections, _fidelity_section(keeping, tables, summary["settings"]["confidence"])] if keeping else sections
 
 

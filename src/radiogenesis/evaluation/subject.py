@@ -72,6 +72,7 @@ class Found:
     control: pd.DataFrame | None = None
     control_patients: pd.DataFrame | None = None
     control_check: pd.DataFrame | None = None
+    driving: pd.DataFrame | None = None
     retrieval: pd.DataFrame | None = None
     retrieval_patients: pd.DataFrame | None = None
     backgrounds_of: str = ""

@@ -38,6 +38,8 @@ _AT_ONCE = 2_000_000  # products held at a time by the permutations: what stays 
 _MANY = 1e10  # tests times permutations from which Dask divides the work
 FEWEST = 8
 """Patients with a value that a feature must have to be tested."""
+LEAST_FREEDOM = FEWEST - 2
+"""Degrees of freedom that a test must have: those of 8 patients without covariates."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,7 +142,7 @@ def associate(
     mann_whitney = binary & (model == "rank") & (design.shape[1] == 1)
     for has, columns in _patterns(known):
         freedom = len(has) - 1 - np.linalg.matrix_rank(design[has])
-        if len(has) < FEWEST or freedom < 1:
+        if len(has) < FEWEST or freedom < LEAST_FREEDOM:
             continue
         a, b = (prepared(side, design[has], model) for side in (x[has], y[np.ix_(has, columns)]))
         r = np.clip(a.T @ b, -1, 1)
@@ -190,6 +192,15 @@ def false_discovery_rate(p: NDArray[Any]) -> Floats:
     if made.any():
         q[made] = stats.false_discovery_control(np.asarray(p)[made])
     return q
+
+
+def least_effect(tests: int, freedom: int, alpha: float) -> float:
+    """The smallest |r| that reaches a false discovery rate of alpha when it is the only one among `tests` tests; 1
+    where no test can be made."""
+    if not tests or freedom < 1:
+        return 1.0
+    t = float(stats.t.isf(alpha / tests / 2, freedom))
+    return t / float(np.sqrt(freedom + t**2))
 
 
 def permutation(n: int, blocks: NDArray[Any] | None, seed: int, number: int) -> NDArray[np.intp]:

@@ -29,7 +29,7 @@ from radiogenesis.evaluation.bootstrap import patient_means
 from radiogenesis.evaluation.drawing import own_features
 from radiogenesis.mapping import confounding
 from radiogenesis.mapping.association import FEWEST, FREE, Associations, Held, also, associate, permutation
-from radiogenesis.mapping.features import covariates_of
+from radiogenesis.mapping.covariates import covariates_of
 from radiogenesis.mapping.pictures import _diverging, _order
 from radiogenesis.mapping.settings import MapSettings
 from radiogenesis.mapping.three_step import CONFOUNDED, FOUND, NOT_FOUND, held_batches, strata
@@ -121,7 +121,7 @@ def _held(cohort: Cohort, split: Split, settings: MapSettings) -> tuple[tuple[st
     """The held-out patients whose covariates are known, and what the tests hold fixed among them."""
     asked, held = tuple(split.test), FREE
     if settings.covariate_names:
-        known = covariates_of(cohort.clinical, asked, settings.covariate_names).dropna()
+        known = covariates_of(cohort.clinical, asked, settings.covariate_names).values
         asked = tuple(map(str, known.index))
         held = {"blocks": None, "covariates": known.to_numpy(np.float64), "model": "linear"}
     if settings.within:

@@ -5,7 +5,21 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from radiogenesis.mapping.three_step import CONFOUNDED, FOUND, INCOHERENT, LEANING, SCANNER, ConventionalMap
+from radiogenesis.mapping.association import least_effect
+from radiogenesis.mapping.names import in_text, names_of, signed
+from radiogenesis.mapping.three_step import (
+    CONFOUNDED,
+    FOUND,
+    INCOHERENT,
+    LEANING,
+    SCANNER,
+    ConventionalMap,
+    freedom_of,
+    held_fixed,
+)
+
+WEAKEST = 0.7
+"""An effect (half of the variance) that a map must be able to show before its silence means anything."""
 
 
 def counts(made: ConventionalMap) -> dict[str, float]:
@@ -16,6 +30,7 @@ def counts(made: ConventionalMap) -> dict[str, float]:
     of_sets = made.sets["verdict"] if len(made.sets) else pd.Series(dtype=str)
     return {
         "tests": made.by_metagene.tests,
+        "pairs": made.by_metagene.p.size,
         "found": len(found),
         "confounded": len(confounded),
         "incoherent": int((links["verdict"] == INCOHERENT).sum()),
@@ -48,36 +63,33 @@ def conclusions(made: ConventionalMap) -> list[str]:
     threshold = f"a false discovery rate of {100 * level:g} %"
     of = f"Among {n['tests']:,} tests ({n['metagenes']} metagenes, {n['features']} features, {n['patients']} patients)"
     shuffled = (
-        f"with genes of other patients the same map reports {n['shuffled_mean']:.1f} on average, "
-        f"{n['shuffled_max']} at most"
+        f"with patients shuffled the same map reports {n['shuffled_mean']:.1f} on average, {n['shuffled_max']} at most"
     )
     said = []
     if n["found"]:
         said.append(
-            f"{of}, {n['found']} associations may be reported at {threshold}; {n['familywise']} of them also hold "
-            f"family-wise; {shuffled}. They are associations: which genes go with which property, not what causes it."
+            f"{of}, {_many(n['found'], 'association')} may be reported at {threshold}; {n['familywise']} of them also "
+            f"after correction for all tests (permutation); {shuffled}. They are associations: which genes go with "
+            "which property, not what causes it."
         )
-        said.append(f"The strongest: {strongest(made.links)}.")
+        said.append(f"The strongest: {strongest(made)}. {largest_by_chance(made)}".strip())
         if n["beyond_size_of"]:
             said.append(
                 f"Of the {n['beyond_size_of']} found with features other than size, {n['beyond_size']} remain "
-                f"(p < {level:g}) when the size of the lesion is held fixed; the others may be size in disguise."
+                f"(p < {level:g}) when adjusted for the size of the lesion; the others may be explained by size."
             )
     else:
-        said.append(
-            f"{of}, no association may be reported at {threshold}; {shuffled}. This is a result: these data do not "
-            "show a link, which does not show that there is none."
-        )
+        said.append(_nothing_found(made, n, of, threshold, shuffled))
     said += _about_batches(made, n)
     if n["incoherent"]:
         said.append(
-            f"{n['incoherent']} more pass the threshold with metagenes whose genes go together no more than clustered "
-            "noise does: they follow a profile in these patients and would not in others, and are not reported."
+            f"{n['incoherent']} more pass the threshold with metagenes whose genes are not correlated enough to trust "
+            "(no more than clusters of independent genes): they are not reported."
         )
     if n["scanner"]:
         said.append(
-            f"{n['scanner']} more pass the threshold with the noise of the image outside the lesion: no tumour does "
-            "that, a scanner does, and they are not reported."
+            f"{n['scanner']} more pass the threshold with the noise of the image outside the lesion, which the scanner "
+            "makes and no tumour: they are not reported."
         )
     if n["set_tests"]:
         said.append(
@@ -85,7 +97,37 @@ def conclusions(made: ConventionalMap) -> list[str]:
             f"other genes and with patients permuted; {n['sets_confounded']} more share a batch variable with the "
             "feature and are not reported."
         )
-    return said
+    return [*said, *_not_tested(made), *made.material.said]
+
+
+def _nothing_found(made: ConventionalMap, n: dict[str, float], of: str, threshold: str, shuffled: str) -> str:
+    """Why nothing is reported; that there is no sign of a link is said only where one could have been seen."""
+    if not n["tests"]:
+        return f"None of the {n['pairs']:,} tests could be made: nothing can be concluded, for a link or against one."
+    withheld = int(n["confounded"] + n["incoherent"] + n["scanner"])
+    text = f"{of}, no association may be reported at {threshold}; {shuffled}."
+    if withheld:
+        return f"{text} {withheld} pass the threshold and are not reported, for the reasons given below."
+    if 2 * n["tests"] < n["pairs"]:
+        return f"{text} Only {n['tests']:,} of {n['pairs']:,} tests could be made: too few to conclude anything."
+    freedom = freedom_of(len(made.material.patients), held_fixed(made.material, made.settings))
+    least = least_effect(int(n["tests"]), freedom, made.settings.alpha)
+    could = f"With {n['patients']} patients and so many tests a single link is reported only from |r| {least:.2f} on"
+    if least > WEAKEST:
+        return f"{text} {could}: these patients are too few to show a link or to speak against one."
+    return f"{text} {could}: these data show no link as strong as that, and weaker ones may be there."
+
+
+def _not_tested(made: ConventionalMap) -> list[str]:
+    """Features without any test, by name."""
+    found = made.by_metagene
+    names = [name for name, p in zip(found.features, found.p.T, strict=True) if not np.isfinite(p).any()]
+    if not names:
+        return []
+    shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+    return [
+        f"Not tested, since too few patients have a value, it does not vary, or covariates explain it all: {shown}."
+    ]
 
 
 def _about_batches(made: ConventionalMap, n: dict[str, float]) -> list[str]:
@@ -97,7 +139,7 @@ def _about_batches(made: ConventionalMap, n: dict[str, float]) -> list[str]:
     if n["found_within_of"]:
         inside.append(
             f"The features of {n['found_within_of']} of those reported lean to some batch variable (p < {LEANING:g}, "
-            f"each test taken alone): inside these batches {n['found_within']} of them still show "
+            f"each test taken alone): within these batches {n['found_within']} of them remain "
             f"(p < {made.settings.alpha:g})."
         )
     if not n["confounded"]:
@@ -105,21 +147,39 @@ def _about_batches(made: ConventionalMap, n: dict[str, float]) -> list[str]:
     joined = made.links.loc[made.links["verdict"] == CONFOUNDED, "batch"]
     shared = _join(sorted({batch for some in joined for batch in some.split("; ")}))
     return [
-        f"{n['confounded']} further associations pass the same threshold, but both of their sides go with {shared}: "
-        f"they are flagged as confounded and not reported. Inside the batches {n['inside_batches']} of them still show "
-        f"(p < {made.settings.alpha:g}).",
+        f"{_many(n['confounded'], 'further association')} pass the same threshold, but metagene and feature both "
+        f"correlate with {shared}: flagged as confounded and not reported. Within batches "
+        f"{n['inside_batches']} of them remain (p < {made.settings.alpha:g}).",
         *inside,
     ]
 
 
-def strongest(links: pd.DataFrame, most: int = 3) -> str:
+def strongest(made: ConventionalMap, most: int = 3) -> str:
     """The first links found, in words."""
-    rows = links[links["verdict"] == FOUND].head(most)
+    names = names_of(made.metagenes)
+    rows = made.links[made.links["verdict"] == FOUND].head(most)
     return "; ".join(
-        f"{row['metagene']} with {row['feature']} ({'ρ' if row['test'] == 'Spearman' else 'effect'} "
-        f"{row['effect']:.2f}, n {row['n']}, q {_q(row['q'])})".replace("-", "−", 1 if row["effect"] < 0 else 0)
+        f"{in_text(names[row['metagene']])} with {row['feature']} ({'ρ' if row['test'] == 'Spearman' else 'effect'} "
+        f"{signed(row['effect'])}, n {row['n']}, q {_q(row['q'])}, all tests permuted p {_q(row['p_max'])})"
         for _, row in rows.iterrows()
     )
+
+
+def largest_by_chance(made: ConventionalMap) -> str:
+    """What the largest correlation of the whole table is with patients permuted: the null of the strongest links."""
+    largest = made.by_metagene.null_max
+    if not len(largest):
+        return ""
+    freedom = freedom_of(len(made.material.patients), held_fixed(made.material, made.settings))
+    level = float(np.quantile(largest, 0.95) / np.sqrt(freedom + 1))
+    found = made.links[made.links["verdict"] == FOUND]
+    scale = "; effects with two-valued features are on another scale" if (found["test"] == "Mann-Whitney").any() else ""
+    null = f"With patients permuted the largest |r| of all tests stays below {level:.2f} in 95 % of permutations"
+    return f"{null}{scale}."
+
+
+def _many(count: float, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def _q(value: float) -> str:

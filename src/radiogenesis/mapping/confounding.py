@@ -155,7 +155,7 @@ def within_batches(
 def _variable(column: pd.Series, name: str) -> pd.Series | None:
     """A batch variable as float or text, or None where it does not vary or is unknown."""
     dated = "date" in name.lower()
-    values = _days(column) if dated else numbers(column)
+    values = days(column) if dated else numbers(column)
     if values is not None:
         different, known = values.nunique(), values.notna().sum()
         codes = not dated and different <= MOST_CODES and known >= different * SMALLEST_BATCH
@@ -170,7 +170,7 @@ def _variable(column: pd.Series, name: str) -> pd.Series | None:
     return text if (counts >= SMALLEST_BATCH).sum() > 1 else None
 
 
-def _days(column: pd.Series) -> pd.Series | None:
+def days(column: pd.Series) -> pd.Series | None:
     """Dates in days: as DICOM writes them (20100131, a number or not), as a table does, or counted in days already;
     None where there are none."""
     text, known = known_text(column), numbers(column)

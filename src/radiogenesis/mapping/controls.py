@@ -166,6 +166,8 @@ def texture_share(made: ShuffledVoxels) -> tuple[int, int]:
 def conclusion(made: ShuffledVoxels) -> str:
     """What may be said of it."""
     found, survive = texture_share(made)
+    if not made.families.loc[made.families["family"].isin(TEXTURE), "tests"].sum():
+        return "Of the lesions' texture no test could be made: nothing can be concluded about it."
     beyond = int(made.families.loc[made.families["family"].isin(TEXTURE), "beyond_histogram"].sum())
     if not found:
         return (

@@ -11,6 +11,8 @@ feature, a set that does not is significantly different from them.
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,26 +36,28 @@ from radiogenesis.mapping.association import (
 
 GeneSets = Mapping[str, Sequence[str]]
 
+FEWEST_RANKED = 15
+"""Measured genes that a set must have to be tested along the ranked genes of a feature."""
+FEWEST_FILLING = 5
+"""Measured genes that a set must have to be looked for in metagenes."""
+MOST_OF = 0.2
+"""Share of the sets' genes that the table has, below which examples of both are shown: they may be different ids."""
+
 
 def read_gmt(path: str | Path) -> dict[str, tuple[str, ...]]:
-    """Gene sets of a GMT file: name, description, genes, tab-separated, one set per line.
+    """Gene sets of a GMT file: name, description, genes, tab-separated, one set per line; UTF-8, UTF-16 or Latin-1.
 
     Raises:
         InputError: no such file, not text, or a line that is no set.
     """
     path = Path(path)
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", path=path) from error
-    except UnicodeDecodeError as error:
-        raise InputError("is not text", path=path, remedy="give a GMT file, such as MSigDB offers") from error
+    lines = _lines(path)
     sets: dict[str, tuple[str, ...]] = {}
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         name, *rest = (cell.strip() for cell in line.split("\t"))
-        genes = tuple(dict.fromkeys(gene for gene in rest[1:] if gene))
+        genes = tuple(dict.fromkeys(_WEIGHT.sub("", gene) for gene in rest[1:] if gene))
         if not genes or name in sets:
             problem = "appears twice" if name in sets else "has no genes"
             raise InputError(
@@ -63,6 +67,76 @@ def read_gmt(path: str | Path) -> dict[str, tuple[str, ...]]:
     if not sets:
         raise InputError("holds no gene set", path=path)
     return sets
+
+
+_WEIGHT = re.compile(r",[\d.]+$")  # Enrichr writes "TP53,1.0"
+_ENSEMBL = re.compile(r"(ENS[A-Z]*\d{6,})\.\d+", re.IGNORECASE)
+
+
+def _lines(path: Path) -> list[str]:
+    """The lines of a text in the encodings that spreadsheets and editors write."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", path=path) from error
+    wide = content.startswith((b"\xff\xfe", b"\xfe\xff"))
+    try:
+        if (not wide and b"\x00" in content[:4096]) or content.startswith(b"\x1f\x8b"):
+            raise ValueError("binary")
+        text = content.decode("utf-16" if wide else "utf-8-sig")
+    except UnicodeDecodeError:
+        text = "" if wide else content.decode("latin-1")
+    except ValueError:
+        text = ""
+    if content and not text:
+        raise InputError("is not text", path=path, remedy="give a GMT file, unpacked, such as MSigDB offers")
+    return text.splitlines()
+
+
+def canonical(gene: str) -> str:
+    """A gene's identifier without what tools add or change: case, quotes, an Ensembl version, TCGA's "|number"."""
+    bare = gene.strip().strip("'\"").split("|")[0]
+    return (found[1] if (found := _ENSEMBL.fullmatch(bare)) else bare).casefold()
+
+
+def in_names_of(sets: GeneSets, names: Sequence[str], path: str | Path) -> tuple[dict[str, tuple[str, ...]], str]:
+    """The sets with their genes written as in the table, and one sentence on how many of them can be tested.
+
+    A gene is the one of the same name, or else the only one of the same canonical identifier.
+
+    Args:
+        sets: name -> genes.
+        names: of the table's genes.
+        path: the file of the sets.
+
+    Raises:
+        InputError: no set has the 5 genes of the table that over-representation takes.
+    """
+    measured, alike = set(names), Counter(map(canonical, names))
+    only = {canonical(name): name for name in names if alike[canonical(name)] == 1}
+    made: dict[str, tuple[str, ...]] = {}
+    for name, genes in sets.items():
+        found = (gene if gene in measured else only.get(canonical(gene), gene) for gene in genes)
+        made[name] = tuple(dict.fromkeys(found))
+    ranked, filling = (len(measured_sets(made, names, fewest)) for fewest in (FEWEST_RANKED, FEWEST_FILLING))
+    asked = {gene for theirs in made.values() for gene in theirs}
+    share = len(asked & measured) / max(1, len(asked))
+    like = f"its genes look like {_example(names)}, the sets' like {_example(sorted(set().union(*sets.values())))}"
+    if not filling:
+        raise InputError(
+            f"none of the {len(sets)} gene sets has {FEWEST_FILLING} genes of the cohort's table ({like})", path=path,
+            remedy="give gene sets with the table's identifiers (MSigDB has symbols, Entrez and Ensembl ids)",
+        )  # fmt: skip
+    text = (
+        f"Gene sets: {ranked:,} of {len(sets):,} have at least {FEWEST_RANKED} genes of the table and are tested along "
+        f"the features, {filling:,} have at least {FEWEST_FILLING} and are looked for in metagenes; the table has "
+        f"{share:.0%} of the sets' genes"
+    )
+    return made, f"{text} ({like})." if share < MOST_OF else f"{text}."
+
+
+def _example(genes: Sequence[str]) -> str:
+    return str(genes[len(genes) // 2])[:30]
 
 
 def measured_sets(sets: GeneSets, names: Sequence[str], fewest: int) -> dict[str, list[str]]:
@@ -78,7 +152,7 @@ def ranked_enrichment(
     found: Associations,
     sets: GeneSets,
     *,
-    fewest: int = 15,
+    fewest: int = FEWEST_RANKED,
     permutations: int = 1000,
     patient_permutations: int = 10_000,
     alpha: float = 0.05,
@@ -108,18 +182,20 @@ def ranked_enrichment(
     parts = []
     ours = _patient_p(genes, features, found, cut, patient_permutations, held, seed) if cut else {}
     for f, feature in enumerate(found.features):
-        z = pd.Series(found.z[:, f], index=list(found.genes))
-        if not cut or z.isna().any():
+        z = pd.Series(found.z[:, f], index=list(found.genes)).dropna()  # of a constant gene there is none
+        mine = measured_sets(cut, list(z.index), fewest)
+        if not mine:
             continue
         result = gseapy.prerank(
-            rnk=_untied(z).sort_values(ascending=False, kind="stable"), gene_sets=cut, min_size=fewest, max_size=len(z),
-            permutation_num=permutations, seed=seed, threads=1, outdir=None, no_plot=True,
+            rnk=_untied(z).sort_values(ascending=False, kind="stable"), gene_sets=mine,
+            min_size=fewest, max_size=len(z), permutation_num=permutations, seed=seed, threads=1,
+            outdir=None, no_plot=True,
         ).res2d  # fmt: skip
         table = pd.DataFrame(
             {
                 "feature": feature,
                 "set": result["Term"].astype(str),
-                "size": result["Term"].map(lambda name: len(cut[name])).astype(int),
+                "size": result["Term"].map(lambda name, mine=mine: len(mine[name])).astype(int),
                 **{new: result[old].astype(float) for new, old in _GSEAPY.items()},
                 "leading": result["Lead_genes"].astype(str).str.replace(";", " "),
             }
@@ -135,7 +211,7 @@ def ranked_enrichment(
 _GSEAPY = {"es": "ES", "nes": "NES", "p": "NOM p-val", "q": "FDR q-val"}
 
 
-def over_representation(metagenes: Metagenes, sets: GeneSets, *, fewest: int = 5) -> pd.DataFrame:
+def over_representation(metagenes: Metagenes, sets: GeneSets, *, fewest: int = FEWEST_FILLING) -> pd.DataFrame:
     """Sets that fill a metagene more than chance (hypergeometric test); the background is the genes measured.
 
     Returns:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,6 @@ import pandas as pd
 from radiogenesis.cohort.annotations import MARK
 from radiogenesis.cohort.radiomics_table import read_radiomics
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.errors import SettingError
 from radiogenesis.evaluation.drawing import own_features
 from radiogenesis.mapping.controls import DISTINCT, patient_radiomics
 from radiogenesis.mapping.noise import UNITS as NOISE_UNITS
@@ -23,8 +22,11 @@ from radiogenesis.phenotypes.radiomics import FEATURES
 LESION, NOISE, SEMANTIC, CLINICAL, RADIOMIC = "lesion", "image noise", "semantic", "clinical", "radiomic"
 IBSI = "ibsi"
 _UNKNOWN = re.compile(
-    r"|not (collected|assessed|recorded.*|applicable|available|stated|done)|n/?a|nan|none given|unknown", re.IGNORECASE
+    r"|not (collected|assessed|recorded.*|applicable|available|stated|done)|#?n/?a!?|nan|null|none given|unk(nown)?"
+    r"|[-–—?.]+|#(div/0|value|ref|num|name)[!?]",  # the last are what spreadsheets write where a formula fails
+    re.IGNORECASE,
 )
+_LIKE_A_NUMBER = re.compile(r"[<>≤≥~=\s]*[-+−]?[.,]?\d[\d.,'\s]*(e[-+]?\d+)?\s*[%+]?|[-+]?inf(inity)?", re.IGNORECASE)
 _ABOUT_THE_FILE = (*MARK, "series_uid", "image_uid", "annotated", "file")
 _NOT_A_PROPERTY = re.compile(r"\bdate\b|\buid\b|\bid\b", re.IGNORECASE)
 MOST_LEVELS = 12
@@ -37,10 +39,12 @@ class FeatureTable:
     Attributes:
         values: index patient; a level of a categorical property is a column of 0 and 1, "Histology = Adenocarcinoma".
         family: feature -> where it comes from.
+        left_out: column that was meant to be numbers and is no feature, or cell that counts as unknown -> why.
     """
 
     values: pd.DataFrame
     family: dict[str, str]
+    left_out: dict[str, str] = field(default_factory=dict)
 
     def joined(self, other: FeatureTable) -> FeatureTable:
         """Both side by side, of the patients of this one."""
@@ -48,7 +52,7 @@ class FeatureTable:
         if twice:
             raise ValueError(f"features in both tables: {twice}")
         values = self.values.join(other.values.reindex(self.values.index))
-        return FeatureTable(values, {**self.family, **other.family})
+        return FeatureTable(values, {**self.family, **other.family}, {**self.left_out, **other.left_out})
 
 
 def named(values: pd.DataFrame, family: str) -> FeatureTable:
@@ -64,16 +68,22 @@ def from_table(
     Text is read as answers joined by "; " (as in AIM annotations); "Not Collected" and its like are missing. An answer
     is common when at least `smallest` patients have it and as many do not. A column of two exclusive answers gives one
     indicator, that of the rarer. Dates, identifiers, and text of more than 12 different answers are no properties of
-    a lesion or a patient, and are left out.
+    a lesion or a patient, and are left out. A column that was meant to be numbers and is left out for a cell that is
+    none is named with that cell in `left_out`.
     """
     columns: dict[str, pd.Series[float]] = {}
+    left_out: dict[str, str] = {}
     for name in map(str, table.columns):
         if name in skip or _NOT_A_PROPERTY.search(name):
             continue
-        for label, values in _indicators(table[name], smallest).items():
-            title = f"{prefix}{' '.join(name.split())}"
-            columns[f"{title} = {label}" if label else title] = values
-    return named(pd.DataFrame(columns, index=table.index), family)
+        title = f"{prefix}{' '.join(name.split())}"
+        made = _indicators(table[name], smallest)
+        columns |= {f"{title} = {label}" if label else title: values for label, values in made.items()}
+        spoilt = spoilt_cell(table[name])
+        if spoilt is not None and not any(made):  # labels are answers: such a column was read as text, and whole
+            what = "counts as unknown" if made else "the column is left out of the features"
+            left_out[title] = f"{spoilt[1]!r} (patient {spoilt[0]}) is not a finite number: {what}"
+    return replace(named(pd.DataFrame(columns, index=table.index), family), left_out=left_out)
 
 
 def cohort_features(
@@ -126,34 +136,6 @@ def noise_label(name: str) -> str:
     return f"{name} ({unit})" if unit else name
 
 
-def covariates_of(clinical: pd.DataFrame | None, patients: Sequence[str], names: Sequence[str]) -> pd.DataFrame:
-    """Clinical columns as numbers: (n, C), NaN where unknown; of a text an indicator for each level but the first.
-
-    Raises:
-        SettingError: no clinical table, no such column, or one that does not vary.
-    """
-    if clinical is None:
-        raise SettingError("covariates: the cohort has no clinical table", remedy="build it with --clinical")
-    table = clinical.set_axis([" ".join(str(name).split()) for name in clinical.columns], axis=1)
-    rows = table.reindex(pd.Index(list(patients), name="patient"))
-    made = []
-    for name in names:
-        if name not in rows:
-            raise SettingError(
-                f"covariates {name!r}: no column of the clinical table",
-                remedy=f"choose from: {', '.join(map(str, rows))}",
-            )
-        values, text = numbers(rows[name]), known_text(rows[name])
-        if text.nunique() < 2:
-            raise SettingError(f"covariates {name!r}: does not vary among the patients", remedy="leave it out")
-        if values is not None:
-            made.append(values.rename(name).to_frame())
-        else:
-            levels = pd.get_dummies(text, prefix=name, prefix_sep=" = ", drop_first=True, dtype=np.float64)
-            made.append(levels.where(text.notna()))
-    return pd.concat(made, axis=1)
-
-
 def known_text(column: pd.Series) -> pd.Series:
     """Text with NaN where it says that nothing is known."""
     text = column.astype(object).where(column.notna(), "").astype(str).str.strip()
@@ -161,10 +143,22 @@ def known_text(column: pd.Series) -> pd.Series:
 
 
 def numbers(column: pd.Series) -> pd.Series | None:
-    """The column as numbers where all that is known is a number, else None."""
+    """The column as numbers where all that is known is a number, else None; an infinite number counts as unknown."""
     known = known_text(column)
-    found = pd.to_numeric(known, errors="coerce")
-    return found.astype(np.float64) if known.notna().any() and found.notna().sum() == known.notna().sum() else None
+    found = pd.to_numeric(known, errors="coerce").astype(np.float64)
+    all_are = known.notna().any() and found.notna().sum() == known.notna().sum()
+    return found.where(np.isfinite(found)) if all_are else None
+
+
+def spoilt_cell(column: pd.Series) -> tuple[str, str] | None:
+    """(patient, cell) of the first known cell that is no finite number, in a column that was meant to be numbers: at
+    least two different cells look like numbers ("60,5" and "<0.5" do). None where there is none."""
+    known = known_text(column).dropna()
+    look = known.map(lambda cell: bool(_LIKE_A_NUMBER.fullmatch(cell))).astype(bool)
+    if known[look].nunique() < 2:
+        return None
+    spoilt = known[~np.isfinite(pd.to_numeric(known, errors="coerce").astype(np.float64))]
+    return (str(spoilt.index[0]), str(spoilt.iloc[0])) if len(spoilt) else None
 
 
 def _indicators(column: pd.Series, smallest: int) -> dict[str, pd.Series]:

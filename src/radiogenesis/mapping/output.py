@@ -1,6 +1,6 @@
 """Writes a map, whole or not at all.
 
-OUT/tables/links.*            metagene x feature: effect, p, q, family-wise p, verdict (CSV and Parquet)
+OUT/tables/links.*            metagene x feature: genes, effect, p, q, family-wise p, verdict (CSV and Parquet)
 OUT/tables/gene_links.*       gene x feature: all of them as Parquet, those with q below alpha as CSV
 OUT/tables/metagene_genes.*   which gene is in which metagene
 OUT/tables/batches.*          every metagene and feature against every batch variable
@@ -20,8 +20,9 @@ from pathlib import Path
 import pandas as pd
 from anndata import AnnData
 
-from radiogenesis.cohort.store import Truth
+from radiogenesis.cohort.store import Cohort, Truth
 from radiogenesis.mapping.conclusions import conclusions, counts, plain
+from radiogenesis.mapping.names import names_of
 from radiogenesis.mapping.page import facts, metagene_table, sections
 from radiogenesis.mapping.three_step import ConventionalMap
 from radiogenesis.output import json_text, whole_folder
@@ -49,12 +50,14 @@ def write_map(
     out: Path,
     *,
     truth: Truth | None = None,
+    cohort: Cohort | None = None,
     provenance: Mapping[str, str] | None = None,
     additions: Sequence[Callable[[Path], Addition]] = (),
 ) -> list[str]:
     """Write tables, AnnData, pictures and the page into OUT; returns the sentences of what may be concluded.
 
     Args:
+        cohort: whose CT the page shows beside the strongest links.
         additions: each is called with the folder (tables/ and pictures/ are in it), writes, and says what to show.
 
     Raises:
@@ -68,7 +71,8 @@ def write_map(
         added = [write(partial) for write in additions]
         said, settings = conclusions(made), dataclasses.asdict(made.settings)
         said += [sentence for one in added for sentence in one.conclusions]
-        facts_about = {**(provenance or {}), "Settings": ", ".join(f"{name} {v}" for name, v in settings.items())}
+        chosen = ", ".join(f"{name} {value}" for name, value in settings.items() if value != "")
+        facts_about = {**(provenance or {}), "Settings": chosen}
         page = Page(
             title="Which genes go with which property?",
             subtitle=(
@@ -77,7 +81,7 @@ def write_map(
             ),
             facts=(*facts(made), *(fact for one in added for fact in one.facts)),
             conclusions=tuple(said),
-            sections=(*sections(made, partial, truth), *(section for one in added for section in one.sections)),
+            sections=(*sections(made, partial, truth, cohort), *(section for one in added for section in one.sections)),
             provenance=(*facts_about.items(), *(fact for one in added for fact in one.provenance)),
         )
         page.save(partial)
@@ -97,8 +101,10 @@ def write_tables(made: ConventionalMap, folder: Path) -> None:
         )
         if len(table)
     ]  # fmt: skip
+    links, names = made.links.copy(), names_of(made.metagenes)
+    links.insert(1, "genes", links["metagene"].map(lambda name: names[name].partition(": ")[2]))
     tables: dict[str, pd.DataFrame] = {
-        "links": made.links,
+        "links": links,
         "metagenes": metagene_table(made),
         "metagene_genes": made.metagenes.table(),
         "batches": pd.concat(batches, ignore_index=True) if batches else made.feature_batches.assign(side=""),

@@ -8,21 +8,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from radiogenesis.cohort.store import Truth
+from radiogenesis.cohort.store import Cohort, Truth
 from radiogenesis.mapping import links as known
 from radiogenesis.mapping.conclusions import counts
-from radiogenesis.mapping.pictures import MOST_FEATURES, heat_map, network, precision_recall, volcano
-from radiogenesis.mapping.three_step import CONFOUNDED, FOUND, NOT_FOUND, SCANNER, ConventionalMap
+from radiogenesis.mapping.names import names_of, with_names
+from radiogenesis.mapping.page_links import EFFECT, N, P, Q, map_section, strongest_section
+from radiogenesis.mapping.pictures import precision_recall
+from radiogenesis.mapping.three_step import CONFOUNDED, FOUND, ConventionalMap
 from radiogenesis.reporting.figures import save_both
 from radiogenesis.reporting.model import Column, Fact, Picture, Section, Table
 
 SHOWN = 40
 """Rows of a table that the page shows; the file has all."""
-
-_EFFECT = Column(label="Effect", value="effect", format=".2f", help="Spearman's rho; rank-biserial where two-valued")
-_P = Column(label="p", value="p", format="p")
-_Q = Column(label="q", value="q", format="p", help="false discovery rate over the whole table")
-_N = Column(label="Patients", value="n", format="d")
 
 
 def facts(made: ConventionalMap) -> tuple[Fact, ...]:
@@ -32,7 +29,7 @@ def facts(made: ConventionalMap) -> tuple[Fact, ...]:
         Fact(
             label="Associations found",
             value=f"{n['found']}",
-            beside=f"of {n['tests']:,} tests. With genes of other patients: {n['shuffled_mean']:.1f} on average.",
+            beside=f"of {n['tests']:,} tests. Found after shuffling patients: {n['shuffled_mean']:.1f} on average.",
         ),
         Fact(
             label="Flagged as confounded",
@@ -40,16 +37,23 @@ def facts(made: ConventionalMap) -> tuple[Fact, ...]:
             beside=f"both sides share one of {n['batches']} batch variables; not reported as found.",
         ),
         Fact(
-            label="Still there with the size held fixed",
+            label="Independent of tumour size",
             value=f"{n['beyond_size']}",
-            beside=f"of {n['beyond_size_of']} found with features other than size.",
+            beside=f"of {n['beyond_size_of']} found with features other than size, both sides adjusted for it.",
         ),
     )
 
 
-def sections(made: ConventionalMap, folder: Path, truth: Truth | None = None) -> tuple[Section, ...]:
-    """Draw the pictures, write the tables that are only shown, and lay out the sections."""
-    made_sections = [_map_section(made, folder), _controls_section(made, folder), _batch_section(made, folder)]
+def sections(
+    made: ConventionalMap, folder: Path, truth: Truth | None = None, cohort: Cohort | None = None
+) -> tuple[Section, ...]:
+    """Draw the pictures, write the tables that are only shown, and lay out the sections.
+
+    Args:
+        cohort: whose CT is shown beside the strongest links.
+    """
+    made_sections = [strongest_section(made, folder, cohort), map_section(made, folder)]
+    made_sections += [_controls_section(made, folder), _batch_section(made, folder)]
     made_sections.append(_metagene_section(made, folder))
     if len(made.sets) or len(made.members):
         made_sections.append(_gene_set_section(made, folder))
@@ -58,108 +62,22 @@ def sections(made: ConventionalMap, folder: Path, truth: Truth | None = None) ->
     return tuple(made_sections)
 
 
-def _map_section(made: ConventionalMap, folder: Path) -> Section:
-    n, found = counts(made), made.by_metagene
-    many = len(found.features) > MOST_FEATURES
-    light, dark = save_both(
-        lambda theme: heat_map(
-            found.z, found.genes, found.features, _cells(made, FOUND), _cells(made, CONFOUNDED, SCANNER), theme
-        ),
-        folder / "pictures", "heat_map",
-    )  # fmt: skip
-    blocks: list[Table | Picture] = [
-        Picture(
-            file=light, dark=dark, alt="Heat map of features against metagenes",
-            caption=(
-                "Metagenes against features" + (f", the {MOST_FEATURES} with the largest |z|" if many else "")
-                + ", both in the order of their clustering. Dots: found; crosses: confounded, or the scanner's."
-            ),
-        )
-    ]  # fmt: skip
-    light, dark = save_both(lambda theme: volcano(made.links, theme), folder / "pictures", "volcano")
-    blocks.append(
-        Picture(
-            file=light, dark=dark, width=820, alt="Volcano plot of all tests",
-            caption="Effect and p of every test. Without a link the grey cloud is all there is.",
-        )
-    )  # fmt: skip
-    hits = made.links[made.links["verdict"] != NOT_FOUND]
-    if len(hits):
-        light, dark = save_both(lambda theme: network(hits, theme), folder / "pictures", "network")
-        blocks.append(
-            Picture(
-                file=light, dark=dark, width=820, alt="Network of links between metagenes and features",
-                caption="Links below the threshold, at most 60, the strongest first. The width of a line is the size "
-                "of the effect; dashed lines are not reported: confounded, incoherent or the scanner's.",
-            )
-        )  # fmt: skip
-    shown = (hits if len(hits) else made.links).head(SHOWN).copy()
-    shown["genes"] = shown["metagene"].map(_first_genes(made))
-    shown.to_csv(folder / "tables" / "links_shown.csv", index=False)
-    what = "below the threshold" if len(hits) else "nearest to the threshold, none below it"
-    blocks.append(
-        Table(
-            file="links_shown.csv",
-            caption=(
-                f"The {len(shown)} strongest links {what}; all are in tables/links.csv. p given size: both sides freed "
-                "of the rank of the lesion's size."
-            ),
-            columns=(
-                Column(label="Metagene", value="metagene"), Column(label="Most typical genes", value="genes"),
-                Column(label="Feature", value="feature"), Column(label="From", value="family"),
-                Column(label="Verdict", value="verdict"), Column(label="Shared batch", value="batch"), _EFFECT, _P, _Q,
-                Column(label="p, family-wise", value="p_max", format="p", help="largest statistic of the whole table"),
-                Column(label="p given size", value="p_given_size", format="p"), _N,
-            ),
-            strong=("verdict", FOUND),
-        )
-    )  # fmt: skip
-    families = pd.Series(made.material.features.family).value_counts()
-    within = f", within {made.settings.within}" if made.settings.within else ""
-    return Section(
-        title="The conventional map",
-        text=(
-            f"{n['genes']:,} genes in {n['metagenes']} metagenes; {n['features']} features ("
-            + ", ".join(f"{count} {family}" for family, count in families.items())
-            + f"); {n['patients']} patients. Every metagene is tested against every feature: Spearman, or Mann-Whitney "
-            "where a feature has two values."
-        ),
-        blocks=tuple(blocks),
-        notes=(
-            f"{n['tests']:,} tests. q: Benjamini–Hochberg over all of them. Family-wise p: the largest |z| of the "
-            f"whole table in {made.settings.permutations:,} permutations of patients{within}, which keep the "
-            "correlation inside genes and inside features. A missing value counts as the mean there, so that a feature "
-            "known of a chosen part of the patients has a larger family-wise p than it deserves. p given size is of "
-            "the patients whose size is known. Gene by gene, the same tests are in "
-            f"tables/gene_links.parquet: {n['genes_found']:,} of {n['gene_tests']:,} found, "
-            f"{n['genes_confounded']:,} confounded.",
-        ),
-    )
-
-
-def _test(made: ConventionalMap) -> str:
-    """How associations were tested, in words."""
-    if made.material.covariates is None:
-        return "Spearman, or Mann-Whitney where a feature has two values"
-    return f"a linear model that holds {', '.join(map(str, made.material.covariates))} fixed"
-
-
 def _controls_section(made: ConventionalMap, folder: Path) -> Section:
     n = counts(made)
     size = made.material.size
     of_size = made.links[(made.links["feature"] == size) & (made.links["q"] < made.settings.alpha)]
     rows = [
         ("the map", "found", n["found"]),
-        ("the map", "found, and family-wise", n["familywise"]),
-        ("genes of other patients", f"mean of {len(made.shuffled)} shuffles", n["shuffled_mean"]),
-        ("genes of other patients", "the worst shuffle", n["shuffled_max"]),
+        ("the map", "found, also after correction for all tests", n["familywise"]),
+        ("patients shuffled", f"mean of {len(made.shuffled)} shuffles", n["shuffled_mean"]),
+        ("patients shuffled", "the worst shuffle", n["shuffled_max"]),
         ("size alone", "metagenes that go with the size of the lesion", len(of_size)),
-        ("size held fixed", f"of {n['beyond_size_of']} with other features", n["beyond_size"]),
+        ("size adjusted for", f"of {n['beyond_size_of']} with other features", n["beyond_size"]),
         ("batches", "flagged as confounded, not counted above", n["confounded"]),
-        ("inside batches", "of the confounded ones", n["inside_batches"]),
-        ("inside batches", f"of {n['found_within_of']} found whose feature leans to a batch", n["found_within"]),
+        ("within batches", "of the confounded ones", n["inside_batches"]),
+        ("within batches", f"of {n['found_within_of']} found whose feature leans to a batch", n["found_within"]),
         ("the scanner", "with the noise of the image, not counted above", n["scanner"]),
-        ("clustered noise", "with incoherent metagenes, not counted above", n["incoherent"]),
+        ("weak metagenes", "genes not correlated enough to trust, not counted above", n["incoherent"]),
     ]
     if not size:
         rows = [row for row in rows if not row[0].startswith("size")]
@@ -189,34 +107,36 @@ def _batch_section(made: ConventionalMap, folder: Path) -> Section:
         )
     tests = pd.concat([made.feature_batches.assign(side="feature"), made.metagene_batches.assign(side="metagene")])
     shown = tests[tests["q"] < made.settings.alpha].sort_values(["side", "p"], kind="stable")
-    shown = shown.groupby("side").head(SHOWN // 2)
+    shown = with_names(shown.groupby("side").head(SHOWN // 2), names_of(made.metagenes), "name")
     shown.to_csv(folder / "tables" / "batches_shown.csv", index=False)
     blocks = [
         Table(
-            file="batches_shown.csv",
+            file="batches_shown.csv", full="batches.csv",
             caption=(
                 f"What goes with a batch variable (q < {made.settings.alpha:g}), the strongest of either side; all "
                 "are in tables/batches.csv. Effect: rho, or the share of the ranks' variance."
             ),
             columns=(
                 Column(label="Side", value="side"), Column(label="Name", value="name"),
-                Column(label="Batch variable", value="batch"), Column(label="Test", value="test"), _EFFECT, _P, _Q, _N,
+                Column(label="Batch variable", value="batch"), EFFECT, Q, P, N,
+                Column(label="Test", value="test", more=True),
             ),
         )
     ]  # fmt: skip
     trapped = made.links[made.links["verdict"] == CONFOUNDED].head(SHOWN)
     if len(trapped):
+        trapped = with_names(trapped, names_of(made.metagenes), "metagene")
         trapped.to_csv(folder / "tables" / "confounded_shown.csv", index=False)
         blocks.append(
             Table(
-                file="confounded_shown.csv",
-                caption="Flagged: both sides go with the same batch variable. Inside: the association among patients "
-                "of the same batch, patients permuted within batches.",
+                file="confounded_shown.csv", full="links.csv",
+                caption="Flagged: metagene and feature both correlate with the same batch variable. Within: the "
+                "association among patients of the same batch, patients permuted within batches.",
                 columns=(
                     Column(label="Metagene", value="metagene"), Column(label="Feature", value="feature"),
-                    Column(label="Shared batch", value="batch"), _EFFECT, _Q,
-                    Column(label="Inside, effect", value="effect_within", format=".2f"),
-                    Column(label="Inside, p", value="p_within", format="p"), _N,
+                    Column(label="Shared batch", value="batch"), EFFECT, Q,
+                    Column(label="Within, effect", value="effect_within", format=".2f"),
+                    Column(label="Within, p", value="p_within", format="p"), N,
                 ),
             )
         )  # fmt: skip
@@ -238,10 +158,10 @@ def _metagene_section(made: ConventionalMap, folder: Path) -> Section:
     table.head(SHOWN).to_csv(folder / "tables" / "metagenes_shown.csv", index=False)
     blocks: list[Table | Picture] = [
         Table(
-            file="metagenes_shown.csv",
+            file="metagenes_shown.csv", full="metagenes.csv",
             caption="Metagenes, the largest first. Homogeneity: mean correlation of two members. Stability: overlap "
             "with the best match when 80 % of the patients are clustered; below 0.6 not to be trusted. "
-            "Coherent: more homogeneous than twice what clusters of independent genes are.",
+            "Coherent: correlated enough to trust, more than twice as homogeneous as clusters of independent genes.",
             columns=(
                 Column(label="Metagene", value="metagene"), Column(label="Most typical genes", value="genes"),
                 Column(label="Coherent", value="coherent"), Column(label="Genes", value="size", format="d"),
@@ -282,34 +202,36 @@ def _gene_set_section(made: ConventionalMap, folder: Path) -> Section:
         made.sets.head(SHOWN).to_csv(folder / "tables" / "gene_sets_shown.csv", index=False)
         blocks.append(
             Table(
-                file="gene_sets_shown.csv",
+                file="gene_sets_shown.csv", full="gene_sets.csv",
                 caption="Gene sets along the genes ranked by their z with a feature. p, genes permuted: gseapy, which "
                 "takes genes for independent and is too hopeful; p, patients permuted: of the set's own mean z, keeps "
                 "their correlation.",
                 columns=(
                     Column(label="Feature", value="feature"), Column(label="Set", value="set"),
-                    Column(label="Genes", value="size", format="d"), Column(label="NES", value="nes", format=".2f"),
-                    Column(label="p, genes permuted", value="p", format="p"),
-                    Column(label="q", value="q", format="p"),
-                    Column(label="p, patients permuted", value="p_patients", format="p"),
-                    Column(label="q", value="q_patients", format="p"), Column(label="Verdict", value="verdict"),
-                    Column(label="Shared batch", value="batch"),
+                    Column(label="NES", value="nes", format=".2f", help="normalised enrichment score"),
+                    Column(label="q, patients permuted", value="q_patients", format="p"),
+                    Column(label="q, genes permuted", value="q", format="p"),
+                    Column(label="Genes", value="size", format="d"), Column(label="Verdict", value="verdict"),
+                    Column(label="p, patients permuted", value="p_patients", format="p", more=True),
+                    Column(label="p, genes permuted", value="p", format="p", more=True),
+                    Column(label="Shared batch", value="batch", more=True),
                 ),
                 strong=("verdict", FOUND),
             )
         )  # fmt: skip
     if len(made.members):
-        made.members.head(SHOWN).to_csv(folder / "tables" / "over_representation_shown.csv", index=False)
+        shown = with_names(made.members.head(SHOWN), names_of(made.metagenes), "metagene")
+        shown.to_csv(folder / "tables" / "over_representation_shown.csv", index=False)
         blocks.append(
             Table(
-                file="over_representation_shown.csv",
+                file="over_representation_shown.csv", full="over_representation.csv",
                 caption="Gene sets that fill a metagene more than chance; background: the genes measured.",
                 columns=(
                     Column(label="Metagene", value="metagene"), Column(label="Set", value="set"),
+                    Column(label="Odds ratio", value="odds_ratio", format=".1f"), Q, P,
                     Column(label="In common", value="overlap", format="d"),
-                    Column(label="Metagene's genes", value="metagene_size", format="d"),
-                    Column(label="Set's genes", value="set_size", format="d"),
-                    Column(label="Odds ratio", value="odds_ratio", format=".1f"), _P, _Q,
+                    Column(label="Metagene's genes", value="metagene_size", format="d", more=True),
+                    Column(label="Set's genes", value="set_size", format="d", more=True),
                 ),
             )
         )  # fmt: skip
@@ -395,13 +317,3 @@ def metagene_table(made: ConventionalMap) -> pd.DataFrame:
 
 def _first_genes(made: ConventionalMap, most: int = 4) -> dict[str, str]:
     return {name: " ".join(made.metagenes.members(k)[:most]) for k, name in enumerate(made.metagenes.ids)}
-
-
-def _cells(made: ConventionalMap, *verdicts: str) -> NDArray[np.bool_]:
-    """(K, F) where the verdict is one of these."""
-    column = {name: f for f, name in enumerate(made.by_metagene.features)}
-    row = {name: k for k, name in enumerate(made.by_metagene.genes)}
-    cells = np.zeros(made.by_metagene.p.shape, bool)
-    mine = made.links[made.links["verdict"].isin(verdicts)]
-    cells[mine["metagene"].map(row).to_numpy(int), mine["feature"].map(column).to_numpy(int)] = True
-    return cells

@@ -5,7 +5,7 @@ Each function writes its tables and pictures into the page's folder and returns 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ from radiogenesis.mapping.code_space import CodeSpace, code_space, in_words
 from radiogenesis.mapping.code_space import conclusion as code_space_conclusion
 from radiogenesis.mapping.features import CLINICAL, RADIOMIC
 from radiogenesis.mapping.left_out_retrieval import LeftOutRetrieval, left_out_retrieval
+from radiogenesis.mapping.names import in_text, names_of, signed, with_names
 from radiogenesis.mapping.output import Addition
 from radiogenesis.mapping.prediction import (
     BATCH,
@@ -38,6 +39,7 @@ from radiogenesis.mapping.prediction import (
 from radiogenesis.mapping.prediction_pictures import forest, shuffle_scatter
 from radiogenesis.mapping.prediction_settings import PredictionSettings
 from radiogenesis.mapping.settings import MapSettings
+from radiogenesis.mapping.tautology import tautologies
 from radiogenesis.mapping.three_step import ConventionalMap, held_fixed, strata
 from radiogenesis.methods.gene_autoencoder import GeneAutoencoder
 from radiogenesis.reporting import figures
@@ -49,18 +51,35 @@ SHOWN = 40
 _TITLE = "Prediction on patients left out"
 _P = Column(label="p", value="p", format="p")
 _Q = Column(label="q", value="q", format="p")
+_N = Column(label="n", value="n", format="d", help="patients")
 
 
-def prediction_addition(table: pd.DataFrame, settings: PredictionSettings, alpha: float, folder: Path) -> Addition:
-    """The section of `prediction_table`."""
+def prediction_addition(
+    table: pd.DataFrame,
+    settings: PredictionSettings,
+    alpha: float,
+    folder: Path,
+    *,
+    names: Mapping[str, str] | None = None,
+    family: Mapping[str, str] | None = None,
+) -> Addition:
+    """The section of `prediction_table`.
+
+    Args:
+        names: id of a metagene -> what it is called.
+        family: feature -> where it comes from; with it, predictions of a property from itself are set apart.
+    """
     if not len(table):
         return _nothing_said(prediction_sentence(table, alpha))
+    table = with_names(table, names or {}, "target")
+    table = table.assign(itself=tautologies(table, family or {}))
+    table = table.iloc[np.argsort(table["itself"].to_numpy(), kind="stable")].reset_index(drop=True)
     table.to_csv(folder / "tables" / "predictions.csv", index=False)
     table.to_parquet(folder / "tables" / "predictions.parquet", index=False)
     table.head(SHOWN).to_csv(folder / "tables" / "predictions_shown.csv", index=False)
     blocks: list[Table | Picture] = []
     for score in ("AUC", "R2"):
-        mine = table[table["score"] == score]
+        mine = table[(table["score"] == score) & ~table["itself"]]
         if not len(mine):
             continue
         rivals = [name for name in RIVALS if mine[name].notna().any()]
@@ -71,30 +90,36 @@ def prediction_addition(table: pd.DataFrame, settings: PredictionSettings, alpha
         blocks.append(
             Picture(
                 file=light, dark=dark, width=980, alt=f"{score} of predictions beside their rivals",
-                caption=f"{'Two-valued targets' if score == 'AUC' else 'Targets that are numbers'}, the surest "
-                f"{min(len(mine), 24)} of {len(mine)}: what is predicted ← from what (patients). Lines: 95 % intervals "
-                "over patients. A dot that does not lie right of the marks says no more than they do.",
+                caption=f"{'Two-valued targets' if score == 'AUC' else 'Targets that are numbers'}, the "
+                f"{min(len(mine), 24)} of lowest p of {len(mine)}: what is predicted ← from what (patients). "
+                "Lines: 95 % intervals over patients. A dot that does not lie right of the marks says no "
+                "more than they do.",
             )
         )  # fmt: skip
     blocks.append(
         Table(
             file="predictions_shown.csv",
-            caption=f"The surest {min(SHOWN, len(table))}; all {len(table)} are in tables/predictions.csv. Gain: over "
-            "the best of the rivals on the same patients and folds.",
+            full="predictions.csv",
+            caption=f"The {min(SHOWN, len(table))} of lowest p of {len(table)}. Gain: over the best baseline (size, "
+            "clinical data or batches alone) on the same patients and folds. A property predicted from a source that "
+            "holds it under another name comes last and is not counted.",
             columns=(
                 Column(label="Predicted", value="target"), Column(label="From", value="source"),
                 Column(label="Score", value="score"),
-                Column(label="Value", value="value", low="low", high="high", format=".2f"),
-                Column(label="ρ", value="rho", format=".2f", help="Spearman, prediction and truth"), _P, _Q,
-                Column(label="Size only", value=SIZE, format=".2f"),
-                Column(label="Clinical only", value=CLINIC, format=".2f"),
-                Column(label="Batches only", value=BATCH, format=".2f"),
-                Column(label="Gain", value="gain", low="gain_low", high="gain_high", format=".2f"),
-                Column(label="Patients", value="n", format="d"), Column(label="Cases", value="cases", format="d"),
+                Column(label="Value", value="value", low="low", high="high", format=".2f"), _Q,
+                Column(label="Gain", value="gain", low="gain_low", high="gain_high", format=".2f"), _N,
+                Column(label="p", value="p", format="p", more=True),
+                Column(label="ρ", value="rho", format=".2f", help="Spearman, prediction and truth", more=True),
+                Column(label="Null", value="null_mean", format=".2f", help="permuted targets, mean", more=True),
+                Column(label="Size only", value=SIZE, format=".2f", more=True),
+                Column(label="Clinical only", value=CLINIC, format=".2f", more=True),
+                Column(label="Batches only", value=BATCH, format=".2f", more=True),
+                Column(label="Cases", value="cases", format="d", more=True),
             ),
         )
     )  # fmt: skip
-    sure = table[table["q"] < alpha]
+    counted = _counted(table)
+    sure = counted[counted["q"] < alpha]
     beyond = sure[sure["gain_low"] > 0]
     screen = (
         f"the {settings.prediction_screen} columns that go most with the target" if settings.prediction_screen else ""
@@ -114,7 +139,8 @@ def prediction_addition(table: pd.DataFrame, settings: PredictionSettings, alpha
     fact = Fact(
         label="Predicted on patients left out",
         value=f"{len(sure)}",
-        beside=f"of {len(table)} questions; {len(beyond)} better than size, clinical data and batches alone.",
+        beside=f"of {len(counted)} targets and sources; {len(beyond)} better than size, clinical data and batches "
+        "alone.",
     )
     return Addition(sections=(section,), facts=(fact,), conclusions=(prediction_sentence(table, alpha),))
 
@@ -127,26 +153,34 @@ def prediction_sentence(table: pd.DataFrame, alpha: float) -> str:
     """What may be said of the predictions."""
     if not len(table):
         return "Prediction: no target has patients enough to leave some out."
-    sure = table[table["q"] < alpha]
+    counted = _counted(table)
+    sure = counted[counted["q"] < alpha]
+    apart = len(table) - len(counted)
+    aside = f" {apart} of a property from a source that holds it under another name are not counted." if apart else ""
     if not len(sure):
         return (
-            f"Prediction on patients left out: of {len(table)} questions none is answered better than by permuted "
-            f"targets (q < {alpha:g})."
+            f"Prediction on patients left out: of {len(counted)} targets none is predicted better than permuted "
+            f"targets are (q < {alpha:g}).{aside}"
         )
     beyond = sure[sure["gain_low"] > 0].sort_values("gain", ascending=False, kind="stable")
     text = (
-        f"Prediction on patients left out: {len(sure)} of {len(table)} questions are answered better than chance "
+        f"Prediction on patients left out: {len(sure)} of {len(counted)} targets are predicted above chance "
         f"(q < {alpha:g}), {len(beyond)} of them also better than by the lesion's size, clinical data or batch "
         "variables alone (interval of the gain above 0)"
     )
     if not len(beyond):
-        return text + "."
+        return f"{text}.{aside}"
     said = [
-        f"{row['target']} from {row['source']} ({_score(row['score'])} {row['value']:z.2f} against {row['best_rival']} "
-        f"{row['value'] - row['gain']:z.2f})"
+        f"{in_text(row['target'])} from {row['source']} ({_score(row['score'])} {signed(row['value'])} against "
+        f"{row['best_rival']} {signed(row['value'] - row['gain'])}, permuted targets {signed(row['null_mean'])})"
         for _, row in beyond.head(3).iterrows()
     ]
-    return f"{text}: {'; '.join(said)}{'; and others' if len(beyond) > 3 else ''}."
+    return f"{text}: {'; '.join(said)}{'; and others' if len(beyond) > 3 else ''}.{aside}"
+
+
+def _counted(table: pd.DataFrame) -> pd.DataFrame:
+    """The predictions that are no tautologies."""
+    return table[~table["itself"]] if "itself" in table else table
 
 
 def _score(name: str) -> str:
@@ -182,20 +216,27 @@ def retrieval_addition(found: LeftOutRetrieval, folder: Path) -> Addition:
                     Column(label="Value", value="value", low="low", high="high", format=".2f"),
                     Column(label="Chance", value="chance", format=".2f"),
                     Column(label="Null", value="null_mean", low="null_low", high="null_high", format=".2f"),
-                    Column(label="Trained on shuffled genes", value="retrained", format=".2f"), _P,
-                    Column(label="Size only", value=SIZE, format=".2f"),
-                    Column(label="Clinical only", value=CLINIC, format=".2f"),
-                    Column(label="Gain", value="gain", low="gain_low", high="gain_high", format=".2f"),
-                    Column(label="Patients", value="patients", format="d"),
+                    _P, Column(label="Gain", value="gain", low="gain_low", high="gain_high", format=".2f"),
+                    Column(label="n", value="patients", format="d", help="patients"),
+                    Column(label="Trained on shuffled genes", value="retrained", format=".2f", more=True),
+                    Column(label="Size only", value=SIZE, format=".2f", more=True),
+                    Column(label="Clinical only", value=CLINIC, format=".2f", more=True),
                 ),
             ),
         ),
         notes=(
-            "Scaler and canonical alignment are fitted anew in every fold; it kept "
-            f"{', '.join(map(str, found.directions))} directions. Likenesses that are equal share a rank.",
+            "Scaler and canonical alignment are fitted anew in every fold; "
+            f"{_components(found.directions)}. Likenesses that are equal share a rank.",
         ),
     )  # fmt: skip
     return Addition(sections=(section,), conclusions=(retrieval_sentence(found),))
+
+
+def _components(kept: Sequence[int]) -> str:
+    """How many components the alignment kept, in words."""
+    if len(set(kept)) > 1:
+        return f"it kept {', '.join(map(str, kept))} further components in the folds"
+    return f"it kept {kept[0]} further component{'' if kept[0] == 1 else 's'} in every fold"
 
 
 def retrieval_sentence(found: LeftOutRetrieval) -> str:
@@ -203,20 +244,22 @@ def retrieval_sentence(found: LeftOutRetrieval) -> str:
     row = found.table.set_index("measure").loc["mean rank"]
     about = "is" if row["p"] < 0.05 else "is not shown to be"
     return (
-        f"A lesion {about} recognised as its own patient's by a canonical alignment that never saw the patient: mean "
+        f"A lesion {about} recognised as its own patient's by a gene-image model (canonical correlation) that never "
+        "saw the patient: mean "
         f"rank {row['value']:.1f} [{row['low']:.1f}, {row['high']:.1f}] among about {found.among.mean():.0f} (chance "
         f"{row['chance']:.1f}; trained on shuffled genes {row['retrained']:.1f}; {row['best_rival']} "
         f"{row[row['best_rival']]:.1f}; {len(found.patients)} patients)."
     )
 
 
-def shuffled_addition(made: controls.ShuffledVoxels, folder: Path) -> Addition:
-    """The section of `shuffled_voxel_map`."""
+def shuffled_addition(made: controls.ShuffledVoxels, folder: Path, names: Mapping[str, str] | None = None) -> Addition:
+    """The section of `shuffled_voxel_map`; `names` says what metagenes are called."""
     made.links.to_csv(folder / "tables" / "shuffled_voxels.csv", index=False)
     made.families.to_csv(folder / "tables" / "shuffled_voxels_by_family.csv", index=False)
     groups = {"first order, shape": ("firstorder", "shape"), "margin": ("margin",), "texture": controls.TEXTURE}
     light, dark = save_both(lambda theme: shuffle_scatter(made.links, groups, theme), folder / "pictures", "shuffled")
     texture = made.links[made.links["family"].isin(controls.TEXTURE) & made.links["found"]]
+    texture = with_names(texture, names or {}, "metagene")
     texture.head(SHOWN).to_csv(folder / "tables" / "shuffled_voxels_shown.csv", index=False)
     blocks: list[Table | Picture] = [
         Table(
@@ -242,15 +285,16 @@ def shuffled_addition(made: controls.ShuffledVoxels, folder: Path) -> Addition:
         blocks.append(
             Table(
                 file="shuffled_voxels_shown.csv",
+                full="shuffled_voxels.csv",
                 caption=f"The {min(SHOWN, len(texture))} strongest associations with texture.",
                 columns=(
                     Column(label="Metagene", value="metagene"), Column(label="Feature", value="feature"),
-                    Column(label="ρ", value="effect", format=".2f"), _Q,
+                    Column(label="ρ", value="effect", format=".2f"), _Q, _N,
                     Column(label="ρ, shuffled", value="effect_shuffled", format=".2f"),
-                    Column(label="q, shuffled", value="q_shuffled", format="p"),
-                    Column(label="p given the shuffled", value="p_given_shuffled", format="p"),
-                    Column(label="p given size", value="p_given_size", format="p"),
                     Column(label="Survives", value="survives"),
+                    Column(label="q, shuffled", value="q_shuffled", format="p", more=True),
+                    Column(label="p given the shuffled", value="p_given_shuffled", format="p", more=True),
+                    Column(label="p given size", value="p_given_size", format="p", more=True),
                 ),
             )
         )  # fmt: skip
@@ -382,7 +426,7 @@ def additions(
             made.values, made.metagenes.ids, cohort, patients, held=held_fixed(made.material, map_settings),
             alpha=map_settings.alpha, seed=map_settings.seed,
         )  # fmt: skip
-        return shuffled_addition(found, folder)
+        return shuffled_addition(found, folder, names_of(made.metagenes))
 
     def predicted(folder: Path) -> Addition:
         genes = gene_values(cohort.expression, patients, map_settings.missing)
@@ -390,7 +434,10 @@ def additions(
         given = _of_family(made, RADIOMIC)  # not asked for
         asked = questions_of(made.material, genes, metagenes, single, skip=given)
         table = prediction_table(asked, settings, seed=map_settings.seed, blocks=blocks)
-        return prediction_addition(table, settings, map_settings.alpha, folder)
+        return prediction_addition(
+            table, settings, map_settings.alpha, folder,
+            names=names_of(made.metagenes), family=made.material.features.family,
+        )  # fmt: skip
 
     def retrieved(folder: Path) -> Addition:
         found = left_out_retrieval(

@@ -43,7 +43,8 @@ def heat_map(
     values = np.ma.masked_invalid(np.asarray(z, float).T[np.ix_(down, across)])
     shape = values.shape
     width = float(np.clip(0.16 * shape[1] + 3.2, 6.0, 12.0))
-    height = float(np.clip(0.19 * shape[0] + 1.4, 2.6, 16.0))
+    named = shape[1] <= MOST_LABELS
+    height = float(np.clip(0.19 * shape[0] + 1.4, 2.6, 16.0)) + 1.4 * named
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.add_subplot()
     limit = float(max(4.0, np.nanmax(np.abs(filled), initial=0.0)))
@@ -53,8 +54,9 @@ def heat_map(
         size = 9 if marker == "o" else 16
         axes.scatter(x, y, s=size, marker=marker, color=colour, linewidths=0.9 if marker == "x" else 0)
     axes.set_yticks(range(shape[0]), [_short(rows[i]) for i in down], family=FONT)
-    if shape[1] <= MOST_LABELS:
-        axes.set_xticks(range(shape[1]), [columns[i] for i in across], rotation=90, family=FONT)
+    if named:
+        axes.set_xticks(range(shape[1]), [_short(columns[i], 34) for i in across], rotation=90, family=FONT)
+        axes.xaxis.tick_top()
     else:
         axes.set_xticks([])
         axes.set_xlabel(f"{shape[1]} metagenes, in the order of their clustering", fontsize=8, family=FONT)
@@ -98,7 +100,7 @@ def volcano(links: pd.DataFrame, theme: Theme, *, left: str = "metagene") -> Fig
         at = y / high * 215  # about the axes' height in points
         below[x > 0] = min(at, below[x > 0] - 9)  # labels do not lie on each other
         axes.annotate(
-            f"{link[left]} – {_short(str(link['feature']), 30)}", (x, y),
+            f"{_short(str(link[left]), 34)} – {_short(str(link['feature']), 30)}", (x, y),
             xytext=(-9 if x > 0 else 9, below[x > 0] - at), va="center",
             textcoords="offset points", ha="right" if x > 0 else "left", fontsize=6.5, color=theme.ink, family=FONT,
         )  # fmt: skip
@@ -108,7 +110,8 @@ def volcano(links: pd.DataFrame, theme: Theme, *, left: str = "metagene") -> Fig
     axes.set_xlabel("effect (ρ, or rank-biserial correlation)", fontsize=8.5, family=FONT)
     axes.set_ylabel("−log10 p", fontsize=8.5, family=FONT)
     _plain(axes, theme)
-    figure.legend(loc="outside upper left", ncols=3, frameon=False, fontsize=8, labelcolor=theme.soft)
+    if np.isfinite(logp).any():
+        figure.legend(loc="outside upper left", ncols=3, frameon=False, fontsize=8, labelcolor=theme.soft)
     return figure
 
 
@@ -126,7 +129,7 @@ def network(links: pd.DataFrame, theme: Theme) -> Figure:
     tall = max(len(features), len(metagenes), 2)
     y_left = {name: -(i + 0.5) / len(metagenes) for i, name in enumerate(metagenes)}
     y_right = {name: -(i + 0.5) / len(features) for i, name in enumerate(features)}
-    figure = Figure(figsize=(7.2, 0.24 * tall + 0.9), layout="constrained")
+    figure = Figure(figsize=(9.0, 0.24 * tall + 0.9), layout="constrained")
     axes = figure.add_subplot()
     for _, link in drawn.iloc[::-1].iterrows():
         trapped = link["verdict"] != "found"
@@ -139,8 +142,8 @@ def network(links: pd.DataFrame, theme: Theme) -> Figure:
         )  # fmt: skip
     for side, x, places in (("right", -0.02, y_left), ("left", 1.02, y_right)):
         for name, y in places.items():
-            axes.text(x, y, _short(name, 60), ha=side, va="center", fontsize=7.5, color=theme.ink, family=FONT)
-    axes.set_xlim(-0.22, 1.75)
+            axes.text(x, y, _short(name, 48), ha=side, va="center", fontsize=7.5, color=theme.ink, family=FONT)
+    axes.set_xlim(-1.3, 2.1)
     axes.set_ylim(-1, 0)
     axes.set_axis_off()
     handles = [
@@ -149,6 +152,29 @@ def network(links: pd.DataFrame, theme: Theme) -> Figure:
         axes.plot([], [], color=theme.mute, linewidth=2, linestyle=(0, (3, 2)), label="not reported")[0],
     ]
     figure.legend(handles=handles, loc="outside upper left", ncols=3, frameon=False, fontsize=8, labelcolor=theme.soft)
+    return figure
+
+
+def link_scatter(panels: Sequence[Mapping[str, Any]], theme: Theme) -> Figure:
+    """A panel for each link, a dot for each patient; a feature of two values is spread a little, to show every dot.
+
+    Args:
+        panels: x, y (n,) with their labels x_label and y_label, and a note for the panel's corner.
+    """
+    figure = Figure(figsize=(3.2 * len(panels), 3.0), layout="constrained")
+    spread = np.random.default_rng(0)
+    for number, panel in enumerate(panels):
+        axes = figure.add_subplot(1, len(panels), number + 1)
+        x, y = (np.asarray(panel[name], float) for name in ("x", "y"))
+        levels = np.unique(y[np.isfinite(y)])
+        if len(levels) == 2:
+            y = y + 0.12 * np.ptp(levels) * spread.uniform(-1, 1, len(y))
+            axes.set_yticks(levels)
+        axes.scatter(x, y, s=20, color=theme.accent, alpha=0.75, linewidths=0)
+        axes.set_xlabel(_short(str(panel["x_label"]), 40), fontsize=8, family=FONT)
+        axes.set_ylabel(_short(str(panel["y_label"]), 40), fontsize=8, family=FONT)
+        axes.set_title(str(panel["note"]), fontsize=8, loc="right", family=FONT, color=theme.soft)
+        _plain(axes, theme)
     return figure
 
 

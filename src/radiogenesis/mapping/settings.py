@@ -27,8 +27,9 @@ class MapSettings:
     """A batch variable (such as kernel): patients are permuted within its levels only, whose means are taken out.
     The map by synthesis exchanges patients within them, too."""
     covariates: str = ""
-    """Clinical columns that every test holds fixed, separated by commas (such as Age,Gender): the tests are then those
-    of a linear model, of the patients whose values are known. Predictions on patients left out do not hold them."""
+    """Clinical columns that every test is adjusted for, separated by commas (such as Age,Gender): numbers, dates, or
+    text whose answers at least 5 patients share. The tests are then those of a linear model, of the patients whose
+    values are all known. Predictions on patients left out are not adjusted."""
     radiomics: str = ""
     """Radiomic features beside those of the lesion: "ibsi" measures those of the Image Biomarker Standardisation
     Initiative on the cohort's slices; anything else is a table that PyRadiomics wrote (CSV, one lesion per patient)."""

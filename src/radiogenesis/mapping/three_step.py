@@ -21,8 +21,18 @@ from radiogenesis.cohort.metagenes import Metagenes, Stability, choose_clusters
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import CohortError, SettingError
 from radiogenesis.mapping import confounding, enrichment
-from radiogenesis.mapping.association import FEWEST, Associations, Held, also, associate, permutation
-from radiogenesis.mapping.features import LESION, NOISE, FeatureTable, cohort_features, covariates_of, radiomic_table
+from radiogenesis.mapping.association import (
+    FEWEST,
+    LEAST_FREEDOM,
+    Associations,
+    Held,
+    also,
+    associate,
+    design_of,
+    permutation,
+)
+from radiogenesis.mapping.covariates import covariates_of
+from radiogenesis.mapping.features import LESION, NOISE, FeatureTable, cohort_features, radiomic_table
 from radiogenesis.mapping.settings import MapSettings
 
 FOUND, CONFOUNDED, INCOHERENT, SCANNER, NOT_FOUND = "found", "confounded", "incoherent", "scanner", "not found"
@@ -42,7 +52,8 @@ class Material:
         batches: batch variables of the same patients, from `usable_batches`.
         size: the feature that is the lesion's size, "" where there is none.
         source: what it is of, in words.
-        covariates: (n, C) what every test holds fixed, complete; None for nothing.
+        covariates: (n, C) what every test is adjusted for, complete; None for nothing.
+        said: sentences about what was left out.
     """
 
     genes: NDArray[np.float32]
@@ -52,6 +63,7 @@ class Material:
     size: str
     source: str
     covariates: pd.DataFrame | None = None
+    said: tuple[str, ...] = ()
 
     @property
     def patients(self) -> tuple[str, ...]:
@@ -106,30 +118,32 @@ def material_of(cohort: Cohort, settings: MapSettings) -> Material:
 
     Raises:
         CohortError: fewer than 8 of them.
-        SettingError: a covariate that is not there or does not vary.
+        SettingError: a covariate that is not there, does not vary, or has a cell that is no number.
     """
     usable = cohort.patients[(cohort.patients["n_slices"] > 0) & cohort.patients["has_expression"]]
     patients = [str(patient) for patient in usable.index]
-    covariates = None
+    covariates, said = None, tuple[str, ...]()
     if settings.covariate_names:
-        covariates = covariates_of(cohort.clinical, patients, settings.covariate_names).dropna()
+        found = covariates_of(cohort.clinical, patients, settings.covariate_names)
+        covariates, said = found.values, found.said
         patients = [str(patient) for patient in covariates.index]
     if len(patients) < FEWEST:
         have = "slices, expression and all covariates" if settings.covariates else "both slices and expression"
         raise CohortError(
             f"only {len(patients)} patients have {have}; a map needs at least {FEWEST}",
             path=cohort.path,
-            remedy="see `radiogenesis cohort describe` for who is missing what",
+            remedy=" ".join(said) or "see `radiogenesis cohort describe` for who is missing what",
         )
     scaler = ExpressionScaler.fit(cohort.expression, patients, ExpressionSettings(missing=settings.missing))
     features = cohort_features(cohort, patients, settings.smallest_group, confounding.batch_columns(cohort.clinical))
     if settings.radiomics:
         features = features.joined(radiomic_table(cohort, patients, settings.radiomics, settings.smallest_group))
+    said += tuple(f"{name}: {why}." for name, why in features.left_out.items())
     size = next((name for name, family in features.family.items() if family == LESION and name.startswith("size")), "")
     return Material(
         scaler.transform(cohort.expression, patients), scaler.genes, features,
         confounding.cohort_batches(cohort, patients), size, f"{len(patients)} patients of {cohort.path.name}",
-        covariates,
+        covariates, said,
     )  # fmt: skip
 
 
@@ -188,13 +202,27 @@ def conventional_map(
 
 
 def held_fixed(material: Material, settings: MapSettings) -> Held:
-    """What every test holds fixed: the batches of `within`, and the covariates."""
-    covariates = material.covariates
-    return {
-        "blocks": strata(material.batches, settings.within),
-        "covariates": None if covariates is None else covariates.to_numpy(np.float64),
-        "model": "rank" if covariates is None else "linear",
-    }
+    """What every test is adjusted for: the batches of `within`, and the covariates.
+
+    Raises:
+        SettingError: so many that too few degrees of freedom are left for any test.
+    """
+    blocks, n = strata(material.batches, settings.within), len(material.patients)
+    covariates = None if material.covariates is None else material.covariates.to_numpy(np.float64)
+    held: Held = {"blocks": blocks, "covariates": covariates, "model": "rank" if covariates is None else "linear"}
+    freedom = freedom_of(n, held)
+    if freedom < LEAST_FREEDOM:
+        fixed = " and ".join(name for name in (settings.covariates, settings.within) if name)
+        raise SettingError(
+            f"{n} patients adjusted for {fixed} leave {freedom} degrees of freedom; a test needs {LEAST_FREEDOM}",
+            remedy="adjust for fewer covariates, or for those with fewer levels",
+        )
+    return held
+
+
+def freedom_of(n: int, held: Held) -> int:
+    """Degrees of freedom of a test of n patients, adjusted for what is held fixed."""
+    return n - 1 - int(np.linalg.matrix_rank(design_of(n, held["covariates"], held["blocks"])))
 
 
 def held_batches(batches: pd.DataFrame, settings: MapSettings) -> list[str]:

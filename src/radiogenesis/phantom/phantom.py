@@ -32,6 +32,7 @@ from radiogenesis.phantom.factors import (
 from radiogenesis.phantom.patient import TUMOUR, PatientPlan, sample_patient
 from radiogenesis.phantom.scanner import KERNELS
 from radiogenesis.phantom.settings import PhantomSettings
+from radiogenesis.progress import Bar
 
 WORKERS = 2
 # Where a kernel stands between smooth (-1) and sharp (+1): what the batch effect follows.
@@ -138,10 +139,8 @@ def _track(patients: Iterator[PatientData], total: int, show: bool) -> Iterator[
     if not show:
         yield from patients
         return
-    from rich.console import Console
-    from rich.progress import track
-
-    yield from track(patients, "phantom patients", total, console=Console(stderr=True))
+    with Bar(*Bar.get_default_columns()) as bar:
+        yield from bar.track(patients, total, description="phantom patients")
 
 
 def _by_room(settings: PhantomSettings) -> dict[str, Any]:

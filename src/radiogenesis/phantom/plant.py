@@ -23,11 +23,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from radiogenesis.cohort.build import find_scans
-from radiogenesis.cohort.dicom import read_dicom
 from radiogenesis.cohort.expression import ExpressionScaler, ExpressionSettings, TableSettings, read_expression
 from radiogenesis.cohort.lungs import lung_mask
-from radiogenesis.cohort.nifti import read_nifti
-from radiogenesis.cohort.parts import patient_rng
+from radiogenesis.cohort.parts import patient_rng, read_scan
 from radiogenesis.cohort.sampling import SamplingSettings, background_slices, draw_centers, nodule_slices
 from radiogenesis.cohort.scan import Scan
 from radiogenesis.cohort.sources import ReadSettings, Source
@@ -226,9 +224,7 @@ def _planted(
         for left, source in zip(range(len(sources), 0, -1), sources, strict=True):
             tell(f"scan of {source.patient}", len(factors) - len(waiting), len(factors))
             try:
-                host = Host.of(
-                    read_dicom(source, read) if source.kind == "dicom" else read_nifti(source, read), settings
-                )
+                host = Host.of(read_scan(source, read), settings)
             except ScanError as error:
                 refused.append((source.patient, str(error)))
                 continue
@@ -266,7 +262,7 @@ class Host:
         lungs = lung_mask(scan)
         box = _grown(_bounds(lungs), BOX_MM, scan)
         scan, lungs = cropped(scan, box), lungs[box].copy()
-        return cls(scan, lungs, lungs & ~_near(scan.tumour_mask, settings.apart_mm, scan))
+        return cls(scan, lungs, lungs & ~_near(scan.outlined_mask, settings.apart_mm, scan))
 
     def mirrored(self) -> Host:
         """Left and right exchanged in the images; the affine follows, so that places in the patient stay true."""

@@ -29,6 +29,7 @@ class Column:
         format: "" for text, "p" for p values, "%" for shares, "small" for four decimals, else a format specification
             such as ".2f".
         help: what it is, shown on hovering.
+        more: shown only when the reader asks for all columns.
     """
 
     label: str
@@ -37,16 +38,23 @@ class Column:
     high: str = ""
     format: str = ""
     help: str = ""
+    more: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """A CSV file under tables/, with the columns to show; rows where `strong` is true for are set off."""
+    """A CSV file under tables/, with the columns to show.
+
+    Attributes:
+        strong: column and value of the rows that are set off.
+        full: the CSV file to download; the shown one where this is "".
+    """
 
     file: str
     caption: str
     columns: tuple[Column, ...]
     strong: tuple[str, str] = ("", "")
+    full: str = ""
     kind: str = "table"
 
 

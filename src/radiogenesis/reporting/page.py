@@ -1,4 +1,5 @@
-"""The page: one HTML file that opens offline, rendered from what an evaluation wrote."""
+"""The page: one HTML file that opens offline, rendered from what an evaluation wrote. Pictures, styles and a few lines
+of JavaScript are in it; tables to download lie beside it."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ import math
 from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import jinja2
 import pandas as pd
@@ -45,6 +47,7 @@ def render(page: Page, folder: Path) -> str:
     environment.globals.update(
         picture=lambda picture: _picture(picture, folder),
         rows=lambda table: _rows(table, folder),
+        download=lambda table: _download(table, folder),
         finite=math.isfinite,
         version=__version__,
     )
@@ -80,17 +83,36 @@ def shown(value: Any, form: str) -> str:
     return format(number, "z" + form).replace("-", "−")  # z: no minus before a zero
 
 
+def sorting_key(value: Any, form: str) -> str:
+    """What the page sorts a cell by: the unrounded number, "" where there is none; of a text nothing, it is the key."""
+    if form == "" or value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    return repr(float(value))
+
+
 def _rows(table: Table, folder: Path) -> list[dict[str, Any]]:
-    """The rows of a table: cells in the order of its columns, and whether the row is set off."""
+    """The rows of a table: cells and their keys in the order of its columns, and whether the row is set off."""
     path = folder / "tables" / table.file
     if not path.is_file():
         raise RunError("a table of the page is missing", path=path, remedy="evaluate again")
     frame = pd.read_csv(path, keep_default_na=True)
     name, wanted = table.strong
     return [
-        {"cells": [cell(column, row) for column in table.columns], "strong": bool(name) and str(row[name]) == wanted}
+        {
+            "cells": [cell(column, row) for column in table.columns],
+            "keys": [sorting_key(row[column.value], column.format) for column in table.columns],
+            "strong": bool(name) and str(row[name]) == wanted,
+        }
         for row in frame.to_dict("records")
     ]
+
+
+def _download(table: Table, folder: Path) -> str:
+    """The file behind a table, as a link from the page beside it."""
+    name = table.full or table.file
+    if not (folder / "tables" / name).is_file():
+        raise RunError("a table of the page is missing", path=folder / "tables" / name, remedy="evaluate again")
+    return "tables/" + quote(name)
 
 
 def _picture(picture: Picture, folder: Path) -> Markup:

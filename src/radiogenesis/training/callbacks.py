@@ -11,10 +11,11 @@ import pandas as pd
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from radiogenesis.methods.protocols import Synthesis, Synthesizer
 from radiogenesis.output import whole_file
+from radiogenesis.progress import Bar
 from radiogenesis.training.module import MethodModule
 
 
@@ -26,7 +27,7 @@ class ProgressLine(L.Callback):
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"),
             TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
         )  # fmt: skip
-        self.progress = Progress(*columns, console=console or Console(stderr=True))
+        self.progress = Bar(*columns, console=console)
         self.title = title
 
     def on_fit_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:

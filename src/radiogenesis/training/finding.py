@@ -3,9 +3,10 @@
 OUT/
   tumours.csv        every tumour: volume, centre and bounding box in millimetres (LPS) and in the scan's own voxels
   slices.csv         the box on every slice
-  scans.csv          every scan that was found, what came of it, and why not more
+  scans.csv          every scan that was found, what came of it, what was assumed, and why not more
   finding.json       run, settings, versions
-  PATIENT/           mask.nii.gz on the scan's own grid, seg.dcm that belongs to the CT where it is DICOM, overlay.png
+  PATIENT/           mask.nii.gz on the scan's own voxels, seg.dcm that belongs to the CT where it is DICOM and its
+                     headers name what a SEG must refer to, overlay.png
 
 `cohort build` reads each seg.dcm as the outline of its CT where OUT lies under the same folder as the DICOM.
 """
@@ -13,6 +14,7 @@ OUT/
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -32,10 +34,12 @@ from radiogenesis.cohort.parts import file_name
 from radiogenesis.cohort.sampling import SamplingSettings
 from radiogenesis.cohort.scan import Scan
 from radiogenesis.cohort.sources import ReadSettings, Source
+from radiogenesis.cohort.upright import turned_back, upright
 from radiogenesis.cohort.whole import Frame, blind_lungs
-from radiogenesis.errors import RadiogenesisError, RunError, ScanError
+from radiogenesis.cohort.workers import unexpected
+from radiogenesis.errors import OutputError, RadiogenesisError, RunError, ScanError
 from radiogenesis.methods.tumor_unet import FindSettings, TumorUNet, separate
-from radiogenesis.output import json_text, refuse_existing, whole_folder
+from radiogenesis.output import check_place, json_text, whole_folder
 from radiogenesis.reporting.overlays import overlay_grid
 from radiogenesis.training.run import Run
 
@@ -184,7 +188,7 @@ def find_in_folder(
     """
     tumor_unet(run)
     out, read = Path(out), read or ReadSettings()
-    refuse_existing(out)
+    check_place(out)
     settings = replace(settings, whole_lung_mm2=least_lung_mm2(run, settings))  # looked up once, and written down
     findings = find_scans(Path(ct_folder), read)
     if not findings.sources:
@@ -195,13 +199,18 @@ def find_in_folder(
         for done, source in enumerate(findings.sources):
             tell(source.patient, done, len(findings.sources))
             try:
-                found = find_tumours(run, _read(source, read), settings)
-            except ScanError as error:
-                scans.append({"patient": source.patient, "tumours": 0, "note": str(error)})
+                scan = _read(source, read)
+                found = find_tumours(run, upright(scan), settings)
+                note = _write_scan(found, scan, source, partial / file_name(source.patient), run)
+            except OutputError:
+                raise
+            except Exception as error:
+                why = str(error) if isinstance(error, ScanError) else _reason(source, error)
+                shutil.rmtree(partial / file_name(source.patient), ignore_errors=True)
+                scans.append({"patient": source.patient, "tumours": 0, "note": why})
                 continue
-            _write_scan(found, source, partial / file_name(source.patient), run)
             volume = float(found.tumours["volume_ml"].sum())
-            scans.append({"patient": source.patient, "tumours": len(found.tumours), "volume_ml": volume, "note": ""})
+            scans.append({"patient": source.patient, "tumours": len(found.tumours), "volume_ml": volume, "note": note})
             tumours.append(found.tumours)
             slices.append(found.slices)
         if not tumours:
@@ -220,23 +229,40 @@ def find_in_folder(
     return table
 
 
+def _reason(source: Source, error: Exception) -> str:
+    """Why one scan failed that provoked an error in a library: this scan's, and nobody else's.
+
+    An error of the system, such as a full disk, would meet the others too, and is raised again.
+    """
+    outcome = unexpected(source, error)
+    if outcome.passing:
+        raise error
+    return outcome.reason
+
+
 def _read(source: Source, read: ReadSettings) -> Scan:
     """The scan without the outlines that may lie beside it: an outline that cannot be read stops nothing here."""
-    bare = replace(source, outline_files=())
+    bare = replace(source, outline_files=(), other_outlines=())
     return read_dicom(bare, read) if source.kind == "dicom" else read_nifti(bare, read)
 
 
-def _write_scan(found: Found, source: Source, folder: Path, run: Run) -> None:
+def _write_scan(found: Found, as_read: Scan, source: Source, folder: Path, run: Run) -> str:
+    """Write one scan's folder; returns what is to be noted: what was assumed, and why there is no SEG."""
     folder.mkdir()
-    scan = found.scan
+    scan, notes = found.scan, list(found.scan.remarks)
     write_nifti(folder / "mask.nii.gz", scan.tumour_mask, scan.affine)
     if source.kind == "dicom" and scan.tumour_mask.any():
         seed = f"{run.provenance['cohort_digest']}/{json.dumps(run.config, sort_keys=True)}"
-        write_segmentation(
-            scan, source.image_files, folder / "seg.dcm", description="tumour found by U-Net", uid_seed=seed
-        )
+        own = as_read.with_mask(TUMOUR, turned_back(scan.tumour_mask, as_read), tumour=True)
+        try:
+            write_segmentation(
+                own, source.image_files, folder / "seg.dcm", description="tumour found by U-Net", uid_seed=seed
+            )
+        except ScanError as error:
+            notes.append(f"no seg.dcm: {error}")
     planes = _planes(scan)
     overlay_grid([(scan.patient, scan.hu[planes], None, scan.tumour_mask[planes])], folder / "overlay.png")
+    return "; ".join(notes)
 
 
 def _planes(scan: Scan) -> NDArray[np.intp]:

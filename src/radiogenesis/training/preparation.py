@@ -18,6 +18,7 @@ from radiogenesis.methods.fusion_gan import FusionGAN
 from radiogenesis.methods.gene_autoencoder import GeneAutoencoder
 from radiogenesis.methods.images import to_unit
 from radiogenesis.methods.metagene_gan import MetageneGAN
+from radiogenesis.methods.nearest_lesion import NearestLesion
 from radiogenesis.training.data import TrainingData
 
 
@@ -30,6 +31,12 @@ def prepare_canonical(method: CanonicalAlignment, data: TrainingData, names: Seq
     """All of the canonical alignment."""
     image, patient = to_unit(data.image), data.patient.numpy()
     method.fit(image, data.mask, patient, data.genes.numpy(), seed, pixel_mm=data.pixel_mm)
+    return data
+
+
+def prepare_nearest(method: NearestLesion, data: TrainingData, names: Sequence[str], seed: int) -> TrainingData:
+    """All of the nearest lesions."""
+    method.fit(data.image, data.mask, data.patient.numpy(), data.genes.numpy(), seed, pixel_mm=data.pixel_mm)
     return data
 
 

@@ -17,6 +17,7 @@ from radiogenesis.methods.gene_autoencoder import GeneAutoencoder, GeneAutoencod
 from radiogenesis.methods.inpainting_gan import InpaintingGAN, InpaintingGANSettings
 from radiogenesis.methods.mc_gan import MCGAN, MCGANSettings
 from radiogenesis.methods.metagene_gan import MetageneGAN, MetageneGANSettings
+from radiogenesis.methods.nearest_lesion import NearestLesion, NearestLesionSettings
 from radiogenesis.methods.tumor_unet import TumorUNet, TumorUNetSettings
 from radiogenesis.training.data import TrainingData
 from radiogenesis.training.preparation import (
@@ -24,6 +25,7 @@ from radiogenesis.training.preparation import (
     prepare_canonical,
     prepare_fusion,
     prepare_metagenes,
+    prepare_nearest,
     prepare_nothing,
 )
 
@@ -95,6 +97,12 @@ METHODS: dict[str, Entry] = {
         lambda settings, genes, pixels, alignment: InpaintingGAN(settings, pixels=pixels),
         "erases the centre of a slice and fills it with a lesion, without genes (Jin et al. 2018, in 2-D)",
         {**inpainting_gan.PRESETS, "paper": {**inpainting_gan.PAPER, **EPOCHS_OF_SLICES}},
+    ),
+    "nearest-lesion": Entry(
+        NearestLesionSettings,
+        lambda settings, genes, pixels, alignment: NearestLesion(settings, genes=genes, pixels=pixels),
+        "the rival without a network: pastes the training lesion that is nearest to what genes predict: seconds",
+        prepare=prepare_nearest,
     ),
     "gene-autoencoder": Entry(
         GeneAutoencoderSettings,

@@ -15,6 +15,7 @@ RUN/
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -25,7 +26,7 @@ import pandas as pd
 import torch
 import yaml
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 from radiogenesis.cohort.expression import ExpressionScaler
@@ -57,9 +58,15 @@ class Run:
         """Open a finished run.
 
         Raises:
-            RunError: nothing there, not a run, training not finished, or damaged.
+            RunError: nothing there, not a run, training not finished, a file that may not be read, or damaged.
         """
         path = Path(path)
+        closed = [file.name for file in sorted(path.glob("*")) if not os.access(file, os.R_OK)]
+        if closed or (path.is_dir() and not os.access(path, os.R_OK | os.X_OK)):
+            raise RunError(
+                f"{', '.join(closed) or 'the folder'} may not be read (permission denied)", path=path,
+                remedy=f"ask its owner for `chmod -R a+rX {path}`",
+            )  # fmt: skip
         if not (path / "config.yaml").is_file():
             raise RunError("there is no run here", path=path, remedy="give a folder that `radiogenesis train` wrote")
         if not (path / "weights.safetensors").is_file():
@@ -211,7 +218,7 @@ def save_weights(run: Path, method: nn.Module) -> None:
     """weights.safetensors, whole or not at all."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in method.state_dict().items()}
     with whole_file(run / "weights.safetensors") as partial:
-        save_file(tensors, partial)
+        partial.write_bytes(save(tensors))  # by save_file only the owner could read it, whatever the umask says
 
 
 def save_scaler(run: Path, scaler: ExpressionScaler) -> None:
@@ -219,7 +226,7 @@ def save_scaler(run: Path, scaler: ExpressionScaler) -> None:
     arrays = scaler.to_arrays()
     numbers = {name: torch.from_numpy(a.copy()) for name, a in arrays.items() if a.dtype.kind in "fiub"}
     texts = {name: a.astype(str).tolist() for name, a in arrays.items() if a.dtype.kind not in "fiub"}
-    save_file(numbers, run / "scaler.safetensors")
+    (run / "scaler.safetensors").write_bytes(save(numbers))
     write_text(run / "genes.json", json.dumps(texts))
 
 

@@ -1,0 +1,141 @@
+"""The tables beside the scans, read before the long work, and whose they are."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pandas as pd
+from anndata import AnnData
+
+from radiogenesis.cohort.annotations import Annotations, read_aim, read_clinical
+from radiogenesis.cohort.expression import TableSettings, read_expression
+from radiogenesis.cohort.gene_names import counted, some
+from radiogenesis.cohort.identity import Known, read_id_map, style_told
+from radiogenesis.cohort.parts import Outcome
+from radiogenesis.errors import ExpressionError, InputError
+
+_ID_MAP = "give --id_map FILE, a table of two columns: an id as it stands here, and the same patient's id in the scans"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tables:
+    """The tables beside the scans; all may be absent, but without expression nothing can be trained."""
+
+    expression: Path | None = None
+    annotations: Path | None = None
+    clinical: Path | None = None
+    clinical_id: str = ""
+    """Column of the clinical table that holds the patients' ids; "" lets known patients decide."""
+    id_map: Path | None = None
+    """Table of two columns: an id as the tables write it, and the same patient's id as the scans have it."""
+    settings: TableSettings = field(default_factory=TableSettings)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The tables as they were read; ids are those of the scans wherever they could be told."""
+
+    tables: Tables
+    known: Known
+    expression: AnnData
+    annotations: Annotations | None
+    clinical: pd.DataFrame | None
+
+    @classmethod
+    def read(cls, tables: Tables, scanned: set[str]) -> Loaded:
+        """Read them; whoever has a scan, annotations or a clinical row is known when the next table is read.
+
+        Raises:
+            ExpressionError, AnnotationError, InputError: a table cannot be used, the map of ids names nobody, or no
+                patient has both a scan and expression.
+        """
+        id_map = {} if tables.id_map is None else read_id_map(tables.id_map)
+        if id_map and not scanned.intersection(id_map.values()):
+            raise InputError(
+                f"none of the ids in its second column (such as {next(reversed(id_map.values()))!r}) has a scan"
+                f" (such as {min(scanned)!r})",
+                path=tables.id_map,
+                remedy="give the id in the tables first, then the id of the scans",
+            )
+        patients, said = set(scanned), list[str]()
+        annotations = clinical = None
+        if tables.annotations is not None:
+            annotations, alike = _with_known_ids(read_aim(tables.annotations), Known.of(scanned, id_map))
+            patients |= set(annotations.features.index)
+            said += style_told("annotations", alike)
+        if tables.clinical is not None:
+            clinical = read_clinical(tables.clinical, patients=patients, id_column=tables.clinical_id, id_map=id_map)
+            patients |= set(clinical.index)
+            said += clinical.attrs.pop("remarks")
+        if tables.expression is None:
+            expression = AnnData(obs=pd.DataFrame(index=pd.Index([], dtype=str)))
+        else:
+            expression = read_expression(tables.expression, patients=patients, settings=tables.settings, id_map=id_map)
+        made = cls(tables, Known.of(scanned, id_map), expression, annotations, clinical)
+        made.refuse_nobody(scanned)
+        said += [*expression.uns.get("remarks", []), *_apart(scanned, set(expression.obs_names))]
+        said += [_unscanned(name, whose) for name, whose in made.found_in().items() if whose and not whose & scanned]
+        if said:
+            expression.uns["remarks"] = said
+        return made
+
+    def refuse_nobody(self, imaged: Collection[str]) -> None:
+        """Raises ExpressionError where expression was given, and none of these patients with images has any."""
+        if self.tables.expression is None or set(imaged) & set(self.expression.obs_names):
+            return
+        raise ExpressionError(
+            f"none of its {counted(self.expression.n_obs, 'patient')} (such as {self.expression.obs_names[0]!r}) is"
+            f" among the {len(imaged)} with images (such as {min(imaged)!r})",
+            path=self.tables.expression,
+            remedy=_ID_MAP,
+        )
+
+    def found_in(self) -> dict[str, set[str]]:
+        """Table -> its patients."""
+        return {
+            "expression": set(self.expression.obs_names),
+            "annotations": set() if self.annotations is None else set(self.annotations.features.index),
+            "clinical table": set() if self.clinical is None else set(self.clinical.index),
+        }
+
+    def remarks(self) -> Mapping[str, str]:
+        """Patient -> what is to be said about annotations that could not be used."""
+        return {} if self.annotations is None else self.annotations.remarks
+
+    def with_spacing(self, outcomes: Iterable[Outcome]) -> Annotations | None:
+        """The annotations again, now that the pixel spacing of the scans is known."""
+        if self.tables.annotations is None:
+            return None
+        spacing = {outcome.series_uid: outcome.spacing_xy_mm for outcome in outcomes if outcome.series_uid}
+        return _with_known_ids(read_aim(self.tables.annotations, pixel_mm=spacing), self.known)[0]
+
+
+def _with_known_ids(annotations: Annotations, known: Known) -> tuple[Annotations, dict[str, str]]:
+    """The annotations under the ids of the scans, and whose were written in another style."""
+    ids, alike = known.renamed(list(annotations.features.index))
+    index = pd.Index(ids, dtype=object, name="patient")
+    if index.has_duplicates:
+        raise InputError(f"--id_map names {index[index.duplicated()][0]!r} for several annotated patients")
+    remarks = dict(zip(known.renamed(list(annotations.remarks))[0], annotations.remarks.values(), strict=True))
+    return replace(annotations, features=annotations.features.set_axis(index), remarks=remarks), alike
+
+
+def _apart(scanned: set[str], expressed: set[str]) -> list[str]:
+    """What is said where some have a scan only and others expression only: they may be the same people."""
+    no_expression, no_scan = sorted(scanned - expressed), sorted(expressed - scanned)
+    if not no_expression or not no_scan:
+        return []
+    return [
+        f"{counted(len(no_expression), 'patient')} with a scan and no expression ({some(no_expression, 3)}),"
+        f" {counted(len(no_scan), 'patient')} with expression and no scan ({some(no_scan, 3)}): where these are the"
+        " same people under other ids, pair the ids with --id_map"
+    ]
+
+
+def _unscanned(table: str, patients: set[str]) -> str:
+    return (
+        f"{table}: none of its {counted(len(patients), 'patient')} (such as {min(patients)}) has a scan: where they are"
+        " the same people under other ids, pair the ids with --id_map"
+    )
