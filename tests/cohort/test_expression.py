@@ -192,9 +192,15 @@ def test_missing_values_drop_or_median() -> None:
     imputed = ExpressionScaler.fit(table, train, ExpressionSettings(zscore=False))
     assert imputed.genes == ("a", "b", "c")  # two of five values of d are missing: more than a fifth
     np.testing.assert_array_equal(imputed.transform(table)[:, 1], [1, 2, 4, 5, 3, 3])
+    said = (
+        "2 of 4 genes are left out, since values of them are missing: b, d; --missing median keeps those that lack few."
+    )
+    assert dropped.left_out(table) == said
+    assert imputed.left_out(table) == "1 of 4 genes are left out, since more than 20% of their values are missing: d."
     values[1][3] = 2
     one_of_five = ExpressionScaler.fit(_expression(values), train, ExpressionSettings(zscore=False))
     np.testing.assert_array_equal(one_of_five.transform(_expression(values))[:, 3], [1, 2, 3, 2.5, 7, 2])
+    assert not one_of_five.left_out(_expression(values))
 
 
 def test_transform_orders_genes_and_patients_and_refuses_what_it_lacks() -> None:

@@ -74,6 +74,8 @@ def main(arguments: list[str]) -> None:
         alignment=alignment,
         resume=parsed.resume,
     )
+    if run.config["genes"] and (left_out := run.scaler.left_out(cohort.expression)):
+        print(f"{run.path}: {left_out}")
     if run.metrics.empty:
         print(f"{run.path}: fitted in closed form")
         if isinstance(run.method, CanonicalAlignment):

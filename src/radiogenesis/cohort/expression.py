@@ -187,6 +187,17 @@ class ExpressionScaler:
             )
         return ((values - self.mean) / self.scale).astype(np.float32)
 
+    def left_out(self, expression: AnnData) -> str:
+        """Which genes of the table the scaler does not use for want of values, in a sentence; "" where it uses all."""
+        missing = np.isnan(expression_values(expression)).any(axis=0)
+        names = expression.var_names[missing & ~expression.var_names.isin(self.genes)]
+        if not len(names):
+            return ""
+        filled = bool(np.isfinite(self.median).any())
+        why = f"more than {MOST_MISSING:.0%} of their values are missing" if filled else "values of them are missing"
+        remedy = "" if filled else "; --missing median keeps those that lack few"
+        return f"{len(names)} of {expression.n_vars:,} genes are left out, since {why}: {some(names, 5)}{remedy}."
+
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Plain arrays, as safetensors stores them; genes as UTF-8 bytes, one per line."""
         return {

@@ -12,6 +12,7 @@ import pandas as pd
 
 from radiogenesis.cohort.store import Truth, versions
 from radiogenesis.mapping import links as known
+from radiogenesis.mapping.names import names_of, with_names
 from radiogenesis.mapping.output import Addition
 from radiogenesis.mapping.page_axes import axes_section
 from radiogenesis.mapping.pictures import precision_recall
@@ -36,21 +37,26 @@ SHOWN = 40
 STRIPS_SHOWN = 3
 _R = ".2f"
 _LINK_COLUMNS = (
-    Column(label="Metagene", value="metagene"), Column(label="Feature", value="feature"),
-    Column(label="Found by", value="maps", help="which of the two maps reports it"),
-    Column(label="Verdict", value="verdict", help="of the map by synthesis"),
-    Column(label="Shared batch", value="batch"),
+    Column(label="Metagene", value="metagene", help="its id and its three most typical genes"),
+    Column(label="Feature", value="feature"),
     Column(label="Effect of a move", value="effect", low="low", high="high", format=".3g",
            help="in the feature's unit, for one standard deviation of the metagene"),
-    Column(label="In SD", value="effect_sd", format=_R, help="in standard deviations over the training patients"),
-    Column(label="z", value="z", format=".1f", help="first-order effect in deviations of its null"),
-    Column(label="p", value="p", format="p", help="the larger of random sets' and exchanged patients' p"),
-    Column(label="q", value="q", format="p"), Column(label="family-wise", value="p_max", format="p"),
-    Column(label="shuffled run", value="p_shuffled", format="p", help="p against a run trained with shuffled genes"),
+    Column(label="q", value="q", format="p"),
+    Column(label="Verdict", value="verdict", help="of the map by synthesis"),
     Column(label="ρ", value="rho", format=_R, help="of the conventional map"),
-    Column(label="ρ, trained on", value="rho_trained", format=_R,
+    Column(label="Found by", value="maps", help="which of the two maps reports it"),
+    Column(label="In SD", value="effect_sd", format=_R, help="in standard deviations over the training patients",
+           more=True),
+    Column(label="z", value="z", format=".1f", help="first-order effect in deviations of its null", more=True),
+    Column(label="p", value="p", format="p", help="the larger of random sets' and exchanged patients' p", more=True),
+    Column(label="p, all tests", value="p_max", format="p", help="family-wise", more=True),
+    Column(label="p, shuffled run", value="p_shuffled", format="p", more=True,
+           help="p against a run trained with shuffled genes"),
+    Column(label="ρ, trained on", value="rho_trained", format=_R, more=True,
            help="Spearman in the training patients' own lesions; an effect that they do not show is only drawn"),
-    Column(label="ρ, held out", value="rho_held_out", format=_R, help="Spearman in the patients the run never saw"),
+    Column(label="ρ, held out", value="rho_held_out", format=_R, more=True,
+           help="Spearman in the patients the run never saw"),
+    Column(label="Shared batch", value="batch", more=True),
 )  # fmt: skip
 
 
@@ -269,8 +275,17 @@ def _map_section(made: ConventionalMap, moved: SynthesisMap, folder: Path) -> Se
         folder / "pictures", "both_maps",
     )  # fmt: skip
     reported = moved.links[(moved.links["maps"] != "neither") | (moved.links["verdict"] != NOT_FOUND)]
-    shown = (reported if len(reported) else moved.links).head(SHOWN)
+    shown = with_names(reported.head(SHOWN), names_of(made.metagenes), "metagene")
     shown.to_csv(folder / "tables" / "synthesis_links_shown.csv", index=False)
+    table = Table(
+        file="synthesis_links_shown.csv",
+        full="synthesis_links.csv",
+        caption=f"The {len(shown)} strongest of {len(reported)} links that either map reports or flags; "
+        f"{len(moved.links) - len(reported):,} pairs that neither does are left out here, the file has all. Brackets: "
+        "95 % of resamples of the held-out patients.",
+        columns=_LINK_COLUMNS,
+        strong=("maps", BOTH),
+    )
     axes = (
         f" The run reads genes through a linear code with {n['axes']} axes, so single genes and random sets are sums "
         "over moves of the axes; metagenes were moved and drawn one by one."
@@ -292,13 +307,7 @@ def _map_section(made: ConventionalMap, moved: SynthesisMap, folder: Path) -> Se
                 caption="Both maps, metagenes in the same order. Above: the association over all patients. Below: what "
                 "a move of the metagene by one standard deviation does to the drawn lesion. Dots: found.",
             ),
-            Table(
-                file="synthesis_links_shown.csv",
-                caption=f"The {len(shown)} strongest links that either map reports or flags; all, with each null's p, "
-                "are in tables/synthesis_links.csv. Brackets: 95 % of resamples of the held-out patients.",
-                columns=_LINK_COLUMNS,
-                strong=("maps", BOTH),
-            ),
+            *((table,) if len(shown) else ()),
         ),
         notes=(
             "p, random sets: sets of as many genes, as coherent as can be had, that do not go with the metagene (mean "

@@ -138,6 +138,7 @@ def material_of(cohort: Cohort, settings: MapSettings) -> Material:
     features = cohort_features(cohort, patients, settings.smallest_group, confounding.batch_columns(cohort.clinical))
     if settings.radiomics:
         features = features.joined(radiomic_table(cohort, patients, settings.radiomics, settings.smallest_group))
+    said += tuple(filter(None, [scaler.left_out(cohort.expression)]))
     said += tuple(f"{name}: {why}." for name, why in features.left_out.items())
     size = next((name for name, family in features.family.items() if family == LESION and name.startswith("size")), "")
     return Material(
