@@ -80,10 +80,10 @@ def test_the_rate_that_was_found_is_that_of_the_search(
     assert sum(words[0] == "train" for words in ran) == 6
     ran.clear()
     benchmark(monkeypatch, "phantom", tmp_path, "--seeds", "1", "--rate", "mc-gan=6e-4")
-    assert [words[1] for words in ran if words[0] == "train"] == ["canonical-alignment", "fusion-gan"]
+    assert [words[1] for words in ran if words[0] == "train"] == ["canonical-alignment", "fusion-gan", "nearest-lesion"]
     (evaluated,) = (words for words in ran if words[0] == "evaluate")
-    names = [Path(word).name for word in evaluated[1:5]]
-    assert names == ["fusion-gan-0", "mc-gan-6e-4-0", "inpainting-gan-0", "comparison"]
+    names = [Path(word).name for word in evaluated[1:6]]
+    assert names == ["fusion-gan-0", "nearest-lesion-0", "mc-gan-6e-4-0", "inpainting-gan-0", "comparison"]
     assert evaluated[-2:] == ("--segmentation_steps", "300")
     ran.clear()
     benchmark(monkeypatch, "phantom", tmp_path, "--seeds", "1", "--wide")

@@ -81,7 +81,7 @@ def test_a_second_call_keeps_everything(demo: Demo, capsys: pytest.CaptureFixtur
     assert main(["demo", str(demo.out), *SMALL]) == 0
     again = capsys.readouterr().out
     assert files_of(demo.out) == before
-    assert again.count("already trained") == 2
+    assert again.count("already trained") == 3
     assert "[1/6]" not in again  # neither the cohort,
     assert "[4/6]" not in again  # nor the drawings,
     assert "[5/6]" not in again  # nor the evaluation is made again

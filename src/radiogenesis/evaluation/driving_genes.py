@@ -88,8 +88,8 @@ def driving_sections(found: Sequence[Found], tables: Path) -> list[Section]:
                 Table(
                     file="driving_genes.csv",
                     caption=f"The {NAMED} genes that go most with each drawn property over the held-out patients. "
-                    "Chance: what the largest |ρ| of all genes stays below in 95 % of exchanges of patients; p: "
-                    "against that largest. Own lesions: ρ of the same gene with the patients' real lesions.",
+                    "Chance: 95th percentile of the largest |ρ| of all genes where patients are exchanged; p: against "
+                    "that largest. Own lesions: ρ of the same gene with the patients' real lesions.",
                     columns=(
                         *several, Column(label="Drawn property", value="feature"), Column(label="Gene", value="gene"),
                         Column(label="ρ", value="rho", format=".2f", help="Spearman, gene and drawn property"),
