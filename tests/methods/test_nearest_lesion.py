@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -74,9 +76,11 @@ def test_weights_come_back_whatever_the_number_of_lesions(fitted: NearestLesion,
     np.testing.assert_array_equal(*(one.synthesize(background, genes[:2], seed=0).image for one in (fitted, blank)))
 
 
-def test_the_chest_wall_stays(fitted: NearestLesion, genes: np.ndarray) -> None:
+def test_the_chest_wall_stays_where_that_is_asked_for(fitted: NearestLesion, genes: np.ndarray) -> None:
     background = np.full((1, PIXELS, PIXELS), -850.0)
     background[:, :, :30] = 40.0
-    drawn = fitted.synthesize(background, genes[:1], seed=0)
+    kept = NearestLesion(replace(fitted.settings, stay_in_lung=True), genes=GENES, pixels=PIXELS)
+    kept.load_state_dict(fitted.state_dict())
+    drawn = kept.synthesize(background, genes[:1], seed=0)
     assert (drawn.image[0, :, :25] > 30).all()
     assert drawn.mask[0, :, :25].max() == 0

@@ -40,8 +40,9 @@ class NearestLesionSettings:
     more varied."""
     gene_ridge: float = 3.2
     """Ridge of the regressions, above 0, as the canonical alignment's."""
-    stay_in_lung: bool = True
-    """Leave chest wall, mediastinum and diaphragm as the background has them, as the fusion GAN does."""
+    stay_in_lung: bool = False
+    """Leave chest wall, mediastinum and diaphragm as the background has them, as the fusion GAN does. Lesions are then
+    cut along the wall, and the rival is the weaker for it."""
     composition_dilation: int = 7
     """Side of the square, in pixels and odd, by which the mask is dilated before composing, as the fusion GAN's."""
     composition_smoothing: int = 5
