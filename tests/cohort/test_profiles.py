@@ -178,7 +178,7 @@ def test_the_description_says_which_genes_miss_values(tmp_path: Path) -> None:
     with CohortWriter(tmp_path / "c", settings=settings) as writer:
         lines = writer.finish(expression=read, audit=audit(patients)).describe().splitlines()
     missing = lines.index("  missing      4 values; 1 genes have none missing")
-    assert lines[missing + 1].endswith("leaves out the genes that lack more than a fifth: 1 (C)")
+    assert lines[missing + 1].endswith("that lack more than a fifth in 10 patients with images: 1 (C)")
     assert lines[missing + 2].endswith("--missing drop leaves out 2 (B, C)")
     for how, genes in (("median", ("A", "B")), ("drop", ("A",))):
         assert ExpressionScaler.fit(read, patients, ExpressionSettings(missing=how)).genes == genes

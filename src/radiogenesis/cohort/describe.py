@@ -72,22 +72,35 @@ def _expression(cohort: Cohort) -> list[str]:
     values = expression_values(expression)
     return [
         f"Expression of {expression.n_vars} genes in {expression.n_obs} patients, raw values",
-        *_missing(values, expression.var_names),
+        *_missing(values, expression.var_names, _with_both(cohort)),
         f"  range        {np.nanmin(values):.4g} to {np.nanmax(values):.4g}; used {_scale(cohort, values)}",
     ]
 
 
-def _missing(values: NDArray[np.float32], genes: Iterable[str]) -> list[str]:
-    """How many values are missing, and which genes are left out because of that."""
+def _with_both(cohort: Cohort) -> NDArray[np.bool_]:
+    """(patients of the expression,) who has images too; everybody where nobody has."""
+    shown = cohort.patients.index[cohort.patients["n_slices"] > 0]
+    both: NDArray[np.bool_] = np.asarray(cohort.expression.obs_names.isin(shown), bool)
+    return both if both.any() else ~both
+
+
+def _missing(values: NDArray[np.float32], genes: Iterable[str], both: NDArray[np.bool_]) -> list[str]:
+    """How many values are missing, and which genes are left out because of that.
+
+    Args:
+        values: (patients, genes).
+        genes: their names.
+        both: (patients,) those who can be learned from: a median is taken over them.
+    """
     missing, names = np.isnan(values), np.array(list(genes), object)
     some_missing = missing.any(axis=0)
     lines = [f"  missing      {missing.sum()} values; {(~some_missing).sum()} genes have none missing"]
     if not some_missing.any():
         return lines
-    many = missing.mean(axis=0) > MOST_MISSING
+    many = missing[both].mean(axis=0) > MOST_MISSING
     lines.append(
         f"               --missing median (the default) fills them in, and leaves out the genes that lack more than a"
-        f" fifth: {many.sum()}{_named(names[many])}"
+        f" fifth in {both.sum()} patients with images: {many.sum()}{_named(names[many])}"
     )
     lines.append(f"               --missing drop leaves out {some_missing.sum()}{_named(names[some_missing])}")
     return lines

@@ -40,8 +40,6 @@ FEWEST_RANKED = 15
 """Measured genes that a set must have to be tested along the ranked genes of a feature."""
 FEWEST_FILLING = 5
 """Measured genes that a set must have to be looked for in metagenes."""
-MOST_OF = 0.2
-"""Share of the sets' genes that the table has, below which examples of both are shown: they may be different ids."""
 
 
 def read_gmt(path: str | Path) -> dict[str, tuple[str, ...]]:
@@ -132,7 +130,7 @@ def in_names_of(sets: GeneSets, names: Sequence[str], path: str | Path) -> tuple
         f"the features, {filling:,} have at least {FEWEST_FILLING} and are looked for in metagenes; the table has "
         f"{share:.0%} of the sets' genes"
     )
-    return made, f"{text} ({like})." if share < MOST_OF else f"{text}."
+    return made, f"{text}."
 
 
 def _example(genes: Sequence[str]) -> str:
