@@ -31,7 +31,7 @@ from radiogenesis.mapping.axes_genes import axes_table
 from radiogenesis.mapping.output import write_map
 from radiogenesis.mapping.page_axes import axes_section
 from radiogenesis.mapping.page_synthesis import conclusions, counts, synthesis_addition
-from radiogenesis.mapping.pictures_synthesis import LEVELS, set_strips, strips
+from radiogenesis.mapping.pictures_synthesis import LEVELS, most_typical, set_strips, strips
 from radiogenesis.mapping.settings import MapSettings, SynthesisSettings
 from radiogenesis.mapping.synthesis import BY_SYNTHESIS, NEITHER, ONLY_DRAWN, SynthesisMap, _blocks, map_by_synthesis
 from radiogenesis.mapping.synthesis_answers import BOTH, FOUND, known_answers
@@ -431,3 +431,9 @@ def test_the_verb_takes_a_run_that_reads_genes_and_draws_nothing(
     assert list((out / "pictures").glob("figure6*.png"))
     assert main(["map", str(painted.path), str(tmp_path / "new"), "--run", run, "--null_run", run, *quick]) == 2
     assert "read beside a run that draws" in capsys.readouterr().err
+
+
+def test_strips_show_the_most_typical_lesion() -> None:
+    values = np.array([[0.0, 9.0], [1.0, 1.0], [2.0, 1.2], [np.nan, 1.0], [5.0, 1.1]])  # medians 1.5 and 1.15
+    assert most_typical(values) == 2
+    assert most_typical(values[3:4]) is None

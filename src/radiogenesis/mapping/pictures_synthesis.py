@@ -53,7 +53,8 @@ class Strip:
 def strips(moved: SynthesisMap, levels: Sequence[float] = LEVELS) -> list[Strip]:
     """For each feature a strip of the metagene that moves it most, among those found where any is.
 
-    All strips show the same place: of the first patients' drawings with the genes as they are, the one of median size.
+    All strips show the same place: of the first patients' drawings with the genes as they are, the one that is nearest
+    to the median of all features.
     """
     rows = [moved.links[moved.links["feature"] == name] for name in moved.features]
     chosen = [_strongest(mine, "metagene", 1) for mine in rows]
@@ -81,12 +82,11 @@ def _drawn(
 ) -> list[Strip]:
     """One place, drawn at each level of each of the sets."""
     stage = replace(moved.stage, genes=moved.stage.genes[:_FIRST])  # their noise is what it is among all patients
-    size = stage.features()[..., 0]
-    known = np.flatnonzero(np.isfinite(size))
-    if not len(known):
+    features = stage.features()
+    middle = most_typical(features.reshape(-1, features.shape[-1]) / moved.spread)
+    if middle is None:
         return []
-    middle = known[np.argsort(size.ravel()[known], kind="stable")[len(known) // 2]]
-    who, where = np.unravel_index(middle, size.shape)
+    who, where = np.unravel_index(middle, features.shape[:2])
     at, patient = int(who) * len(stage.backgrounds) + int(where), moved.patients[int(who)]
     made = []
     for name, feature, found in chosen:
@@ -97,6 +97,16 @@ def _drawn(
         label = feature.removesuffix(f" ({unit})")
         made.append(Strip(name, f, patient, images, values, label, unit, found))
     return made
+
+
+def most_typical(values: Floats) -> int | None:
+    """The row of (n, F) that is nearest to the median of every feature, features in comparable units: a hollow lesion,
+    or one at the border of what is drawn, would show little of what moves. None where no row is known."""
+    known: NDArray[np.bool_] = np.asarray(np.isfinite(values).all(axis=1))
+    if not known.any():
+        return None
+    apart = np.where(known[:, None], values, np.inf) - np.median(values[known], axis=0)
+    return int(np.argmin((apart**2).sum(axis=1)))
 
 
 def save_strips(made: Sequence[Strip], path: Path, levels: Sequence[float] = LEVELS) -> None:
