@@ -252,7 +252,7 @@ def sections(
     made: ConventionalMap, moved: SynthesisMap, folder: Path, truth: Truth | None = None
 ) -> tuple[Section, ...]:
     """Draw the pictures, write the tables that are only shown, and lay out the sections."""
-    found = [_map_section(made, moved, folder), _strip_section(moved, folder), _agreement_section(moved, folder)]
+    found = [_map_section(made, moved, folder), _strip_section(made, moved, folder), _agreement_section(moved, folder)]
     found += [axes_section(moved.axes_genes, folder)] if len(moved.axes_genes) else []
     found += [_set_section(moved, folder)] if len(moved.gene_sets) else []
     found += [_truth_section(made, moved, folder, truth)] if truth is not None else []
@@ -326,11 +326,12 @@ def _map_section(made: ConventionalMap, moved: SynthesisMap, folder: Path) -> Se
     )  # fmt: skip
 
 
-def _strip_section(moved: SynthesisMap, folder: Path) -> Section:
-    made = strips(moved)
-    if not made:
+def _strip_section(made: ConventionalMap, moved: SynthesisMap, folder: Path) -> Section:
+    drawn = strips(moved)
+    if not drawn:
         return Section(title="From low to high", text="No lesion could be measured in the drawings.")
-    save_strips(made, folder / "pictures" / "strips.png")
+    save_strips(drawn, folder / "pictures" / "strips.png")
+    names = names_of(made.metagenes)
     return Section(
         title="From low to high",
         text="The same patient, the same background, the same noise: only one metagene moves, in steps of 1.5 standard "
@@ -338,9 +339,10 @@ def _strip_section(moved: SynthesisMap, folder: Path) -> Section:
         blocks=(
             Picture(
                 file="strips.png", alt="Strips of lesions from low to high", width=820,
-                caption=f"For each feature the metagene that moves it most, in patient {made[0].patient}. Under the "
-                "feature: its measured value in the first and in the last picture, and where the map does not report "
-                "the link, that it does not. HU window −1000 to 500.",
+                caption=f"For each feature the metagene that moves it most, in patient {drawn[0].patient}: "
+                f"{'; '.join(dict.fromkeys(names[one.name] for one in drawn))}. Under the feature: its measured value "
+                "in the first and in the last picture, and where the map does not report the link, that it does not. "
+                "HU window −1000 to 500.",
             ),
         ),
     )  # fmt: skip
