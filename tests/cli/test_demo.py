@@ -71,7 +71,7 @@ def test_it_prints_the_numbers_and_where_the_report_is(demo: Demo) -> None:
     assert numbers
     told = demo.printed[demo.printed.index("The numbers that matter") :]
     for number in numbers:
-        assert f"  {number['text']}: {number['value']:.2f} (" in told
+        assert f"  {number['run']}: {number['text']}: {number['value']:.2f} (" in told
     assert demo.printed.rstrip().endswith(f"Open {demo.out / 'evaluation' / 'report.html'}")
     assert headline(demo.out / "evaluation")
 
@@ -148,4 +148,4 @@ def test_numbers_that_could_not_be_had_are_told(tmp_path: Path) -> None:
     number = {"run": "gan", "name": "control", "text": "rho", "value": float("nan"), "share": float("nan")}
     number |= {"ceiling": 0.8, "null_low": -0.1, "null_high": 0.1}
     (tmp_path / "evaluation.json").write_text(json_text({"headline": [number]}))
-    assert headline(tmp_path) == ["rho: not measured (ceiling 0.80, null -0.10 to 0.10)"]
+    assert headline(tmp_path) == ["gan: rho: not measured (ceiling 0.80, null -0.10 to 0.10)"]

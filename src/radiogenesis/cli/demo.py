@@ -138,4 +138,4 @@ def headline(evaluation: Path) -> list[str]:
 
     numbers = json.loads((evaluation / "evaluation.json").read_text(encoding="utf-8"))["headline"]
     known = [{name: math.nan if value is None else value for name, value in number.items()} for number in numbers]
-    return [f"{number['text']}: {measured(number['value'])} ({beside(number)})" for number in known]
+    return [f"{number['run']}: {number['text']}: {measured(number['value'])} ({beside(number)})" for number in known]
