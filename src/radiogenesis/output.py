@@ -23,6 +23,12 @@ import psutil
 from radiogenesis.errors import OutputError
 
 
+def refuse_existing(path: Path) -> None:
+    """Raises OutputError where something is there already."""
+    if os.path.lexists(path):
+        raise OutputError("already exists", path=path, remedy="choose another name, or delete it first")
+
+
 def check_place(path: Path) -> None:
     """Before the work: nothing is there yet, and something can be written there.
 
@@ -30,8 +36,7 @@ def check_place(path: Path) -> None:
         OutputError: something is there already, the folder may not be written, a part of the path is a file, or a name
             is too long.
     """
-    if os.path.lexists(path):
-        raise OutputError("already exists", path=path, remedy="choose another name, or delete it first")
+    refuse_existing(path)
     folder = path.absolute().parent
     while not os.path.lexists(folder):
         folder = folder.parent

@@ -24,13 +24,12 @@ from radiogenesis.cohort.scan import Acquisition
 from radiogenesis.cohort.split import Split
 from radiogenesis.cohort.store import Cohort, CohortWriter, PatientData
 from radiogenesis.errors import CohortError
-from radiogenesis.methods.images import soften, to_hu
+from radiogenesis.methods.images import soften, to_hu, turned
 from radiogenesis.training.data import (
     TrainingData,
     derangement,
     seed_of,
     training_backgrounds,
-    turned,
     untrained_backgrounds,
 )
 

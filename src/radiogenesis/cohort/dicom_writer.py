@@ -20,7 +20,7 @@ from radiogenesis import __version__
 from radiogenesis.cohort.headers import lenient, read_dataset
 from radiogenesis.cohort.scan import AIR_HU, Scan
 from radiogenesis.errors import ScanError
-from radiogenesis.output import check_place, whole_file, whole_folder
+from radiogenesis.output import refuse_existing, whole_file, whole_folder
 
 LONG_STRING = 64  # characters in a DICOM LO
 _IDENTITY = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
@@ -47,7 +47,7 @@ def write_scan(scan: Scan, folder: Path, *, synthetic: bool, description: str, u
         OutputError: `folder` exists.
         ScanError: HU below -1024; axes that are no right-handed grid; a description that is too long.
     """
-    check_place(folder)
+    refuse_existing(folder)
     label = f"SYNTHETIC {description}" if synthetic else description
     if len(label) > LONG_STRING:
         raise ScanError(f"series description {label!r} is longer than {LONG_STRING} characters")
@@ -76,7 +76,7 @@ def write_segmentation(scan: Scan, files: Sequence[Path], path: Path, *, descrip
         OutputError: something is at `path`.
         ScanError: the files are not the scan's slices, or lack what a SEG must name; the description is too long.
     """
-    check_place(path)
+    refuse_existing(path)
     if len(description) > LONG_STRING:
         raise ScanError(f"series description {description!r} is longer than {LONG_STRING} characters")
     with lenient():

@@ -30,7 +30,7 @@ from radiogenesis.cohort.scan import Scan
 from radiogenesis.cohort.sources import Findings, ReadSettings, Source
 from radiogenesis.cohort.walk import files_under
 from radiogenesis.errors import ScanError
-from radiogenesis.output import check_place, whole_file
+from radiogenesis.output import refuse_existing, whole_file
 
 LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 SUFFIXES = (".nii", ".nii.gz")
@@ -132,7 +132,7 @@ def write_nifti(path: Path, volume: NDArray[Any], affine: NDArray[np.float64]) -
     suffix = next((suffix for suffix in reversed(SUFFIXES) if path.name.endswith(suffix)), None)
     if suffix is None:
         raise ScanError("not a NIfTI name", path=path, remedy="end it in .nii or .nii.gz")
-    check_place(path)
+    refuse_existing(path)
     data = volume.astype(np.uint8) if volume.dtype == np.bool_ else volume
     image = nib.Nifti1Image(data.transpose(2, 1, 0), LPS_FROM_RAS @ affine[:, [2, 1, 0, 3]])
     image.header.set_xyzt_units("mm")

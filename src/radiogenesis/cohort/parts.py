@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import zipfile
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
@@ -31,6 +30,7 @@ from radiogenesis.cohort.store import PatientData
 from radiogenesis.cohort.upright import upright
 from radiogenesis.cohort.whole import WholeSlices, blind_lungs, whole_slices
 from radiogenesis.errors import ScanError
+from radiogenesis.output import whole_file
 
 Status = Literal["in", "background only", "out"]
 
@@ -195,10 +195,8 @@ def _write(path: Path, data: PatientData | None, outcome: Outcome) -> Outcome:
         for kind, record in (("slices", data.slices), ("backgrounds", data.backgrounds), ("scans", data.whole)):
             if record is not None:
                 arrays |= {f"{kind}.{name}": getattr(record, name) for name in _fields(type(record))}
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    with partial.open("wb") as file:
+    with whole_file(path) as partial, partial.open("wb") as file:
         np.savez_compressed(file, **arrays)
-    partial.replace(path)
     return outcome
 
 

@@ -124,6 +124,12 @@ class GrownMask:
         return self._softened[dilation, smoothing]
 
 
+def turned(images: Tensor, turn: int) -> Tensor:
+    """One of the eight symmetries of the square: quarter turns, and a mirror for 4 to 7."""
+    images = torch.rot90(images, turn % 4, (2, 3)) if turn % 4 else images
+    return images.flip(3) if turn >= 4 else images
+
+
 def disc(pixels: int, radius: float) -> Tensor:
     """(1, 1, P, P): 1 within `radius` pixels of the image's centre, else 0."""
     line = torch.arange(pixels) - (pixels - 1) / 2

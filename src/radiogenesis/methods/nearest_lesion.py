@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from radiogenesis.methods.canonical_fit import GeneSide, correlations, patient_means
 from radiogenesis.methods.checks import require
 from radiogenesis.methods.drawing import require_pairs
-from radiogenesis.methods.images import GrownMask, compose, images_from_hu, outside_lung, soften, to_hu, to_unit
+from radiogenesis.methods.images import GrownMask, compose, images_from_hu, outside_lung, soften, to_hu, to_unit, turned
 from radiogenesis.methods.protocols import Batch, Player, Synthesis
 from radiogenesis.phenotypes.lesion import FEATURES, lesion_features
 
@@ -134,8 +134,10 @@ class NearestLesion(nn.Module):
         require_pairs(backgrounds, expression)
         rows, turns = self.chosen(torch.from_numpy(np.asarray(expression, np.float32)), seed)
         s, under = self.settings, images_from_hu(backgrounds)
-        over = torch.stack([_turned(self.image[row], turn) for row, turn in zip(rows, turns, strict=True)])[:, None]
-        mask = torch.stack([_turned(self.mask[row], turn) for row, turn in zip(rows, turns, strict=True)])[:, None]
+        over, mask = (
+            torch.cat([turned(source[None, None, row], turn) for row, turn in zip(rows, turns, strict=True)])
+            for source in (self.image, self.mask)
+        )
         barred = outside_lung(under) if s.stay_in_lung else torch.zeros_like(under)
         soft = soften(mask.float()) * (1 - barred)
         through = GrownMask(soft, barred).composition(s.composition_dilation, s.composition_smoothing)
@@ -158,9 +160,3 @@ class NearestLesion(nn.Module):
             if prefix + name in state_dict:
                 setattr(self, name, torch.empty_like(state_dict[prefix + name]))
         super()._load_from_state_dict(state_dict, prefix, *rest)
-
-
-def _turned(picture: Tensor, turn: int) -> Tensor:
-    """One of the eight symmetries of the square (P, P)."""
-    turned = torch.rot90(picture, turn % 4)
-    return turned.flip(1) if turn >= 4 else turned

@@ -17,7 +17,7 @@ from torch import Tensor
 from radiogenesis.cohort.split import Split
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import CohortError
-from radiogenesis.methods.images import among_largest, soften, to_unit
+from radiogenesis.methods.images import among_largest, soften, to_unit, turned
 from radiogenesis.methods.protocols import Batch
 
 _MAX_SEED = 2**63 - 1
@@ -181,12 +181,6 @@ def untrained_backgrounds(cohort: Cohort, split: Split) -> tuple[NDArray[np.intp
     if len(outside):
         return outside, "patients outside training"
     return trained, "scans that were trained on: no others have any"
-
-
-def turned(images: Tensor, turn: int) -> Tensor:
-    """One of the eight symmetries of the square: quarter turns, and a mirror for 4 to 7."""
-    images = torch.rot90(images, turn % 4, (2, 3)) if turn % 4 else images
-    return images.flip(3) if turn >= 4 else images
 
 
 def derangement(n: int, seed: int) -> NDArray[np.intp]:
