@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -160,7 +162,11 @@ def test_a_damaged_part_is_made_again(raw: Path, tables: Tables, built: Cohort, 
 
 
 def test_side_by_side_gives_the_same(raw: Path, tables: Tables, built: Cohort, tmp_path: Path) -> None:
-    cohort = build_cohort(raw, tmp_path / "c", tables, sampling=SAMPLING, build=BuildSettings(workers=2))
+    with socket.socket() as other:
+        with suppress(OSError):  # the port of Dask's dashboard, where nobody has it yet: another cluster may
+            other.bind(("127.0.0.1", 8787))
+            other.listen()
+        cohort = build_cohort(raw, tmp_path / "c", tables, sampling=SAMPLING, build=BuildSettings(workers=2))
     assert cohort.digest == built.digest
     pd.testing.assert_frame_equal(cohort.audit, built.audit)
 
@@ -192,14 +198,14 @@ def test_a_worker_that_dies_costs_one_patient() -> None:
 
 
 def test_a_scheduler_that_runs_elsewhere(raw: Path, built: Cohort, tables: Tables, tmp_path: Path) -> None:
-    with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as cluster:
+    with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address="127.0.0.1:0") as cluster:
         build = BuildSettings(scheduler=cluster.scheduler_address)
         cohort = build_cohort(raw, tmp_path / "c", tables, sampling=SAMPLING, build=build)
     assert cohort.digest == built.digest
 
 
 def test_a_scheduler_without_workers_or_with_others(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with LocalCluster(n_workers=0, processes=False, dashboard_address=None) as cluster:
+    with LocalCluster(n_workers=0, processes=False, dashboard_address="127.0.0.1:0") as cluster:
         build = BuildSettings(scheduler=cluster.scheduler_address)
         with pytest.raises(SettingError, match="has no workers"):
             build_cohort(raw, tmp_path / "c", build=build)

@@ -95,7 +95,7 @@ def _client(scheduler: str, workers: int) -> Iterator[Any]:
             n_workers=workers,
             threads_per_worker=1,
             memory_limit=0,
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",  # any free port; None would want 8787, which another cluster may have
             silence_logs=logging.CRITICAL,
         ) as cluster,
         Client(cluster) as client,
