@@ -225,3 +225,12 @@ def test_in_sample_the_code_overfits_and_is_rescaled(fitted: CanonicalAlignment)
     assert np.corrcoef((predicting @ targets)[:, SIZE], targets[:, SIZE])[0, 1] == pytest.approx(
         float(fitted.readability[SIZE]), abs=0.01
     )
+
+
+@pytest.mark.parametrize(("coarse", "same"), [(32, True), (0, False)])
+def test_finer_pixels_of_the_same_lesion_have_the_same_statistics(coarse: int, same: bool) -> None:
+    images, masks, _, _ = lesions(patients=4)
+    alignment = CanonicalAlignment(replace(QUICK, statistics_pixels=coarse), genes=GENES)
+    x, m = images_from_hu(images), torch.from_numpy(masks)[:, None].float()
+    fine = alignment.statistics(*(one.repeat_interleave(2, 2).repeat_interleave(2, 3) for one in (x, m)))
+    assert torch.allclose(fine, alignment.statistics(x, m), atol=1e-5) == same

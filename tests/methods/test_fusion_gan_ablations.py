@@ -105,7 +105,7 @@ NO_MASK: dict[str, Any] = {"mask_output": False, "compose": False, "lambda_weigh
 
 
 def test_without_a_mask_output_the_lesion_is_where_the_drawing_left_its_background() -> None:
-    gan = make(**NO_MASK, lesion_radius=0.25, lesion_contrast_hu=50.0, stay_in_lung=False)
+    gan = make(**NO_MASK, lesion_radius=0.25, lesion_contrast_hu=50.0, stay_in_lung=False, fill=False)
     assert gan.part.generator.head.out_channels == 1
     b, raw = make_batch(), []
     gan.part.generator.register_forward_hook(lambda module, given, made: raw.append(made.image))

@@ -34,7 +34,7 @@ def test_paper_preset_is_section_1() -> None:
     assert s.gene_code == "mapping"
     assert (s.matching, s.energy, s.lambda_weight_map, s.gene_dropout) == (0, 0, 0, 0)
     beyond = ("outer_weight", "compose", "residual", "spatial_noise", "central_mask", "own_mapping", "train_critic")
-    beyond += ("stay_in_lung", "decided_weight_map")
+    beyond += ("stay_in_lung", "decided_weight_map", "fill")
     assert not [name for name in beyond if getattr(s, name)]
     assert 0 < s.average < 1
     assert not s.needs_alignment
@@ -50,6 +50,12 @@ def test_paper_preset_is_section_1() -> None:
     assert all((player.weight_decay, player.schedule) == (0, "constant") for player in gan.players())
     assert [type(layer) for layer in gan.discriminator.joint] == [nn.Conv2d, nn.BatchNorm2d, nn.LeakyReLU]
     assert not [name for name, _ in gan.discriminator.named_modules() if "parametrizations" in name]
+
+
+def test_twice_the_pixels_keep_the_squares_in_millimetres() -> None:
+    coarse, fine = (FusionGANSettings(**PRESETS[name]) for name in ("default", "pixels-128"))
+    for name in ("composition_dilation", "composition_smoothing", "erosion"):
+        assert getattr(fine, name) // 2 == 2 * (getattr(coarse, name) // 2), name  # the reach to either side
 
 
 @pytest.mark.parametrize(("preset", "weight", "bias"), [("paper", 1, 0), ("default", 3, -2)])

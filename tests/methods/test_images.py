@@ -90,3 +90,50 @@ def test_nothing_is_composed_where_it_is_barred() -> None:
     assert free[..., 17:].any()
     assert not through[..., 17:].any()
     assert torch.equal(through[..., :17], free[..., :17])
+
+
+def filled_hu(background: float, share: float, hollow: float = 0.0) -> float:
+    under = images.to_unit(torch.full((1, 1, 8, 8), background))
+    out = images.filled(under, torch.full_like(under, share), torch.full_like(under, hollow))
+    return images.to_hu(out)[0, 0, 4, 4].item()
+
+
+@pytest.mark.parametrize(
+    ("background", "share", "hollow", "expected"),
+    [
+        (-850.0, 0.0, 0.0, -850.0),
+        (-850.0, 1.0, 0.0, 150.0),
+        (-850.0, 0.25, 0.0, -600.0),  # ground glass: a quarter of the way to 150 HU
+        (-100.0, 1.0, 0.0, 25.0),  # half of its air is left to be filled
+        (40.0, 1.0, 0.0, 40.0),  # the chest wall holds none
+        (400.0, 1.0, 0.0, 400.0),
+        (-850.0, -1.0, 0.0, -850.0),  # nothing gets darker around a lesion
+        (-850.0, -1.0, 1.0, -1000.0),
+        (0.0, -0.5, 1.0, -500.0),  # a vessel in a cavity, half of it emptied
+    ],
+)
+def test_air_is_filled_with_tissue(background: float, share: float, hollow: float, expected: float) -> None:
+    assert filled_hu(background, share, hollow) == pytest.approx(expected, abs=0.1)
+
+
+def test_the_grain_of_the_background_goes_on_in_what_is_filled_and_its_vessels_do_not() -> None:
+    rng = np.random.default_rng(0)
+    hu = -850 + 20 * rng.standard_normal((1, 48, 48))
+    hu[:, 20:23] = -50.0  # a vessel
+    under = images.images_from_hu(hu)
+    solid = images.to_hu(images.filled(under, torch.ones_like(under), torch.zeros_like(under)))[0, 0].numpy()
+    away = np.r_[4:16, 28:44]
+    rest = hu[0] - ndimage.gaussian_filter(hu[0], 1.0, truncate=3.0)
+    assert np.corrcoef(solid[away].ravel(), rest[away].ravel())[0, 1] > 0.95
+    assert solid[away].mean() == pytest.approx(150, abs=3)
+    assert solid[away].std() == pytest.approx(rest[away].std(), rel=0.2)  # 20 HU of noise, limited at 50
+    assert abs(solid[21].mean() - solid[away].mean()) < 200  # 800 before
+
+
+def test_filling_learns_wherever_there_is_air() -> None:
+    under = images.images_from_hu(np.array([[[-850.0, 40.0]] * 2]))
+    share = torch.zeros(1, 1, 2, 2).add_(0.1).requires_grad_()
+    images.filled(under, share, torch.zeros_like(under)).sum().backward()
+    assert share.grad is not None
+    assert (share.grad[..., 0] > 0).all()
+    assert not share.grad[..., 1].any()

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy import ndimage
 from scipy.special import ndtri
 from scipy.stats import spearmanr
 
@@ -18,6 +19,7 @@ from radiogenesis.cohort.sampling import SamplingSettings
 from radiogenesis.cohort.sources import ReadSettings
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import OutputError
+from radiogenesis.methods.images import images_from_hu, outside_lung
 from radiogenesis.phantom.dicom import write_dicom
 from radiogenesis.phantom.factors import FACTORS, UNLISTED, LesionFactors
 from radiogenesis.phantom.patient import TUMOUR, PatientPlan, make_scans, sample_patient
@@ -65,6 +67,19 @@ def test_the_outlined_volume_is_that_of_the_sphere(size: float) -> None:
         assert scan.volume_ml(TUMOUR) == pytest.approx(np.pi / 6 * size**3 / 1000, rel=0.08)
         assert healthy.tumour is None
         assert np.abs(scan.hu[scan.tumour_mask].mean() - healthy.hu[scan.tumour_mask].mean()) > 300
+
+
+@pytest.mark.parametrize(("share", "least", "most"), [(0.0, 0.0, 0.03), (1.0, 0.08, 0.9)])
+def test_tumours_touch_the_chest_wall_where_they_are_asked_to(share: float, least: float, most: float) -> None:
+    """Share of the chest wall and mediastinum in a band of 3 mm around the tumour; 0.12 in 62 real patients."""
+    found = []
+    for seed in range(3):
+        _, slices, _ = sample_patient(PatientPlan("p", MIDDLE, "standard", seed, at_the_edge=share), SamplingSettings())
+        k = int(slices.mask.sum(axis=(1, 2)).argmax())
+        band = ndimage.binary_dilation(slices.mask[k], iterations=3) & ~slices.mask[k]
+        lung = np.where(slices.mask[k], -850.0, slices.image[k])[None]
+        found.append(float(outside_lung(images_from_hu(lung))[0, 0].numpy()[band].mean()))
+    assert least <= np.mean(found) <= most, found
 
 
 def test_the_cohort_holds_everything(cohort: Cohort) -> None:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file
 from tiny_training import SHARED, canonical, train
 
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import RunError, SettingError
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment
-from radiogenesis.methods.fusion_gan import FusionGANSettings
+from radiogenesis.methods.fusion_gan import FusionGAN, FusionGANSettings
 from radiogenesis.methods.images import images_from_hu
 from radiogenesis.training.run import Run
 
@@ -63,6 +65,18 @@ def test_opened_run_draws_the_same_twice_and_obeys_the_seed(gan: Run, discs: Coh
     np.testing.assert_array_equal(first.image, again.image)
     assert not np.array_equal(first.image, other.image)
     assert first.mask.shape == (len(genes), 32, 32)
+
+
+def test_a_run_from_before_a_setting_was_there_draws_as_it_was_trained(gan: Run, tmp_path: Path) -> None:
+    copy = tmp_path / "older"
+    shutil.copytree(gan.path, copy)
+    config = yaml.safe_load((copy / "config.yaml").read_text())
+    assert config["settings"].pop("fill")
+    (copy / "config.yaml").write_text(yaml.safe_dump(config))
+    for path, fill in ((gan.path, True), (copy, False)):
+        method = Run.open(path).method
+        assert isinstance(method, FusionGAN)
+        assert method.settings.fill == fill
 
 
 def test_the_alignment_and_its_gan_hold_out_the_same_patients(alignment: Run, gan: Run, discs: Cohort) -> None:

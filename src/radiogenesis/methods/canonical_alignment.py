@@ -54,6 +54,9 @@ class CanonicalAlignmentSettings:
     1967)."""
     whitening_ridge: float = 0.3
     """The same, above 0, where the fusion GAN's critic sees all statistics whitened."""
+    statistics_pixels: int = 64
+    """Images of twice as many pixels a side, or more, are averaged down to so many before statistics are taken of them
+    (0: never): these count in pixels, and were chosen for pixels of 1 mm."""
     permutations: int = 1000
     """Permutations of the patients behind every p value, at least 20; all that was found is found again in each."""
 
@@ -62,7 +65,7 @@ class CanonicalAlignmentSettings:
         if not self.properties:
             require(self, ("directions",), "at least 1 where properties is false", lambda v: v >= 1)
         require(self, ("permutations",), "at least 20", lambda v: v >= 20)
-        require(self, ("lesion_ridge",), "at least 0", lambda v: v >= 0)
+        require(self, ("lesion_ridge", "statistics_pixels"), "at least 0", lambda v: v >= 0)
         require(self, ("gene_ridge", "whitening_ridge"), "above 0", lambda v: v > 0)
 
     @property
@@ -162,7 +165,7 @@ class CanonicalAlignment(nn.Module):
     def lesion_side(self, image: Tensor, mask: Tensor, patient: NDArray[np.int64], *, pixel_mm: float) -> LesionSide:
         """The lesions as `fit` takes them; see there."""
         parts = [slice(i, i + 256) for i in range(0, len(image), 256)]
-        statistics = torch.cat([appearance(image[part], soften(mask[part].float())) for part in parts])
+        statistics = torch.cat([self.statistics(image[part], soften(mask[part].float())) for part in parts])
         named = self.settings.named
         measured = lesion_features(to_hu(image), mask.float(), pixel_mm) if named else {}
         columns = [measured[name].double().numpy() for name in named]
@@ -267,7 +270,13 @@ class CanonicalAlignment(nn.Module):
 
     def standardised(self, x: Tensor, m: Tensor) -> Tensor:
         """Image and soft mask (B, 1, P, P) -> statistics (B, S), of mean 0 and variance 1 over training patients."""
-        return (appearance(x, m) - self.mean) / self.deviation
+        return (self.statistics(x, m) - self.mean) / self.deviation
+
+    def statistics(self, x: Tensor, m: Tensor) -> Tensor:
+        """Image and soft mask (B, 1, P, P) -> (B, S): `lesion_statistics.appearance`, of large images averaged down."""
+        coarse = self.settings.statistics_pixels
+        times = x.shape[-1] // coarse if coarse else 1
+        return appearance(*((F.avg_pool2d(one, times) for one in (x, m)) if times > 1 else (x, m)))
 
     def kinds(self, standardised: Tensor) -> Sequence[Tensor]:
         """Statistics (B, S) by kind: shape, level, texture, grain, profile, layout, all of them whitened, and their

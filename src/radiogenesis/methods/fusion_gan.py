@@ -21,11 +21,23 @@ from radiogenesis.methods.alignment import Alignment
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment
 from radiogenesis.methods.drawing import genes_to, in_chunks, require_pairs
 from radiogenesis.methods.fusion_gan_settings import PAPER, PRESETS, FusionGANSettings
-from radiogenesis.methods.images import GrownMask, compose, difference_mask, disc, images_from_hu, outside_lung, to_hu
+from radiogenesis.methods.images import (
+    HOLLOW_FROM,
+    GrownMask,
+    compose,
+    difference_mask,
+    disc,
+    filled,
+    images_from_hu,
+    outside_lung,
+    soften,
+    to_hu,
+)
 from radiogenesis.methods.noise import Noise
 from radiogenesis.methods.protocols import Batch, Critic, LossRecord, Player, Synthesis
 from radiogenesis.networks.discriminator import ThreeHeadDiscriminator
 from radiogenesis.networks.fusion import Drawing, FusionGenerator
+from radiogenesis.networks.lesion_statistics import core
 from radiogenesis.networks.mapping import GeneMapping
 
 __all__ = ["PAPER", "PRESETS", "FusionDrawing", "FusionGAN", "FusionGANSettings", "GeneratorPart", "Noise", "Step"]
@@ -51,7 +63,7 @@ class GeneratorPart(nn.Module):
 
     def __init__(self, settings: FusionGANSettings, *, genes: int, pixels: int, embedding: int) -> None:
         super().__init__()
-        self.settings = settings
+        self.settings, self.pixels = settings, pixels
         code = 0
         self.phi: GeneMapping | None = None
         if settings.gene_code != "aligned":
@@ -86,18 +98,27 @@ class GeneratorPart(nn.Module):
         """Background (B, 1, P, P), gene code (B, K), noise -> the drawing, composed where the settings say so."""
         s = self.settings
         drawn: Drawing = self.generator(background, torch.cat([code, noise.vector], dim=1), noise.maps)
-        image = (background + 2 * drawn.image).clamp(-1, 1) if s.residual else drawn.image
         barred = outside_lung(background) if s.stay_in_lung else torch.zeros_like(background)
-        image = torch.lerp(image, background, barred)
+        # What is filled may lie over the wall, where there is no air: only the mask ends there, as softly as any.
+        mask = drawn.mask * (1 - (soften(barred) if s.fill else barred))
+        image = self.changed(background, drawn.image, mask if s.mask_output else self.middle, barred)
+        if not s.fill:
+            image = torch.lerp(image, background, barred)
         if not s.mask_output:
             region = self.middle * (1 - barred)
             mask = difference_mask(image, background, region, contrast_hu=s.lesion_contrast_hu)
             return FusionDrawing(image, mask, drawn.weight, GrownMask(self.middle))
-        mask = drawn.mask * (1 - barred)
-        grown = GrownMask(mask, barred)
+        grown = GrownMask(mask, None if s.fill else barred)
         if s.compose:
             image = compose(image, background, grown.composition(s.composition_dilation, s.composition_smoothing))
         return FusionDrawing(image, mask, drawn.weight, grown)
+
+    def changed(self, background: Tensor, output: Tensor, mask: Tensor, barred: Tensor) -> Tensor:
+        """The background as the generator's output changes it; the output itself where it is the image."""
+        s = self.settings
+        if s.fill:
+            return filled(background, output, core(mask, round(HOLLOW_FROM * self.pixels)) * (1 - barred))
+        return (background + 2 * output).clamp(-1, 1) if s.residual else output
 
 
 @dataclass(frozen=True)

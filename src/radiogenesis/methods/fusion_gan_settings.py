@@ -64,13 +64,17 @@ class FusionGANSettings:
     """One noise map in each fusion block, its strength learned (beyond the paper)."""
     central_mask: bool = True
     """Start from a mask in the middle of the image, where every volume has its tumour (beyond the paper)."""
+    fill: bool = True
+    """Draw the lesion as air of the background that is filled with tissue: chest wall and vessels, which hold no air,
+    stay and the lesion merges with them, and only its inside can be darker than the background (beyond the paper)."""
     residual: bool = True
-    """Draw the lesion as a change of the background, so that vessels go on through ground glass (beyond the paper)."""
+    """Where fill is off: draw the lesion as a change of the background, so that vessels go on through ground glass
+    (beyond the paper)."""
     compose: bool = True
     """Lay the drawn image over the background through the softened mask (the authors' code does; open in the paper)."""
     stay_in_lung: bool = True
-    """Leave chest wall, mediastinum and diaphragm as the background has them, and keep the mask out of them: else a
-    lesion near the wall darkens it to have lung around itself (beyond the paper)."""
+    """Keep the mask out of chest wall, mediastinum and diaphragm; where fill is off, leave them as the background has
+    them, too: else a lesion near the wall darkens it to have lung around itself (beyond the paper)."""
     composition_dilation: int = 7
     """Side of the square, in pixels and odd, by which the mask is dilated before composing (METHODS.md section 1)."""
     composition_smoothing: int = 5
@@ -166,6 +170,7 @@ PAPER: dict[str, Any] = {
     "spatial_noise": False,
     "central_mask": False,
     "decided_weight_map": False,
+    "fill": False,
     "residual": False,
     "discriminator_norm": "batch",
     "compose": False,
@@ -182,4 +187,13 @@ PAPER: dict[str, Any] = {
 """The preset `paper`: METHODS.md section 1 as it is written, for cohorts of 128 x 128 pixels. Its epochs are drawn
 evenly over slices: a setting of the training, which the registry adds."""
 
-PRESETS: dict[str, dict[str, Any]] = {"default": {}, "paper": PAPER}
+PIXELS_128: dict[str, Any] = {
+    "steps": 4000,
+    "composition_dilation": 13,
+    "composition_smoothing": 9,
+    "erosion": 13,
+}
+"""The preset `pixels-128`: the default for cohorts of 128 x 128 pixels, whose squares are the same in millimetres. A
+night on a CPU."""
+
+PRESETS: dict[str, dict[str, Any]] = {"default": {}, "paper": PAPER, "pixels-128": PIXELS_128}

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from radiogenesis.networks.lesion_statistics import dilate
+from radiogenesis.networks.lesion_statistics import dilate, gaussian
 
 WINDOW_HU = (-1000.0, 500.0)
 """Mapped linearly to [-1, 1] and clipped (the authors' own window, METHODS.md section 1)."""
@@ -157,6 +157,45 @@ def difference_mask(image: Tensor, background: Tensor, region: Tensor, *, contra
 def compose(image: Tensor, background: Tensor, through: Tensor) -> Tensor:
     """`image` where `through` is 1, `background` where it is 0, blended between."""
     return torch.lerp(background, image, through)
+
+
+TISSUE_HU = 150.0
+"""What air is filled up to: 99 % of the pixels inside real and planted lesions are less dense."""
+AERATED_HU, SOLID_HU = -200.0, 0.0
+"""Where all of the air is filled, and where there is none left to be filled."""
+HOLLOW_FROM = 1 / 32
+"""How far inside its mask a lesion may be darker than the background, as a share of the image's side: a cavity has a
+wall, and no real lesion has a dark ring around it."""
+GRAIN_HU = 50.0
+"""How much of the background's own grain, its noise, goes on in what is filled."""
+
+
+def filled(background: Tensor, share: Tensor, hollow: Tensor) -> Tensor:
+    """The background with its air filled with tissue, or tissue emptied to air.
+
+        b + f w (T + n - b)   where f > 0: T is 150 HU, w falls from 1 at -200 HU to 0 at 0 HU, n is the grain of b
+        b + f h (b + 1)       where f < 0
+
+    So pleura, bone and vessels stay as they are and a lesion merges with them, and nothing gets darker than its
+    surroundings but the inside of a lesion.
+
+    Args:
+        background: b (B, 1, P, P) in [-1, 1].
+        share: f (B, 1, P, P) in [-1, 1], how much of the air is filled.
+        hollow: h (B, 1, P, P) in [0, 1], where tissue may be emptied.
+
+    Returns:
+        (B, 1, P, P) in [-1, 1].
+    """
+    low, high = WINDOW_HU
+    per_hu = 2 / (high - low)
+    tissue, solid = ((hu - low) * per_hu - 1 for hu in (TISSUE_HU, SOLID_HU))
+    air = ((solid - background) / ((SOLID_HU - AERATED_HU) * per_hu)).clamp(0, 1)
+    grain = background - gaussian(background, 1.0) / gaussian(torch.ones_like(background[:1]), 1.0)
+    grain = grain / (1 + (grain / (GRAIN_HU * per_hu)).square()).sqrt()
+    more = share.clamp(min=0) * air * (tissue + grain - background)
+    less = share.clamp(max=0) * hollow * (background + 1)
+    return (background + more + less).clamp(-1, 1)
 
 
 def among_largest(area: NDArray[Any], patient: NDArray[Any], share: float) -> NDArray[np.bool_]:

@@ -23,8 +23,19 @@ from torch import Tensor, nn
 from radiogenesis.methods.canonical_fit import GeneSide, correlations, patient_means
 from radiogenesis.methods.checks import require
 from radiogenesis.methods.drawing import require_pairs
-from radiogenesis.methods.images import GrownMask, compose, images_from_hu, outside_lung, soften, to_hu, to_unit, turned
+from radiogenesis.methods.images import (
+    HOLLOW_FROM,
+    GrownMask,
+    compose,
+    images_from_hu,
+    outside_lung,
+    soften,
+    to_hu,
+    to_unit,
+    turned,
+)
 from radiogenesis.methods.protocols import Batch, Player, Synthesis
+from radiogenesis.networks.lesion_statistics import core
 from radiogenesis.phenotypes.lesion import FEATURES, lesion_features
 
 LEAST_WEIGHT = 0.05
@@ -43,6 +54,9 @@ class NearestLesionSettings:
     stay_in_lung: bool = False
     """Leave chest wall, mediastinum and diaphragm as the background has them, as the fusion GAN does. Lesions are then
     cut along the wall, and the rival is the weaker for it."""
+    keep_denser: bool = True
+    """Keep what is denser in the background than what is pasted over it, save inside the lesion: chest wall, pleura and
+    vessels then go on beneath a lesion, as they do beneath the fusion GAN's."""
     composition_dilation: int = 7
     """Side of the square, in pixels and odd, by which the mask is dilated before composing, as the fusion GAN's."""
     composition_smoothing: int = 5
@@ -141,8 +155,11 @@ class NearestLesion(nn.Module):
         barred = outside_lung(under) if s.stay_in_lung else torch.zeros_like(under)
         soft = soften(mask.float()) * (1 - barred)
         through = GrownMask(soft, barred).composition(s.composition_dilation, s.composition_smoothing)
-        image = to_hu(compose(to_unit(over), under, through))
-        drawn, found, weight = (part[:, 0].float().numpy() for part in (image, soft, through))
+        image = compose(to_unit(over), under, through)
+        if s.keep_denser:
+            inside = core(soft, round(under.shape[-1] * HOLLOW_FROM))
+            image = torch.where(inside >= 0.5, image, torch.maximum(image, under))
+        drawn, found, weight = (part[:, 0].float().numpy() for part in (to_hu(image), soft, through))
         return Synthesis(drawn, found, weight, np.asarray(backgrounds, np.float32), seed)
 
     def chosen(self, genes: Tensor, seed: int) -> tuple[list[int], list[int]]:

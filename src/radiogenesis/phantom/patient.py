@@ -19,7 +19,6 @@ from radiogenesis.phantom.thorax import Thorax, draw_thorax
 
 TUMOUR = "tumour"
 CHEST, SAMPLING = 0, 1  # what a patient's random streams are for
-AT_THE_EDGE = 0.5  # share of the tumours in whole chests that touch the lung's surface
 EDGE_DEPTH = (0.75, 1.0)  # depth of their centres as a share of their radius: a small cap of the volume is cut off
 
 
@@ -32,7 +31,9 @@ class PatientPlan:
     kernel: str
     seed: int
     whole: bool = False
-    """A whole chest, where tumours lie near the lung's surface too; else half a chest, the tumour deep in the lung."""
+    """A whole chest; else half of one."""
+    at_the_edge: float = 0.0
+    """Chance that the tumour touches the lung's surface; else it lies deep in the lung."""
     stream: str = ""
     """What the patient's chance follows beside the seed; "" for the name."""
 
@@ -47,7 +48,7 @@ def make_scans(plan: PatientPlan) -> tuple[Scan, Scan]:
     rng = patient_rng(plan.seed, plan, CHEST)
     scanner = draw_scanner(plan.kernel, rng)
     thorax = (draw_chest if plan.whole else draw_thorax)(scanner.fine_spacing_mm, rng)
-    edge = plan.whole and rng.random() < AT_THE_EDGE
+    edge = plan.at_the_edge > 0 and rng.random() < plan.at_the_edge
     center = _lesion_center(thorax, plan.factors.size_mm / 2, rng, edge=edge)
     ill, body = plant_lesion(thorax.hu, thorax.spacing_mm, center, plan.factors, rng, lungs=thorax.inside_mm > 0)
     affine = np.eye(4)[:, [2, 1, 0, 3]] * [*scanner.spacing_mm, 1.0]  # (z, y, x) -> (x, y, z) mm

@@ -35,6 +35,7 @@ from radiogenesis.phantom.settings import PhantomSettings
 from radiogenesis.progress import Bar
 
 WORKERS = 2
+EDGE_OF_WHOLE = 0.5  # share of the tumours in whole chests that touch the lung's surface
 # Where a kernel stands between smooth (-1) and sharp (+1): what the batch effect follows.
 SHARPNESS = {"smooth": -1.0, "standard": 0.0, "sharp": 1.0}
 
@@ -70,10 +71,12 @@ def plan_cohort(settings: PhantomSettings) -> Plan:
     activity[genes.missing_values(model, settings.patients, settings.missing_fraction, streams[4])] = np.nan
 
     facts = {**_told(settings), "batch_genes": [model.genes[i] for i in followers]}
+    whole = settings.whole_pixels > 0
+    at_the_edge = max(settings.at_the_edge, EDGE_OF_WHOLE if whole else 0.0)
     return Plan(
         patients=tuple(
             PatientPlan(
-                name, factors[name], str(kernel), settings.seed, settings.whole_pixels > 0, stream=f"PH{number}"
+                name, factors[name], str(kernel), settings.seed, whole, at_the_edge=at_the_edge, stream=f"PH{number}"
             )
             for number, name, kernel in zip(numbers, names, kernels, strict=True)
         ),
@@ -156,8 +159,7 @@ def _by_room(settings: PhantomSettings) -> dict[str, Any]:
 def _told(settings: PhantomSettings) -> dict[str, Any]:
     """The settings that stand in the truth, and so in the digest: without those that change nothing."""
     without = {name for name in _plain(settings) if name.startswith("whole_") and not settings.whole_pixels}
-    if not settings.unlisted:
-        without.add("unlisted")
+    without |= {name for name in ("unlisted", "at_the_edge") if not getattr(settings, name)}
     if settings.size_mm == SIZE_MM:
         without.add("size_mm")
     if settings.attenuation_hu == ATTENUATION_HU:

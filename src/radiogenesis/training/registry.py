@@ -45,6 +45,7 @@ class Entry:
         what: one line for the help.
         data: what it is trained on: lesion slices with genes, or whole slices without.
         paper_pixels: side of the images that the preset `paper` is made for; 0 where it fits any.
+        before: what runs were trained with that were made before a setting was there.
     """
 
     settings: type[Any]
@@ -54,6 +55,7 @@ class Entry:
     prepare: Callable[[Any, TrainingData, Sequence[str], int], TrainingData] = prepare_nothing
     data: Literal["lesions", "whole slices"] = "lesions"
     paper_pixels: int = 0
+    before: Mapping[str, Any] = field(default_factory=dict)
 
 
 SPLIT_8_TO_2 = {"test": 0.2, "validation": 0.0}
@@ -71,6 +73,7 @@ METHODS: dict[str, Entry] = {
         lambda settings, genes, pixels, alignment: CanonicalAlignment(settings, genes=genes),
         "what genes predict of a lesion's named properties and of its looks beyond them, in closed form: seconds",
         prepare=prepare_canonical,
+        before={"statistics_pixels": 0},
     ),
     "alignment": Entry(
         AlignmentSettings,
@@ -84,6 +87,7 @@ METHODS: dict[str, Entry] = {
         {**fusion_gan.PRESETS, "paper": {**fusion_gan.PAPER, **EPOCHS_OF_SLICES}},
         prepare_fusion,
         paper_pixels=128,
+        before={"fill": False},
     ),
     "mc-gan": Entry(
         MCGANSettings,
@@ -103,6 +107,7 @@ METHODS: dict[str, Entry] = {
         lambda settings, genes, pixels, alignment: NearestLesion(settings, genes=genes, pixels=pixels),
         "the rival without a network: pastes the training lesion that is nearest to what genes predict: seconds",
         prepare=prepare_nearest,
+        before={"keep_denser": False},
     ),
     "gene-autoencoder": Entry(
         GeneAutoencoderSettings,

@@ -166,7 +166,7 @@ def make_method(config: dict[str, Any], *, alignment: AnyAlignment | None) -> nn
     """
     method = entry(config["method"])
     try:
-        settings = method.settings(**_tuples(config["settings"]))
+        settings = method.settings(**{**method.before, **_tuples(config["settings"])})
         return method.make(settings, int(config["genes"]), int(config["pixels"]), alignment)
     except ValueError as error:
         raise SettingError(str(error)) from error
