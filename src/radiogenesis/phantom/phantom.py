@@ -158,6 +158,8 @@ def _told(settings: PhantomSettings) -> dict[str, Any]:
     without = {name for name in _plain(settings) if name.startswith("whole_") and not settings.whole_pixels}
     if not settings.unlisted:
         without.add("unlisted")
+    if settings.middle_in_lung:
+        without.add("middle_in_lung")
     if settings.size_mm == SIZE_MM:
         without.add("size_mm")
     if settings.attenuation_hu == ATTENUATION_HU:
