@@ -221,7 +221,7 @@ def test_backgrounds_come_from_healthy_lung_slice_by_slice(chest: tuple[Scan, ND
 
 
 def test_the_papers_backgrounds_are_any_slices_of_the_volume(chest: tuple[Scan, NDArray[np.bool_]]) -> None:
-    """Only the centre keeps its distance (Xu et al. 2020, section 3); the middle of a slice may be tumour or no lung."""
+    """Only the centre keeps its distance (Xu et al. 2020, section 3): the middle of a slice may be tumour or wall."""
     scan, lungs = chest
     planes = np.arange(len(scan.hu))
     scan = replace(scan, hu=np.broadcast_to((planes - 900)[:, None, None], scan.hu.shape).astype(np.int16))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from radiogenesis.errors import RunError, SettingError
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment
 from radiogenesis.methods.fusion_gan import FusionGANSettings
 from radiogenesis.methods.images import images_from_hu
+from radiogenesis.training.fit import count_steps
 from radiogenesis.training.run import Run
 
 
@@ -107,6 +109,20 @@ def test_paper_preset_needs_no_alignment_and_counts_epochs(discs: Cohort, tmp_pa
     run = train(discs, tmp_path / "paper", "fusion-gan", method_settings=settings)
     slices = int(np.isin(discs.slice_patient, run.split.train).sum())
     assert run.config["steps"] == -(-slices // 8)
+
+
+@pytest.mark.parametrize(
+    ("settings", "steps"),
+    [
+        ({"sampling": "epochs"}, 13),  # 3 passes over 33 slices are 99: twelve batches of 8 and 3 slices more
+        ({"sampling": "epochs", "devices": 2}, 7),  # two processes go through the slices together
+        ({"sampling": "slices"}, 15),  # as runs before counted: whole batches for each pass
+        ({"sampling": "patients"}, 15),
+    ],
+)
+def test_passes_over_the_slices_become_steps(settings: dict[str, Any], steps: int) -> None:
+    assert count_steps(FusionGANSettings(epochs=3, batch=8), 33, replace(SHARED, **settings)) == steps
+    assert count_steps(FusionGANSettings(steps=5, batch=8), 33, replace(SHARED, **settings)) == 5
 
 
 def test_another_cohort_is_refused(alignment: Run, other_discs: Cohort) -> None:
