@@ -111,6 +111,15 @@ def test_paper_preset_needs_no_alignment_and_counts_epochs(discs: Cohort, tmp_pa
     assert run.config["steps"] == -(-slices // 8)
 
 
+def test_hard_masks_are_refused_where_masks_are_softened_later(discs: Cohort, alignment: Run, tmp_path: Path) -> None:
+    hard = replace(SHARED, soft_masks=False)
+    with pytest.raises(SettingError, match="soft_masks is false, but alignment reads softened masks"):
+        train(discs, tmp_path / "run", settings=hard)
+    with pytest.raises(SettingError, match="but the alignment that judges the drawings reads softened masks"):
+        train(discs, tmp_path / "run", "fusion-gan", alignment=alignment, settings=hard)
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("settings", "steps"),
     [

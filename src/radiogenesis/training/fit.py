@@ -105,6 +105,7 @@ def train(
         scaler = ExpressionScaler.fit(cohort.expression, list(split.train), expression_settings)
         config["genes"] = len(scaler.genes)
         made = make_method(config, alignment=check_alignment(alignment, cohort, scaler, settings))
+        check_masks(method, made, settings)
         data = TrainingData.from_cohort(
             cohort,
             split.train,
@@ -277,6 +278,16 @@ def check_alignment(
             remedy="train both with --shuffle_genes true and the same seed",
         )
     return alignment.method
+
+
+def check_masks(method: str, made: object, settings: TrainSettings) -> None:
+    """Raises SettingError where hard masks would train what reads softened ones when it is used."""
+    if settings.soft_masks or not (entry(method).softens or getattr(made, "alignment", None) is not None):
+        return
+    reader = method if entry(method).softens else "the alignment that judges the drawings"
+    raise SettingError(
+        f"soft_masks is false, but {reader} reads softened masks", remedy="leave soft_masks true, or use no alignment"
+    )
 
 
 def count_steps(method_settings: Any, slices: int, settings: TrainSettings) -> int:

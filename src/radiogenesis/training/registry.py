@@ -46,6 +46,7 @@ class Entry:
         what: one line for the help.
         data: what it is trained on: lesion slices with genes, or whole slices without.
         paper_cohort: the settings of `cohort build` that the preset `paper` is made for.
+        softens: whether it softens the masks that it is given when it is used, and so must be trained on soft ones.
     """
 
     settings: type[Any]
@@ -55,6 +56,7 @@ class Entry:
     prepare: Callable[[Any, TrainingData, Sequence[str], int], TrainingData] = prepare_nothing
     data: Literal["lesions", "whole slices"] = "lesions"
     paper_cohort: Mapping[str, Any] = field(default_factory=dict)
+    softens: bool = False
 
 
 SPLIT_8_TO_2 = {"test": 0.2, "validation": 0.0}
@@ -96,6 +98,7 @@ METHODS: dict[str, Entry] = {
         AlignmentSettings,
         lambda settings, genes, pixels, alignment: Alignment(settings, genes=genes),
         "the same by contrastive networks: which patient's genes belong to this lesion?",
+        softens=True,
     ),
     "fusion-gan": Entry(
         FusionGANSettings,
@@ -132,6 +135,7 @@ METHODS: dict[str, Entry] = {
         {**gene_autoencoder.PRESETS, "paper": {**gene_autoencoder.PAPER, **SPLIT_8_TO_2, **SLICES_AS_THEY_ARE}},
         prepare_autoencoder,
         paper_cohort=REGIONS_OF_SUI,
+        softens=True,
     ),
     "metagene-gan": Entry(
         MetageneGANSettings,

@@ -43,7 +43,8 @@ class TrainSettings:
     are never turned so."""
     soft_masks: bool = True
     """Soften the edges of real and mismatched masks as drawn masks are soft, so that no critic tells them apart by them
-    (METHODS.md section 1, beyond the papers); false shows them to the networks as they are outlined."""
+    (METHODS.md section 1, beyond the papers); false shows them to the networks as they are outlined. Alignments and the
+    gene autoencoder read softened masks only."""
     shuffle_genes: bool = False
     """Null: train with the genes shuffled between patients (EVIDENCE.md rule 2)."""
     precision: Literal["auto", "bfloat16", "float32"] = "auto"
