@@ -306,6 +306,13 @@ def test_the_paper_preset_says_where_it_is_not_the_papers(
 ) -> None:
     alone = ["--matching", "0", "--energy", "0", "--gene_code", "mapping", "--epochs", "0", "--steps", "1"]
     assert main(["train", "fusion-gan", cohort, str(tmp_path / "run"), "--preset", preset, *alone, *SMALL]) == 0
-    told = "the preset paper is made for 128 x 128 pixels, and this cohort has 32 x 32" in capsys.readouterr().err
-    assert told == (preset == "paper")
-    assert Run.open(tmp_path / "run").config["training"]["sampling"] == ("slices" if preset == "paper" else "patients")
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("fusion-gan: ")]
+    expected = (
+        "fusion-gan: the preset paper is made for another cohort, and this one has pixels 32 and not 128, "
+        "middle_in_lung true and not false, min_area_mm2 10 and not 0: what is trained on it is not what the paper "
+        "describes; build one with --pixels 128 --middle_in_lung false --min_area_mm2 0"
+    )
+    assert told == ([expected] if preset == "paper" else [])
+    training = Run.open(tmp_path / "run").config["training"]
+    trained = (training["sampling"], training["augment"], training["soft_masks"])
+    assert trained == (("epochs", False, False) if preset == "paper" else ("patients", True, True))

@@ -220,6 +220,28 @@ def test_backgrounds_come_from_healthy_lung_slice_by_slice(chest: tuple[Scan, ND
     assert len(np.unique(found.center_mm, axis=0)) == 3
 
 
+def test_the_papers_backgrounds_are_any_slices_of_the_volume(chest: tuple[Scan, NDArray[np.bool_]]) -> None:
+    """Only the centre keeps its distance (Xu et al. 2020, section 3): the middle of a slice may be tumour or wall."""
+    scan, lungs = chest
+    planes = np.arange(len(scan.hu))
+    scan = replace(scan, hu=np.broadcast_to((planes - 900)[:, None, None], scan.hu.shape).astype(np.int16))
+    chosen = SamplingSettings(background_centers=1, slices_per_center=12, middle_in_lung=False)
+    healthy = lungs & ~scan.tumour_mask
+    outside = 0
+    for seed in range(4):
+        found = background_slices(scan, lungs, chosen, np.random.default_rng(seed))
+        z, y, x = np.rint((found.center_mm[0] - scan.affine[:3, 3])[::-1] / scan.spacing_mm).astype(int)
+        volume = planes[np.abs(planes - z) * 2.5 <= 30]
+        shown = found.image[:, 32, 32] + 900  # each plane holds its own number
+        assert set(shown) <= set(volume)
+        assert len(set(shown)) == 12
+        distance = [brute_force_distance(healthy, scan.spacing_mm, np.array([plane, y, x])) for plane in shown]
+        np.testing.assert_allclose(found.boundary_mm, np.minimum(distance, 25), rtol=1e-6)
+        outside += sum(value < 5 for value in distance)
+        assert 5 <= brute_force_distance(healthy, scan.spacing_mm, np.array([z, y, x])) <= 25
+    assert outside > 0
+
+
 def test_a_slice_repeats_only_where_the_volume_has_fewer(chest: tuple[Scan, NDArray[np.bool_]]) -> None:
     scan, lungs = chest
     found = background_slices(scan, lungs, SamplingSettings(slices_per_center=60), np.random.default_rng(1))

@@ -133,7 +133,8 @@ def hand_generator_terms(gan: FusionGAN, step: Step) -> dict[str, float]:
         t.detach()[:, 0].numpy().astype(float) for t in (drawn.image, drawn.mask, drawn.weight, b.background)
     )
     size = gan.settings.erosion
-    grown = np.stack([ndimage.grey_dilation(plane, size=(size, size), mode="constant", cval=0) for plane in mask])
+    shown = (mask >= 0.5).astype(float) if gan.settings.background_mask == "binary" else mask
+    grown = np.stack([ndimage.grey_dilation(plane, size=(size, size), mode="constant", cval=0) for plane in shown])
     lesion = softened(drawn.mask)
     if gan.settings.stay_in_lung and not gan.settings.fill:
         lesion *= 1 - images.outside_lung(b.background)[:, 0].numpy()

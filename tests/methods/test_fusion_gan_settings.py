@@ -15,6 +15,7 @@ from torch import nn
 from radiogenesis.methods import fusion_gan_settings
 from radiogenesis.methods.alignment import Alignment, AlignmentSettings
 from radiogenesis.methods.fusion_gan import PRESETS, FusionGAN, FusionGANSettings
+from radiogenesis.methods.protocols import Batch
 from radiogenesis.networks.fusion import FusionBlock
 
 GENES, PIXELS = 10, 32
@@ -34,9 +35,8 @@ def test_paper_preset_is_section_1() -> None:
     assert s.gene_code == "mapping"
     assert (s.matching, s.energy, s.lambda_weight_map, s.gene_dropout) == (0, 0, 0, 0)
     beyond = ("outer_weight", "compose", "residual", "spatial_noise", "central_mask", "own_mapping", "train_critic")
-    beyond += ("stay_in_lung", "decided_weight_map", "fill")
+    beyond += ("stay_in_lung", "decided_weight_map", "average", "fill")
     assert not [name for name in beyond if getattr(s, name)]
-    assert 0 < s.average < 1
     assert not s.needs_alignment
 
     gan = FusionGAN(replace(s, width=2, discriminator_width=2), genes=GENES, pixels=PIXELS)
@@ -71,6 +71,29 @@ def test_the_paper_preset_starts_its_weight_maps_as_any_other_layer(preset: str,
         assert drawn[0].unique().tolist() == [bias]
         assert logits[1].unique().tolist() == [1]
         assert drawn[1].unique().tolist() == [0]
+
+
+@pytest.mark.parametrize("background_mask", ["soft", "binary"])
+@pytest.mark.parametrize("ablation", [{}, {"mask_output": False}])
+def test_the_backgrounds_loss_moves_the_mask_only_where_it_is_soft(
+    background_mask: str, ablation: dict[str, Any]
+) -> None:
+    """A soft mask that grows leaves less background to be reproduced; the paper's is binary and stays where it is."""
+    torch.manual_seed(0)
+    changes = {"background_mask": background_mask, "weight_i": 0, "weight_is": 0, "weight_isg": 0} | ablation
+    gan = FusionGAN(FusionGANSettings(**PRESETS["paper"] | TINY | changes), genes=GENES, pixels=PIXELS)
+    x, m, g = torch.rand(4, 1, PIXELS, PIXELS), torch.ones(4, 1, PIXELS, PIXELS), torch.randn(4, GENES)
+    step = gan.prepare(Batch(x, m, g, m, g, x, torch.arange(4), g))
+    total = gan.generator_loss(step).total
+    (of_mask,) = torch.autograd.grad(total, step.drawn.mask, retain_graph=True, allow_unused=True)
+    slopes = {0.0} if of_mask is None else set(of_mask.sign().unique().tolist())
+    if background_mask == "binary" or ablation:
+        assert slopes == {0.0}
+    else:
+        assert slopes <= {-1.0, 0.0}  # the larger, the less is lost
+        assert -1.0 in slopes
+    (of_image,) = torch.autograd.grad(total, step.drawn.image)
+    assert of_image.abs().sum() > 0
 
 
 @pytest.mark.parametrize(

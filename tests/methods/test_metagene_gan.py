@@ -18,6 +18,7 @@ from radiogenesis.methods.metagene_gan import (
     lesion_in_the_middle,
     loss_d,
     loss_g,
+    loss_g_minimax,
     loss_not_real,
 )
 from radiogenesis.methods.protocols import Batch, GeneEncoder, Synthesizer
@@ -56,6 +57,7 @@ def test_equation_2_by_hand() -> None:
     expected = -(math.log(1 / 2) + math.log(3 / 4)) / 2 - (math.log(1 / 4) + math.log(1 / 2)) / 2
     assert loss_d(real, drawn).item() == pytest.approx(expected)
     assert loss_g(drawn).item() == pytest.approx(-(math.log(3 / 4) + math.log(1 / 2)) / 2)
+    assert loss_g_minimax(drawn).item() == pytest.approx((math.log(1 / 4) + math.log(1 / 2)) / 2)
     assert loss_not_real(drawn).item() == pytest.approx(-(math.log(1 / 4) + math.log(1 / 2)) / 2)
 
 
@@ -68,6 +70,21 @@ def test_the_players_losses_are_made_of_them() -> None:
     record = gan.discriminator_loss(step)
     assert record.total.item() == pytest.approx((loss_d(real, drawn) + 0.5 * loss_not_real(wrong)).item(), rel=1e-5)
     assert gan.generator_loss(step).total.item() == pytest.approx(loss_g(drawn).item(), rel=1e-5)
+
+
+def test_the_generator_minimises_what_its_objective_says() -> None:
+    """Both fall as D takes the drawing for real; where D is sure that it is not, only one has a gradient left."""
+    for objective, loss, slope in (("non_saturating", loss_g, -1.0), ("minimax", loss_g_minimax, 0.0)):
+        gan = made(generator_objective=objective).eval()
+        step = gan.prepare(batch())
+        with torch.no_grad():
+            drawn = gan.discriminator(step.drawn, step.y)
+        assert gan.generator_loss(step).total.item() == pytest.approx(loss(drawn).item(), rel=1e-5)
+        logit = torch.tensor([-20.0], requires_grad=True)
+        loss(logit).backward()
+        assert logit.grad is not None
+        assert logit.grad.item() == pytest.approx(slope, abs=1e-6)
+    assert MetageneGANSettings(**PRESETS["paper"]).generator_objective == "minimax"
 
 
 def test_each_player_moves_its_own() -> None:

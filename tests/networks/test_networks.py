@@ -34,6 +34,23 @@ def test_generator_shapes(settings: dict[str, int], batch: int, pixels: int) -> 
     assert drawn.weight.max() <= 1
 
 
+@pytest.mark.parametrize("upsampling", ["nearest", "bilinear"])
+def test_features_grow_as_the_settings_say(upsampling: Literal["nearest", "bilinear"]) -> None:
+    """nearest: each number becomes four; bilinear: torch's own, which has values between."""
+    torch.manual_seed(0)
+    generator = FusionGenerator(pixels=32, style=4, width=2, upsampling=upsampling)
+    seen: list[torch.Tensor] = []
+    for block in generator.blocks:
+        block.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+        block.register_forward_hook(lambda _, given, made: seen.append(made[0]))
+    with torch.no_grad():
+        generator.eval()(torch.randn(2, 1, 32, 32), torch.randn(2, 4))
+    for made, given in zip(seen[1:-1:2], seen[2::2], strict=True):
+        repeated = made.repeat_interleave(2, 2).repeat_interleave(2, 3)
+        assert torch.equal(given, repeated) == (upsampling == "nearest")
+        torch.testing.assert_close(given[..., 0, 0], made[..., 0, 0])  # a corner has no neighbours on one side
+
+
 def test_generator_refuses_odd_sizes() -> None:
     with pytest.raises(ValueError, match="multiple of 16 and at least 32, not 40"):
         FusionGenerator(pixels=40, style=4)

@@ -110,8 +110,9 @@ def test_a_patient_of_a_whole_cohort_contributes_whole_slices() -> None:
     assert (data.whole.lungs.mean(axis=(1, 2)) > 0.01).all()
 
 
-def test_without_whole_slices_nothing_of_the_cohort_changes() -> None:
+def test_settings_at_their_defaults_leave_the_digest_of_earlier_cohorts() -> None:
     plan = plan_cohort(PhantomSettings(patients=2, genes=200, modules=8))
     assert not any(patient.whole for patient in plan.patients)
-    assert not any(name.startswith("whole") or name in ("size_mm", "attenuation_hu") for name in plan.truth.settings)
+    named = ("size_mm", "attenuation_hu", "middle_in_lung")
+    assert not any(name.startswith("whole") or name in named for name in plan.truth.settings)
     assert SamplingSettings().whole_pixels == 0

@@ -69,7 +69,7 @@ def test_the_outlined_volume_is_that_of_the_sphere(size: float) -> None:
         assert np.abs(scan.hu[scan.tumour_mask].mean() - healthy.hu[scan.tumour_mask].mean()) > 300
 
 
-@pytest.mark.parametrize(("share", "least", "most"), [(0.0, 0.0, 0.03), (1.0, 0.08, 0.9)])
+@pytest.mark.parametrize(("share", "least", "most"), [(0.0, 0.0, 0.06), (1.0, 0.1, 0.9)])
 def test_tumours_touch_the_chest_wall_where_they_are_asked_to(share: float, least: float, most: float) -> None:
     """Share of the chest wall and mediastinum in a band of 3 mm around the tumour; 0.12 in 62 real patients."""
     found = []

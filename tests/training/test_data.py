@@ -26,6 +26,7 @@ from radiogenesis.cohort.store import Cohort, CohortWriter, PatientData
 from radiogenesis.errors import CohortError
 from radiogenesis.methods.images import soften, to_hu, turned
 from radiogenesis.training.data import (
+    Epochs,
     TrainingData,
     derangement,
     seed_of,
@@ -219,6 +220,58 @@ def test_by_slice_is_even_over_slices(data: TrainingData) -> None:
     share = torch.bincount(batch.patient, minlength=4) / 2600
     expected = torch.tensor([SLICES[int(name[1])] for name in TRAINING]) / 13
     assert (share - expected).abs().max() < 0.04  # four standard deviations
+
+
+@settings(deadline=None)
+@given(total=st.integers(1, 40), size=st.integers(1, 60), seed=st.integers(0, 2**40))
+def test_a_pass_shows_every_row_once_in_an_order_of_its_own(total: int, size: int, seed: int) -> None:
+    batches = -(-3 * total // size)
+    walk = torch.cat([Epochs(seed, batch).rows(size, total) for batch in range(batches)]).tolist()
+    passes = [walk[at : at + total] for at in range(0, 3 * total, total)]
+    assert all(sorted(one) == list(range(total)) for one in passes)
+    if total > 12:  # two equal orders of 13 come once in six billion
+        assert passes[0] != passes[1] != passes[2]
+
+
+def test_an_epoch_of_batches_shows_every_slice_once(data: TrainingData) -> None:
+    """13 slices in batches of 4: four batches hold a pass and three slices of the next."""
+
+    def codes(first: int, count: int, seed: int = 7) -> list[int]:
+        made = (
+            data.batch(4, torch.Generator().manual_seed(0), by_patient=False, augment=True, epochs=Epochs(seed, number))
+            for number in range(first, first + count)
+        )
+        return [code for batch in made for code in code_of(batch.x).tolist()]
+
+    every = sorted(data.image.amax((1, 2, 3)).tolist())
+    seen = codes(0, 13)
+    for one_pass in range(4):
+        assert sorted(seen[13 * one_pass : 13 * (one_pass + 1)]) == every
+    assert seen == codes(0, 5) + codes(5, 8)  # a resumed run goes on where it was
+    assert seen != codes(0, 13, seed=8)
+
+
+def test_hard_masks_are_shown_as_they_are_outlined(data: TrainingData) -> None:
+    hard, soft = (
+        data.batch(8, torch.Generator().manual_seed(1), by_patient=True, augment=True, soft_masks=soft)
+        for soft in (False, True)
+    )
+    for mask in (hard.m, hard.wrong_m):
+        assert set(mask.unique().tolist()) == {0, 1}
+    assert torch.equal(hard.m, (to_hu(hard.x) > -500).float())
+    torch.testing.assert_close(soften(hard.m), soft.m)
+    torch.testing.assert_close(soften(hard.wrong_m), soft.wrong_m)
+    assert torch.equal(hard.x, soft.x)
+
+
+def test_without_quarter_turns_mirror_images_are_left(data: TrainingData) -> None:
+    made = (
+        data.batch(2, torch.Generator().manual_seed(seed), by_patient=True, augment=True, quarter_turns=False)
+        for seed in range(60)
+    )
+    own = {tuple((b.x[0, 0] > -0.9).flatten().tolist()) for b in made if b.patient[0] == 0}
+    plain = data.image[data.slices_of[0][0], 0] > -900
+    assert own == {tuple(plain.flatten().tolist()), tuple(plain.flip(1).flatten().tolist())}
 
 
 def test_every_other_patient_serves_as_the_wrong_one(data: TrainingData) -> None:

@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from radiogenesis.errors import RunError, SettingError
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment
 from radiogenesis.methods.fusion_gan import FusionGAN, FusionGANSettings
 from radiogenesis.methods.images import images_from_hu
+from radiogenesis.training.fit import count_steps
 from radiogenesis.training.run import Run
 
 
@@ -121,6 +123,29 @@ def test_paper_preset_needs_no_alignment_and_counts_epochs(discs: Cohort, tmp_pa
     run = train(discs, tmp_path / "paper", "fusion-gan", method_settings=settings)
     slices = int(np.isin(discs.slice_patient, run.split.train).sum())
     assert run.config["steps"] == -(-slices // 8)
+
+
+def test_hard_masks_are_refused_where_masks_are_softened_later(discs: Cohort, alignment: Run, tmp_path: Path) -> None:
+    hard = replace(SHARED, soft_masks=False)
+    with pytest.raises(SettingError, match="soft_masks is false, but alignment reads softened masks"):
+        train(discs, tmp_path / "run", settings=hard)
+    with pytest.raises(SettingError, match="but the alignment that judges the drawings reads softened masks"):
+        train(discs, tmp_path / "run", "fusion-gan", alignment=alignment, settings=hard)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "steps"),
+    [
+        ({"sampling": "epochs"}, 13),  # 3 passes over 33 slices are 99: twelve batches of 8 and 3 slices more
+        ({"sampling": "epochs", "devices": 2}, 7),  # two processes go through the slices together
+        ({"sampling": "slices"}, 15),  # as runs before counted: whole batches for each pass
+        ({"sampling": "patients"}, 15),
+    ],
+)
+def test_passes_over_the_slices_become_steps(settings: dict[str, Any], steps: int) -> None:
+    assert count_steps(FusionGANSettings(epochs=3, batch=8), 33, replace(SHARED, **settings)) == steps
+    assert count_steps(FusionGANSettings(steps=5, batch=8), 33, replace(SHARED, **settings)) == 5
 
 
 def test_another_cohort_is_refused(alignment: Run, other_discs: Cohort) -> None:

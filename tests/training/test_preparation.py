@@ -25,7 +25,6 @@ from radiogenesis.methods.metagene_gan import MetageneGAN, MetageneGANSettings
 from radiogenesis.training import fit
 from radiogenesis.training.data import TrainingData
 from radiogenesis.training.preparation import genes_of_trained, metagenes_of, prepare_fusion, prepare_metagenes
-from radiogenesis.training.registry import METHODS
 from radiogenesis.training.run import Run
 from radiogenesis.training.settings import TrainSettings
 
@@ -111,18 +110,6 @@ def test_missing_vgg16_leaves_no_run_behind(discs: Cohort, tmp_path: Path) -> No
     with pytest.raises(SettingError, match=r"vgg16.pth: perceptual is vgg16, but there is no such file"):
         train(discs, tmp_path / "run", "gene-autoencoder", settings)
     assert not (tmp_path / "run").exists()
-
-
-@pytest.mark.parametrize("name", ["gene-autoencoder", "metagene-gan"])
-def test_the_paper_preset_splits_8_to_2(name: str) -> None:
-    paper = METHODS[name].presets["paper"]
-    assert (paper["test"], paper["validation"]) == (0.2, 0.0)
-
-
-@pytest.mark.parametrize("name", ["gene-autoencoder", "metagene-gan", "tumor-unet"])
-def test_the_paper_presets_of_li_sui_draw_over_slices_as_they_are(name: str) -> None:
-    paper = METHODS[name].presets["paper"]
-    assert (paper["sampling"], paper["augment"]) == ("slices", False)
 
 
 @pytest.mark.parametrize("calibrated", [True, False])

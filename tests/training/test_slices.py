@@ -17,6 +17,7 @@ from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import CohortError, RunError
 from radiogenesis.methods.tumor_unet import TumorUNet, TumorUNetSettings
 from radiogenesis.training import fit
+from radiogenesis.training.data import Epochs
 from radiogenesis.training.run import Run
 from radiogenesis.training.settings import TrainSettings
 from radiogenesis.training.slices import SliceData
@@ -56,6 +57,17 @@ def test_every_patient_comes_before_any_comes_again(chests: Cohort) -> None:
     assert centres == of_all
     with pytest.raises(ValueError, match="2 views"):
         data.batch(8, torch.Generator(), by_patient=True, augment=False, views=2)
+
+
+def test_a_pass_shows_every_slice_once(chests: Cohort) -> None:
+    data = SliceData.from_cohort(chests, list(chests.patients.index), empty_share=0.5)
+    made = [
+        data.batch(8, torch.Generator(), by_patient=False, augment=False, epochs=Epochs(3, number))
+        for number in range(4)
+    ]
+    image, shown = torch.cat([batch.image for batch in made]), torch.cat([b.tumour.flatten(1).any(1) for b in made])
+    assert int(shown.sum()) == len(shown) / 2 == 16  # all that there are: 16 with tumour and 16 without
+    assert len(torch.unique(image.flatten(1), dim=0)) == 32
 
 
 def test_what_cannot_be_trained_on_is_said(chests: Cohort, discs: Cohort) -> None:

@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> None:
     from radiogenesis.errors import SettingError
     from radiogenesis.methods.canonical_alignment import CanonicalAlignment
     from radiogenesis.training.fit import train
-    from radiogenesis.training.registry import METHODS, entry
+    from radiogenesis.training.registry import METHODS, entry, unlike_its_cohort
     from radiogenesis.training.run import Run
     from radiogenesis.training.settings import TrainSettings
 
@@ -61,9 +61,8 @@ def main(arguments: list[str]) -> None:
     if alignment is not None:
         parsed = with_split_of(alignment, verb, rest)
     cohort = Cohort.open(parsed.cohort)
-    if preset == "paper" and method.paper_pixels not in (0, cohort.pixels):
-        made, here = (f"{pixels} x {pixels}" for pixels in (method.paper_pixels, cohort.pixels))
-        print(f"{name}: the preset paper is made for {made} pixels, and this cohort has {here}", file=sys.stderr)
+    if unlike := unlike_its_cohort(name, preset, cohort.settings["sampling"]):
+        print(unlike, file=sys.stderr)
     run = train(
         name,
         cohort,

@@ -36,15 +36,19 @@ class SamplingSettings:
     """Side of the square and of the volume it is cut from, in mm (Xu et al. 2020: 60)."""
     boundary_mm: tuple[float, float] = (5.0, 25.0)
     """Least and greatest distance of a background's centre from the boundary of lung minus tumour, in mm
-    (Xu et al. 2020: 5 to 25). The middle of every slice of its volume keeps the least distance too, and is lung as far
-    (the paper does not say): else some would show the diaphragm or the tumour where a lesion is to be drawn."""
+    (Xu et al. 2020, section 3: 5 to 25)."""
+    middle_in_lung: bool = True
+    """The middle of every background slice keeps the least distance too, and is lung as far (beyond the paper): else
+    some show the diaphragm or the tumour where a lesion is to be drawn. false takes any slice of the volume, as Xu et
+    al. 2020, section 3, have it: for their preset `paper`."""
     background_centers: int = 1
     """Background volumes drawn in each scan (the paper does not say)."""
     slices_per_center: int = 20
     """Random slices of each background volume (Xu et al. 2020: 20); one comes twice only where a volume has fewer."""
     min_area_mm2: float = 10.0
     """Slices with less tumour than this in the image, in square mm, are left out; 0 keeps every slice in which
-    some pixel is more than half tumour (the paper does not say)."""
+    some pixel is more than half tumour (Xu et al. 2020, section 3: slices with nodule presence; for their preset
+    `paper`)."""
     whole_pixels: int = 0
     """Pixels per side of the whole axial slices that are kept for the detection of tumours; 0 keeps none, 128 suits a
     CPU (Li, Sui et al. 2021 take the 512 of the scan)."""
@@ -168,9 +172,10 @@ def background_slices(
 
     Whatever else is outlined on the scan may be another tumour, and is none of the healthy lung either. A centre is
     drawn uniformly among the voxels that lie `boundary_mm` inside the boundary of lung minus tumour, and its slices
-    among those of its volume whose middle keeps the least of these distances and shows air as far; where none does,
-    another centre is drawn. Between thick slices the mask of the lungs closes over a dome of the diaphragm. The end of
-    the stack is no boundary: a lung that the scan cuts off goes on. Planes beyond it cannot be drawn.
+    among those of its volume. With `middle_in_lung` only slices count whose middle keeps the least of these distances
+    and shows air as far; where none does, another centre is drawn. Between thick slices the mask of the lungs closes
+    over a dome of the diaphragm. The end of the stack is no boundary: a lung that the scan cuts off goes on. Planes
+    beyond it cannot be drawn.
 
     Args:
         scan: the scan.
@@ -304,12 +309,14 @@ def _aerated(
 def _planes_to_draw(
     scan: Scan, ball: _BoundaryDistance, center: NDArray[np.intp], settings: SamplingSettings
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """The planes of the volume around `center` whose middle is lung, in ascending order, and how far inside the
-    boundary their middles lie, in mm."""
+    """The planes of the volume around `center`, in ascending order, and how far inside the boundary their middles lie,
+    in mm; those whose middle is lung, where the settings ask for it."""
     every = np.arange(scan.hu.shape[0])
     planes = every[np.abs(every - center[0]) * scan.spacing_mm[0] <= settings.field_of_view_mm / 2]
     row, column = int(center[1]), int(center[2])
     distance = np.array([ball.at((int(z), row, column)) for z in planes])
+    if not settings.middle_in_lung:
+        return planes, distance
     least = settings.boundary_mm[0]
     kept = (distance >= least) & (_middle_hu(scan, planes, row, column, least) < AERATED_HU)
     return planes[kept], distance[kept]

@@ -76,6 +76,7 @@ class GeneratorPart(nn.Module):
             width=settings.width,
             outer_weight=settings.outer_weight,
             spatial_noise=settings.spatial_noise,
+            upsampling=settings.upsampling,
             central_mask=settings.central_mask,
             adain=settings.adain,
             weight_map=settings.weight_map,
@@ -272,7 +273,8 @@ class FusionGAN(nn.Module):
             "D_IS": losses.to_one(d.d_is(pair)) * s.weight_is,
             "D_ISG": losses.to_one(d.d_isg(pair, self.d_code(b.g).detach())) * s.weight_isg,
         }
-        region = drawn.grown.background_region(s.erosion)
+        outlined = drawn.grown.binary() if s.background_mask == "binary" else drawn.grown
+        region = outlined.background_region(s.erosion)
         terms["background"] = losses.loss_background(drawn.image, b.background, region) * s.lambda_background
         if self.alignment is not None and (s.matching or s.energy):
             terms |= self.critic_terms(self.alignment, step)

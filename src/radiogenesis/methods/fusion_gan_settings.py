@@ -62,6 +62,10 @@ class FusionGANSettings:
     gene_code aligned, where no mapping reads the genes themselves."""
     spatial_noise: bool = True
     """One noise map in each fusion block, its strength learned (beyond the paper)."""
+    upsampling: Literal["bilinear", "nearest"] = "bilinear"
+    """How features grow from one fusion block to the next: bilinear, since nearest leaves a lattice in the texture
+    (ours); nearest, as in the code of Park et al. 2018, from which section 2.1 of the paper starts (open in the paper;
+    in its preset)."""
     central_mask: bool = True
     """Start from a mask in the middle of the image, where every volume has its tumour (beyond the paper)."""
     fill: bool = True
@@ -109,6 +113,10 @@ class FusionGANSettings:
     """Weight of the terms of D_IS (1 in METHODS.md and in the authors' code)."""
     weight_isg: float = 1.0
     """Weight of the terms of D_ISG (1 in METHODS.md; the authors' code: 10)."""
+    background_mask: Literal["soft", "binary"] = "soft"
+    """What the background's region B is made of. binary: the drawn mask cut at one half, without a gradient, as in the
+    code of Park et al. 2018 (the paper, sections 2.1 and 2.3: the inverse of a binary segmentation mask, eroded; in its
+    preset). soft: the drawn mask as it is, so that the loss also moves the mask, and rewards a large one (ours)."""
     erosion: int = 7
     """Side of the square, in pixels and odd, by which the inverse of the mask is eroded to B (open in the paper)."""
     learning_rate: float = 2e-3
@@ -120,7 +128,8 @@ class FusionGANSettings:
     beta1: float = 0.5
     """First beta of Adam (METHODS.md section 1); the second is 0.999."""
     average: float = 0.998
-    """Decay of the generator's moving average per step, whose images are the ones drawn (METHODS.md section 1)."""
+    """Decay of the generator's moving average per step, whose images are the ones drawn; 0 for none (METHODS.md section
+    1, beyond the paper; 0 in the paper preset)."""
 
     def __post_init__(self) -> None:
         require(
@@ -168,6 +177,8 @@ PAPER: dict[str, Any] = {
     "own_mapping": False,
     "gene_dropout": 0.0,
     "spatial_noise": False,
+    "upsampling": "nearest",
+    "background_mask": "binary",
     "central_mask": False,
     "decided_weight_map": False,
     "fill": False,
@@ -183,9 +194,10 @@ PAPER: dict[str, Any] = {
     "learning_rate_schedule": "constant",
     "learning_rate": 2e-4,
     "discriminator_learning_rate": 2e-4,
+    "average": 0.0,
 }
-"""The preset `paper`: METHODS.md section 1 as it is written, for cohorts of 128 x 128 pixels. Its epochs are drawn
-evenly over slices: a setting of the training, which the registry adds."""
+"""The preset `paper`: the paper as it is written, what it leaves open as in METHODS.md section 1. The registry adds how
+slices are shown and which cohort it is made for."""
 
 PIXELS_128: dict[str, Any] = {
     "steps": 4000,

@@ -121,8 +121,9 @@ PAPER: dict[str, Any] = {
     "weight_decay": 0.0,
 }
 """The preset `paper`: METHODS.md section 3, stage 2, as it is written. The registry adds the split of 8 : 2 and slices
-as they are. The paper crops its LTR out of the CT, 128 of the scan's pixels or about 90 mm: build the cohort with
---field_of_view_mm 90 --pixels 128, and the whole slice is that crop."""
+as they are, in epochs. Masks stay softened: only the tumour's box is read from them. The paper crops its LTR out of the
+CT, 128 of the scan's pixels or about 90 mm: build the cohort with --field_of_view_mm 90 --pixels 128, and the whole
+slice is that crop."""
 
 PRESETS: dict[str, dict[str, Any]] = {"default": {}, "paper": PAPER}
 

@@ -114,6 +114,10 @@ class GrownMask:
         """See the function of this name."""
         return 1 - self.dilated(pixels)
 
+    def binary(self) -> GrownMask:
+        """Of the mask cut at one half, which has no gradient."""
+        return GrownMask((self.mask.detach() >= 0.5).to(self.mask.dtype), self.barred)
+
     def composition(self, dilation: int, smoothing: int) -> Tensor:
         """See `composition_mask`."""
         if (dilation, smoothing) not in self._softened:

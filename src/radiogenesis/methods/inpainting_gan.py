@@ -75,7 +75,7 @@ class InpaintingGANSettings:
 
 
 PAPER: dict[str, Any] = {"epochs": 500, "batch": 16, "width": 64, "discriminator_width": 64}
-"""The preset `paper`: as wide as pix2pix, for cohorts of 128 x 128 pixels."""
+"""The preset `paper`: as wide as pix2pix. The registry adds how slices are shown and which cohort it is made for."""
 
 PRESETS: dict[str, dict[str, Any]] = {"default": {}, "paper": PAPER}
 

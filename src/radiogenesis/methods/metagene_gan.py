@@ -66,6 +66,9 @@ class MetageneGANSettings:
     mismatch: float = 1.0
     """Weight of a third term of D: a real region with another patient's metagenes is not a pair (beyond the paper; 0 in
     the paper preset). Without it nothing but the pairing itself makes D look at the metagenes."""
+    generator_objective: Literal["non_saturating", "minimax"] = "non_saturating"
+    """What the generator minimises: -E log D (Goodfellow et al. 2014, beyond the paper), or E log(1 - D), whose
+    gradient vanishes where D is sure (equation 2 of the paper, and its preset)."""
     metagene_dropout: float = 0.2
     """Share of the metagenes set to zero while training, 0 to 1: else the few training patients are learned by heart
     (beyond the paper; 0 in the paper preset)."""
@@ -97,13 +100,14 @@ PAPER: dict[str, Any] = {
     "width": 32,
     "discriminator_width": 64,
     "mismatch": 0.0,
+    "generator_objective": "minimax",
     "metagene_dropout": 0.0,
     "beta1": 0.9,
     "average": 0.0,
 }
 """The preset `paper`: METHODS.md section 3, stage 3, as it is written, on the LTR of 128 x 128 pixels (section III.B of
-the paper). The registry adds the split of 8 : 2 and slices as they are. The region is the whole slice: for one as wide
-as the paper's build the cohort as for the preset `paper` of `gene_autoencoder`."""
+the paper). The registry adds the split of 8 : 2 and slices as they are, in epochs. The region is the whole slice: for
+one as wide as the paper's build the cohort as for the preset `paper` of `gene_autoencoder`."""
 
 PRESETS: dict[str, dict[str, Any]] = {"default": {}, "paper": PAPER}
 
@@ -127,6 +131,11 @@ def loss_g(drawn: Tensor) -> Tensor:
     """-E log D(G(z | Y) | Y): the form of equation 2's second term whose gradient does not vanish where D is sure
     (Goodfellow et al. 2014)."""
     return loss_real(drawn)
+
+
+def loss_g_minimax(drawn: Tensor) -> Tensor:
+    """E log(1 - D(G(z | Y) | Y))   (Li, Sui et al., equation 2)."""
+    return -loss_not_real(drawn)
 
 
 @dataclass(frozen=True)
@@ -208,8 +217,9 @@ class MetageneGAN(nn.Module):
         return LossRecord(total, {name: term.detach() for name, term in terms.items()})
 
     def generator_loss(self, step: Step) -> LossRecord:
-        """Equation 2."""
-        total = loss_g(self.discriminator(step.drawn, step.y))
+        """Equation 2, or its form that does not saturate."""
+        objective = loss_g_minimax if self.settings.generator_objective == "minimax" else loss_g
+        total = objective(self.discriminator(step.drawn, step.y))
         return LossRecord(total, {"L_G": total.detach()})
 
     # Use

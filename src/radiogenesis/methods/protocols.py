@@ -21,9 +21,9 @@ class Batch:
 
     Attributes:
         x: (B, 1, P, P) lesion slices in [-1, 1].
-        m: (B, 1, P, P) their masks, softened, in [0, 1].
+        m: (B, 1, P, P) their masks in [0, 1], softened unless the training settings say otherwise.
         g: (B, G) scaled genes of the slice's patient.
-        wrong_m: (B, 1, P, P) a mask of another patient, softened.
+        wrong_m: (B, 1, P, P) a mask of another patient, as soft.
         wrong_g: (B, G) genes of another patient.
         background: (B, 1, P, P) x_b in [-1, 1].
         patient: (B,) long, index of the patient among the training patients.

@@ -106,7 +106,7 @@ PAPER: dict[str, Any] = {
     "weight_decay": 0.0,
     "schedule": "constant",
 }
-"""The preset `paper`. The registry adds slices as they are, drawn evenly over slices."""
+"""The preset `paper`. The registry adds slices as they are, in epochs."""
 
 PRESETS: dict[str, dict[str, Any]] = {"default": {}, "paper": PAPER}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -174,6 +174,7 @@ class FusionGenerator(nn.Module):
         style: length of the style, the gene code and the noise n together.
         width: channels at full resolution.
         outer_weight, spatial_noise, adain, weight_map, decided_weight_map: see FusionBlock.
+        upsampling: of the features between two blocks.
         central_mask: start from a mask that covers the middle of the image, by a learned bias of the mask's logits
             (beyond the paper). Every volume is centred on its tumour, so the middle is where lesions are.
         mask_output: False gives the image only (an ablation).
@@ -187,6 +188,7 @@ class FusionGenerator(nn.Module):
         width: int = 16,
         outer_weight: bool = True,
         spatial_noise: bool = True,
+        upsampling: Literal["bilinear", "nearest"] = "bilinear",
         central_mask: bool = True,
         adain: bool = True,
         weight_map: bool = True,
@@ -197,7 +199,7 @@ class FusionGenerator(nn.Module):
         if pixels % 16 or pixels < 32:
             raise ValueError(f"pixels must be a multiple of 16 and at least 32, not {pixels}")
         channels = [width * factor for factor in CHANNEL_FACTORS]
-        self.base = pixels // 16
+        self.base, self.upsampling = pixels // 16, upsampling
         self.start = nn.Linear(style, channels[-1] * self.base**2)
         self.background = BackgroundEncoder(channels)
         coarse_to_fine = channels[::-1]
@@ -224,7 +226,7 @@ class FusionGenerator(nn.Module):
         w = h
         for level, (block, b) in enumerate(zip(self.blocks, features, strict=True)):
             if level:
-                h = F.interpolate(h, scale_factor=2, mode="bilinear")  # nearest leaves a lattice in the texture
+                h = F.interpolate(h, scale_factor=2, mode=self.upsampling)
             h, w = block(h, b, style, noise[level] if noise else None)
         with torch.autocast(h.device.type, enabled=False):  # the 8 bits of bfloat16 would band the image
             image, *masks = self.head(h.float()).split(1, dim=1)

@@ -160,6 +160,8 @@ def _told(settings: PhantomSettings) -> dict[str, Any]:
     """The settings that stand in the truth, and so in the digest: without those that change nothing."""
     without = {name for name in _plain(settings) if name.startswith("whole_") and not settings.whole_pixels}
     without |= {name for name in ("unlisted", "at_the_edge") if not getattr(settings, name)}
+    if settings.middle_in_lung:
+        without.add("middle_in_lung")
     if settings.size_mm == SIZE_MM:
         without.add("size_mm")
     if settings.attenuation_hu == ATTENUATION_HU:

@@ -1,6 +1,6 @@
 """Training data in memory: slices, masks, genes and backgrounds of the training patients, and batches of them.
 
-A batch is a function of (seed, step, rank) alone. So a resumed run sees what an uninterrupted run would have seen,
+A batch is a function of (seed, step, process) alone. So a resumed run sees what an uninterrupted run would have seen,
 and nothing about the loader has to be stored in a checkpoint.
 """
 
@@ -28,6 +28,32 @@ HELD_OUT = "held-out patients"
 def seed_of(*numbers: int) -> int:
     """One seed from several numbers, well mixed."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]) & _MAX_SEED
+
+
+@dataclass(frozen=True)
+class Epochs:
+    """Going through rows pass after pass: every row comes once in a pass, each pass in a random order of its own.
+
+    A batch that begins at the end of one pass goes on in the next, so that all batches have one size.
+
+    Attributes:
+        seed: of the orders.
+        batch: the number of the batch, from 0; with several processes those of all are counted.
+    """
+
+    seed: int
+    batch: int
+
+    def rows(self, size: int, total: int) -> Tensor:
+        """The `size` of `total` rows that are this batch's turn, (size,) long."""
+        first = self.batch * size
+        passes = range(first // total, (first + size - 1) // total + 1)
+        orders = [
+            torch.randperm(total, generator=torch.Generator().manual_seed(seed_of(self.seed, 0xE90C, number)))
+            for number in passes
+        ]
+        start = first - passes[0] * total
+        return torch.cat(orders)[start : start + size]
 
 
 @dataclass(frozen=True)
@@ -113,17 +139,34 @@ class TrainingData:
         moved = {name: getattr(self, name).to(device) for name in ("image", "mask", "genes", "background", "patient")}
         return replace(self, **moved)
 
-    def batch(self, size: int, generator: torch.Generator, *, by_patient: bool, augment: bool, views: int = 1) -> Batch:
-        """Draw one batch. Everything random comes from `generator` (on the CPU).
+    def batch(
+        self,
+        size: int,
+        generator: torch.Generator,
+        *,
+        by_patient: bool,
+        augment: bool,
+        quarter_turns: bool = True,
+        soft_masks: bool = True,
+        epochs: Epochs | None = None,
+        views: int = 1,
+    ) -> Batch:
+        """Draw one batch. Everything random comes from `generator` (on the CPU), and the order of `epochs`.
 
         Args:
             size: slices, a multiple of `views`.
             generator: where chance comes from.
             by_patient: evenly over patients rather than over slices.
-            augment: quarter turns and mirror images.
+            augment: mirror images and quarter turns.
+            quarter_turns: False leaves mirror images from left to right.
+            soft_masks: soften the masks as drawn ones are.
+            epochs: take the slices whose turn it is, instead of drawing them.
             views: slices of each patient drawn.
         """
-        rows = self._rows(size // views, generator, by_patient=by_patient)
+        if epochs is None:
+            rows = self._rows(size // views, generator, by_patient=by_patient)
+        else:
+            rows = epochs.rows(size // views, len(self.image))
         again = [torch.stack([self._one_slice(int(p), generator) for p in self.patient.cpu()[rows]])] * (views - 1)
         rows = torch.cat([rows, *again])
         patient = self.patient[rows.to(self.patient.device)].cpu()
@@ -132,17 +175,22 @@ class TrainingData:
         wrong_patient = (patient + torch.randint(1, n, (size,), generator=generator)) % n
         wrong_rows = torch.stack([self._one_slice(int(p), generator) for p in wrong_patient])
         backgrounds = torch.randint(len(self.background), (size,), generator=generator)
-        turn = torch.randint(8, (1,), generator=generator).item() if augment else 0
+        turns = range(8) if quarter_turns else (0, 4)
+        turn = turns[int(torch.randint(len(turns), (1,), generator=generator))] if augment else 0
         device = self.image.device
 
         def slices(source: Tensor, at: Tensor) -> Tensor:
-            return turned(source[at.to(device)], int(turn)).contiguous(memory_format=torch.channels_last)
+            return turned(source[at.to(device)], turn).contiguous(memory_format=torch.channels_last)
+
+        def masks(at: Tensor) -> Tensor:
+            outlined = slices(self.mask, at).float()
+            return soften(outlined) if soft_masks else outlined
 
         return Batch(
             x=to_unit(slices(self.image, rows)),
-            m=soften(slices(self.mask, rows).float()),
+            m=masks(rows),
             g=self.genes[patient.to(device)],
-            wrong_m=soften(slices(self.mask, wrong_rows).float()),
+            wrong_m=masks(wrong_rows),
             wrong_g=self.genes[wrong_patient.to(device)],
             background=to_unit(slices(self.background, backgrounds)),
             patient=patient.to(device),

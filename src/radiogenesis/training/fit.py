@@ -105,6 +105,7 @@ def train(
         scaler = ExpressionScaler.fit(cohort.expression, list(split.train), expression_settings)
         config["genes"] = len(scaler.genes)
         made = make_method(config, alignment=check_alignment(alignment, cohort, scaler, settings))
+        check_masks(method, made, settings)
         data = TrainingData.from_cohort(
             cohort,
             split.train,
@@ -114,7 +115,7 @@ def train(
         )
         data = entry(method).prepare(made, data, scaler.genes, settings.seed)
         callbacks.append(SampleGrid(path, *sample_inputs(cohort, split, scaler, made), save_drawing_grid))
-    steps = count_steps(method_settings, data.epoch)
+    steps = count_steps(method_settings, data.epoch, settings)
     config["steps"] = steps
     precision = "bfloat16" if bfloat16(settings) else "float32"
     beginning = Beginning(
@@ -279,11 +280,26 @@ def check_alignment(
     return alignment.method
 
 
-def count_steps(method_settings: Any, slices: int) -> int:
+def check_masks(method: str, made: object, settings: TrainSettings) -> None:
+    """Raises SettingError where hard masks would train what reads softened ones when it is used."""
+    if settings.soft_masks or not (entry(method).softens or getattr(made, "alignment", None) is not None):
+        return
+    reader = method if entry(method).softens else "the alignment that judges the drawings"
+    raise SettingError(
+        f"soft_masks is false, but {reader} reads softened masks", remedy="leave soft_masks true, or use no alignment"
+    )
+
+
+def count_steps(method_settings: Any, slices: int, settings: TrainSettings) -> int:
     """`epochs` passes over the slices where the method counts in epochs, else `steps`; 0 for a method that has neither,
-    because it is fitted in closed form."""
+    because it is fitted in closed form. A pass is exact where it goes through the slices; else as many slices are
+    drawn, up to a whole batch."""
     epochs = getattr(method_settings, "epochs", 0)
-    return int(epochs * -(-slices // method_settings.batch) if epochs else getattr(method_settings, "steps", 0))
+    if not epochs:
+        return int(getattr(method_settings, "steps", 0))
+    if settings.sampling == "epochs":
+        return -(-epochs * slices // (method_settings.batch * settings.processes))
+    return int(epochs * -(-slices // method_settings.batch))
 
 
 def sample_inputs(

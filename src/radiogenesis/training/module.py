@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from radiogenesis.methods.protocols import LossRecord, Player, Trainable
-from radiogenesis.training.data import TrainingData, seed_of
+from radiogenesis.training.data import Epochs, TrainingData, seed_of
 from radiogenesis.training.settings import TrainSettings
 from radiogenesis.training.slices import SliceData
 
@@ -90,11 +90,15 @@ class MethodModule(L.LightningModule):
         seed = seed_of(self.settings.seed, step, self.global_rank)
         generator = torch.Generator().manual_seed(seed)
         torch.manual_seed(seed)  # dropout and the noise of the step: a resumed run draws what this one draws
+        s = self.settings
         batch = self.data.batch(
             self.batch_size,
             generator,
-            by_patient=self.settings.sampling == "patients",
-            augment=self.settings.augment,
+            by_patient=s.sampling == "patients",
+            augment=s.augment,
+            quarter_turns=s.quarter_turns,
+            soft_masks=s.soft_masks,
+            epochs=Epochs(s.seed, step * s.processes + self.global_rank) if s.sampling == "epochs" else None,
             views=self.method.views,
         )
         self.loading_seconds += time.perf_counter() - started

@@ -27,14 +27,24 @@ class TrainSettings:
     0 holds out the share `test`."""
     fold: int = 0
     """Which part is held out, from 0; runs with every fold hold out every patient once."""
-    sampling: Literal["patients", "slices"] = "patients"
-    """Draw each batch evenly over patients, or evenly over slices (as the paper's epochs do)."""
+    sampling: Literal["patients", "slices", "epochs"] = "patients"
+    """patients: draw each batch evenly over patients; slices: evenly over slices, with replacement (both beyond the
+    papers); epochs: go through the slices pass after pass, each slice once in a pass, in random order (an epoch as the
+    papers count them: Li, Sui et al., section III; the code of Park et al.)."""
     least_area: float = 0.5
     """Least area of a slice to be trained on, as a share of its patient's largest, 0 to 1. Towards its poles a lesion
     is cut obliquely: neither cavity nor texture nor margin show there. 0 takes every slice with tumour (Xu et al. 2020;
     the paper presets). Whole slices are taken as they are."""
     augment: bool = True
-    """Quarter turns and mirror images of image and mask together (METHODS.md section 1)."""
+    """Mirror images, and quarter turns, of image and mask together (METHODS.md section 1, beyond Xu et al. 2020 and Li,
+    Sui et al.; the code of Park et al. mirrors)."""
+    quarter_turns: bool = True
+    """With augment: quarter turns too; false mirrors from left to right only (the code of Park et al.). Whole slices
+    are never turned so."""
+    soft_masks: bool = True
+    """Soften the edges of real and mismatched masks as drawn masks are soft, so that no critic tells them apart by them
+    (METHODS.md section 1, beyond the papers); false shows them to the networks as they are outlined. Alignments and the
+    gene autoencoder read softened masks only."""
     shuffle_genes: bool = False
     """Null: train with the genes shuffled between patients (EVIDENCE.md rule 2)."""
     precision: Literal["auto", "bfloat16", "float32"] = "auto"
@@ -49,6 +59,11 @@ class TrainSettings:
     """Threads of a CPU process; 0 leaves torch's choice (one per core)."""
     checkpoint_every: int = 200
     """Steps between checkpoints, sample grids and lines of metrics."""
+
+    @property
+    def processes(self) -> int:
+        """How many train at once, each on batches of its own."""
+        return self.devices * self.nodes
 
     def __post_init__(self) -> None:
         if not (0 <= self.validation < 1 and 0 < self.test < 1 and self.validation + self.test < 1):

@@ -13,6 +13,7 @@ from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import CohortError
 from radiogenesis.methods.images import to_unit
 from radiogenesis.methods.protocols import SliceBatch
+from radiogenesis.training.data import Epochs
 
 
 @dataclass(frozen=True)
@@ -66,22 +67,36 @@ class SliceData:
         return replace(self, image=self.image.to(device), tumour=self.tumour.to(device))
 
     def batch(
-        self, size: int, generator: torch.Generator, *, by_patient: bool, augment: bool, views: int = 1
+        self,
+        size: int,
+        generator: torch.Generator,
+        *,
+        by_patient: bool,
+        augment: bool,
+        quarter_turns: bool = True,
+        soft_masks: bool = True,
+        epochs: Epochs | None = None,
+        views: int = 1,
     ) -> SliceBatch:
-        """Draw one batch. Everything random comes from `generator` (on the CPU).
+        """Draw one batch. Everything random comes from `generator` (on the CPU), and the order of `epochs`.
 
         Args:
             size: slices.
             generator: where chance comes from.
             by_patient: evenly over patients rather than over slices.
             augment: mirror every other slice from left to right, by chance.
+            quarter_turns, soft_masks: no effect: a chest has an upright, and its outlines are what is to be found.
+            epochs: take the slices whose turn it is, those with tumour and those without for themselves.
             views: 1; whole slices are not paired.
         """
         if views != 1:
             raise ValueError(f"{views} views: whole slices are not paired")
         empty = round(size * self.empty_share)
-        drawn = [_draw(self.with_tumour, size - empty, generator, by_patient=by_patient)]
-        drawn += [_draw(self.without, empty, generator, by_patient=by_patient)] if empty else []
+        shown = [(self.with_tumour, size - empty), (self.without, empty)]
+        if epochs is None:
+            drawn = [_draw(groups, count, generator, by_patient=by_patient) for groups, count in shown if count]
+        else:
+            drawn = [_in_turn(groups, count, epochs) for groups, count in shown if count]
         rows = torch.cat(drawn).to(self.image.device)
         image, tumour = to_unit(self.image[rows]), self.tumour[rows].float()
         if augment:
@@ -90,6 +105,12 @@ class SliceData:
         return SliceBatch(
             image.contiguous(memory_format=torch.channels_last), tumour.contiguous(memory_format=torch.channels_last)
         )
+
+
+def _in_turn(groups: Sequence[Tensor], count: int, epochs: Epochs) -> Tensor:
+    """Rows whose turn it is, of all slices alike."""
+    rows = torch.cat(list(groups))
+    return rows[epochs.rows(count, len(rows))]
 
 
 def _draw(groups: Sequence[Tensor], count: int, generator: torch.Generator, *, by_patient: bool) -> Tensor:
