@@ -19,11 +19,12 @@ from torch import Tensor, nn
 from radiogenesis.methods import losses
 from radiogenesis.methods.alignment import Alignment
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment
+from radiogenesis.methods.critic_terms import critic_terms
 from radiogenesis.methods.drawing import genes_to, in_chunks, require_pairs
 from radiogenesis.methods.fusion_gan_settings import PAPER, PRESETS, FusionGANSettings
 from radiogenesis.methods.images import GrownMask, compose, difference_mask, disc, images_from_hu, outside_lung, to_hu
 from radiogenesis.methods.noise import Noise
-from radiogenesis.methods.protocols import Batch, Critic, LossRecord, Player, Synthesis
+from radiogenesis.methods.protocols import Batch, LossRecord, Player, Synthesis
 from radiogenesis.networks.discriminator import ThreeHeadDiscriminator
 from radiogenesis.networks.fusion import Drawing, FusionGenerator
 from radiogenesis.networks.mapping import GeneMapping
@@ -254,30 +255,14 @@ class FusionGAN(nn.Module):
         region = drawn.grown.background_region(s.erosion)
         terms["background"] = losses.loss_background(drawn.image, b.background, region) * s.lambda_background
         if self.alignment is not None and (s.matching or s.energy):
-            terms |= self.critic_terms(self.alignment, step)
+            weights = {"matching": s.matching, "energy": s.energy, "pull": s.pull}
+            terms |= critic_terms(self.alignment, drawn.image, drawn.mask, b, **weights)
         if s.lambda_weight_map:
             target = drawn.grown.composition(s.composition_dilation, s.composition_smoothing).detach()
             terms["weight_map"] = losses.loss_weight_map(drawn.weight, target) * s.lambda_weight_map
         return LossRecord(
             torch.stack(list(terms.values())).sum(), {name: term.detach() for name, term in terms.items()}
         )
-
-    def critic_terms(self, critic: Critic, step: Step) -> dict[str, Tensor]:
-        """What the trained alignment asks of a drawing: that its genes are found, that it is as the patient's own."""
-        s, b, drawn, terms = self.settings, step.batch, step.drawn, {}
-        ours = critic.standardised(losses.limited(drawn.image, s.pull), losses.limited(drawn.mask, s.pull))
-        if s.matching:
-            terms["match"] = losses.loss_match(critic.log_likelihood(ours, b.all_genes), b.patient) * s.matching
-        if s.energy:
-            with torch.no_grad():
-                real = critic.standardised(b.x, b.m)
-            # By kind, each counting alike: else the many of texture drown the few of shape.
-            kinds = zip(critic.kinds(ours), critic.kinds(real), strict=True)
-            scores = [
-                losses.loss_energy(o.reshape(2, len(o) // 2, -1), r.reshape(2, len(r) // 2, -1)) for o, r in kinds
-            ]
-            terms["energy"] = torch.stack(scores).mean() * s.energy
-        return terms
 
     def critic_loss(self, step: Step) -> LossRecord:
         """The alignment's own loss on the real pairs."""
