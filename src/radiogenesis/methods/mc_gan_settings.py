@@ -26,7 +26,8 @@ class MCGANSettings:
     """Normalisation in the discriminator: batch (the authors' code), or spectral, as the fusion GAN's (beyond the
     paper)."""
     code: int = 128
-    """Length of the conditioning code (METHODS.md section 2); with gene_code aligned, of the discriminator's mapping."""
+    """Length of the conditioning code (METHODS.md section 2); of the discriminator's mapping where gene_code is
+    aligned."""
     noise: int = 100
     """Length of the noise vector z (METHODS.md section 2; 16 in the preset additions, as the fusion GAN's)."""
     gene_code: Literal["mapping", "aligned"] = "mapping"
@@ -94,17 +95,8 @@ class MCGANSettings:
         require(self, odd, "odd and at least 1", lambda v: v >= 1 and v % 2 == 1)
         require(self, ("beta1", "average"), "in [0, 1)", lambda v: 0 <= v < 1)
         require(self, ("learning_rate", "discriminator_learning_rate"), "above 0", lambda v: v > 0)
-        weights = (
-            "weight_kl",
-            "weight_i",
-            "weight_is",
-            "weight_isg",
-            "lambda_background",
-            "matching",
-            "energy",
-            "pull",
-        )
-        require(self, weights, "at least 0", lambda v: v >= 0)
+        weights = ("weight_kl", "weight_i", "weight_is", "weight_isg", "lambda_background")
+        require(self, (*weights, "matching", "energy", "pull"), "at least 0", lambda v: v >= 0)
         if self.energy > 0 and self.batch % 2:
             raise ValueError(f"batch must be even for the energy score, which compares pairs, not {self.batch}")
 
@@ -132,8 +124,8 @@ ADDITIONS: dict[str, Any] = {
     "discriminator_learning_rate": 4e-4,
     "learning_rate_schedule": "cosine",
 }
-"""The preset `additions`: all that the fusion GAN's default has beyond its paper, with the same values, but what belongs
-to its fusion block. What then differs is the architecture of Xu et al. (2020), and what either paper has of its own:
-first weights, weights of the losses, the background's region."""
+"""The preset `additions`: what the fusion GAN's default has beyond its paper, with the same values, but what belongs
+to its fusion block (the guided weight map, and how it begins). What then differs is the architecture of Xu et al.
+(2020), and what either paper has of its own: first weights, weights of the losses, the background's region."""
 
 PRESETS: dict[str, dict[str, Any]] = {"default": {}, "paper": PAPER, "additions": ADDITIONS}
