@@ -156,7 +156,7 @@ def initialise(module: nn.Module) -> None:
     for part in module.modules():
         if isinstance(part, nn.Conv2d | nn.Linear):
             normalised = parametrize.is_parametrized(part, "weight")  # spectrally: its weight is computed from another
-            nn.init.orthogonal_(part.parametrizations.weight.original if normalised else part.weight)
+            nn.init.orthogonal_(part.get_parameter("parametrizations.weight.original" if normalised else "weight"))
             if isinstance(part, nn.Linear) and part.bias is not None:
                 nn.init.zeros_(part.bias)
         elif isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d):
