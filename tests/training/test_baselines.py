@@ -14,7 +14,7 @@ from tiny_training import canonical
 
 from radiogenesis.cohort.expression import ExpressionSettings
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.errors import RunError, SettingError
+from radiogenesis.errors import CohortError, RunError, SettingError
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment
 from radiogenesis.methods.inpainting_gan import InpaintingGAN, InpaintingGANSettings
 from radiogenesis.methods.mc_gan import ADDITIONS, MCGAN, MCGANSettings
@@ -198,3 +198,17 @@ def test_the_additions_without_an_alignment_are_an_error_of_the_user(discs: Coho
 def test_the_default_of_mc_gan_trains_as_it_always_did(runs: dict[str, Run]) -> None:
     last = runs["mc-gan"].metrics.iloc[-1]
     assert last[list(FROZEN)].to_dict() == pytest.approx(FROZEN, rel=1e-3)
+
+
+def test_the_split_by_a_column_is_passed_on_and_needs_folds(discs: Cohort, tmp_path: Path) -> None:
+    by_scan = replace(SHARED, folds=2, split_by="series_uid")
+    with pytest.raises(CohortError, match="12 patients have no series_uid, P-"):
+        train("mc-gan", discs, tmp_path / "run", settings=by_scan)
+    with pytest.raises(ValueError, match="split_by series_uid needs folds"):
+        replace(by_scan, folds=0)
+
+
+def test_an_alignments_split_by_a_column_is_taken_over(alignment: Run) -> None:
+    assert fit.split_settings(alignment)["split_by"] == ""
+    recorded = {**alignment.config, "training": {**alignment.config["training"], "split_by": "model"}}
+    assert fit.split_settings(replace(alignment, config=recorded))["split_by"] == "model"
