@@ -2,23 +2,36 @@
 
     python benchmarks/comparison.py phantom OUT [--steps 800] [--seeds 3]   the phantom with its default 130 patients
     python benchmarks/comparison.py planted OUT                             lesions in real lungs (../shared/data)
+    python benchmarks/comparison.py pairs OUT                               the 62 real pairs of CT and RNA
     python benchmarks/comparison.py phantom OUT --search                    each baseline at three learning rates
     python benchmarks/comparison.py phantom OUT --rate mc-gan=6e-4          the comparison at the rate that was found
-    python benchmarks/comparison.py phantom OUT --wide                      and the baselines at their published width
+    python benchmarks/comparison.py phantom OUT --wide                      and the methods at their published width
     python benchmarks/comparison.py phantom OUT --ablations                 what each part of the fusion GAN is worth
+    python benchmarks/comparison.py phantom OUT --only mc-gan-additions     this row only; what is trained is evaluated
 
-Every run sees steps x 32 images of the same training patients. What is already trained in OUT is kept, so a stopped
-benchmark goes on, and the four forms may share one OUT. The cohorts are made with --cohort_seed 1: the fusion GAN's
+Beside the fusion GAN and the baselines stand two rows that say what is worth what: `mc-gan-additions`, MC-GAN with what
+the fusion GAN has beyond its paper (the rest between the two is the architecture), and `fusion-gan-paper`, the fusion
+GAN without it. Every run sees steps x 32 images of the same training patients. What is already trained in OUT is kept,
+so a stopped benchmark goes on, and the forms may share one OUT. The made cohorts have --cohort_seed 1: the fusion GAN's
 settings were chosen on those of seed 0, on which it would be judged by what it was fitted to.
+
+Cross-validation: three folds of `planted`, each of which leaves one of the three scans out (its lesions are judged in
+lungs that nobody was trained on), and five of `pairs`, over patients. Every fold is evaluated by itself in
+OUT/comparison/fold-0 and so on; OUT/comparison/pooled.csv has the mean over the folds, and each fold's value.
+`--folds 0` holds out a quarter of the patients instead.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 import yaml
 
 from radiogenesis.cohort.store import Cohort
@@ -30,6 +43,11 @@ RATES = (PUBLISHED_RATE, "6e-4", "2e-3")
 """From the published one to that of the fusion GAN's generator: runs are short here, and short runs want large ones."""
 WIDE = ("--width", "64", "--discriminator_width", "64")
 """Of both baselines as published (METHODS.md section 2); by default they are as wide as the fusion GAN here."""
+FOLDS = {"phantom": 0, "planted": 3, "pairs": 5}
+SPLIT_BY = {"planted": ("--split_by", "series_uid")}
+"""Of the planted cohort one scan is left out."""
+PAPER = ("--preset", "paper", "--epochs", "0", "--batch", "32")
+"""The fusion GAN as published, at as many images as the others."""
 
 ABLATIONS: dict[str, tuple[str, ...]] = {
     "full": (),
@@ -59,9 +77,51 @@ ABLATIONS: dict[str, tuple[str, ...]] = {
     "calibrated: what the others foretell": ("--calibrated", "true"),
     "constant learning rate": ("--learning_rate_schedule", "constant"),
     "the paper's learning rates": ("--learning_rate", "2e-4", "--discriminator_learning_rate", "2e-4"),
-    "paper": ("--preset", "paper", "--epochs", "0", "--batch", "32", "--width", "16"),
+    "paper": (*PAPER, "--width", "16"),
 }
 """Name -> settings of fusion-gan that take the part away."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the table.
+
+    Attributes:
+        name: of its runs, and what --only calls it.
+        method: what `train` calls it.
+        words: its settings.
+        alignment: "own": it builds on the canonical alignment; "null": on one fitted to shuffled genes.
+        closed: fitted in closed form, without steps.
+    """
+
+    name: str
+    method: str
+    words: tuple[str, ...] = ()
+    alignment: str = ""
+    closed: bool = False
+
+
+@dataclass(frozen=True)
+class Part:
+    """Whom runs hold out.
+
+    Attributes:
+        name: "" where there is one split, else the fold.
+        words: settings of the training.
+        suffix: of the runs' names.
+    """
+
+    name: str = ""
+    words: tuple[str, ...] = ()
+    suffix: str = ""
+
+
+def parts(kind: str, folds: int) -> list[Part]:
+    """One split, or every fold; nobody is kept for validation there, since nothing is chosen."""
+    if not folds:
+        return [Part()]
+    words = ("--folds", str(folds), "--validation", "0", *SPLIT_BY.get(kind, ()))
+    return [Part(f"fold-{k}", (*words, "--fold", str(k)), f"-fold{k}of{folds}") for k in range(folds)]
 
 
 def train(method: str, out: Path, name: str, steps: int, seed: int, *words: str) -> Path:
@@ -85,10 +145,26 @@ def alignment(out: Path, *words: str, name: str = "alignment", seed: int = 0) ->
     return path
 
 
+def trained(row: Row, part: Part, out: Path, steps: int, seed: int) -> Path:
+    """One run of a row."""
+    words = (*row.words, *part.words)
+    if row.alignment == "own":
+        words += ("--alignment", str(alignment(out, *part.words, name=f"alignment{part.suffix}")))
+    elif row.alignment == "null":
+        shuffled = ("--shuffle_genes", "true", *part.words)
+        null = alignment(out, *shuffled, name=f"null-alignment-{seed}{part.suffix}", seed=seed)
+        words += ("--alignment", str(null))
+    return train(row.method, out, row.name + part.suffix, 0 if row.closed else steps, seed, *words)
+
+
 def made_cohort(kind: str, out: Path, seed: int) -> None:
-    """OUT/cohort.zarr, unless it is there already."""
+    """OUT/cohort.zarr, unless it is there already; `seed` has no meaning for the real pairs."""
     path = out / "cohort.zarr"
-    if path.exists():
+    if kind == "pairs":
+        from real_pairs import made_cohort as made_pairs  # which imports this file
+
+        made_pairs(out)
+    elif path.exists():
         before = Cohort.open(path).settings["sampling"]["seed"]
         if before != seed:
             sys.exit(f"{path}: was made with --cohort_seed {before}, not {seed}; give that, or another folder")
@@ -124,49 +200,91 @@ def rates(words: list[str]) -> dict[str, str]:
     return found
 
 
-def baseline(method: str, rate: str, out: Path, steps: int, seed: int, *, wide: bool = False) -> Path:
-    """One run of a baseline; the search and the comparison share those of one rate."""
+def baseline(method: str, rate: str, *, wide: bool = False) -> Row:
+    """A baseline at a rate; the search and the comparison share the runs of one rate."""
     name = method if float(rate) == float(PUBLISHED_RATE) else f"{method}-{rate}"
     words = ("--learning_rate", rate, "--discriminator_learning_rate", rate, *(WIDE if wide else ()))
-    return train(method, out, f"{name}-wide" if wide else name, steps, seed, *words)
+    return Row(f"{name}-wide" if wide else name, method, words)
 
 
-def searched(out: Path, steps: int, seed: int) -> list[Path]:
+def searched() -> list[Row]:
     """Each baseline at each rate."""
-    return [baseline(method, rate, out, steps, seed) for method in METHODS[1:] for rate in RATES]
+    return [baseline(method, rate) for method in METHODS[1:] for rate in RATES]
 
 
-def ablated(out: Path, steps: int, seed: int) -> list[Path]:
+def ablated() -> list[Row]:
     """The fusion GAN without each of its parts, and without the link between genes and lesions."""
-    words = ("--alignment", str(alignment(out)))
-    runs = [
-        train("fusion-gan", out, "fusion-gan" if name == "full" else name, steps, seed, *words, *taken)
-        for name, taken in ABLATIONS.items()
+    found = [
+        Row("fusion-gan" if name == "full" else name, "fusion-gan", taken, "own") for name, taken in ABLATIONS.items()
     ]
-    null = alignment(out, "--shuffle_genes", "true", name=f"null-alignment-{seed}", seed=seed)
-    words = ("--alignment", str(null), "--shuffle_genes", "true")
-    return [*runs, train("fusion-gan", out, "shuffled genes", steps, seed, *words)]
+    return [*found, Row("shuffled genes", "fusion-gan", ("--shuffle_genes", "true"), "null")]
 
 
-def compared(out: Path, steps: int, seed: int, chosen: dict[str, str], *, wide: bool) -> list[Path]:
-    """Every method, the rival without a network among them; and the baselines at their published width, too."""
-    runs = [train("fusion-gan", out, "fusion-gan", steps, seed, "--alignment", str(alignment(out)))]
-    runs.append(train("nearest-lesion", out, "nearest-lesion", 0, seed))
-    for method in METHODS[1:]:
-        for width in (False, True) if wide else (False,):
-            runs.append(baseline(method, chosen.get(method, PUBLISHED_RATE), out, steps, seed, wide=width))
-    return runs
+def compared(chosen: dict[str, str], *, wide: bool = False) -> list[Row]:
+    """Every method, the rival without a network among them; and those of other widths at their published one, too."""
+    found = [
+        Row("fusion-gan", "fusion-gan", alignment="own"),
+        Row("fusion-gan-paper", "fusion-gan", ABLATIONS["paper"]),
+        Row("nearest-lesion", "nearest-lesion", closed=True),
+        *(baseline(method, chosen.get(method, PUBLISHED_RATE)) for method in METHODS[1:]),
+        Row("mc-gan-additions", "mc-gan", ("--preset", "additions"), "own"),
+    ]
+    if wide:
+        found.append(Row("fusion-gan-paper-wide", "fusion-gan", PAPER))
+        found += [baseline(method, chosen.get(method, PUBLISHED_RATE), wide=True) for method in METHODS[1:]]
+    return found
+
+
+def asked_for(rows: Sequence[Row], only: Sequence[str]) -> list[Row]:
+    """The rows that --only names, all of them without it."""
+    unknown = sorted(set(only) - {row.name for row in rows})
+    if unknown:
+        sys.exit(f"--only {', '.join(unknown)}: choose from {', '.join(row.name for row in rows)}")
+    return [row for row in rows if not only or row.name in only]
+
+
+def pooled(folder: Path, folds: Sequence[Part]) -> pd.DataFrame:
+    """Every measure of every row of the folds' evaluations: its mean over the folds, and each fold's value."""
+    found = []
+    for part in folds:
+        place = folder / part.name
+        summary = json.loads((place / "evaluation.json").read_text(encoding="utf-8"))
+        names = {one["method"]: one["runs"][0].partition(part.suffix)[0] for one in summary["methods"]}
+        table = pd.read_csv(place / "tables" / "comparison.csv").set_index("method")
+        measures = [name for name in table if f"{name}_low" in table]
+        tidy = table[measures].rename(index=names).rename_axis("row").melt(ignore_index=False, var_name="measure")
+        found.append(tidy.set_index("measure", append=True)["value"].rename(part.name))
+    values = pd.concat(found, axis=1)
+    values.insert(0, "mean", values.mean(axis=1, skipna=False))
+    return values.reset_index()
+
+
+def evaluated(rows: Sequence[Row], seeds: int, folds: Sequence[Part], out: Path, folder: Path, words: tuple) -> None:
+    """What is trained of the rows, whichever of them this call trained: one evaluation for each part."""
+    for part in folds:
+        names = [f"{row.name.replace(' ', '-')}{part.suffix}-{seed}" for seed in range(seeds) for row in rows]
+        runs = [out / "runs" / name for name in names if (out / "runs" / name / "weights.safetensors").is_file()]
+        place = folder / part.name
+        place.parent.mkdir(exist_ok=True)
+        run("evaluate", *runs, place, *words)
+        run("report", place)
+    if len(folds) > 1:
+        table = pooled(folder, folds)
+        table.to_csv(folder / "pooled.csv", index=False)
+        print(table.round(3).to_string(index=False))
 
 
 def main() -> None:
     """Parse, train what is missing, evaluate all of it together."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("cohort", choices=("phantom", "planted"))
+    options.add_argument("cohort", choices=FOLDS)
     options.add_argument("out", type=Path)
     options.add_argument("--steps", type=int, default=800)
     options.add_argument("--seeds", type=int, default=3)
-    options.add_argument("--cohort_seed", type=int, default=1, help="of the cohort")
+    options.add_argument("--folds", type=int, help="of the cross-validation; by default as said above, 0 for none")
+    options.add_argument("--cohort_seed", type=int, default=1, help="of the cohort, where it is made")
     options.add_argument("--rate", action="append", default=[], metavar="METHOD=RATE", help="of a baseline, both Adams")
+    options.add_argument("--only", nargs="+", default=[], metavar="ROW", help="train these rows only")
     options.add_argument("--segmentation_steps", type=int, default=300, help="of `evaluate`; 0 leaves usefulness out")
     forms = options.add_mutually_exclusive_group()
     for form in ("search", "ablations", "wide"):
@@ -176,19 +294,20 @@ def main() -> None:
     chosen = rates(given.rate)
     if chosen and given.form not in ("comparison", "wide"):
         sys.exit(f"--rate has no meaning with --{given.form}")
+    table = {"search": searched(), "ablations": ablated()}.get(given.form) or compared(
+        chosen, wide=given.form == "wide"
+    )
+    wanted = asked_for(table, given.only)
+    folds = parts(given.cohort, FOLDS[given.cohort] if given.folds is None else given.folds)
     refuse_other_work(out, given.form, given.steps)
     out.mkdir(parents=True, exist_ok=True)
     made_cohort(given.cohort, out, given.cohort_seed)
-    runs: list[Path] = []
     for seed in range(given.seeds):
-        if given.form == "search":
-            runs += searched(out, given.steps, seed)
-        elif given.form == "ablations":
-            runs += ablated(out, given.steps, seed)
-        else:
-            runs += compared(out, given.steps, seed, chosen, wide=given.form == "wide")
-    run("evaluate", *runs, out / given.form, "--segmentation_steps", str(given.segmentation_steps))
-    run("report", out / given.form)
+        for part in folds:
+            for row in wanted:
+                trained(row, part, out, given.steps, seed)
+    words = ("--segmentation_steps", str(given.segmentation_steps))
+    evaluated(table, given.seeds, folds, out, out / given.form, words)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@ loading, all players, optimisers and moving average; its time is the median over
 that another job's moment does not count. Images per second of the processor's time (all threads together) are what to
 compare where other jobs share the machine; they mean nothing with a GPU. FLOPs (2 per multiplication and addition) are
 counted by torch for the forward and backward passes of all players; optimisers and everything elementwise are not in
-them. The fusion GAN has the canonical alignment, as in `comparison.py`; "fusion-gan, no critic" is without the
-alignment's terms: --matching 0 --energy 0 --gene_code mapping.
+them. The fusion GAN, and MC-GAN with the preset additions, have the canonical alignment, as in `comparison.py`;
+"fusion-gan, no critic" is without the alignment's terms: --matching 0 --energy 0 --gene_code mapping.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment, CanonicalAlignmentSettings
+from radiogenesis.methods.mc_gan import ADDITIONS
 from radiogenesis.training.data import TrainingData
 from radiogenesis.training.fit import bfloat16, run_trainer
 from radiogenesis.training.module import MethodModule, only
@@ -40,6 +41,7 @@ from radiogenesis.training.settings import TrainSettings
 NO_CRITIC = {"matching": 0.0, "energy": 0.0, "gene_code": "mapping"}
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "mc-gan": ("mc-gan", {}),
+    "mc-gan, additions": ("mc-gan", ADDITIONS),
     "inpainting-gan": ("inpainting-gan", {}),
     "fusion-gan": ("fusion-gan", {}),
     "fusion-gan, no critic": ("fusion-gan", NO_CRITIC),

@@ -21,6 +21,7 @@ from radiogenesis.methods.alignment import Alignment, AlignmentSettings
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment, CanonicalAlignmentSettings
 from radiogenesis.methods.fusion_gan import PRESETS, FusionGAN, FusionGANSettings, Step
 from radiogenesis.methods.images import GrownMask
+from radiogenesis.methods.laying import changed
 from radiogenesis.methods.losses import loss_energy
 from radiogenesis.methods.protocols import Batch, GeneEncoder, Synthesizer
 
@@ -270,11 +271,11 @@ def test_lesions_stay_in_the_lung(ablation: dict[str, Any], fill: bool) -> None:
 
 def test_only_the_inside_of_a_lesion_is_darker_than_its_background() -> None:
     b = make_batch()
-    part = make_gan(stay_in_lung=False).part
+    settings = make_gan(stay_in_lung=False).settings
     output = -torch.ones_like(b.background)
     mask = torch.zeros_like(b.background)
     mask[..., 8:24, 8:24] = 1
-    image = part.changed(b.background, output, mask, torch.zeros_like(mask))
+    image = changed(b.background, output, mask, torch.zeros_like(mask), settings)
     darker = image < b.background
     assert darker[..., 9:23, 9:23].all()
     darker[..., 9:23, 9:23] = False

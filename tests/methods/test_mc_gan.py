@@ -13,7 +13,7 @@ from scipy.stats import norm
 from torch import Tensor, nn
 
 from radiogenesis.methods.mc_gan import MCGAN, PRESETS, MCGANSettings, loss_kl, signed
-from radiogenesis.methods.noise import seeded_normals
+from radiogenesis.methods.noise import Noise, seeded_normals
 from radiogenesis.methods.protocols import Batch, GeneEncoder, Synthesizer
 
 GENES, PIXELS = 10, 32
@@ -79,6 +79,21 @@ def test_discriminator_loss_is_the_papers() -> None:
     assert set(record.terms) == {"L_DI", "L_DIS", "L_DISG"}
 
 
+def test_with_a_real_term_per_pair_real_ones_weigh_as_in_the_authors_code() -> None:
+    """There the real, the mismatched mask's and the mismatched condition's pair each add a term to every head."""
+    gan, b = make_gan(real_terms="per_pair", weight_i=8.0, weight_is=1.5, weight_isg=10.0), make_batch()
+    d, step = gan.discriminator, gan.prepare(b)
+    one = MCGAN.discriminator_loss(gan, step).terms["L_DISG"].item()
+    d_is = {name: d.d_is(d.pair(b.x, 2 * m - 1)) for name, m in (("real", b.m), ("wrong", b.wrong_m))}
+    drawn = d.d_is(d.pair(step.drawn.image, 2 * step.drawn.mask - 1))
+    pairs_i = [square(d.d_i(b.x), 1)] * 3 + [square(d.d_i(step.drawn.image), 0)]  # real, wrong condition, wrong mask
+    pairs_is = [square(d_is["real"], 1)] * 2 + [square(d_is["wrong"], 0), square(drawn, 0)]  # real, wrong condition
+    record = gan.discriminator_loss(step)
+    assert record.total.item() == pytest.approx(8 * sum(pairs_i) + 1.5 * sum(pairs_is) + 10 * one, rel=1e-5)
+    gan.settings = replace(gan.settings, real_terms="one")
+    assert gan.discriminator_loss(step).terms["L_DISG"].item() == one
+
+
 def test_each_term_of_the_generator_by_hand() -> None:
     gan, b = make_gan(erosion=5), make_batch()
     step = gan.prepare(b)
@@ -127,7 +142,7 @@ def test_the_code_is_drawn_by_reparametrisation() -> None:
     normals = torch.randn(4, 8)
     seen: list[Tensor] = []
     gan.part.generator.start.register_forward_hook(lambda module, given, made: seen.append(given[0]))
-    gan.part(b.background, mean, log_variance, normals)
+    gan.part(b.background, mean, log_variance, Noise(normals, []))
     torch.testing.assert_close(seen[0][:, :5], mean + log_variance.exp().sqrt() * normals[:, :5])
     torch.testing.assert_close(seen[0][:, 5:], normals[:, 5:])
 
@@ -235,11 +250,15 @@ def test_players_share_no_parameters_and_leave_none_out() -> None:
 
 
 def test_what_the_paper_fixes_holds_in_every_preset() -> None:
-    for preset in PRESETS.values():
-        s = MCGANSettings(**preset)
+    for name in ("default", "paper"):
+        s = MCGANSettings(**PRESETS[name])
         assert (s.code, s.noise, s.weight_kl, s.lambda_background) == (128, 100, 2, 15)
         assert (s.learning_rate, s.discriminator_learning_rate, s.beta1, s.average) == (2e-4, 2e-4, 0.5, 0.999)
         assert (s.weight_i, s.weight_is, s.weight_isg, s.batch) == (2, 1, 2, 32)
+        assert not s.needs_alignment
+        assert (s.gene_code, s.discriminator_norm, s.learning_rate_schedule) == ("mapping", "batch", "constant")
+        assert not any((s.spatial_noise, s.central_mask, s.residual, s.compose, s.stay_in_lung))
+        assert s.real_terms == {"default": "one", "paper": "per_pair"}[name]
     assert MCGANSettings(**PRESETS["default"]) == MCGANSettings()
     assert MCGANSettings(**PRESETS["paper"]).width == MCGANSettings(**PRESETS["paper"]).discriminator_width == 64
 
@@ -255,6 +274,9 @@ def test_what_the_paper_fixes_holds_in_every_preset() -> None:
         ({"noise": 0}, "noise must be at least 1, not 0"),
         ({"learning_rate": 0.0}, "learning_rate must be above 0, not 0.0"),
         ({"weight_kl": -1.0}, "weight_kl must be at least 0, not -1.0"),
+        ({"energy": -1.0}, "energy must be at least 0, not -1.0"),
+        ({"composition_dilation": 2}, "composition_dilation must be odd and at least 1, not 2"),
+        ({"energy": 1.0, "batch": 7}, "batch must be even for the energy score, which compares pairs, not 7"),
     ],
 )
 def test_refused_settings(changes: dict[str, Any], message: str) -> None:

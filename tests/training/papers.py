@@ -104,6 +104,21 @@ FUSION: Rows = _SHOWN | {
 }
 
 MC_GAN: Rows = _SHOWN_BY_PARK | {
+    "discriminator_norm": ("batch", "the code of Park et al."),
+    "gene_code": ("mapping", "METHODS.md section 2: conditioning augmentation"),
+    "spatial_noise": (False, "METHODS.md section 2: the noise is a vector only"),
+    "central_mask": (False, "METHODS.md section 2 names no such start"),
+    "fill": (False, "METHODS.md section 2: it generates an image"),
+    "residual": (False, "METHODS.md section 2: it generates an image"),
+    "compose": (False, "METHODS.md section 2: the two are added in every block, nothing after the last"),
+    "stay_in_lung": (False, "METHODS.md section 2 names no such limit"),
+    "composition_dilation": (7, "no effect: nothing is composed"),
+    "composition_smoothing": (5, "no effect: nothing is composed"),
+    "matching": (0.0, "METHODS.md section 2 names no such term"),
+    "energy": (0.0, "METHODS.md section 2 names no such term"),
+    "pull": (8.0, "no effect: matching and energy are 0"),
+    "real_terms": ("per_pair", "the code of Park et al. adds up a loss for each kind of pair"),
+    "learning_rate_schedule": ("constant", "the code of Park et al."),
     "steps": (1000, "no effect: epochs are counted"),
     "epochs": (1500, "the code of Park et al."),
     "batch": (32, "the code of Park et al."),

@@ -10,12 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from safetensors.torch import load_file
+from tiny_training import canonical
 
 from radiogenesis.cohort.expression import ExpressionSettings
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.errors import RunError
+from radiogenesis.errors import CohortError, RunError, SettingError
+from radiogenesis.methods.canonical_alignment import CanonicalAlignment
 from radiogenesis.methods.inpainting_gan import InpaintingGAN, InpaintingGANSettings
-from radiogenesis.methods.mc_gan import MCGANSettings
+from radiogenesis.methods.mc_gan import ADDITIONS, MCGAN, MCGANSettings
 from radiogenesis.training import fit
 from radiogenesis.training.drawing import DrawSettings, draw, write
 from radiogenesis.training.registry import METHODS
@@ -26,6 +28,12 @@ SETTINGS: dict[str, Any] = {
     "mc-gan": MCGANSettings(steps=6, batch=4, width=2, discriminator_width=2, code=8, noise=4),
     "inpainting-gan": InpaintingGANSettings(steps=6, batch=4, width=2, discriminator_width=2),
 }
+FROZEN = {
+    "discriminator/L_DI": 2.4100828, "discriminator/L_DIS": 4.1358695, "discriminator/L_DISG": 0.9803770,
+    "generator/D_I": 2.2304893, "generator/D_IS": 2.3681726, "generator/D_ISG": 2.1570568,
+    "generator/background": 0.0164695, "generator/KL": 0.2504729,
+}  # fmt: skip
+"""MC-GAN's mean losses over steps 5 and 6, trained before the additions were settings."""
 SHARED = TrainSettings(checkpoint_every=2, accelerator="cpu", precision="float32")
 BASELINES = pytest.mark.parametrize("method", list(SETTINGS))
 
@@ -136,3 +144,71 @@ def test_the_moving_average_is_what_is_kept_where_one_is_published(
 def test_sizes_that_do_not_fit_are_an_error_of_the_user(method: str) -> None:
     with pytest.raises(ValueError, match="pixels must be"):
         METHODS[method].make(SETTINGS[method], 10, 40, None)
+
+
+ADDED = MCGANSettings(**ADDITIONS | {"steps": 4, "batch": 4, "width": 2, "discriminator_width": 2, "code": 8})
+
+
+@pytest.fixture(scope="module")
+def alignment(discs: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return canonical(
+        discs, tmp_path_factory.mktemp("alignment") / "alignment", settings=replace(SHARED, validation=0.1)
+    )
+
+
+@pytest.fixture(scope="module")
+def added(discs: Cohort, alignment: Run, tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
+    """MC-GAN with the additions, twice from one seed."""
+    folder = tmp_path_factory.mktemp("added")
+    return [train("mc-gan", discs, folder / name, method_settings=ADDED, alignment=alignment) for name in "ab"]
+
+
+def test_with_the_additions_training_is_decided_by_the_seed(added: list[Run], alignment: Run) -> None:
+    one, other = (load_file(run.path / "weights.safetensors") for run in added)
+    assert one.keys() == other.keys()
+    for name in one:
+        np.testing.assert_array_equal(one[name].numpy(), other[name].numpy(), err_msg=name)
+    assert {"generator/match", "generator/energy"} <= set(added[0].metrics.columns)
+    assert "generator/KL" not in added[0].metrics
+    assert added[0].metrics.notna().all(axis=None)
+    assert added[0].split == alignment.split
+    critic = load_file(alignment.path / "weights.safetensors")
+    for name, tensor in critic.items():
+        np.testing.assert_array_equal(one[f"alignment.{name}"].numpy(), tensor.numpy(), err_msg=name)
+
+
+def test_an_opened_run_with_the_additions_draws_what_it_drew(added: list[Run], discs: Cohort) -> None:
+    settings, patients = DrawSettings(per_patient=2), list(added[0].split.test)
+    first, other = (draw(Run.open(run.path), discs, discs.expression, patients, settings) for run in added)
+    np.testing.assert_array_equal(first.image, other.image)
+    np.testing.assert_array_equal(first.mask, other.mask)
+    method = Run.open(added[0].path).method
+    assert isinstance(method, MCGAN)
+    assert isinstance(method.alignment, CanonicalAlignment)
+    genes = added[0].scaler.transform(discs.expression, patients)
+    assert added[0].gene_encoder().encode(genes).shape == (len(patients), method.alignment.code_length)
+
+
+def test_the_additions_without_an_alignment_are_an_error_of_the_user(discs: Cohort, tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="need a trained alignment; give one with --alignment RUN"):
+        train("mc-gan", discs, tmp_path / "run", method_settings=ADDED)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_default_of_mc_gan_trains_as_it_always_did(runs: dict[str, Run]) -> None:
+    last = runs["mc-gan"].metrics.iloc[-1]
+    assert last[list(FROZEN)].to_dict() == pytest.approx(FROZEN, rel=1e-3)
+
+
+def test_the_split_by_a_column_is_passed_on_and_needs_folds(discs: Cohort, tmp_path: Path) -> None:
+    by_scan = replace(SHARED, folds=2, split_by="series_uid")
+    with pytest.raises(CohortError, match="12 patients have no series_uid, P-"):
+        train("mc-gan", discs, tmp_path / "run", settings=by_scan)
+    with pytest.raises(ValueError, match="split_by series_uid needs folds"):
+        replace(by_scan, folds=0)
+
+
+def test_an_alignments_split_by_a_column_is_taken_over(alignment: Run) -> None:
+    assert fit.split_settings(alignment)["split_by"] == ""
+    recorded = {**alignment.config, "training": {**alignment.config["training"], "split_by": "model"}}
+    assert fit.split_settings(replace(alignment, config=recorded))["split_by"] == "model"

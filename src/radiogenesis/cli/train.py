@@ -16,6 +16,7 @@ _DESCRIPTION = """Fit a method to a cohort and write a run folder.
 
 fusion-gan builds on a run of canonical-alignment or alignment (give it with --alignment) unless --preset paper, or
 --matching 0 with --energy 0 and --gene_code mapping, says otherwise; it holds out the patients that this run holds out.
+So does mc-gan with --preset additions, which gives it what fusion-gan has beyond its paper.
 Stopped at any moment, `--resume` with the same settings goes on to the same result."""
 
 

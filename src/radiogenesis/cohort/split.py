@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from radiogenesis.errors import CohortError, RunError, SettingError
 from radiogenesis.output import write_text
@@ -54,6 +55,7 @@ def split_patients(
     seed: int = 0,
     fractions: tuple[float, float, float] = (0.70, 0.05, 0.25),
     fold: tuple[int, int] | None = None,
+    by: str = "",
 ) -> Split:
     """Divide the patients who have slices and expression.
 
@@ -63,13 +65,15 @@ def split_patients(
         fractions: of training, validation and test; the test part is rounded first, then validation, and any part
             that is asked for gets at least one patient.
         fold: (k, n): the test part is the k-th of n nearly equal parts, from 0, whatever its fraction.
+        by: a column of the cohort's patients: those who share a value are in the same part of the n, which have nearly
+            equal numbers of values. "" for single patients. Without `fold` it has no effect.
 
     Raises:
-        SettingError: fractions that are negative or do not add up to 1.
-        CohortError: too few patients for the parts that are asked for.
+        SettingError: fractions that are negative or do not add up to 1, or no such column.
+        CohortError: too few patients, or values, for the parts that are asked for; a patient without a value.
     """
     usable = cohort.patients[(cohort.patients["n_slices"] > 0) & cohort.patients["has_expression"]]
-    return _divide(cohort, map(str, usable.index), "both slices and expression", seed, fractions, fold)
+    return _divide(cohort, map(str, usable.index), "both slices and expression", seed, fractions, fold, by)
 
 
 def split_scans(
@@ -78,6 +82,7 @@ def split_scans(
     seed: int = 0,
     fractions: tuple[float, float, float] = (0.70, 0.05, 0.25),
     fold: tuple[int, int] | None = None,
+    by: str = "",
 ) -> Split:
     """Divide the patients whose whole slices show tumour, with or without expression; see `split_patients`.
 
@@ -91,12 +96,12 @@ def split_scans(
             "keeps no whole slices", path=cohort.path, remedy="build it with --whole_pixels 128 to find tumours in it"
         )
     shown = cohort.whole.patient[cohort.whole.slices.tumour.any(axis=(1, 2))]
-    return _divide(cohort, map(str, set(shown)), "whole slices with tumour", seed, fractions, fold)
+    return _divide(cohort, map(str, set(shown)), "whole slices with tumour", seed, fractions, fold, by)
 
 
 def _divide(
     cohort: Cohort, usable: Iterable[str], what: str, seed: int, fractions: tuple[float, float, float],
-    fold: tuple[int, int] | None,
+    fold: tuple[int, int] | None, by: str,
 ) -> Split:  # fmt: skip
     if min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6 or fractions[0] == 0:
         raise SettingError(f"split fractions {fractions} must be at least 0, add up to 1, and train on somebody")
@@ -109,9 +114,44 @@ def _divide(
             remedy="see `radiogenesis cohort describe` for who is missing what",
         )
     drawn = patients[np.random.default_rng([seed, 0x5B117]).permutation(len(patients))]
-    if fold is not None:
+    if fold is not None and by:
+        held_out = _sharing(cohort, drawn, fold, by)
+        test, drawn = int(held_out.sum()), np.concatenate([drawn[held_out], drawn[~held_out]])
+        if len(drawn) <= test + validation:
+            raise CohortError(
+                f"fold {fold[0]} of {fold[1]} by {by} leaves {len(drawn) - test} patients to train on",
+                path=cohort.path,
+                remedy="give more folds, or another column",
+            )
+    elif fold is not None:
         part = np.array_split(np.arange(len(drawn)), fold[1])[fold[0]]
         test = len(part)
         drawn = np.roll(drawn, -int(part[0]))
     parts = drawn[test + validation :], drawn[test : test + validation], drawn[:test]
     return Split(*(tuple(sorted(part)) for part in parts))
+
+
+def _sharing(cohort: Cohort, drawn: NDArray[np.object_], fold: tuple[int, int], column: str) -> NDArray[np.bool_]:
+    """(N,) which patients have one of the values of `column` that the fold holds out; values in the order drawn."""
+    if column not in cohort.patients:
+        raise SettingError(
+            f"the cohort's table of patients has no column {column!r}",
+            path=cohort.path,
+            remedy=f"choose from: {', '.join(cohort.patients.columns)}",
+        )
+    theirs = cohort.patients.loc[list(drawn), column]
+    unknown = [str(name) for name in theirs.index[theirs.isna() | (theirs.astype(str) == "")]]
+    if unknown:
+        raise CohortError(
+            f"{len(unknown)} patients have no {column}, {unknown[0]} among them: nobody knows whom they belong with",
+            path=cohort.path,
+            remedy="split by another column",
+        )
+    values = theirs.unique()
+    if len(values) < fold[1]:
+        raise CohortError(
+            f"{column} has {len(values)} values, too few for {fold[1]} folds",
+            path=cohort.path,
+            remedy="give fewer folds, or another column",
+        )
+    return theirs.isin(np.array_split(values, fold[1])[fold[0]]).to_numpy()

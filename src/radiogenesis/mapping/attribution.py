@@ -27,7 +27,6 @@ from radiogenesis.methods.fusion_gan import FusionGAN
 from radiogenesis.methods.images import images_from_hu, to_hu
 from radiogenesis.methods.mc_gan import MCGAN
 from radiogenesis.methods.metagene_gan import MetageneGAN
-from radiogenesis.methods.noise import seeded_normals
 from radiogenesis.phenotypes.lesion import AIR_HU, FEATURES, lesion_features
 from radiogenesis.phenotypes.morphology import blur_within, count, quantile, signed_distance
 from radiogenesis.phenotypes.shape import spiculation
@@ -61,9 +60,7 @@ def _fusion(method: FusionGAN, background: Tensor, genes: Tensor, first: int, se
 
 
 def _mc(method: MCGAN, background: Tensor, genes: Tensor, first: int, seed: int) -> tuple[Tensor, Tensor]:
-    numbers = method.settings.code + method.settings.noise
-    normals = seeded_normals(numbers, first=first, count=len(genes), seed=seed).to(genes.device)
-    drawn = method.part(background, *method.part.condition(genes), normals)
+    drawn = method.drawn(background, genes, first, seed)
     return to_hu(drawn.image), drawn.mask
 
 

@@ -19,25 +19,15 @@ from torch import Tensor, nn
 from radiogenesis.methods import losses
 from radiogenesis.methods.alignment import Alignment
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment
+from radiogenesis.methods.critic_terms import critic_terms
 from radiogenesis.methods.drawing import genes_to, in_chunks, require_pairs
 from radiogenesis.methods.fusion_gan_settings import PAPER, PRESETS, FusionGANSettings
-from radiogenesis.methods.images import (
-    HOLLOW_FROM,
-    GrownMask,
-    compose,
-    difference_mask,
-    disc,
-    filled,
-    images_from_hu,
-    outside_lung,
-    soften,
-    to_hu,
-)
+from radiogenesis.methods.images import GrownMask, difference_mask, disc, images_from_hu, to_hu
+from radiogenesis.methods.laying import bars, changed, laid
 from radiogenesis.methods.noise import Noise
-from radiogenesis.methods.protocols import Batch, Critic, LossRecord, Player, Synthesis
+from radiogenesis.methods.protocols import Batch, LossRecord, Player, Synthesis
 from radiogenesis.networks.discriminator import ThreeHeadDiscriminator
 from radiogenesis.networks.fusion import Drawing, FusionGenerator
-from radiogenesis.networks.lesion_statistics import core
 from radiogenesis.networks.mapping import GeneMapping
 
 __all__ = ["PAPER", "PRESETS", "FusionDrawing", "FusionGAN", "FusionGANSettings", "GeneratorPart", "Noise", "Step"]
@@ -63,7 +53,7 @@ class GeneratorPart(nn.Module):
 
     def __init__(self, settings: FusionGANSettings, *, genes: int, pixels: int, embedding: int) -> None:
         super().__init__()
-        self.settings, self.pixels = settings, pixels
+        self.settings = settings
         code = 0
         self.phi: GeneMapping | None = None
         if settings.gene_code != "aligned":
@@ -99,27 +89,13 @@ class GeneratorPart(nn.Module):
         """Background (B, 1, P, P), gene code (B, K), noise -> the drawing, composed where the settings say so."""
         s = self.settings
         drawn: Drawing = self.generator(background, torch.cat([code, noise.vector], dim=1), noise.maps)
-        barred = outside_lung(background) if s.stay_in_lung else torch.zeros_like(background)
-        # What is filled may lie over the wall, where there is no air: only the mask ends there, as softly as any.
-        mask = drawn.mask * (1 - (soften(barred) if s.fill else barred))
-        image = self.changed(background, drawn.image, mask if s.mask_output else self.middle, barred)
-        if not s.fill:
-            image = torch.lerp(image, background, barred)
-        if not s.mask_output:
-            region = self.middle * (1 - barred)
-            mask = difference_mask(image, background, region, contrast_hu=s.lesion_contrast_hu)
-            return FusionDrawing(image, mask, drawn.weight, GrownMask(self.middle))
-        grown = GrownMask(mask, None if s.fill else barred)
-        if s.compose:
-            image = compose(image, background, grown.composition(s.composition_dilation, s.composition_smoothing))
-        return FusionDrawing(image, mask, drawn.weight, grown)
-
-    def changed(self, background: Tensor, output: Tensor, mask: Tensor, barred: Tensor) -> Tensor:
-        """The background as the generator's output changes it; the output itself where it is the image."""
-        s = self.settings
-        if s.fill:
-            return filled(background, output, core(mask, round(HOLLOW_FROM * self.pixels)) * (1 - barred))
-        return (background + 2 * output).clamp(-1, 1) if s.residual else output
+        if s.mask_output:
+            image, grown = laid(background, drawn.image, drawn.mask, s)
+            return FusionDrawing(image, grown.mask, drawn.weight, grown)
+        barred = bars(background, s)
+        image = changed(background, drawn.image, self.middle, barred, s)
+        mask = difference_mask(image, background, self.middle * (1 - barred), contrast_hu=s.lesion_contrast_hu)
+        return FusionDrawing(image, mask, drawn.weight, GrownMask(self.middle))
 
 
 @dataclass(frozen=True)
@@ -277,30 +253,14 @@ class FusionGAN(nn.Module):
         region = outlined.background_region(s.erosion)
         terms["background"] = losses.loss_background(drawn.image, b.background, region) * s.lambda_background
         if self.alignment is not None and (s.matching or s.energy):
-            terms |= self.critic_terms(self.alignment, step)
+            weights = {"matching": s.matching, "energy": s.energy, "pull": s.pull}
+            terms |= critic_terms(self.alignment, drawn.image, drawn.mask, b, **weights)
         if s.lambda_weight_map:
             target = drawn.grown.composition(s.composition_dilation, s.composition_smoothing).detach()
             terms["weight_map"] = losses.loss_weight_map(drawn.weight, target) * s.lambda_weight_map
         return LossRecord(
             torch.stack(list(terms.values())).sum(), {name: term.detach() for name, term in terms.items()}
         )
-
-    def critic_terms(self, critic: Critic, step: Step) -> dict[str, Tensor]:
-        """What the trained alignment asks of a drawing: that its genes are found, that it is as the patient's own."""
-        s, b, drawn, terms = self.settings, step.batch, step.drawn, {}
-        ours = critic.standardised(losses.limited(drawn.image, s.pull), losses.limited(drawn.mask, s.pull))
-        if s.matching:
-            terms["match"] = losses.loss_match(critic.log_likelihood(ours, b.all_genes), b.patient) * s.matching
-        if s.energy:
-            with torch.no_grad():
-                real = critic.standardised(b.x, b.m)
-            # By kind, each counting alike: else the many of texture drown the few of shape.
-            kinds = zip(critic.kinds(ours), critic.kinds(real), strict=True)
-            scores = [
-                losses.loss_energy(o.reshape(2, len(o) // 2, -1), r.reshape(2, len(r) // 2, -1)) for o, r in kinds
-            ]
-            terms["energy"] = torch.stack(scores).mean() * s.energy
-        return terms
 
     def critic_loss(self, step: Step) -> LossRecord:
         """The alignment's own loss on the real pairs."""

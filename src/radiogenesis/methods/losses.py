@@ -51,14 +51,17 @@ def loss_d(real: Tensor, *negatives: Tensor) -> Tensor:
     return to_one(real) + torch.stack([to_zero(negative) for negative in negatives]).sum()
 
 
-def loss_d_i(real: Tensor, drawn: Tensor) -> Tensor:
-    """L_DI = E (D_I(x) - 1)^2 + E D_I(G_x)^2   (Xu et al. 2020, section 2.3)."""
-    return to_one(real) + to_zero(drawn)
+def loss_d_i(real: Tensor, drawn: Tensor, *, times: int = 1) -> Tensor:
+    """L_DI = E (D_I(x) - 1)^2 + E D_I(G_x)^2   (Xu et al. 2020, section 2.3); the real term counts `times` times."""
+    return times * to_one(real) + to_zero(drawn)
 
 
-def loss_d_is(real: Tensor, wrong_m: Tensor, drawn: Tensor) -> Tensor:
-    """L_DIS = E (D_IS(x, m) - 1)^2 + E D_IS(x, m')^2 + E D_IS(G_x, G_m)^2   (Xu et al. 2020, section 2.3)."""
-    return to_one(real) + to_zero(wrong_m) + to_zero(drawn)
+def loss_d_is(real: Tensor, wrong_m: Tensor, drawn: Tensor, *, times: int = 1) -> Tensor:
+    """L_DIS = E (D_IS(x, m) - 1)^2 + E D_IS(x, m')^2 + E D_IS(G_x, G_m)^2   (Xu et al. 2020, section 2.3).
+
+    The real term counts `times` times.
+    """
+    return times * to_one(real) + to_zero(wrong_m) + to_zero(drawn)
 
 
 def loss_d_isg(real: Tensor, wrong_m: Tensor, wrong_g: Tensor, drawn: Tensor) -> Tensor:

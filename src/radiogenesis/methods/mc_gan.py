@@ -3,6 +3,9 @@
 METHODS.md section 2. The condition is the patient's genes instead of a sentence; images have one channel instead of
 three. The mask is +1 in the lesion and -1 outside for the paper's networks (tanh), in [0, 1] for the rest of the
 house: the discriminator is given 2 m - 1, of real (softened) and of drawn masks alike.
+
+The preset `additions` has what the fusion GAN has beyond its paper, each as a setting: what is left between the two is
+the generator of Xu et al.
 """
 
 from __future__ import annotations
@@ -17,71 +20,21 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from radiogenesis.methods import losses
-from radiogenesis.methods.checks import require
+from radiogenesis.methods.alignment import Alignment
+from radiogenesis.methods.canonical_alignment import CanonicalAlignment
+from radiogenesis.methods.critic_terms import critic_terms
 from radiogenesis.methods.drawing import genes_to, in_chunks, require_pairs
 from radiogenesis.methods.images import background_region, images_from_hu, to_hu
-from radiogenesis.methods.noise import seeded_normals
+from radiogenesis.methods.laying import laid
+from radiogenesis.methods.mc_gan_settings import ADDITIONS, PAPER, PRESETS, MCGANSettings
+from radiogenesis.methods.noise import Noise
 from radiogenesis.methods.protocols import Batch, LossRecord, Player, Synthesis
 from radiogenesis.networks.discriminator import ThreeHeadDiscriminator
 from radiogenesis.networks.fusion import Drawing
+from radiogenesis.networks.mapping import GeneMapping
 from radiogenesis.networks.mc_gan import ConditioningAugmentation, MCGANGenerator, initialise
 
-
-@dataclass(frozen=True, kw_only=True)
-class MCGANSettings:
-    """Settings of MC-GAN; the defaults are the preset `default`: as published, but narrower and shorter."""
-
-    steps: int = 1000
-    """Training steps; the paper preset counts epochs instead (see `epochs`)."""
-    epochs: int = 0
-    """If not 0, train this many passes over the training slices instead of `steps` (1500 in the authors' code)."""
-    batch: int = 32
-    """Slices per step (the authors' code)."""
-    width: int = 16
-    """Generator's channels at full resolution (64 in the paper preset, the authors' code)."""
-    discriminator_width: int = 32
-    """Discriminator's channels after its first convolution (64 in the paper preset, the authors' code)."""
-    code: int = 128
-    """Length of the conditioning code (METHODS.md section 2)."""
-    noise: int = 100
-    """Length of the noise vector z (METHODS.md section 2)."""
-    weight_kl: float = 2.0
-    """Weight of the divergence of the conditioning code from a standard normal (METHODS.md section 2)."""
-    weight_i: float = 2.0
-    """Weight of the terms of D_I (the authors' code)."""
-    weight_is: float = 1.0
-    """Weight of the terms of D_IS (the authors' code)."""
-    weight_isg: float = 2.0
-    """Weight of the terms of the head that also reads the condition (the authors' code)."""
-    lambda_background: float = 15.0
-    """Weight of the background's L1 (METHODS.md section 2)."""
-    erosion: int = 5
-    """Side, in pixels, of the square that the region outside the drawn mask is eroded by, odd (the authors' code)."""
-    learning_rate: float = 2e-4
-    """Of the generator's Adam (METHODS.md section 2)."""
-    discriminator_learning_rate: float = 2e-4
-    """Of the discriminator's Adam (METHODS.md section 2)."""
-    beta1: float = 0.5
-    """First beta of Adam (the authors' code); the second is 0.999."""
-    average: float = 0.999
-    """Decay of the generator's moving average per step, whose images are the ones drawn (METHODS.md section 2)."""
-
-    def __post_init__(self) -> None:
-        sizes = ("steps", "width", "discriminator_width", "code", "noise")
-        require(self, sizes, "at least 1", lambda v: v >= 1)
-        require(self, ("batch",), "at least 2", lambda v: v >= 2)
-        require(self, ("epochs",), "at least 0", lambda v: v >= 0)
-        require(self, ("erosion",), "odd and at least 1", lambda v: v >= 1 and v % 2 == 1)
-        require(self, ("beta1", "average"), "in [0, 1)", lambda v: 0 <= v < 1)
-        require(self, ("learning_rate", "discriminator_learning_rate"), "above 0", lambda v: v > 0)
-        weights = ("weight_kl", "weight_i", "weight_is", "weight_isg", "lambda_background")
-        require(self, weights, "at least 0", lambda v: v >= 0)
-
-
-PAPER: dict[str, Any] = {"epochs": 1500, "width": 64, "discriminator_width": 64}
-"""The preset `paper`: the authors' configuration for 128 x 128 pixels."""
-
-PRESETS: dict[str, dict[str, Any]] = {"default": {}, "paper": PAPER}
+__all__ = ["ADDITIONS", "MCGAN", "PAPER", "PRESETS", "MCGANPart", "MCGANSettings", "Step", "loss_kl", "signed"]
 
 
 def loss_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
@@ -95,31 +48,62 @@ def signed(mask: Tensor) -> Tensor:
 
 
 class MCGANPart(nn.Module):
-    """Conditioning augmentation and generator: what is averaged over the steps, and all that drawing needs."""
+    """Conditioning augmentation and generator: what is averaged over the steps, and all that drawing needs.
 
-    def __init__(self, settings: MCGANSettings, *, genes: int, pixels: int) -> None:
+    Args:
+        settings: see MCGANSettings.
+        genes: number of genes.
+        pixels: side of the images.
+        embedding: length of the alignment's code, 0 where the generator starts from the conditioning augmentation's.
+    """
+
+    def __init__(self, settings: MCGANSettings, *, genes: int, pixels: int, embedding: int = 0) -> None:
         super().__init__()
-        self.condition = ConditioningAugmentation(genes, settings.code)
-        self.generator = MCGANGenerator(pixels=pixels, start=settings.code + settings.noise, width=settings.width)
+        self.settings = settings
+        self.condition = None if embedding else ConditioningAugmentation(genes, settings.code)
+        self.generator = MCGANGenerator(
+            pixels=pixels,
+            start=(embedding or settings.code) + settings.noise,
+            width=settings.width,
+            spatial_noise=settings.spatial_noise,
+            central_mask=settings.central_mask,
+        )
 
-    def forward(self, background: Tensor, mean: Tensor, log_variance: Tensor, normals: Tensor) -> Drawing:
-        """Background (B, 1, P, P), moments (B, K), standard normals (B, K + Z) -> the drawing.
+    def forward(self, background: Tensor, mean: Tensor, log_variance: Tensor | None, noise: Noise) -> Drawing:
+        """Background (B, 1, P, P), moments (B, K), noise -> the drawing.
 
-        The first K normals draw the code, c = mu + sigma * epsilon; the other Z are the noise.
+        The first K numbers of the noise draw the code, c = mu + sigma * epsilon; the other Z are the noise z. Without a
+        variance mu itself is the code, and all numbers are z.
         """
-        epsilon, z = normals.split([mean.shape[1], normals.shape[1] - mean.shape[1]], dim=1)
-        c = mean + (0.5 * log_variance).exp() * epsilon
-        drawn: Drawing = self.generator(background, torch.cat([c, z], dim=1))
-        return drawn
+        c, z = mean, noise.vector
+        if log_variance is not None:
+            epsilon, z = z.split([mean.shape[1], z.shape[1] - mean.shape[1]], dim=1)
+            c = mean + (0.5 * log_variance).exp() * epsilon
+        return self.laid(self.generator(background, torch.cat([c, z], dim=1), noise.maps), background)
+
+    def laid(self, drawn: Drawing, background: Tensor) -> Drawing:
+        """The drawing as the settings lay it into the background (beyond the paper)."""
+        image, grown = laid(background, drawn.image, drawn.mask, self.settings)
+        return Drawing(image, grown.mask, drawn.weight)
+
+    @property
+    def numbers(self) -> int:
+        """Standard normal numbers in the noise vector of one drawing."""
+        return self.settings.noise + (self.settings.code if self.condition is not None else 0)
+
+    @property
+    def noise_sides(self) -> Sequence[int]:
+        """Sides of the spatial noise maps, none where there are none."""
+        return self.generator.sides if self.settings.spatial_noise else ()
 
 
 @dataclass(frozen=True)
 class Step:
-    """What discriminator and generator share in one training step."""
+    """What discriminator and generator share in one training step; `log_variance` is None where no code is drawn."""
 
     batch: Batch
     mean: Tensor
-    log_variance: Tensor
+    log_variance: Tensor | None
     drawn: Drawing
 
 
@@ -130,81 +114,141 @@ class MCGAN(nn.Module):
         settings: see MCGANSettings.
         genes: number of genes.
         pixels: side of the images, a power of two of at least 32.
+        alignment: a trained alignment, where `settings.needs_alignment`.
     """
 
-    def __init__(self, settings: MCGANSettings, *, genes: int, pixels: int) -> None:
+    def __init__(
+        self,
+        settings: MCGANSettings,
+        *,
+        genes: int,
+        pixels: int,
+        alignment: Alignment | CanonicalAlignment | None = None,
+    ) -> None:
         super().__init__()
+        if settings.needs_alignment and alignment is None:
+            raise ValueError(
+                "matching, energy and gene_code aligned need a trained alignment; give one with --alignment RUN, "
+                "or use the preset default"
+            )
         self.settings, self.pixels = settings, pixels
-        self.part = MCGANPart(settings, genes=genes, pixels=pixels)
+        embedding = alignment.code_length if alignment is not None and settings.gene_code == "aligned" else 0
+        self.part = MCGANPart(settings, genes=genes, pixels=pixels, embedding=embedding)
         self.discriminator = ThreeHeadDiscriminator(
-            pixels=pixels, code=settings.code, width=settings.discriminator_width, growth=8, side=pixels // 16
+            pixels=pixels,
+            code=settings.code,
+            width=settings.discriminator_width,
+            norm=settings.discriminator_norm,
+            growth=8,
+            side=pixels // 16,
         )
+        self.phi_d = GeneMapping(embedding, code=settings.code) if embedding else None
         initialise(self)
+        self.alignment = alignment if settings.needs_alignment else None
+        if self.alignment is not None:
+            self.alignment.requires_grad_(False)
 
     # Training
 
-    views = 1
+    @property
+    def views(self) -> int:
+        return 2 if self.settings.energy else 1
 
     def averaged(self) -> nn.Module:
         return self.part
 
     def players(self) -> Sequence[Player]:
         s = self.settings
-        betas = (s.beta1, 0.999)
-        d_parameters = list(self.discriminator.parameters())
+        betas, schedule = (s.beta1, 0.999), s.learning_rate_schedule
+        mine, judges = list(self.part.parameters()), list(self.discriminator.parameters())
+        judges += list(self.phi_d.parameters()) if self.phi_d is not None else []
+        rate = s.discriminator_learning_rate
         return (
-            Player("discriminator", d_parameters, self.discriminator_loss, s.discriminator_learning_rate, betas),
-            Player("generator", list(self.part.parameters()), self.generator_loss, s.learning_rate, betas),
+            Player("discriminator", judges, self.discriminator_loss, rate, betas, schedule=schedule),
+            Player("generator", mine, self.generator_loss, s.learning_rate, betas, schedule=schedule),
         )
+
+    def train(self, mode: bool = True) -> MCGAN:
+        """Training mode for all but the alignment: it judges as it was trained."""
+        super().train(mode)
+        if self.alignment is not None:
+            self.alignment.eval()
+        return self
 
     def prepare(self, batch: Batch) -> Step:
         """Draw once for both players."""
-        mean, log_variance = self.part.condition(batch.g)
-        normals = torch.randn(len(mean), self.settings.code + self.settings.noise, device=mean.device)
-        return Step(batch, mean, log_variance, self.part(batch.background, mean, log_variance, normals))
+        mean, log_variance = self.condition(batch.g)
+        noise = Noise.drawn(len(mean), self.part.numbers, self.part.noise_sides, mean.device)
+        return Step(batch, mean, log_variance, self.part(batch.background, mean, log_variance, noise))
+
+    def condition(self, g: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Scaled genes (B, G) -> mu and log sigma^2 of the conditioning code (B, K); or the alignment's code, None."""
+        if self.part.condition is not None:
+            mean, log_variance = self.part.condition(g)
+            return mean, log_variance
+        assert self.alignment is not None
+        return self.alignment.code(g), None
+
+    def d_code(self, mean: Tensor) -> Tensor:
+        """The condition as D_ISG reads it: mu, or the discriminator's own mapping of the alignment's code."""
+        return mean if self.phi_d is None else self.phi_d(mean)
 
     def discriminator_loss(self, step: Step) -> LossRecord:
         """L_DI + L_DIS + L_DISG, each head's terms weighted alike; the condition is read as its mean mu, detached.
 
         The authors mismatch the condition by showing another sample's image and mask with it; here another patient's
-        genes are shown with this image and mask, which is the same pair the other way round. Each head has one real
-        term, as in METHODS.md section 2; the authors' code adds up a loss for each kind of pair with the real terms of
-        each, so that there D_I has three real terms per step to one drawn one.
+        genes are shown with this image and mask, which is the same pair the other way round. The authors' code adds up
+        a loss for each kind of pair: with `real_terms` per_pair D_I has a real term from the real, the mismatched mask
+        and the mismatched condition, D_IS from the first and the last, as there.
         """
         s, b, d = self.settings, step.batch, self.discriminator
         with torch.no_grad():
-            wrong_mean, _ = self.part.condition(b.wrong_g)
-        mean, drawn_x = step.mean.detach(), step.drawn.image.detach()
-        real, wrong_m = d.pair(b.x, signed(b.m)), d.pair(b.x, signed(b.wrong_m))
-        drawn = d.pair(drawn_x, signed(step.drawn.mask.detach()))
-        l_di = losses.loss_d_i(d.d_i(b.x), d.d_i(drawn_x))
-        l_dis = losses.loss_d_is(d.d_is(real), d.d_is(wrong_m), d.d_is(drawn))
-        l_disg = losses.loss_d_isg(
-            d.d_isg(real, mean), d.d_isg(wrong_m, mean), d.d_isg(real, wrong_mean), d.d_isg(drawn, mean)
-        )
+            wrong_mean, _ = self.condition(b.wrong_g)
+        code, wrong_code = self.d_code(step.mean.detach()), self.d_code(wrong_mean)
+        drawn_x, drawn_m = step.drawn.image.detach(), signed(step.drawn.mask.detach())
+        real, wrong_m, drawn = d.each(d.pair, [b.x, b.x, drawn_x], [signed(b.m), signed(b.wrong_m), drawn_m])
+        per_pair = s.real_terms == "per_pair"
+        l_di = losses.loss_d_i(*d.each(d.d_i, [b.x, drawn_x]), times=3 if per_pair else 1)
+        l_dis = losses.loss_d_is(*d.each(d.d_is, [real, wrong_m, drawn]), times=2 if per_pair else 1)
+        l_disg = losses.loss_d_isg(*d.each(d.d_isg, [real, wrong_m, real, drawn], [code, code, wrong_code, code]))
         total = s.weight_i * l_di + s.weight_is * l_dis + s.weight_isg * l_disg
         return LossRecord(total, {"L_DI": l_di.detach(), "L_DIS": l_dis.detach(), "L_DISG": l_disg.detach()})
 
     def generator_loss(self, step: Step) -> LossRecord:
-        """The three heads, the background's L1 and the KL term.
+        """The three heads, the background's L1, the KL term, and the terms beyond the paper that the settings ask for.
 
         Here mu is not detached (as in the authors' code): the head that reads it also teaches the condition. The
         background's region is a decision, not a weight: outside the mask cut at 0, eroded, without a gradient.
         """
         s, b, d, drawn = self.settings, step.batch, self.discriminator, step.drawn
         pair = d.pair(drawn.image, signed(drawn.mask))
+        code = step.mean if self.phi_d is None else self.d_code(step.mean).detach()
         region = background_region((drawn.mask.detach() >= 0.5).float(), s.erosion)
         terms = {
             "D_I": losses.to_one(d.d_i(drawn.image)) * s.weight_i,
             "D_IS": losses.to_one(d.d_is(pair)) * s.weight_is,
-            "D_ISG": losses.to_one(d.d_isg(pair, step.mean)) * s.weight_isg,
+            "D_ISG": losses.to_one(d.d_isg(pair, code)) * s.weight_isg,
             "background": losses.loss_background(drawn.image, b.background, region) * s.lambda_background,
-            "KL": loss_kl(step.mean, step.log_variance) * s.weight_kl,
         }
+        if step.log_variance is not None:
+            terms["KL"] = loss_kl(step.mean, step.log_variance) * s.weight_kl
+        if self.alignment is not None and (s.matching or s.energy):
+            weights = {"matching": s.matching, "energy": s.energy, "pull": s.pull}
+            terms |= critic_terms(self.alignment, drawn.image, drawn.mask, b, **weights)
         total = torch.stack(list(terms.values())).sum()
         return LossRecord(total, {name: term.detach() for name, term in terms.items()})
 
     # Use
+
+    def seeded_noise(self, first: int, count: int, seed: int, device: torch.device) -> Noise:
+        """Noise for drawings `first` to `first + count`."""
+        p = self.part
+        return Noise.seeded(p.numbers, p.noise_sides, first=first, count=count, seed=seed, device=device)
+
+    def drawn(self, background: Tensor, g: Tensor, first: int, seed: int) -> Drawing:
+        """Background (B, 1, P, P) in [-1, 1] and scaled genes (B, G) -> drawings `first` to `first + B` of a seed."""
+        drawing: Drawing = self.part(background, *self.condition(g), self.seeded_noise(first, len(g), seed, g.device))
+        return drawing
 
     def synthesize(
         self, backgrounds: NDArray[np.floating[Any]], expression: NDArray[np.floating[Any]], *, seed: int
@@ -215,12 +259,10 @@ class MCGAN(nn.Module):
         """
         require_pairs(backgrounds, expression)
         device = next(self.parameters()).device
-        numbers = self.settings.code + self.settings.noise
 
         def draw(rows: slice) -> tuple[Tensor, Tensor, Tensor]:
             g = genes_to(device, expression[rows])
-            normals = seeded_normals(numbers, first=rows.start, count=len(g), seed=seed).to(device)
-            drawn = self.part(images_from_hu(backgrounds[rows]).to(device), *self.part.condition(g), normals)
+            drawn = self.drawn(images_from_hu(backgrounds[rows]).to(device), g, rows.start, seed)
             return to_hu(drawn.image), drawn.mask, drawn.weight
 
         image, mask, weight = in_chunks(self, len(backgrounds), draw)
@@ -228,8 +270,7 @@ class MCGAN(nn.Module):
 
     @torch.no_grad()
     def encode(self, expression: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-        """Scaled genes (B, G) -> the mean mu of the conditioning code (B, K), figure 4 of Xu et al. (2020)."""
+        """Scaled genes (B, G) -> the mean mu of the conditioning code (B, K), figure 4 of Xu et al. (2020), or the
+        alignment's code in its place."""
         self.eval()
-        g = torch.from_numpy(np.asarray(expression, np.float32)).to(next(self.parameters()).device)
-        mean: Tensor = self.part.condition(g)[0]
-        return mean.cpu().numpy()
+        return self.condition(genes_to(next(self.parameters()).device, expression))[0].cpu().numpy()

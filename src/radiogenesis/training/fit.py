@@ -92,7 +92,7 @@ def train(
     data: TrainingData | SliceData
     callbacks: list[L.Callback] = [ProgressLine(f"train {method}"), MetricsLog(path)]
     if entry(method).data == "whole slices":
-        split = split_scans(cohort, seed=settings.split_seed, fractions=fractions(settings), fold=fold_of(settings))
+        split = split_scans(cohort, **split_of(settings))
         data = SliceData.from_cohort(cohort, split.train, empty_share=method_settings.empty_share)
         config |= {
             "pixels": cohort.whole_pixels,
@@ -232,13 +232,19 @@ def choose_split(cohort: Cohort, settings: TrainSettings, alignment: Run | None)
     """The alignment's split where there is one, else a new one from the seed."""
     if alignment is not None:
         return alignment.split
-    return split_patients(cohort, seed=settings.split_seed, fractions=fractions(settings), fold=fold_of(settings))
+    return split_patients(cohort, **split_of(settings))
 
 
 def split_settings(alignment: Run) -> dict[str, Any]:
     """The settings that an alignment's split was made with."""
     recorded = asdict(TrainSettings()) | alignment.config["training"]
     return {name: recorded[name] for name in SPLIT_SETTINGS}
+
+
+def split_of(settings: TrainSettings) -> dict[str, Any]:
+    """How the settings divide the patients, as `split_patients` takes it."""
+    how: dict[str, Any] = {"seed": settings.split_seed, "fractions": fractions(settings), "fold": fold_of(settings)}
+    return how | {"by": settings.split_by}
 
 
 def fractions(settings: TrainSettings) -> tuple[float, float, float]:

@@ -17,6 +17,7 @@ from radiogenesis.methods.canonical_alignment import CanonicalAlignment
 from radiogenesis.methods.fusion_gan import FusionGAN
 from radiogenesis.methods.gene_autoencoder import GeneAutoencoder
 from radiogenesis.methods.images import to_unit
+from radiogenesis.methods.mc_gan import MCGAN
 from radiogenesis.methods.metagene_gan import MetageneGAN
 from radiogenesis.methods.nearest_lesion import NearestLesion
 from radiogenesis.training.data import TrainingData
@@ -51,6 +52,12 @@ def prepare_fusion(method: FusionGAN, data: TrainingData, names: Sequence[str], 
     lesions = alignment.lesion_side(to_unit(data.image), data.mask, data.patient.numpy(), pixel_mm=data.pixel_mm)
     alignment.follows.copy_(alignment.readability)
     return replace(data, genes=alignment.unseen_genes(data.genes, lesions, seed))
+
+
+def prepare_mc_gan(method: MCGAN, data: TrainingData, names: Sequence[str], seed: int) -> TrainingData:
+    """Rescales each training patient's code to the variance of patients who were not trained on, where the method
+    builds on a canonical alignment, as for the fusion GAN."""
+    return replace(data, genes=torch.from_numpy(genes_of_trained(method, data.genes.numpy())))
 
 
 def genes_of_trained(method: object, genes: NDArray[Any]) -> NDArray[np.float32]:

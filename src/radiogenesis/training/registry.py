@@ -25,6 +25,7 @@ from radiogenesis.training.preparation import (
     prepare_autoencoder,
     prepare_canonical,
     prepare_fusion,
+    prepare_mc_gan,
     prepare_metagenes,
     prepare_nearest,
     prepare_nothing,
@@ -114,9 +115,10 @@ METHODS: dict[str, Entry] = {
     ),
     "mc-gan": Entry(
         MCGANSettings,
-        lambda settings, genes, pixels, alignment: MCGAN(settings, genes=genes, pixels=pixels),
+        lambda settings, genes, pixels, alignment: MCGAN(settings, genes=genes, pixels=pixels, alignment=alignment),
         "the baseline: genes enter at the start of the generator only (Park et al. 2018)",
         {**mc_gan.PRESETS, "paper": {**mc_gan.PAPER, **AS_IN_PARK}},
+        prepare_mc_gan,
         made_for={"paper": COHORT_OF_XU},
     ),
     "inpainting-gan": Entry(

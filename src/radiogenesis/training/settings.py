@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-SPLIT_SETTINGS = ("split_seed", "validation", "test", "folds", "fold")
+SPLIT_SETTINGS = ("split_seed", "validation", "test", "folds", "fold", "split_by")
 """Who is trained on and who is held out: a method that builds on an alignment takes these from the alignment's run."""
 
 
@@ -27,6 +27,10 @@ class TrainSettings:
     0 holds out the share `test`."""
     fold: int = 0
     """Which part is held out, from 0; runs with every fold hold out every patient once."""
+    split_by: str = ""
+    """A column of the cohort's table of patients: those who share a value are held out together, so that no scan is on
+    both sides where lesions were planted into few (series_uid), or no scanner (model). Needs folds, at most as many as
+    there are values; empty divides single patients. Validation patients are drawn from the rest one by one."""
     sampling: Literal["patients", "slices", "epochs"] = "patients"
     """patients: draw each batch evenly over patients; slices: evenly over slices, with replacement (both beyond the
     papers); epochs: go through the slices pass after pass, each slice once in a pass, in random order (an epoch as the
@@ -70,6 +74,8 @@ class TrainSettings:
             raise ValueError(f"validation {self.validation} and test {self.test} must leave patients to train on")
         if self.folds == 1 or self.folds < 0 or not 0 <= self.fold < max(self.folds, 1):
             raise ValueError(f"fold {self.fold} of folds {self.folds}: at least 2 folds, counted from 0, or folds 0")
+        if self.split_by and not self.folds:
+            raise ValueError(f"split_by {self.split_by} needs folds: give --folds and --fold")
         if self.folds and self.validation + 1 / self.folds >= 1:
             raise ValueError(
                 f"validation {self.validation} and one of {self.folds} folds must leave patients to train on"
