@@ -283,6 +283,7 @@ def test_gene_sets_of_other_identifiers_are_refused_before_the_work(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.pictures
 def test_everything_is_written_whole_and_the_page_opens(made: ConventionalMap, cohort: Cohort, tmp_path: Path) -> None:
     out = tmp_path / "map"
     said = write_map(made, out, truth=cohort.truth)
@@ -327,6 +328,7 @@ def test_the_verb_maps_and_refuses_what_a_user_can_mend(
         assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.pictures
 def test_the_page_shows_the_strongest_links_with_their_patients_and_names_genes(
     made: ConventionalMap, cohort: Cohort, tmp_path: Path
 ) -> None:
