@@ -48,7 +48,7 @@ def discs(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
 
 @pytest.fixture(autouse=True)
 def _blank_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a test itself writes as a picture is blank: to draw them is three quarters of the time of an evaluation.
+    """What a test itself writes as a picture is blank: to draw them is a third of the time of an evaluation.
 
     The pictures that a fixture of a module makes are drawn, and those of tests marked `pictures`.
     """

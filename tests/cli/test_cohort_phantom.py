@@ -61,6 +61,20 @@ def test_a_wrong_setting_is_one_line(
 
 def test_what_is_there_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "dicom").mkdir()
-    assert main(["cohort", "phantom", str(tmp_path / "cohort"), *SMALL, "--dicom", str(tmp_path / "dicom")]) == 2
+    assert (
+        main(
+            [
+                "cohort",
+                "phantom",
+                str(tmp_path / "cohort"),
+                *SMALL,
+                "--dicom",
+                str(tmp_path / "dicom"),
+                "--dicom_patients",
+                "1",
+            ]
+        )
+        == 2
+    )
     assert "already exists" in capsys.readouterr().err
     assert not (tmp_path / "cohort").exists()

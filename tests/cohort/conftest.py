@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # pytest's import mode `importli
 
 @pytest.fixture(autouse=True)
 def _empty_previews(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Empty files for the previews of what a test itself builds: they are three quarters of the time of a build.
+    """Empty files for the previews of what a test itself builds: they are most of the time of a small build.
 
     The fixture `built` of test_build.py and the builds in other processes draw them.
     """
