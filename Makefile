@@ -4,12 +4,16 @@ BIN := .venv/bin
 # One thread per process: two processes share two cores (see CONTRIBUTING).
 TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 MPLBACKEND=Agg
 
-.PHONY: demo test check clean
+.PHONY: demo test suite check clean
 
 demo: .venv/.installed
 	$(BIN)/radiogenesis demo
 
-test: .venv/.installed check
+# The checks run beside the tests: mypy takes over a minute of one core.
+test: .venv/.installed
+	$(MAKE) --no-print-directory --jobs=2 check suite
+
+suite: .venv/.installed
 	$(TEST_ENV) $(BIN)/pytest -n 2 --dist worksteal
 
 check: .venv/.installed

@@ -5,9 +5,19 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from radiogenesis.cohort.store import Cohort
+from radiogenesis.reporting import figures
+
+sys.path.insert(0, str(Path(__file__).parent))  # helper modules: import mode `importlib` leaves sys.path alone
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -27,3 +37,41 @@ def real_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for folder in ("expression", "clinical", "genesets", "radiomics"):
         (target / folder).symlink_to(SHARED_DATA / folder)
     return target
+
+
+@pytest.fixture(scope="session")
+def discs(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
+    from discs import disc_cohort
+
+    return disc_cohort(tmp_path_factory.mktemp("cohort") / "discs.zarr")
+
+
+@pytest.fixture(autouse=True)
+def _blank_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test itself writes as a picture is blank: to draw them is a third of the time of an evaluation.
+
+    The pictures that a fixture of a module makes are drawn, and those of tests marked `pictures`.
+    """
+    if "pictures" not in request.keywords:
+        _leave_blank(monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def blank_pictures() -> Callable[[], AbstractContextManager[None]]:
+    """For fixtures of a module whose pictures nobody looks at."""
+
+    @contextmanager
+    def blank() -> Iterator[None]:
+        with pytest.MonkeyPatch.context() as patch:
+            _leave_blank(patch)
+            yield
+
+    return blank
+
+
+def _leave_blank(patch: pytest.MonkeyPatch) -> None:
+    def save(_: object, path: Path, **options: Any) -> None:
+        Image.new("L", (8, 8)).save(path, format="png")
+
+    patch.setattr(Figure, "savefig", save)
+    patch.setattr(figures, "slice_grid", save)

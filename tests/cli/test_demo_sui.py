@@ -58,6 +58,7 @@ def test_refused_settings_are_one_line(
     assert error.count("\n") == 1
 
 
+@pytest.mark.pictures
 def test_figure_5_shows_the_slice_with_most_tumour_and_enlarges_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,12 +17,8 @@ from radiogenesis.training.run import Run
 
 
 @pytest.fixture(scope="module")
-def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
-    """Six phantom patients."""
-    path = str(tmp_path_factory.mktemp("cohort") / "cohort")
-    small = ["--patients", "6", "--genes", "60", "--modules", "8", "--pixels", "32", "--workers", "1"]
-    assert main(["cohort", "phantom", path, *small]) == 0
-    return Cohort.open(path)
+def cohort(discs: Cohort) -> Cohort:
+    return discs
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +129,7 @@ def test_a_cohort_that_has_moved(run: Run, cohort: Cohort, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["--patients", "[PH0001,NOBODY]"], "no expression for patient NOBODY; choose among the table's patients"),
+        (["--patients", "[P-00,NOBODY]"], "no expression for patient NOBODY; choose among the table's patients"),
         (["--backgrounds", "[0,99999]"], "backgrounds must be between 0 and "),
         (["--backgrounds", "[-1]"], "backgrounds must be between 0 and "),
         (["--per_patient", "0"], "per_patient 0"),

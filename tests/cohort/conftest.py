@@ -1,8 +1,26 @@
-"""Makes helper modules beside the tests importable: pytest's import mode `importlib` leaves sys.path alone."""
+"""Makes helper modules beside the tests importable, and leaves out the pictures that nobody looks at."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+import pytest
+
+from radiogenesis.cohort import parts
+
+sys.path.insert(0, str(Path(__file__).parent))  # pytest's import mode `importlib` leaves sys.path alone
+
+
+@pytest.fixture(autouse=True)
+def _empty_previews(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Empty files for the previews of what a test itself builds: they are most of the time of a small build.
+
+    The fixture `built` of test_build.py and the builds in other processes draw them.
+    """
+
+    def empty(path: Path, *_: object) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+    monkeypatch.setattr(parts, "write_preview", empty)

@@ -1,9 +1,11 @@
-"""Four real patients of the pairs of CT and RNA: a hollow couch below each, slices 6.5 mm apart."""
+"""Three real patients of the pairs of CT and RNA: a hollow couch below each, slices 6.5 mm apart."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import nibabel as nib
@@ -11,22 +13,28 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from radiogenesis.cohort.build import Tables, build_cohort
+from radiogenesis.cohort.build import BuildSettings, Tables, build_cohort
 from radiogenesis.cohort.expression import TableSettings
 from radiogenesis.cohort.store import Cohort
 
-# The first and the third had backgrounds from inside the couch, the last a lesion on one slice and 15 slices in all.
-PATIENTS = ("R01-026", "R01-048", "R01-131", "R01-066")
+# The first and the second had backgrounds from inside the couch, the last a lesion on one slice and 15 slices in all.
+PATIENTS = ("R01-026", "R01-131", "R01-066")
 TABLE = "gse103584_zscore_1000genes_130patients.csv"
 
 
 @pytest.fixture(scope="module")
-def pairs(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Cohort, Path]:
+def pairs(
+    real_data: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    blank_pictures: Callable[[], AbstractContextManager[None]],
+) -> tuple[Cohort, Path]:
     folder = tmp_path_factory.mktemp("pairs")
     script = Path(__file__).resolve().parents[3] / "shared" / "data" / "pairs" / "make_nifti.py"
     subprocess.run([sys.executable, str(script), str(folder / "raw"), *PATIENTS], check=True, stdout=subprocess.DEVNULL)
     tables = Tables(expression=real_data / "expression" / TABLE, settings=TableSettings(orientation="genes-in-rows"))
-    return build_cohort(folder / "raw", folder / "pairs.zarr", tables), folder / "raw"
+    with blank_pictures():
+        cohort = build_cohort(folder / "raw", folder / "pairs.zarr", tables, build=BuildSettings(workers=1))
+    return cohort, folder / "raw"
 
 
 @pytest.mark.real_data

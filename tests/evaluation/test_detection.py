@@ -163,6 +163,7 @@ def unet_run(folder: Path, cohort: Cohort, *, name: str = "unet", split: Split |
     return run
 
 
+@pytest.mark.pictures
 def test_evaluate_writes_tables_picture_and_page(tmp_path: Path) -> None:
     cohort = cohort_of_stacks(tmp_path / "c")
     summary = evaluate_runs([unet_run(tmp_path, cohort)], tmp_path / "out", replace(QUICK, confidence=0.8))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -186,7 +188,9 @@ def test_the_deaf_draw_no_two_patients_differently(evaluated: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def others(cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def others(
+    cohort: Cohort, tmp_path_factory: pytest.TempPathFactory, blank_pictures: Callable[[], AbstractContextManager[None]]
+) -> Path:
     """Two seeds of one method, and the copier."""
     out = tmp_path_factory.mktemp("others") / "out"
     subjects = [subject(cohort, name, Restless(), "restless") for name in ("one", "two")]
@@ -194,10 +198,11 @@ def others(cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Path:
         one.config["training"] = {"seed": seed}
     copier = subject(cohort, "copier", Copier(cohort, subjects[0].split.train), "copier")
     settings = EvaluationSettings(
-        backgrounds_per_patient=12, bootstrap=100, permutations=99, gene_shuffles=1, segmentation_steps=2,
+        backgrounds_per_patient=6, bootstrap=100, permutations=99, gene_shuffles=1, segmentation_steps=2,
         segmentation_repeats=1,
     )  # fmt: skip
-    evaluate([*subjects, copier], cohort, out, settings)
+    with blank_pictures():
+        evaluate([*subjects, copier], cohort, out, settings)
     return out
 
 

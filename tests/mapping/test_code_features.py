@@ -103,6 +103,7 @@ def test_conclusion_counts_what_was_found_and_claims_nothing_else(made: cf.CodeF
     assert "none of 18 associations is found" in cf.conclusion(nothing)
 
 
+@pytest.mark.pictures
 def test_the_section_has_its_files(made: cf.CodeFeatureMap, tmp_path: Path) -> None:
     for folder in ("pictures", "tables"):
         (tmp_path / folder).mkdir()

@@ -111,6 +111,7 @@ def test_clusters_differ_in_size_and_in_nothing_else(made: cs.CodeSpace) -> None
     assert "differ in size (mm)" in cs.conclusion(made, 0.05)
 
 
+@pytest.mark.pictures
 def test_the_file_opens_and_the_section_has_its_files(made: cs.CodeSpace, cohort: Cohort, tmp_path: Path) -> None:
     for folder in ("tables", "pictures"):
         (tmp_path / folder).mkdir()

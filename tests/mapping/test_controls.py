@@ -91,6 +91,7 @@ def test_partial_p_is_that_of_the_textbook_formula() -> None:
     assert np.isnan(found[0, 1])  # given itself nothing is left
 
 
+@pytest.mark.pictures
 def test_nothing_found_is_said(made: controls.ShuffledVoxels, tmp_path: Path) -> None:
     for folder in ("tables", "pictures"):
         (tmp_path / folder).mkdir()

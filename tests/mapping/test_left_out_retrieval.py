@@ -118,6 +118,7 @@ def test_without_a_map_it_is_chance() -> None:
     assert rank["p"] > 0.05
 
 
+@pytest.mark.pictures
 def test_the_page_names_the_chance(found: lr.LeftOutRetrieval, tmp_path: Path) -> None:
     for folder in ("tables", "pictures"):
         (tmp_path / folder).mkdir()

@@ -216,6 +216,7 @@ def test_single_genes_are_asked_of_images(made: ConventionalMap, cohort: Cohort)
         pr.single_genes(cohort.expression, patients, ["EGFR"])
 
 
+@pytest.mark.pictures
 def test_size_is_predicted_from_genes_and_the_page_says_so(
     made: ConventionalMap, cohort: Cohort, tmp_path: Path
 ) -> None:

@@ -321,6 +321,7 @@ def test_a_gene_set_has_a_strip_too(moved: SynthesisMap) -> None:
     assert set_strips(replace(moved, lists=None)) == []
 
 
+@pytest.mark.pictures
 def test_everything_is_written_whole_beside_the_conventional_map(
     made: ConventionalMap, moved: SynthesisMap, painted: Cohort, tmp_path: Path
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +18,7 @@ from scipy import stats
 from radiogenesis.cli.main import main
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import AnnotationError, OutputError, SettingError
+from radiogenesis.mapping import left_out_retrieval
 from radiogenesis.mapping.conclusions import conclusions, counts
 from radiogenesis.mapping.features import LESION, RADIOMIC, FeatureTable
 from radiogenesis.mapping.output import write_map
@@ -31,6 +33,7 @@ from radiogenesis.mapping.three_step import (
     conventional_map,
     material_of,
 )
+from radiogenesis.methods.canonical_alignment import CanonicalAlignmentSettings
 
 SETTINGS = MapSettings(clusters=6, permutations=200, shuffles=4)
 SIZE, NOISE = "size (mm)", "noise (HU)"
@@ -283,6 +286,7 @@ def test_gene_sets_of_other_identifiers_are_refused_before_the_work(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.pictures
 def test_everything_is_written_whole_and_the_page_opens(made: ConventionalMap, cohort: Cohort, tmp_path: Path) -> None:
     out = tmp_path / "map"
     said = write_map(made, out, truth=cohort.truth)
@@ -305,10 +309,13 @@ def test_everything_is_written_whole_and_the_page_opens(made: ConventionalMap, c
 
 
 def test_the_verb_maps_and_refuses_what_a_user_can_mend(
-    cohort: Cohort, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    cohort: Cohort, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    short = partial(CanonicalAlignmentSettings, permutations=20)
+    monkeypatch.setattr(left_out_retrieval, "CanonicalAlignmentSettings", short)
     few = ["--clusters", "6", "--permutations", "100", "--shuffles", "1"]
     few += ["--prediction_permutations", "19", "--prediction_repeats", "1", "--prediction_bootstrap", "50"]
+    few += ["--prediction_folds", "2"]
     assert main(["map", str(cohort.path), str(tmp_path / "out"), *few]) == 0
     for name in ("predictions", "left_out_retrieval", "shuffled_voxels"):
         assert (tmp_path / "out" / "tables" / f"{name}.csv").is_file()
@@ -327,6 +334,7 @@ def test_the_verb_maps_and_refuses_what_a_user_can_mend(
         assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.pictures
 def test_the_page_shows_the_strongest_links_with_their_patients_and_names_genes(
     made: ConventionalMap, cohort: Cohort, tmp_path: Path
 ) -> None:

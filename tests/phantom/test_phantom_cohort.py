@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -15,29 +17,31 @@ from scipy.stats import spearmanr
 
 from radiogenesis.cohort.dicom import find_dicom
 from radiogenesis.cohort.expression import read_expression
-from radiogenesis.cohort.sampling import SamplingSettings
+from radiogenesis.cohort.sampling import SamplingSettings, nodule_slices
 from radiogenesis.cohort.sources import ReadSettings
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import OutputError
 from radiogenesis.methods.images import images_from_hu, outside_lung
+from radiogenesis.phantom import patient as making
 from radiogenesis.phantom.dicom import write_dicom
 from radiogenesis.phantom.factors import FACTORS, UNLISTED, LesionFactors
 from radiogenesis.phantom.patient import TUMOUR, PatientPlan, make_scans, sample_patient
 from radiogenesis.phantom.phantom import make_phantom, plan_cohort
 from radiogenesis.phantom.settings import PhantomSettings
+from radiogenesis.phantom.thorax import Thorax, draw_thorax
 from radiogenesis.phenotypes.lesion import lesion_features
 
-SMALL = PhantomSettings(patients=4, genes=200, modules=8, pixels=32, slices_per_center=4, seed=7)
+SMALL = PhantomSettings(patients=3, genes=200, modules=8, pixels=32, slices_per_center=4, seed=7)
 MIDDLE = LesionFactors(
     size_mm=24.0, attenuation_hu=-150.0, spiculation=0.2, margin_mm=2.5, heterogeneity_hu=25.0, cavitation=0.0
 )
 LADDERS = {
-    "size": ("size_mm", np.linspace(13, 36, 5)),
-    "attenuation": ("attenuation_hu", np.linspace(-600, 40, 5)),
-    "spiculation": ("spiculation", np.linspace(0.0, 1.0, 5)),
-    "margin": ("margin_mm", np.linspace(1.5, 7.0, 5)),
-    "heterogeneity": ("heterogeneity_hu", np.linspace(15, 150, 5)),
-    "cavitation": ("cavitation", np.linspace(0.15, 0.6, 5)),
+    "size": ("size_mm", np.linspace(13, 36, 4)),
+    "attenuation": ("attenuation_hu", np.linspace(-600, 40, 4)),
+    "spiculation": ("spiculation", np.linspace(0.0, 1.0, 4)),
+    "margin": ("margin_mm", np.linspace(1.5, 7.0, 4)),
+    "heterogeneity": ("heterogeneity_hu", np.linspace(15, 150, 4)),
+    "cavitation": ("cavitation", np.linspace(0.15, 0.6, 4)),
 }
 
 
@@ -46,18 +50,27 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
     return make_phantom(tmp_path_factory.mktemp("phantom") / "cohort", SMALL, workers=1)
 
 
+@pytest.fixture(scope="module")
+def one_chest() -> Callable[..., Thorax]:
+    """Draws the same chest for everybody: to draw it takes most of the time of a scan."""
+    return cache(lambda spacing_mm, _: draw_thorax(spacing_mm, np.random.default_rng(0)))
+
+
 @pytest.mark.parametrize("name", FACTORS)
-def test_what_is_planted_is_what_is_measured(name: str) -> None:
+def test_what_is_planted_is_what_is_measured(
+    name: str, one_chest: Callable[..., Thorax], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(making, "draw_thorax", lambda spacing_mm, rng: one_chest(spacing_mm, None))
     field, ladder = LADDERS[name]
     measured = []
     for value in ladder:
         factors = replace(MIDDLE, **{field: float(value)})
-        _, slices, _ = sample_patient(PatientPlan("p", factors, "standard", 3), SamplingSettings())
+        slices = nodule_slices(make_scans(PatientPlan("p", factors, "standard", 3))[0], SamplingSettings())
         area = slices.mask.sum(axis=(1, 2))
         large = area > 0.6 * area.max()
         image, mask = (torch.from_numpy(x[large].astype(np.float32))[:, None] for x in (slices.image, slices.mask))
         measured.append(float(lesion_features(image, mask, 60 / 64)[name].nanmean()))
-    assert spearmanr(ladder, measured)[0] >= 0.9, measured
+    assert spearmanr(ladder, measured)[0] > 0.99, measured
 
 
 @pytest.mark.parametrize("size", [14.0, 20.0, 34.0])
@@ -84,8 +97,8 @@ def test_tumours_touch_the_chest_wall_where_they_are_asked_to(share: float, leas
 
 def test_the_cohort_holds_everything(cohort: Cohort) -> None:
     cohort.verify()
-    assert list(cohort.patients.index) == ["PH7-0001", "PH7-0002", "PH7-0003", "PH7-0004"]
-    assert cohort.expression.shape == (4, 200)
+    assert list(cohort.patients.index) == ["PH7-0001", "PH7-0002", "PH7-0003"]
+    assert cohort.expression.shape == (3, 200)
     assert (cohort.patients["n_backgrounds"] == 4).all()
     assert (cohort.patients["n_slices"] > 2).all()
     assert cohort.pixels == 32
@@ -100,7 +113,8 @@ def test_the_cohort_holds_everything(cohort: Cohort) -> None:
 
 def test_the_same_seed_gives_the_same_cohort_with_any_number_of_workers(cohort: Cohort, tmp_path: Path) -> None:
     assert make_phantom(tmp_path / "again", SMALL, workers=2).digest == cohort.digest
-    assert make_phantom(tmp_path / "other", replace(SMALL, seed=8), workers=1).digest != cohort.digest
+    _, other, _ = sample_patient(plan_cohort(replace(SMALL, seed=8)).patients[0], SMALL)
+    assert not np.array_equal(other.image, cohort.slice_image[cohort.slice_patient == "PH7-0001"])
 
 
 def test_cohorts_of_different_seeds_share_no_names(tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ from matplotlib.image import imread
 
 from radiogenesis.reporting import figures as f
 
+pytestmark = pytest.mark.pictures
+
 CONTROL = pd.DataFrame(
     {
         "feature": ["size", "margin", "mean"],

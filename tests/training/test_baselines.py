@@ -95,6 +95,7 @@ def test_resumed_run_is_the_uninterrupted_run(
 
 
 @BASELINES
+@pytest.mark.pictures
 def test_an_opened_run_draws_and_writes(method: str, runs: dict[str, Run], discs: Cohort, tmp_path: Path) -> None:
     run, settings = Run.open(runs[method].path), DrawSettings(per_patient=2)
     patients = list(run.split.test)

@@ -105,6 +105,7 @@ def test_genes_in_another_order_draw_the_same(run: Run, discs: Cohort) -> None:
     np.testing.assert_array_equal(got.image, expected.image)
 
 
+@pytest.mark.pictures
 def test_png_and_npz(run: Run, discs: Cohort, drawn: Synthesis, tmp_path: Path) -> None:
     out = tmp_path / "deep" / "out"
     settings = DrawSettings(per_patient=2, seed=3, rows=4)

@@ -121,6 +121,7 @@ def test_the_ball_is_found_where_it_is_in_voxels_and_in_millimetres(run: Run, sc
     pd.testing.assert_frame_equal(finding.find_tumours(run, outlined, FindSettings()).tumours, found.tumours)
 
 
+@pytest.mark.pictures
 def test_the_verb_writes_seg_nifti_and_tables(
     run: Run, scan: Scan, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

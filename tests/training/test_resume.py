@@ -56,27 +56,26 @@ def assert_same(got: Run, expected: Run) -> None:
     pd.testing.assert_frame_equal(expected.metrics.drop(columns=timing), got.metrics.drop(columns=timing))
 
 
-@pytest.mark.parametrize("call", [4, 1], ids=["between checkpoints", "before the first checkpoint"])
 @pytest.mark.parametrize("on", [None, "alignment", "critic"])
 def test_resumed_run_is_the_uninterrupted_run(
-    on: str | None, call: int, discs: Cohort, tmp_path: Path, request: pytest.FixtureRequest,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+    on: str | None, discs: Cohort, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     method = "fusion-gan" if on else "alignment"
     extra = {"alignment": request.getfixturevalue(on)} if on else {}
     whole = train(discs, tmp_path / "whole", method, **extra)
-
-    stop_at(call, KILLED, monkeypatch)
-    with pytest.raises(MemoryError, match="killed"):
-        train(discs, tmp_path / "cut", method, **extra)
-    monkeypatch.undo()
-    with pytest.raises(RunError, match="not finished"):
-        Run.open(tmp_path / "cut")
-    resumed = train(discs, tmp_path / "cut", method, resume=True, **extra)
-    assert_same(resumed, whole)
-    assert [one["step"] for one in resumed.provenance["resumed"]] == [2 if call > 2 else 0]
-    assert resumed.provenance["resumed"][0]["precision"] == "float32"
-    assert set(resumed.provenance["resumed"][0]["versions"]) == set(whole.provenance["versions"])
+    for call, step in ((4, 2), (1, 0)):  # killed between two checkpoints, and before the first
+        cut = tmp_path / f"cut-{call}"
+        with pytest.MonkeyPatch.context() as patch:
+            stop_at(call, KILLED, patch)
+            with pytest.raises(MemoryError, match="killed"):
+                train(discs, cut, method, **extra)
+        with pytest.raises(RunError, match="not finished"):
+            Run.open(cut)
+        resumed = train(discs, cut, method, resume=True, **extra)
+        assert_same(resumed, whole)
+        assert [one["step"] for one in resumed.provenance["resumed"]] == [step]
+        assert resumed.provenance["resumed"][0]["precision"] == "float32"
+        assert set(resumed.provenance["resumed"][0]["versions"]) == set(whole.provenance["versions"])
 
 
 def test_a_closed_form_that_was_killed_is_fitted_again(discs: Cohort, critic: Run, tmp_path: Path) -> None:
