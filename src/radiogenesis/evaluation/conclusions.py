@@ -118,8 +118,8 @@ NAMES = {
     "usefulness": "usefulness",
 }
 SEAM = (
-    "PSNR outside the lesion says how a lesion is laid over its background, not how good the lesion is: through a narrow "
-    "seam whatever is drawn comes out high."
+    "PSNR outside the lesion says how a lesion is laid over its background, not how good the lesion is: through a "
+    "narrow seam whatever is drawn comes out high."
 )
 UNITS = {"psnr_outside": ".1f", "psnr": ".1f", "mse": ".4f", "frechet": ".2f", "control": ".2f"}
 """How their differences are written; else with three decimals."""
@@ -187,8 +187,9 @@ def realism_conclusion(label: str, table: pd.DataFrame, confidence: float) -> st
     if drawn["more_low"] > 0:
         return f"{label}: drawn lesions are told apart from real ones: {figures}."
     more = f"; difference {drawn['more']:z.3f}, {drawn['more_low']:z.3f} to {drawn['more_high']:z.3f}"
-    return f"{label}: that drawn lesions look less real than real ones on the same backgrounds is not shown: {figures}" + (
-        more.replace("-", "−") + "."
+    return (
+        f"{label}: that drawn lesions look less real than real ones on the same backgrounds is not shown: {figures}"
+        + (more.replace("-", "−") + ".")
     )
 
 
@@ -222,7 +223,7 @@ def memorisation_conclusion(label: str, table: pd.DataFrame, confidence: float, 
     drawn, pasted, real = table.to_dict("records")
     made = " Its lesions are copies of training lesions, as it is made." if by_design else ""
     if pd.isna(drawn["p"]):
-        return f"{label}: whether lesions are copies cannot be asked: too little is inside the drawn or the real ones.{made}"
+        return f"{label}: whether lesions are copies cannot be asked: too little is inside the lesions.{made}"
     figures = (
         f"{percent(drawn['near'])} of the drawings ({coverage(confidence)} interval {percent(drawn['low'])} to "
         f"{percent(drawn['high'])}) are nearer to a training lesion than 99 of 100 real lesions never trained on "

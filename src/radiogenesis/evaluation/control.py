@@ -111,9 +111,9 @@ def control_table(measured: Measured, settings: EvaluationSettings) -> pd.DataFr
     """Every feature against every reference, and the mean over features.
 
     Returns:
-        columns reference, feature, rho, low, high, regression, regression_low, regression_high, null_mean, null_low, null_high,
-        p (one-sided), q (Benjamini-Hochberg over the features and references), share, share_low, share_high, measure
-        (rho of own slices with the truth: what the measure itself can see), patients, images, unmeasured.
+        columns reference, feature, rho, low, high, regression, regression_low, regression_high, null_mean, null_low,
+        null_high, p (one-sided), q (Benjamini-Hochberg over the features and references), share, share_low, share_high,
+        measure (rho of own slices with the truth: what the measure itself can see), patients, images, unmeasured.
     """
     n = len(measured.patients)
     draws = resamples(n, settings.bootstrap, [settings.seed, 2])

@@ -306,9 +306,7 @@ def _conclusions(
         # Copies are said of every run: they are the one finding that must not be missed.
         pastes = isinstance(one.subject.method, NearestLesion)
         if one.memorisation is not None and (few or pastes or conclusions.copies(one.memorisation)):
-            sentences.append(
-                conclusions.memorisation_conclusion(name, one.memorisation, confidence, by_design=pastes)
-            )
+            sentences.append(conclusions.memorisation_conclusion(name, one.memorisation, confidence, by_design=pastes))
         if few and one.usefulness is not None:
             sentences.append(conclusions.usefulness_conclusion(name, one.usefulness, confidence))
         if one.retrieval is not None:

@@ -298,7 +298,8 @@ def _control_table(file: str, reference: str, rows: pd.DataFrame, several: bool,
         file=file,
         caption=(
             f"Drawn lesions against {what}. Brackets: {of} intervals over patients. Regression: ridge regression "
-            "from the same genes. Of regression: drawn over it; above 100 % where the drawings rank the patients better. "
+            "from the same genes. Of regression: drawn over it; above 100 % where the drawings rank the patients "
+            "better. "
             f"{tests} tests in this table"
             + (
                 ". Measure: how well the measure itself recovers the planted values from real slices."

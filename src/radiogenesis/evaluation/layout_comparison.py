@@ -243,10 +243,22 @@ def _realism_section(file: str, settings: dict[str, Any]) -> Section:
         Column(label="Distance", value="distance"),
         Column(label="Of", value="of"),
         Column(label="To held-out real lesions", value="value", low="low", high="high", format=".3f"),
-        Column(label="Times the same backgrounds", value="times", low="times_low", high="times_high", format=".1f",
-               help="drawn over real lesions of training patients on the same backgrounds"),
-        Column(label="Minus the same backgrounds", value="more", low="more_low", high="more_high", format=".3f",
-               help="drawn minus real lesions of training patients on the same backgrounds, paired by patient"),
+        Column(
+            label="Times the same backgrounds",
+            value="times",
+            low="times_low",
+            high="times_high",
+            format=".1f",
+            help="drawn over real lesions of training patients on the same backgrounds",
+        ),
+        Column(
+            label="Minus the same backgrounds",
+            value="more",
+            low="more_low",
+            high="more_high",
+            format=".3f",
+            help="drawn minus real lesions of training patients on the same backgrounds, paired by patient",
+        ),
         *((Column(label="Of which bias", value="bias", format=".3f"),) if settings["inception_weights"] else ()),
         PATIENTS,
         IMAGES,
@@ -323,8 +335,8 @@ def _memorisation_section(file: str, settings: dict[str, Any]) -> Section:
         Column(label="Lesions", value="of"),
         Column(label="Like a training lesion", value="training", format=".2f", help="correlation of the insides with "
                "those of the training lesion most like it; mean"),
-        Column(label="Like one never seen", value="unseen", format=".2f", help="the same with lesions of other held-out "
-               "patients"),
+        Column(label="Like one never seen", value="unseen", format=".2f", help="the same with lesions of other "
+               "held-out patients"),
         Column(label="Near copies", value="near", low="low", high="high", format="%"),
         Column(label="p", value="p", format="p", help="more near copies than real lesions never trained on have"),
         *(

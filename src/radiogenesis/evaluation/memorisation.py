@@ -140,8 +140,8 @@ def copying(near: Floats, own: Floats, flips: Floats) -> Floats:
     """p values (R,) of R samples of n patients.
 
     Args:
-        near, own: (R, n) shares of near copies among a patient's drawings, and among the patient's own lesions; patients
-            with nan are left out.
+        near, own: (R, n) shares of near copies among a patient's drawings, and among the patient's own lesions;
+            patients with nan are left out.
         flips: (D, n) random signs.
     """
     difference = near - own

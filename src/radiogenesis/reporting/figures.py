@@ -215,7 +215,9 @@ def control_bars(table: pd.DataFrame, theme: Theme) -> Figure:
     axes.tick_params(axis="y", labelsize=9.5, labelcolor=theme.ink)
     handles = [
         axes.barh([np.nan], [np.nan], color=theme.accent, label="drawn from the patient's genes"),
-        axes.plot([], [], marker="D", color=theme.second, linestyle="none", label="ridge regression from the same genes")[0],
+        axes.plot(
+            [], [], marker="D", color=theme.second, linestyle="none", label="ridge regression from the same genes"
+        )[0],
         axes.barh([np.nan], [np.nan], color=theme.mute, alpha=0.35, label="another patient's genes"),
     ]
     figure.legend(handles=handles, loc="outside upper left", ncols=3, frameon=False, fontsize=8, labelcolor=theme.soft)
