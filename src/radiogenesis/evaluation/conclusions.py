@@ -108,7 +108,7 @@ def retrieval_conclusion(label: str, table: pd.DataFrame, confidence: float) -> 
 MAIN = ("psnr_outside", "mse", "ssim", "psnr", "kid", "frechet", "control", "usefulness")
 """The measures in which methods are said to be ahead or behind."""
 NAMES = {
-    "psnr_outside": "the background outside the lesion (PSNR, which says how narrow the seam is, and no more)",
+    "psnr_outside": "the background outside the lesion (PSNR)",
     "mse": "the whole image (MSE)",
     "psnr": "the whole image (PSNR)",
     "ssim": "the whole image (SSIM)",

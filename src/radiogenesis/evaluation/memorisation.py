@@ -103,23 +103,39 @@ def memorisation(
         drawn: as many for each patient, patient by patient, in the order of `pasted`.
         pasted: the controls.
     """
-    patients = tuple(dict.fromkeys(drawn.patient.tolist()))
+    patients = tuple(str(p) for p in dict.fromkeys(drawn.patient.tolist()))
+    n = len(patients)
     parts = (drawn, pasted.training, pasted.held_out_again, pasted.held_out)
     alike = [_alike(lesions, training, held_out) for lesions in parts]
     excess = [np.arctanh(np.minimum(a, ONE)) - np.arctanh(np.minimum(b, ONE)) for a, b in alike]
     known = excess[-1][np.isfinite(excess[-1])]
     threshold = float(np.quantile(known, BEYOND)) if len(known) else np.nan
-    near = [np.where(np.isfinite(one), one > threshold, np.nan) if len(known) else one * np.nan for one in excess]
+    near = [np.where(np.isfinite(one) & np.isfinite(threshold), one > threshold, np.nan) for one in excess]
     found = [
-        Likeness(*(patient_means(v, drawn.patient, patients) for v in (*a, b)), images=int(np.isfinite(b).sum()))
-        for a, b in zip(alike, near, strict=True)
+        Likeness(
+            training=patient_means(a, drawn.patient, patients),
+            unseen=patient_means(b, drawn.patient, patients),
+            near=patient_means(each, drawn.patient, patients),
+            images=int(np.isfinite(each).sum()),
+        )
+        for (a, b), each in zip(alike, near, strict=True)
     ]
-    n, own = len(patients), found[-1].near
+    own = found[-1].near
     flips = sign_flips(n, settings.permutations, [settings.seed, 9])
-    each = [one.reshape(n, -1) for one in near]
-    p = [float(copying(one.near[None], own[None], flips)[0]) for one in found[:3]]
-    power, false_alarms = _power(each[0], each[1], each[2], own, flips, settings)
-    return Memorisation(patients, *found[:3], *p, power, false_alarms)
+    p = [float(copying(one.near[None], own[None], flips)[0]) for one in found]
+    drawings, copies, unseen = (one.reshape(n, -1) for one in near[:3])
+    power, false_alarms = _power(drawings, copies, unseen, own, flips, settings)
+    return Memorisation(
+        patients=patients,
+        drawn=found[0],
+        copies=found[1],
+        real=found[2],
+        p=p[0],
+        p_copies=p[1],
+        p_real=p[2],
+        power=power,
+        false_alarms=false_alarms,
+    )
 
 
 def _alike(lesions: Lesions, training: Lesions, held_out: Lesions) -> tuple[Floats, Floats]:
