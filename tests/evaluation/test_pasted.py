@@ -1,0 +1,41 @@
+"""Real lesions on the backgrounds of the drawings: which ones, and how they are laid over."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from known_cohort import subject, write
+from painted_lesions import lungs, slices
+
+from radiogenesis.evaluation.interiors import agreement, interiors
+from radiogenesis.evaluation.pasted import paste, pasted
+from radiogenesis.evaluation.settings import EvaluationSettings
+
+
+def test_inside_lies_the_turned_lesion_and_far_away_the_background() -> None:
+    rng = np.random.default_rng(0)
+    image, mask = slices(rng, 2, 1)
+    backgrounds = lungs(rng, 2)
+    made, soft = paste(image, mask, np.array([0, 5]), backgrounds)
+    turned, hard = (np.stack([part[0], np.rot90(part[1])[:, ::-1]]) for part in (image, mask))
+    assert ((soft >= 0.5) == hard).mean() > 0.99
+    assert made[hard] == pytest.approx(turned[hard], abs=0.01)
+    assert made[:, :3] == pytest.approx(backgrounds[:, :3], abs=0.01)
+
+
+def test_lesions_of_a_training_patient_stand_for_each_held_out_one(tmp_path: Path) -> None:
+    cohort = write(tmp_path / "cohort", patients=20)
+    split = subject(cohort, "x").split
+    made = pasted(cohort, split, EvaluationSettings(backgrounds_per_patient=3))
+    real = interiors(cohort.slice_image, cohort.slice_mask)
+    for lesions, patients in ((made.training, split.train), (made.held_out, split.test)):
+        assert lesions.interior is not None
+        nearest = cohort.slice_patient[agreement(lesions.interior, real).argmax(1)].reshape(-1, 3)
+        assert (nearest == nearest[:, :1]).all()
+        assert set(nearest[:, 0]) <= set(patients)
+        assert len(set(nearest[:, 0])) == len(nearest)
+        assert lesions.patient.reshape(-1, 3)[:, 0].tolist() == list(split.test)
+    assert made.held_out.interior is not None
+    assert not np.array_equal(made.held_out.interior, made.held_out_again.interior)
