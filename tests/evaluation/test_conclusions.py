@@ -119,7 +119,11 @@ def memorisation_table(**drawn: float) -> pd.DataFrame:
     [
         ({"p": 0.001, "near": 0.9}, "are copies of training lesions: 90 %", "no sign"),
         ({}, "no sign that training lesions were copied: 2 %", "are copies"),
-        ({}, "5 % in 40 % and 100 % in 100 %", "cannot be said"),
+        (
+            {},
+            "copies, the test would have seen it in 40 % of resamples of patients; had 100 %, in 100 %.",
+            "cannot be said",
+        ),
         (
             {"seen_100": 0.5},
             "cannot be said: had all drawings been copies, the test would have seen it in 50 %",

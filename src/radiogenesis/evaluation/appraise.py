@@ -41,8 +41,8 @@ DRAWN = "drawn"
 ON_SAME = "real lesions of training patients, on the same backgrounds"
 ON_OWN = "real lesions of training patients, on their own backgrounds"
 SHUFFLED = "null: shuffled pixels"
-COPIES = "copies: lesions of training patients, turned, on the same backgrounds"
-UNSEEN = "real lesions never trained on, on the same backgrounds"
+COPIES = "copies: training lesions, pasted"
+UNSEEN = "never trained on: real lesions, pasted"
 
 
 def appraise(
@@ -123,7 +123,12 @@ def _realism(found: Found, drawn: Drawn, real: RealLesions, pasted: Pasted, sett
     )
     result = realism(drawn.lesions, pasted.training, training, held_out, shuffled, settings)
     parts = {DRAWN: result.drawn, ON_SAME: result.pasted, ON_OWN: result.own_backgrounds, SHUFFLED: result.null}
-    lines = [_distance_row(name, of, one, settings) for of, part in parts.items() for name, one in part.items()]
+    lines = [
+        _distance_row(name, of, one, settings)
+        for name in result.drawn
+        for of, part in parts.items()
+        for one in (part[name],)
+    ]
     for line in lines:
         name = line["distance"]
         if line["of"] == DRAWN and name in (KID, FRECHET):

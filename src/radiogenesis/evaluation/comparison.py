@@ -273,17 +273,16 @@ def leaders(methods: Sequence[Row], settings: EvaluationSettings) -> pd.DataFram
         best = max(known, key=lambda row: value[row.label])
         others = [row for row in known if row is not best]
         apart = differences([best, *others], settings)
-        apart = apart[apart["measure"] == name].set_index("method")
-        reached = apart["high"] if sign > 0 else -apart["low"]  # below 0 where the other is behind
-        nearest = str(reached.idxmax()) if reached.notna().any() else others[0].label
-        reach = [str(method) for method in apart.index if apart.loc[method, "verdict"] != "worse"]
-        compared = bool(apart["same_patients"].all())
+        apart = apart[apart["measure"] == name]
+        # From 0 up: not decided; the higher, the less. Below 0 the other is behind.
+        reached = apart["high"] if sign > 0 else -apart["low"]
+        nearest = apart.loc[reached.idxmax() if reached.notna().any() else apart.index[0]].to_dict()
+        reach = [str(method) for method in apart.loc[apart["verdict"] != "worse", "method"]]
         lines.append(
             {
-                "measure": name, "best": best.label, "nearest": nearest,
-                "difference": -apart.loc[nearest, "difference"], "low": -apart.loc[nearest, "high"],
-                "high": -apart.loc[nearest, "low"], "within_reach": "; ".join(reach),
-                "verdict": "not compared" if not compared else "not decided" if reach else "ahead",
+                "measure": name, "best": best.label, "nearest": nearest["method"], "difference": -nearest["difference"],
+                "low": -nearest["high"], "high": -nearest["low"], "within_reach": "; ".join(reach),
+                "verdict": "not compared" if not apart["same_patients"].all() else "not decided" if reach else "ahead",
             }
         )  # fmt: skip
     return pd.DataFrame(lines)

@@ -238,11 +238,12 @@ def memorisation_conclusion(label: str, table: pd.DataFrame, confidence: float, 
             f"{label}: whether training lesions were copied cannot be said: had all drawings been copies, the test "
             f"would have seen it in {percent(seen['seen_100'])} of resamples only; {figures}.{made}"
         )
-    power = join(f"{str(name).removeprefix('seen_')} % in {percent(often)}" for name, often in seen.items())
+    first, *rest = ((str(name).removeprefix("seen_"), percent(often)) for name, often in seen.items())
     return (
-        f"{label}: no sign that training lesions were copied: {figures}. Had so many of the drawings been copies, the "
-        f"test would have seen it in so many resamples of patients: {power}; where there is none it cries copies in "
-        f"{percent(real['false_alarms'])}.{made}"
+        f"{label}: no sign that training lesions were copied: {figures}. Had {first[0]} % of the drawings been "
+        f"copies, the test would have seen it in {first[1]} of resamples of patients"
+        + "".join(f"; had {share} %, in {often}" for share, often in rest)
+        + f". Of lesions never trained on it says that they are copies in {percent(real['false_alarms'])}.{made}"
     )
 
 

@@ -344,8 +344,8 @@ def _memorisation_section(file: str, settings: dict[str, Any]) -> Section:
                    help="how often, in resamples of patients, the test would see it")
             for share in SHARES
         ),
-        Column(label="False alarms", value="false_alarms", format="%", help="how often the test cries copies of real "
-               "lesions never trained on"),
+        Column(label="False alarms", value="false_alarms", format="%", help="how often the test finds copies among "
+               "real lesions never trained on"),
         PATIENTS,
         IMAGES,
     )  # fmt: skip

@@ -14,7 +14,7 @@ drawing is for are left out of the comparison, for drawings and real lesions ali
 Two controls say whether the answer can be believed. Copies: lesions of training patients, turned, on the same
 backgrounds. A share of the drawings is replaced by copies and patients are resampled: how often does the test see it?
 Lesions never seen: the held-out patients' own, pasted once more by another lot, and both sides resampled by themselves:
-how often does the test cry copies where there are none?
+how often does the test find copies where there are none?
 
 A copy here is a lesion with the same pixels, within a little blur, noise and scaling. A lesion that has a training
 lesion's outline and another texture is none.
@@ -73,7 +73,7 @@ class Memorisation:
         drawn, copies, real: of the drawings, of pasted training lesions, and of pasted lesions never seen.
         p, p_copies, p_real: of the test, for each of them.
         power: share of copies among the drawings -> how often the test sees it.
-        false_alarms: how often it cries copies of lesions never seen.
+        false_alarms: how often it finds copies among lesions never seen.
     """
 
     patients: tuple[str, ...]

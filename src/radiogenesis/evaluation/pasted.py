@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -68,7 +69,7 @@ def pasted(cohort: Cohort, split: Split, settings: EvaluationSettings) -> Pasted
 
 
 def paste(
-    image: NDArray[np.generic], mask: NDArray[np.bool_], turns: NDArray[np.int64], backgrounds: NDArray[np.float32]
+    image: NDArray[np.number[Any]], mask: NDArray[np.bool_], turns: NDArray[np.int64], backgrounds: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Slices (B, P, P) in HU, turned (B,) times, over backgrounds (B, P, P): images in HU, and soft masks."""
     over, hard = (
