@@ -20,12 +20,19 @@ from radiogenesis.evaluation.wording import coverage, percent
             "5.0 times (4.0 to 6.0) the 0.100 (0.050 to 0.150) of real lesions of training patients pasted onto",
         ),
         (0.1, float("nan"), "0.700), beside the 0.100"),
+        (0.1, float("inf"), "times (4.0 or more) the 0.100"),
     ],
 )
 def test_realism_is_judged_by_real_lesions_on_the_same_backgrounds(more_low: float, times: float, said: str) -> None:
     rows = [("drawn", 0.5, 0.3, 0.7), ("same", 0.1, 0.05, 0.15), ("own", 0.01, -0.1, 0.1), ("null", 2, 1, 3)]
     table = pd.DataFrame(rows, columns=["of", "value", "low", "high"]).assign(
-        distance="kid", times=times, times_low=4.0, times_high=6.0, more=0.4, more_low=more_low, more_high=0.5
+        distance="kid",
+        times=times,
+        times_low=4.0,
+        times_high=max(times, 6.0),
+        more=0.4,
+        more_low=more_low,
+        more_high=0.5,
     )
     sentence = c.realism_conclusion("gan", table, 0.95)
     assert said in sentence

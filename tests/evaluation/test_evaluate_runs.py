@@ -207,8 +207,8 @@ def others(cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_who_pastes_training_lesions_is_caught(others: Path) -> None:
     table = pd.read_csv(others / "tables" / "memorisation.csv").set_index(["run", "of"])
     assert table.loc[("copier", "drawn"), "p"] <= 0.01
-    assert table.loc[("copier", "drawn"), "near"] > 0.9
-    assert table.loc[("copier", COPIES), "near"] > 0.9
+    assert table.loc[("copier", "drawn"), "near"] > 0.8
+    assert table.loc[("copier", COPIES), "near"] > 0.8
     assert table.loc[("copier", UNSEEN), "near"] < 0.1
     assert table.loc[("copier", UNSEEN), "p"] > 0.05
     told = json.loads((others / "evaluation.json").read_text())["conclusions"]
@@ -244,7 +244,7 @@ def test_nothing_that_can_be_passed_is_called_a_ceiling(evaluated: Path) -> None
         "Of regression",
         "on the same backgrounds",
         "through a narrow seam",
-        "No method is ahead",
+        "Who is ahead of all others",
         "not decided",
     ):
         assert words in page

@@ -10,7 +10,7 @@ from known_cohort import subject, write
 from painted_lesions import lungs, slices
 
 from radiogenesis.evaluation.interiors import agreement, interiors
-from radiogenesis.evaluation.pasted import paste, pasted
+from radiogenesis.evaluation.pasted import _fitting, paste, pasted
 from radiogenesis.evaluation.settings import EvaluationSettings
 
 
@@ -30,12 +30,33 @@ def test_lesions_of_a_training_patient_stand_for_each_held_out_one(tmp_path: Pat
     split = subject(cohort, "x").split
     made = pasted(cohort, split, EvaluationSettings(backgrounds_per_patient=3))
     real = interiors(cohort.slice_image, cohort.slice_mask)
+    everybody = np.unique(cohort.slice_patient)
     for lesions, patients in ((made.training, split.train), (made.held_out, split.test)):
         assert lesions.interior is not None
-        nearest = cohort.slice_patient[agreement(lesions.interior, real).argmax(1)].reshape(-1, 3)
-        assert (nearest == nearest[:, :1]).all()
-        assert set(nearest[:, 0]) <= set(patients)
-        assert len(set(nearest[:, 0])) == len(nearest)
+        alike = agreement(lesions.interior, real).reshape(len(split.test), 3, -1)
+        each = np.stack([alike[:, :, cohort.slice_patient == patient].max(2).mean(1) for patient in everybody], axis=1)
+        found = everybody[each.argmax(1)].tolist()
+        assert set(found) <= set(patients)
+        assert len(set(found)) == len(found)
         assert lesions.patient.reshape(-1, 3)[:, 0].tolist() == list(split.test)
+    assert found == list(split.test)
     assert made.held_out.interior is not None
     assert not np.array_equal(made.held_out.interior, made.held_out_again.interior)
+
+
+def test_no_lesion_is_laid_onto_the_chest_wall() -> None:
+    """A bar fits standing beside one wall, lying beside the other, and nowhere in the third."""
+    mask = np.zeros((2, 48, 48), bool)
+    mask[0, 10:38, 20:28] = True
+    mask[1, 10:38, 20:27] = True
+    wall = np.zeros((3, 48, 48), bool)
+    wall[0, :, :16] = True
+    wall[1, :16] = True
+    wall[2] = True
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        chosen, turns, fits = _fitting(mask, wall, rng)
+        assert fits.tolist() == [True, True, False]
+        for k in (0, 1):
+            turned = np.rot90(mask[chosen[k]], turns[k] % 4)
+            assert not (turned[:, :: 1 if turns[k] < 4 else -1] & wall[k]).any()

@@ -154,10 +154,15 @@ def test_how_many_times_as_far_as_pasted_lesions_is_paired() -> None:
     training, held_out = (lesions(rng.normal(size=(120, 6)), p, 4) for p in ("t", "h"))
     pasted = lesions(rng.normal(1, 1, (120, 6)), "h", 4)
     found = r.realism(pasted, pasted, training, held_out, training, EvaluationSettings(bootstrap=50))
-    assert found.times(r.KID, 0.95) == pytest.approx(1)
+    assert found.times(r.KID, 0.95) == pytest.approx((1, 1, 1))
     assert found.farther(r.KID) == pytest.approx(0, abs=1e-12)
     near = r.realism(pasted, held_out, training, held_out, training, EvaluationSettings(bootstrap=50))
     assert np.isnan(near.times(r.KID, 0.95)).all()  # nothing is so many times 0
+    some = replace(near.pasted[r.KID], value=0.1, draws=np.concatenate([np.full(25, 0.1), np.full(25, -0.1)]))
+    half = replace(near, pasted={r.KID: some}).times(r.KID, 0.95)
+    assert half[0] == pytest.approx(near.drawn[r.KID].value / 0.1)
+    assert np.isfinite(half[1])
+    assert np.isinf(half[2])
     assert near.farther(r.KID)[0] > 0
 
 

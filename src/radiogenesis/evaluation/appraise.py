@@ -132,16 +132,19 @@ def _realism(found: Found, drawn: Drawn, real: RealLesions, pasted: Pasted, sett
     for line in lines:
         name = line["distance"]
         if line["of"] == DRAWN and name in (KID, FRECHET):
-            for prefix, values in (("times", result.times(name, settings.confidence)), ("more", result.farther(name))):
-                low, high = interval(values[1:], settings.confidence)
-                line |= {prefix: float(values[0]), f"{prefix}_low": low, f"{prefix}_high": high}
+            more = result.farther(name)
+            line |= dict(
+                zip(("times", "times_low", "times_high"), result.times(name, settings.confidence), strict=True)
+            )
+            line |= dict(zip(("more_low", "more_high"), interval(more[1:], settings.confidence), strict=True))
+            line["more"] = float(more[0])
     found.realism = pd.DataFrame(lines)
     for name in (KID, FRECHET):
         one = result.drawn[name]
         reference, null = result.pasted[name].value, result.null[name].value
         found.scores[name] = Score(one.value, one.draws, reference, null, one.images, one.patients)
-    times, one = result.times(KID, settings.confidence), result.drawn[KID]
-    found.scores["kid_times"] = Score(float(times[0]), times[1:], 1.0, images=one.images, patients=one.patients)
+    times, one = result.times(KID, settings.confidence)[0], result.drawn[KID]
+    found.scores["kid_times"] = Score(times, reference=1.0, images=one.images, patients=one.patients)
 
 
 def _distance_row(name: str, of: str, one: Distance, settings: EvaluationSettings) -> dict[str, Any]:

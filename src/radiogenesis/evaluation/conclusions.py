@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Sequence
 from typing import Any
 
@@ -177,7 +178,8 @@ def realism_conclusion(label: str, table: pd.DataFrame, confidence: float) -> st
     of = coverage(confidence)
     times = ""
     if pd.notna(drawn["times"]):
-        times = f"{drawn['times']:.1f} times ({drawn['times_low']:.1f} to {drawn['times_high']:.1f}) "
+        most = f" to {drawn['times_high']:.1f}" if math.isfinite(drawn["times_high"]) else " or more"
+        times = f"{drawn['times']:.1f} times ({drawn['times_low']:.1f}{most}) "
     figures = (
         f"KID {drawn['value']:.3f} ({of} interval {drawn['low']:.3f} to {drawn['high']:.3f}), {times or 'beside '}"
         f"the {pasted['value']:.3f} ({pasted['low']:.3f} to {pasted['high']:.3f}) of real lesions of training patients "

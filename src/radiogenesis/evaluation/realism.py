@@ -28,7 +28,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from radiogenesis.evaluation.bootstrap import Floats, counted, interval, mean_of_pairs, nanmean, resamples
+from radiogenesis.evaluation.bootstrap import Floats, counted, mean_of_pairs, nanmean, resamples
 from radiogenesis.evaluation.inception import bias, fid, of_size
 from radiogenesis.evaluation.lesions import SQUASH, Axes, Lesions, Space, complete
 from radiogenesis.evaluation.settings import EvaluationSettings
@@ -197,13 +197,18 @@ class Realism:
         """(1 + D,) distance of the drawings minus that of pasted lesions, paired by patient."""
         return _sample(self.drawn[name]) - _sample(self.pasted[name])
 
-    def times(self, name: str, confidence: float) -> Floats:
-        """(1 + D,) distance of the drawings over that of pasted lesions, paired by patient; nan where the interval of
-        the latter reaches 0."""
-        below = _sample(self.pasted[name])
-        if not interval(below[1:], confidence)[0] > 0:
-            return np.full(below.shape, np.nan)
-        return np.asarray(_sample(self.drawn[name]) / np.where(below > 0, below, np.nan))
+    def times(self, name: str, confidence: float) -> tuple[float, float, float]:
+        """Distance of the drawings over that of pasted lesions, and its interval, paired by patient.
+
+        A resample in which the latter is not above 0 counts as infinite; nan where the distance itself is not.
+        """
+        above, below = _sample(self.drawn[name]), _sample(self.pasted[name])
+        if not below[0] > 0:
+            return np.nan, np.nan, np.nan
+        ratio = np.where(below > 0, above / np.where(below > 0, below, 1), np.inf)
+        ends = [(1 - confidence) / 2, (1 + confidence) / 2]
+        low, high = np.quantile(ratio[1:], ends, method="inverted_cdf")  # between infinities nothing is interpolated
+        return float(ratio[0]), float(low), float(high)
 
 
 def _sample(one: Distance) -> Floats:
