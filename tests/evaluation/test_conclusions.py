@@ -125,7 +125,7 @@ def memorisation_table(**drawn: float) -> pd.DataFrame:
     ("drawn", "said", "unsaid"),
     [
         ({"p": 0.001, "near": 0.9}, "are copies of training lesions: 90 %", "no sign"),
-        ({}, "no sign that training lesions were copied: 2 %", "are copies"),
+        ({}, "no sign that training lesions were copied: 2 %", "drawn lesions are copies"),
         (
             {},
             "copies, the test would have seen it in 40 % of resamples of patients; had 100 %, in 100 %.",
