@@ -146,6 +146,6 @@ def test_defaults() -> None:
 
 def test_numbers_that_could_not_be_had_are_told(tmp_path: Path) -> None:
     number = {"run": "gan", "name": "control", "text": "rho", "value": float("nan"), "share": float("nan")}
-    number |= {"ceiling": 0.8, "null_low": -0.1, "null_high": 0.1}
+    number |= {"regression": 0.8, "null_low": -0.1, "null_high": 0.1}
     (tmp_path / "evaluation.json").write_text(json_text({"headline": [number]}))
-    assert headline(tmp_path) == ["gan: rho: not measured (ceiling 0.80, null -0.10 to 0.10)"]
+    assert headline(tmp_path) == ["gan: rho: not measured (regression 0.80, null -0.10 to 0.10)"]

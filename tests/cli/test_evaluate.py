@@ -13,7 +13,7 @@ from radiogenesis.cli.main import main
 from radiogenesis.evaluation import layout
 
 CONTROL = {"run": "gan", "name": "control", "text": "mean Spearman", "value": 0.7, "low": 0.6, "high": 0.8}
-CONTROL |= {"ceiling": 0.8, "null_low": -0.1, "null_high": 0.1, "share": 0.875}
+CONTROL |= {"regression": 0.8, "null_low": -0.1, "null_high": 0.1, "share": 0.875}
 FIDELITY = {"run": "gan", "name": "fidelity", "text": "PSNR", "value": 43.0, "low": 42.0, "high": 44.0, "null": 12.0}
 RETRIEVAL = {"run": "al", "name": "retrieval", "text": "rank", "value": 4.4, "low": 3.0, "high": 6.0}
 RETRIEVAL |= {"patients": 40, "chance": 20.5}
@@ -21,9 +21,9 @@ AT_90 = {"settings": {"confidence": 0.9}}
 
 
 def test_every_number_stands_beside_what_it_must_be_read_with() -> None:
-    assert beside(CONTROL) == "ceiling 0.80, null -0.10 to 0.10, share 88%"
-    assert beside({**CONTROL, "share": float("nan")}) == "ceiling 0.80, null -0.10 to 0.10"
-    assert beside(FIDELITY) == "another background 12.00"
+    assert beside(CONTROL) == "regression 0.80, null -0.10 to 0.10, 88% of the regression"
+    assert beside({**CONTROL, "share": float("nan")}) == "regression 0.80, null -0.10 to 0.10"
+    assert beside(FIDELITY) == "another background 12.00; high through a narrow seam"
     assert beside(RETRIEVAL) == "of 40; chance 20.5"
     written = StringIO()
     Console(width=120, file=written).print(headline_table({"headline": [CONTROL, FIDELITY, RETRIEVAL], **AT_90}))

@@ -1,7 +1,7 @@
 """A cohort whose gene-image map fits in one line, and methods of which we know how good they are.
 
-Gene 0 drives the diameter, gene 1 the attenuation. The perfect controller paints exactly that; the deaf one paints
-what its noise says, whatever the genes.
+Gene 0 drives the diameter, gene 1 the attenuation; every slice has a texture of its own. The perfect controller paints
+exactly what the genes say, without a texture; the deaf one paints what its noise says, whatever the genes.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 from scipy.special import ndtr
 
 from radiogenesis.cohort.expression import ExpressionScaler
@@ -53,6 +54,7 @@ def lung(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
 def write(path: Path, *, patients: int = 40, planted: bool = True, whole: bool = False) -> Cohort:
     """The cohort; genes are standard normal. `whole`: with whole slices of 32 pixels, a box of tumour in each."""
     rng = np.random.default_rng(0)
+    texture = np.random.default_rng(1)  # by which a lesion is recognised
     names = [f"P{number:02d}" for number in range(patients)]
     genes = rng.normal(size=(patients, GENES)).astype(np.float32)
     size, hu = diameter_mm(genes[:, 0]), attenuation_hu(genes[:, 1])
@@ -72,6 +74,7 @@ def write(path: Path, *, patients: int = 40, planted: bool = True, whole: bool =
                 paint(b, size[number] * share, hu[number]) for b, share in zip(lung(rng, 3), SHARES, strict=True)
             ]
             image, inside = (np.stack(part) for part in zip(*painted, strict=True))
+            image = image + inside * 20 * gaussian_filter(texture.normal(size=image.shape), (0, 1.5, 1.5)) / 0.19
             slices = NoduleSlices(
                 np.rint(image).astype(np.int16), inside >= 0.5, np.arange(3, dtype=np.float32), np.zeros(3)
             )

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from radiogenesis.evaluation.comparison import Compared, Score, differences, rows, tidy, wide
-from radiogenesis.evaluation.conclusions import comparison_conclusions
+from radiogenesis.evaluation.comparison import Compared, Score, differences, leaders, rows, tidy, wide
+from radiogenesis.evaluation.conclusions import comparison_conclusions, leader_conclusions
 from radiogenesis.evaluation.layout_comparison import method_facts
 from radiogenesis.evaluation.settings import EvaluationSettings
 
@@ -69,17 +69,17 @@ def test_the_mean_over_seeds_with_its_interval_and_the_range_over_seeds() -> Non
     line = tidy(rows([run("a", value=1.0), run("b", seed=1, value=3.0)]), SETTINGS).set_index("measure").loc["control"]
     assert (line["value"], line["runs_low"], line["runs_high"], line["runs"]) == (2.0, 1.0, 3.0, 2)
     assert (line["low"], line["high"]) == pytest.approx((2 - 0.95, 2 + 0.95))
-    assert (line["ceiling"], line["null"]) == (0.9, 0.01)
+    assert (line["reference"], line["null"]) == (0.9, 0.01)
     assert (line["patients"], line["images"]) == (3, 96)
 
 
-def test_the_wide_table_ends_with_ceiling_and_null() -> None:
+def test_the_wide_table_ends_with_reference_and_null() -> None:
     table = wide(tidy(rows([run("a"), run("b", method="other", value=5.0)]), SETTINGS)).set_index("method")
-    assert list(table.index) == ["gan", "other", "Ceiling", "Null"]
+    assert list(table.index) == ["gan", "other", "Reference", "Null"]
     assert table.loc["other", "control"] == 5.0
-    assert table.loc["Ceiling", "kid"] == 0.02
+    assert table.loc["Reference", "kid"] == 0.02
     assert table.loc["Null", "kid"] == 1.0
-    assert np.isnan(table.loc["Ceiling", "control_low"])
+    assert np.isnan(table.loc["Reference", "control_low"])
 
 
 def test_a_row_says_how_few_images_are_behind_its_numbers() -> None:
@@ -134,7 +134,41 @@ def test_the_pages_first_numbers_are_of_methods_not_of_runs() -> None:
     assert [fact.label for fact in found] == ["gan: Control, ρ", "gan: KID", "other: Control, ρ", "other: KID"]
     first = found[0]
     assert first.value == "0.60"
-    assert first.beside == "95 % interval −0.35 to 1.55; 2 runs, 0.50 to 0.70. Ceiling 0.90, null 0.01."
+    assert first.beside == (
+        "95 % interval −0.35 to 1.55; 2 runs, 0.50 to 0.70. Ridge regression from the same genes 0.90, other patients' "
+        "genes 0.01."
+    )
     assert first.share == pytest.approx(0.6 / 0.9)
     assert found[1].share is None
-    assert found[2].beside.startswith("95 % interval 0.05 to 1.95. Ceiling")
+    assert found[2].beside.startswith("95 % interval 0.05 to 1.95. Ridge regression")
+
+
+def test_what_no_interval_decides_is_said_so_with_the_interval() -> None:
+    one, other = run("a"), run("b", method="other", value=1.1)
+    other.scores["control"] = Score(1.1, one.scores["control"].draws[::-1] + 0.1, 0.9, 0.01, 48, 3)  # type: ignore[index]
+    table = differences(rows([one, other]), SETTINGS)
+    assert table.set_index("measure").loc["control", "verdict"] == "not decided"
+    (said,) = comparison_conclusions(table, 0.95)
+    assert "ahead in realism (KID); behind in nothing; not decided in control (−0.10, −2.00 to 1.80)" in said
+
+
+def test_ahead_of_all_others_is_who_is_decided_against_each() -> None:
+    """`near` is undecided against the best in control; in KID, where less is better, all differences are decided."""
+    best, near, far = run("a", value=1.0), run("b", method="near", value=0.9), run("c", method="far", value=0.5)
+    near.scores["control"] = Score(0.9, best.scores["control"].draws[::-1] - 0.1)  # type: ignore[index]
+    table = leaders(rows([far, best, near]), SETTINGS).set_index("measure")
+    assert table.loc["kid", ["best", "nearest", "verdict"]].tolist() == ["far", "near", "ahead"]
+    assert table.loc["kid", ["difference", "low", "high"]].tolist() == pytest.approx([-0.04] * 3)
+    line = table.loc["control"]
+    assert (line["best"], line["nearest"], line["within_reach"], line["verdict"]) == (
+        "gan",
+        "near",
+        "near",
+        "not decided",
+    )
+    assert (line["difference"], line["low"], line["high"]) == pytest.approx((0.1, -1.8, 2.0))
+    (said,) = leader_conclusions(table.reset_index(), 0.95)
+    assert said.startswith(
+        "Ahead of all other methods: far in realism (KID). Not decided: control (0.10, −1.80 to 2.00) "
+    )
+    assert "between gan and near" in said

@@ -9,14 +9,31 @@ from radiogenesis.evaluation import conclusions as c
 from radiogenesis.evaluation.wording import coverage, percent
 
 
-@pytest.mark.parametrize(("low", "said"), [(0.3, "are told apart"), (0.05, "is not shown")])
-def test_realism_is_judged_by_the_ceilings_interval(low: float, said: str) -> None:
-    rows = [
-        ("drawn", 0.5, low, 0.7),
-        ("ceiling: training lesions", 0.01, -0.1, 0.1),
-        ("null: shuffled pixels", 2, 1, 3),
-    ]
-    table = pd.DataFrame(rows, columns=["of", "value", "low", "high"]).assign(distance="kid")
+@pytest.mark.parametrize(
+    ("more_low", "times", "said"),
+    [
+        (0.1, 5.0, "are told apart from real ones: KID 0.500"),
+        (-0.1, 5.0, "is not shown: KID 0.500"),
+        (
+            0.1,
+            5.0,
+            "5.0 times (4.0 to 6.0) the 0.100 (0.050 to 0.150) of real lesions of training patients pasted onto",
+        ),
+        (0.1, float("nan"), "0.700), beside the 0.100"),
+        (0.1, float("inf"), "times (4.0 or more) the 0.100"),
+    ],
+)
+def test_realism_is_judged_by_real_lesions_on_the_same_backgrounds(more_low: float, times: float, said: str) -> None:
+    rows = [("drawn", 0.5, 0.3, 0.7), ("same", 0.1, 0.05, 0.15), ("own", 0.01, -0.1, 0.1), ("null", 2, 1, 3)]
+    table = pd.DataFrame(rows, columns=["of", "value", "low", "high"]).assign(
+        distance="kid",
+        times=times,
+        times_low=4.0,
+        times_high=max(times, 6.0),
+        more=0.4,
+        more_low=more_low,
+        more_high=0.5,
+    )
     sentence = c.realism_conclusion("gan", table, 0.95)
     assert said in sentence
     assert "0.010 (−0.100 to 0.100)" in sentence
@@ -50,15 +67,6 @@ def test_usefulness_needs_interval_and_test(low: float, high: float, p: float, s
     assert said in c.usefulness_conclusion("gan", pd.DataFrame([row]), 0.95)
 
 
-@pytest.mark.parametrize(
-    ("p_distance", "p_preference", "said"),
-    [(0.001, 0.001, "copy training lesions"), (0.001, 0.5, "bland"), (0.5, 0.001, "no sign"), (0.5, 0.5, "no sign")],
-)
-def test_copies_need_both_tests(p_distance: float, p_preference: float, said: str) -> None:
-    row = {"ratio": 0.4, "preference": 0.9, "expected": 0.7, "p_distance": p_distance, "p_preference": p_preference}
-    assert said in c.memorisation_conclusion("gan", pd.DataFrame([row]))
-
-
 def test_control_where_there_can_be_none_fails_the_measure() -> None:
     rows = [{"feature": "size", "rho": 0.9, "p": 0.001, "q": 0.001}, {"feature": "mean", "rho": 0.9, "p": 0.001}]
     table = pd.DataFrame(rows).assign(reference="own slices", patients=12, share=float("nan"))
@@ -83,6 +91,14 @@ def test_drawings_without_a_lesion_say_nothing_about_control() -> None:
         assert "FAILS" not in said
 
 
+def test_what_was_not_found_is_said_with_what_would_have_been() -> None:
+    table = pd.DataFrame([{"feature": name, "rho": 0.1, "p": 0.4, "q": 0.4, "share": float("nan")} for name in "ab"])
+    table = pd.concat([table, table.iloc[:1].assign(feature="mean", null_high=0.31)])
+    said = c.control_conclusion("gan", table.assign(reference="own slices", patients=12), 0.95)
+    assert "no property" in said
+    assert said.endswith("A mean rank correlation above 0.31 would have stood out.")
+
+
 def test_a_negative_share_has_a_minus_sign() -> None:
     assert percent(-0.571) == "−57 %"
     assert percent(-0.001) == "0 %"
@@ -98,3 +114,38 @@ def test_held_out_patients_in_scans_that_were_trained_on_are_told() -> None:
     said = c.shared_scans(series, ["c", "d"], ["a", "b"])
     assert said.startswith("1 of 2 held-out patients lie in scans that training patients lie in too (2 scans)")
     assert not c.shared_scans(series, ["d", "f"], ["a", "b", "e"])
+
+
+def memorisation_table(**drawn: float) -> pd.DataFrame:
+    row = {"near": 0.02, "low": 0.0, "high": 0.04, "p": 0.3, "seen_5": 0.4, "seen_100": 1.0} | drawn
+    return pd.DataFrame([row, {"near": 0.99}, {"near": 0.01, "false_alarms": 0.04}])
+
+
+@pytest.mark.parametrize(
+    ("drawn", "said", "unsaid"),
+    [
+        ({"p": 0.001, "near": 0.9}, "are copies of training lesions: 90 %", "no sign"),
+        ({}, "no sign that training lesions were copied: 2 %", "drawn lesions are copies"),
+        (
+            {},
+            "copies, the test would have seen it in 40 % of resamples of patients; had 100 %, in 100 %.",
+            "cannot be said",
+        ),
+        (
+            {"seen_100": 0.5},
+            "cannot be said: had all drawings been copies, the test would have seen it in 50 %",
+            "no sign",
+        ),
+        ({"p": float("nan")}, "cannot be asked", "no sign"),
+    ],
+)
+def test_that_there_is_no_sign_of_copies_is_said_with_its_power(
+    drawn: dict[str, float], said: str, unsaid: str
+) -> None:
+    sentence = c.memorisation_conclusion("gan", memorisation_table(**drawn), 0.95)
+    assert said in sentence
+    assert unsaid not in sentence
+    assert "as it is made" not in sentence
+    assert "copies of training lesions, as it is made" in c.memorisation_conclusion(
+        "nearest", memorisation_table(**drawn), 0.95, by_design=True
+    )

@@ -1,4 +1,4 @@
-"""Control: a perfect controller reaches the ceiling, a deaf one the null."""
+"""Control: a perfect controller reaches the regression, a deaf one the null."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def row(table: pd.DataFrame, feature: str, reference: str = TRUTH) -> dict[str, 
     return table[(table["feature"] == feature) & (table["reference"] == reference)].to_dict("records")[0]
 
 
-def test_a_perfect_controller_is_above_ceiling_and_null(truth: np.ndarray) -> None:
+def test_a_perfect_controller_is_above_regression_and_null(truth: np.ndarray) -> None:
     found = row(control_table(made(truth.copy(), truth), SETTINGS), "f0")
     assert found["rho"] == found["low"] == found["high"] == 1
     assert found["share"] > 1
@@ -82,7 +82,7 @@ def test_the_mean_row_is_the_mean_of_the_others_and_shares_are_ratios(truth: np.
         mine = table[table["reference"] == reference]
         single, mean = mine[mine["feature"] != MEAN], row(table, MEAN, reference)
         assert mean["rho"] == pytest.approx(single["rho"].mean())
-        assert mean["share"] == pytest.approx(single["rho"].mean() / single["ceiling"].mean())
+        assert mean["share"] == pytest.approx(single["rho"].mean() / single["regression"].mean())
         assert mean["low"] < mean["rho"] < mean["high"]
     assert row(table, "f1")["rho"] == pytest.approx(
         stats.spearmanr(
@@ -108,7 +108,7 @@ def test_without_truth_only_the_own_slices_are_compared(truth: np.ndarray) -> No
     assert set(table["reference"]) == {OWN}
 
 
-def test_the_ceiling_finds_a_linear_map_and_leaves_nan_out() -> None:
+def test_the_regression_finds_a_linear_map_and_leaves_nan_out() -> None:
     rng = np.random.default_rng(0)
     genes, held_out = rng.normal(size=(90, 300)), rng.normal(size=(40, 300))
     weights = np.zeros((300, 2))

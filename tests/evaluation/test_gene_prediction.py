@@ -140,7 +140,7 @@ def test_conclusion_and_headline(found: Found) -> None:
     assert "ahead of ridge regression on radiomic features, which reaches" in sentence  # whose mean r is over all genes
     (number,) = framework_headline(found)
     assert number["value"] > 0.9
-    assert {"low", "high", "ceiling", "null_low", "null_high", "text"} <= set(number)
+    assert {"low", "high", "regression", "null_low", "null_high", "text"} <= set(number)
 
 
 def test_the_difference_to_a_rival_is_taken_on_the_same_resamples() -> None:

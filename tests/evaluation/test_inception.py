@@ -58,13 +58,13 @@ def test_realism_has_it_where_the_features_are_there_and_on_sets_of_one_size() -
     rng = np.random.default_rng(3)
     drawn, training, held_out = lesions(rng, 0.5, 60, "h"), lesions(rng, 0, 100, "t"), lesions(rng, 0, 80, "h")
     shuffled, settings = lesions(rng, 3, 80, "h"), EvaluationSettings(bootstrap=20)
-    with_it = realism.realism(drawn, training, held_out, shuffled, settings)
-    found = [part[realism.INCEPTION] for part in (with_it.ceiling, with_it.drawn, with_it.null)]
+    with_it = realism.realism(drawn, training, training, held_out, shuffled, settings)
+    found = [part[realism.INCEPTION] for part in (with_it.own_backgrounds, with_it.drawn, with_it.null)]
     assert [one.images for one in found] == [60, 60, 60]
     assert found[0].value < found[1].value < found[2].value
-    assert found[0].bias == pytest.approx(found[0].value, rel=0.8)  # the ceiling is bias and little else
+    assert found[0].bias == pytest.approx(found[0].value, rel=0.8)  # that of real lesions is bias and little else
     without = replace(drawn, inception=None)
-    assert realism.INCEPTION not in realism.realism(without, training, held_out, shuffled, settings).drawn
+    assert realism.INCEPTION not in realism.realism(without, training, training, held_out, shuffled, settings).drawn
 
 
 def test_slices_are_seen_through_the_users_weights(tmp_path: Path) -> None:

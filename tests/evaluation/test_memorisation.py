@@ -1,174 +1,155 @@
-"""Diversity and memorisation on lesions of which we know where they came from."""
+"""Copies of training lesions are seen, whatever lies around them; lesions that are none are not called so."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
-import pandas as pd
 import pytest
-from scipy.spatial.distance import pdist
+from numpy.typing import NDArray
+from painted_lesions import lesions, lungs, slices
+from scipy.ndimage import gaussian_filter
 
-from radiogenesis.evaluation.conclusions import copies, memorisation_conclusion
-from radiogenesis.evaluation.diversity import BACKGROUND, DISTANCE, NOISE, PATIENTS, diversity_table, spreads
-from radiogenesis.evaluation.lesions import Lesions, Space
-from radiogenesis.evaluation.memorisation import Memorisation, memorisation
+from radiogenesis.evaluation.bootstrap import sign_flips
+from radiogenesis.evaluation.lesions import Lesions
+from radiogenesis.evaluation.memorisation import Memorisation, copying, memorisation
+from radiogenesis.evaluation.pasted import Pasted, paste
 from radiogenesis.evaluation.settings import EvaluationSettings
-from radiogenesis.phenotypes.lesion import FEATURES
 
-SETTINGS = EvaluationSettings(bootstrap=200, permutations=499)
-TRAIN, TEST = [f"t{k:02d}" for k in range(30)], [f"h{k:02d}" for k in range(15)]
-
-
-class Plain(Space):
-    """The embedding itself."""
-
-    def __init__(self) -> None:
-        pass
-
-    def __call__(self, lesions: Lesions) -> np.ndarray:
-        return lesions.embedding
+SETTINGS = EvaluationSettings(bootstrap=100, permutations=499)
+TRAIN, TEST, EACH, PLACES = 24, 12, 3, 6
 
 
-def of(values: np.ndarray, patients: list[str]) -> Lesions:
-    """(n, K, d) values of K lesions of each patient."""
-    flat = values.reshape(-1, values.shape[-1])
-    return Lesions(flat, flat, np.repeat(patients, values.shape[1]))
+@dataclass
+class World:
+    """Real patients, and the backgrounds that everybody is drawn on."""
 
+    training: tuple[NDArray, NDArray]
+    held_out: tuple[NDArray, NDArray]
+    backgrounds: NDArray[np.float32]
+    rng: np.random.Generator
 
-def real(rng: np.random.Generator) -> tuple[Lesions, Lesions]:
-    """Patients differ, their slices differ less."""
-    parts = []
-    for names in (TRAIN, TEST):
-        parts.append(of(rng.normal(size=(len(names), 1, 6)) + 0.5 * rng.normal(size=(len(names), 4, 6)), names))
-    return parts[0], parts[1]
+    @classmethod
+    def of(cls, seed: int) -> World:
+        rng = np.random.default_rng([seed])
+        return cls(slices(rng, TRAIN, EACH), slices(rng, TEST, EACH), lungs(rng, PLACES), rng)
 
+    def pasted(self, source: tuple[NDArray, NDArray], rows: NDArray[np.int64], *, turn: bool = True) -> Lesions:
+        """Slices (TEST * PLACES,) of a source, laid over the backgrounds."""
+        turns = self.rng.integers(0, 8, len(rows)) if turn else np.zeros(len(rows), np.int64)
+        image, mask = paste(source[0][rows], source[1][rows], turns, np.tile(self.backgrounds, (TEST, 1, 1)))
+        return lesions(image, mask, names("h", TEST, PLACES))
 
-def judged(found: Memorisation) -> pd.DataFrame:
-    row = {"p_distance": found.p_distance, "p_preference": found.p_preference, "ratio": found.ratio[0]}
-    return pd.DataFrame([row | {"preference": found.preference.mean(), "expected": found.expected}])
+    def own_rows(self) -> NDArray[np.int64]:
+        return np.repeat(np.arange(TEST) * EACH, PLACES) + self.rng.integers(0, EACH, TEST * PLACES)
 
-
-def test_a_synthesizer_that_copies_training_lesions_is_caught() -> None:
-    rng = np.random.default_rng(0)
-    training, held_out = real(rng)
-    copied = training.embedding[rng.integers(0, len(training), (len(TEST), 8))]
-    found = memorisation(
-        of(copied + 1e-3 * rng.normal(size=copied.shape), TEST), training, held_out, Plain(), Plain(), SETTINGS
-    )
-    assert found.ratio[0] < 0.01
-    assert found.p_distance < 0.001
-    assert found.p_preference == pytest.approx(1 / 500)
-    assert (found.preference == 1).all()
-    assert copies(judged(found))
-    assert "copy training lesions" in memorisation_conclusion("copier", judged(found))
-
-
-def test_one_that_draws_new_lesions_is_not() -> None:
-    caught = 0
-    for trial in range(20):
-        rng = np.random.default_rng([1, trial])
-        training, held_out = real(rng)
-        drawn = of(rng.normal(size=(len(TEST), 1, 6)) + 0.5 * rng.normal(size=(len(TEST), 8, 6)), TEST)
-        caught += copies(judged(memorisation(drawn, training, held_out, Plain(), Plain(), SETTINGS)))
-    assert caught <= 2
-
-
-def test_bland_lesions_are_near_but_no_copies() -> None:
-    rng = np.random.default_rng(2)
-    training, held_out = real(rng)
-    found = memorisation(
-        of(0.3 * rng.normal(size=(len(TEST), 8, 6)), TEST), training, held_out, Plain(), Plain(), SETTINGS
-    )
-    assert found.p_distance < 0.01
-    assert found.p_preference > 0.05
-    assert "bland rather than copied" in memorisation_conclusion("bland", judged(found))
-
-
-def test_the_preference_of_chance_is_what_it_says() -> None:
-    """t training patients among all but the own: the null's mean is that share, and so is its closed form."""
-    rng = np.random.default_rng(3)
-    training, held_out = real(rng)
-    found = memorisation(of(rng.normal(size=(len(TEST), 8, 6)), TEST), training, held_out, Plain(), Plain(), SETTINGS)
-    assert found.expected == pytest.approx(30 / 44)
-    assert found.null.mean() == pytest.approx(found.expected, abs=4 * found.null.std() / np.sqrt(len(found.null)))
-
-
-def test_the_own_lesions_are_not_the_nearest() -> None:
-    rng = np.random.default_rng(4)
-    training, held_out = real(rng)
-    own = held_out.embedding.reshape(len(TEST), 4, 6)
-    found = memorisation(of(own, TEST), training, held_out, Plain(), Plain(), SETTINGS)
-    assert found.p_distance == 1.0  # the very same distances
-    assert found.ratio[0] == pytest.approx(1)
-    by_hand = []
-    for k, patient in enumerate(TEST):
-        others = np.concatenate([training.embedding, held_out.embedding[held_out.patient != patient]])
-        nearest = np.linalg.norm(own[k][:, None] - others[None], axis=2).argmin(1)
-        by_hand.append((nearest < len(training)).mean())
-    assert found.preference == pytest.approx(by_hand)
-
-
-def spread_of(by_noise: np.ndarray, drawn: np.ndarray, own: np.ndarray) -> pd.DataFrame:
-    properties = {NOISE: by_noise, BACKGROUND: drawn}
-    found = spreads(of(by_noise, TEST), of(drawn, TEST), of(own, TEST), Plain(), TEST, properties, own.reshape(-1, 6))
-    return diversity_table(found, SETTINGS).set_index(["differs", "measure"])
-
-
-def test_spread_by_hand() -> None:
-    rng = np.random.default_rng(5)
-    by_noise, drawn, own = (rng.normal(size=(len(TEST), count, 6)) for count in (3, 5, 4))
-    table = spread_of(by_noise, drawn, own)
-    line = table.loc[(BACKGROUND, DISTANCE)]
-    expected = np.mean([pdist(one).mean() for one in drawn]), np.mean([pdist(one).mean() for one in own])
-    assert (line["drawn"], line["real"]) == pytest.approx(expected)
-    assert line["ratio"] == pytest.approx(expected[0] / expected[1])
-    assert line["ratio_low"] < line["ratio"] < line["ratio_high"]
-    assert table.loc[(NOISE, FEATURES[2]), "drawn"] == pytest.approx(by_noise[:, :, 2].std(axis=1, ddof=1).mean())
-    pairs = [(i, j) for i in range(len(TEST)) for j in range(len(TEST)) if i != j]
-    everybody = np.mean([[np.linalg.norm(drawn[i, k] - drawn[j, k]) for k in range(5)] for i, j in pairs])
-    assert table.loc[(PATIENTS, DISTANCE), "drawn"] == pytest.approx(everybody)
-
-
-def test_a_collapsed_generator_has_no_spread() -> None:
-    rng = np.random.default_rng(6)
-    own = rng.normal(size=(len(TEST), 4, 6))
-    one = np.broadcast_to(rng.normal(size=6), (len(TEST), 4, 6))
-    table = spread_of(one, one, own)
-    assert (table["drawn"] < 1e-12).all()
-    assert table.loc[(PATIENTS, DISTANCE), "ratio"] == pytest.approx(0)
-
-
-def test_what_cannot_be_measured_is_left_out() -> None:
-    rng = np.random.default_rng(7)
-    drawn, own = rng.normal(size=(len(TEST), 4, 6)), rng.normal(size=(len(TEST), 4, 6))
-    drawn[0] = np.nan
-    table = spread_of(drawn, drawn, own)
-    assert table.loc[(BACKGROUND, DISTANCE), "patients"] == len(TEST) - 1
-    assert np.isfinite(table.loc[(BACKGROUND, DISTANCE), "ratio"])
-
-
-def test_whom_the_space_was_fitted_to_does_not_change_chance() -> None:
-    """24 training patients and 32 axes: whoever was not among them lies farther out in a space of theirs alone."""
-    quick = EvaluationSettings(bootstrap=1, permutations=1)
-    shared, alone = [], []
-    for trial in range(30):
-        rng = np.random.default_rng([8, trial])
-        training, held_out, drawn = (
-            of(rng.normal(size=(n, 1, 40)) + 0.5 * rng.normal(size=(n, count, 40)), names)
-            for n, count, names in ((24, 3, TRAIN[:24]), (14, 3, TEST[:14]), (14, 6, TEST[:14]))
+    def judge(self, drawn: Lesions) -> Memorisation:
+        copies = self.rng.integers(0, TRAIN * EACH, TEST * PLACES)
+        controls = Pasted(
+            self.pasted(self.training, copies),
+            self.pasted(self.held_out, self.own_rows()),
+            self.pasted(self.held_out, self.own_rows()),
         )
-        own, both = Space.fit(training), Space.fit(Lesions.together([training, held_out]))
-        for found, space in ((shared, both), (alone, own)):
-            one = memorisation(drawn, training, held_out, own, space, quick)
-            found.append(one.preference.mean() - one.expected)
-    error = 3 * np.std(shared) / np.sqrt(len(shared))
-    assert abs(np.mean(shared)) < error
-    assert abs(np.mean(alone)) > error
+        training = lesions(*self.training, names("t", TRAIN, EACH))
+        return memorisation(drawn, training, lesions(*self.held_out, names("h", TEST, EACH)), controls, SETTINGS)
 
 
-def test_nothing_drawn_is_nan_without_a_warning() -> None:
-    training, held_out = real(np.random.default_rng(9))
-    nothing = of(np.full((len(TEST), 2, 6), np.nan), TEST)
-    found = memorisation(nothing, training, held_out, Plain(), Plain(), SETTINGS)
-    assert np.isnan(found.preference).all()
-    assert np.isnan([found.p_distance, found.p_preference, found.ratio[0]]).all()
-    assert found.images == 0
+def names(kind: str, patients: int, each: int) -> NDArray[np.str_]:
+    return np.repeat([f"{kind}{number:02d}" for number in range(patients)], each)
+
+
+@pytest.fixture(scope="module")
+def fresh() -> Memorisation:
+    """Of drawings that are lesions of patients whom nobody has seen."""
+    world = World.of(1)
+    strangers = slices(world.rng, TEST, EACH)
+    return world.judge(world.pasted(strangers, world.own_rows()))
+
+
+@pytest.mark.parametrize("turn", [False, True])
+def test_copies_are_seen_on_other_backgrounds_turned_or_not(turn: bool) -> None:
+    world = World.of(2)
+    found = world.judge(world.pasted(world.training, world.rng.integers(0, TRAIN * EACH, TEST * PLACES), turn=turn))
+    assert found.p <= 0.01
+    assert found.drawn.near.mean() > 0.9
+    assert found.drawn.training.mean() > 0.97
+    assert found.drawn.unseen.mean() < 0.9
+
+
+def test_copies_of_one_training_patient_are_seen() -> None:
+    """Who is called a training patient, permuted, once was the null: of one patient it could say nothing."""
+    world = World.of(3)
+    found = world.judge(world.pasted(world.training, np.resize(np.arange(EACH), TEST * PLACES), turn=False))
+    assert found.p <= 0.01
+
+
+def test_blurred_copies_are_seen() -> None:
+    world = World.of(4)
+    blurred = gaussian_filter(world.training[0], (0, 1, 1)), world.training[1]
+    found = world.judge(world.pasted(blurred, world.rng.integers(0, TRAIN * EACH, TEST * PLACES)))
+    assert found.p <= 0.01
+
+
+def test_lesions_never_seen_are_no_copies(fresh: Memorisation) -> None:
+    assert fresh.p > 0.05
+    assert fresh.drawn.near.mean() < 0.1
+    assert fresh.p_copies <= 0.01
+    assert fresh.p_real > 0.05
+
+
+def test_how_surely_copies_would_have_been_seen_stands_beside(fresh: Memorisation) -> None:
+    often = list(fresh.power.values())
+    assert list(fresh.power) == [0.05, 0.1, 0.25, 1.0]
+    assert often == sorted(often)
+    assert often[-1] == 1
+    assert often[0] < 0.9  # 5 % of 72 drawings are 4
+    assert fresh.false_alarms <= 0.1
+
+
+def test_false_alarms_are_as_rare_as_the_level_says() -> None:
+    alarms = 0
+    for trial in range(12):
+        world = World.of(100 + trial)
+        alarms += world.judge(world.pasted(slices(world.rng, TEST, EACH), world.own_rows())).p < 0.05
+    assert alarms <= 2
+
+
+def test_bland_lesions_are_no_copies() -> None:
+    """The mean of all training lesions agrees with everybody's, and with those never seen as well."""
+    world = World.of(5)
+    mean = world.training[0].mean(0, keepdims=True), world.training[1].mean(0, keepdims=True) >= 0.5
+    found = world.judge(world.pasted(mean, np.zeros(TEST * PLACES, np.int64)))
+    assert found.p > 0.05
+    assert found.drawn.training.mean() > found.real.training.mean() - 0.05
+
+
+def test_the_own_lesions_do_not_count_among_those_never_seen() -> None:
+    """A drawing that is the patient's own lesion would else be a model of what is no copy."""
+    world = World.of(6)
+    found = world.judge(world.pasted(world.held_out, world.own_rows()))
+    assert (found.drawn.unseen < 0.95).all()
+    assert found.p > 0.05
+
+
+def test_drawings_that_are_empty_say_nothing() -> None:
+    world = World.of(7)
+    empty = np.zeros((TEST * PLACES, *world.backgrounds.shape[1:]), np.float32)
+    found = world.judge(lesions(empty - 850, empty, names("h", TEST, PLACES)))
+    assert np.isnan(found.p)
+    assert np.isnan(found.drawn.near).all()
+    assert found.drawn.images == 0
+
+
+def test_the_test_in_closed_form() -> None:
+    """Of 5 patients who all have more near copies, no other of 2^5 signs gives as much; of one, half of them."""
+    flips = sign_flips(5, 100, [0])
+    assert len(flips) == 31
+    near = np.array([[0.5, 0.25, 0.1, 1, 0.3], [0.5, 0, 0, 0, 0], [0, 0, 0, 0, 0]])
+    assert copying(near, np.zeros((3, 5)), flips) == pytest.approx([1 / 32, 16 / 32, 1])
+
+
+def test_many_signs_are_drawn_by_lot() -> None:
+    flips = sign_flips(20, 500, [0])
+    assert flips.shape == (500, 20)
+    assert abs(flips.mean()) < 0.05
+    assert set(np.unique(flips)) == {-1.0, 1.0}

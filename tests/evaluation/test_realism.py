@@ -133,19 +133,37 @@ def test_the_bias_of_small_samples_is_taken_off() -> None:
     assert np.mean([one.value for one in found]) < 0.35 * np.mean([one.uncorrected for one in found])
 
 
-def test_worse_drawings_are_farther_and_the_ceiling_is_near() -> None:
+def test_worse_drawings_are_farther_and_real_lesions_are_near() -> None:
     rng = np.random.default_rng(2)
-    training, held_out, good = (lesions(rng.normal(size=(120, 6)), p, 4) for p in ("t", "h", "h"))
+    training, held_out, good, pasted = (lesions(rng.normal(size=(120, 6)), p, 4) for p in ("t", "h", "h", "h"))
     bad = lesions(rng.normal(0, 1, (120, 6)) * [1, 1, 3, 1, 1, 0.2], "h", 4)
     worst = lesions(rng.normal(3, 1, (120, 6)), "h", 4)
     settings = EvaluationSettings(bootstrap=100)
-    values = [r.realism(one, training, held_out, worst, settings) for one in (good, bad)]
+    values = [r.realism(one, pasted, training, held_out, worst, settings) for one in (good, bad)]
     for name in (r.KID, r.FRECHET):
         good_one, bad_one = (one.drawn[name].value for one in values)
         assert good_one < bad_one < values[0].null[name].value
-        assert values[0].ceiling[name].value < bad_one
+        assert max(values[0].pasted[name].value, values[0].own_backgrounds[name].value) < bad_one
         low, high = np.quantile(values[0].drawn[name].draws, [0.025, 0.975])
         assert low <= good_one <= high
+
+
+def test_how_many_times_as_far_as_pasted_lesions_is_paired() -> None:
+    """The drawings are the pasted lesions: 1 time as far, and no farther, in every resample of patients."""
+    rng = np.random.default_rng(5)
+    training, held_out = (lesions(rng.normal(size=(120, 6)), p, 4) for p in ("t", "h"))
+    pasted = lesions(rng.normal(1, 1, (120, 6)), "h", 4)
+    found = r.realism(pasted, pasted, training, held_out, training, EvaluationSettings(bootstrap=50))
+    assert found.times(r.KID, 0.95) == pytest.approx((1, 1, 1))
+    assert found.farther(r.KID) == pytest.approx(0, abs=1e-12)
+    near = r.realism(pasted, held_out, training, held_out, training, EvaluationSettings(bootstrap=50))
+    assert np.isnan(near.times(r.KID, 0.95)).all()  # nothing is so many times 0
+    some = replace(near.pasted[r.KID], value=0.1, draws=np.concatenate([np.full(25, 0.1), np.full(25, -0.1)]))
+    half = replace(near, pasted={r.KID: some}).times(r.KID, 0.95)
+    assert half[0] == pytest.approx(near.drawn[r.KID].value / 0.1)
+    assert np.isfinite(half[1])
+    assert np.isinf(half[2])
+    assert near.farther(r.KID)[0] > 0
 
 
 def deaf(rng: np.random.Generator, d: int) -> tuple[Lesions, Lesions]:

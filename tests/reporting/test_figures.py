@@ -20,7 +20,7 @@ CONTROL = pd.DataFrame(
         "rho": [0.8, 0.1, 0.45],
         "low": [0.6, -0.2, 0.3],
         "high": [0.9, 0.4, 0.6],
-        "ceiling": [0.9, 0.6, 0.75],
+        "regression": [0.9, 0.6, 0.75],
         "null_low": [-0.3, -0.3, -0.2],
         "null_high": [0.3, 0.3, 0.2],
     }
@@ -32,7 +32,7 @@ def test_gray_is_the_window() -> None:
 
 
 @pytest.mark.parametrize("theme", f.THEMES, ids=lambda theme: theme.name)
-def test_bars_intervals_ceilings_and_nulls_are_where_they_belong(theme: f.Theme) -> None:
+def test_bars_intervals_regressions_and_nulls_are_where_they_belong(theme: f.Theme) -> None:
     axes = f.control_bars(CONTROL, theme).axes[0]
     widths = [bar.get_width() for bar in axes.patches]
     assert widths[:3] == pytest.approx([0.6, 0.6, 0.4])  # nulls

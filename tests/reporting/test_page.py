@@ -20,7 +20,7 @@ PAGE = Page(
     title="Genes & <lesions>",
     subtitle="on nobody",
     facts=(
-        Fact(label="control", value="0.80", beside="ceiling 0.90", share=1.2),
+        Fact(label="control", value="0.80", beside="regression 0.90", share=1.2),
         Fact(label="rank", value="4", beside="of 40"),
     ),
     conclusions=("Nothing is shown.",),

@@ -98,7 +98,7 @@ def xu(out: Path, settings: DemoSettings) -> Path:
         step(4, "lesions for patients that no training has seen")
         synthesize.main([gan, str(drawings), seed])
     if not evaluation.exists():
-        step(5, "do the genes steer what is drawn? measured on held-out patients, beside ceiling and null")
+        step(5, "do the genes steer what is drawn? measured on held-out patients, beside a regression and a null")
         evaluate.main([alignment, gan, nearest, str(evaluation), seed])
     step(6, "the report")
     report.main([str(evaluation)])

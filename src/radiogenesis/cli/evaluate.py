@@ -22,7 +22,9 @@ _DESCRIPTION = """Measure runs on the patients they held out: fidelity, realism,
 retrieval, and with --segmentation_steps usefulness; of gene-autoencoder how well genes are predicted, and what its
 encoder's features have to do with metagenes; of tumor-unet what is found in whole slices, on another cohort too.
 
-Every number stands beside its ceiling and its null, with intervals over patients. Runs of one cohort go into one
+Every number stands beside what it must be read by, with intervals over patients: control beside one ridge regression
+from the same genes, realism beside real lesions pasted onto the same backgrounds, copies beside how surely they would
+have been seen. Runs of one cohort go into one
 table with a row per method: runs that differ in nothing but their seed share a row, and the other methods are compared
 with that of the first run. `radiogenesis report OUT` makes a page of it."""
 
@@ -194,7 +196,7 @@ class _ProgressLine:
 
 
 def headline_table(summary: dict[str, Any]) -> Table:
-    """The numbers that matter, each beside its ceiling, its chance or its null."""
+    """The numbers that matter, each beside its rival, its chance or its null."""
     from rich.table import Table
 
     from radiogenesis.evaluation.wording import coverage
@@ -217,12 +219,16 @@ def measured(value: float) -> str:
 def beside(number: dict[str, Any]) -> str:
     """What a headline number must be read beside."""
     if number["name"] == "control":
-        text = f"ceiling {number['ceiling']:.2f}, null {number['null_low']:.2f} to {number['null_high']:.2f}"
-        return f"{text}, share {number['share']:.0%}" if number["share"] == number["share"] else text
+        text = f"regression {number['regression']:.2f}, null {number['null_low']:.2f} to {number['null_high']:.2f}"
+        return f"{text}, {number['share']:.0%} of the regression" if number["share"] == number["share"] else text
     if number["name"] == "detection":
         return f"rival {number['rival']:.2f}, null {number['null']:.2f}".replace("nan", "–")
     if number["name"] == "gene prediction":
-        return f"ridge {number['ceiling']:.2f}, null {number['null_low']:.2f} to {number['null_high']:.2f}"
+        return f"ridge {number['regression']:.2f}, null {number['null_low']:.2f} to {number['null_high']:.2f}"
     if number["name"] == "retrieval":
         return f"of {number['patients']:.0f}; chance {number['chance']:.1f}"
-    return f"another background {number['null']:.2f}" if math.isfinite(number["null"]) else "one background only"
+    return (
+        f"another background {number['null']:.2f}; high through a narrow seam"
+        if math.isfinite(number["null"])
+        else "one background only"
+    )

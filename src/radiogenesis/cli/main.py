@@ -23,7 +23,7 @@ VERBS = {
     "train": "METHOD COHORT RUN: fit a method (fusion-gan, mc-gan, gene-autoencoder, ...) to a cohort",
     "synthesize": "RUN OUT: draw lesions from genes: PNG, NPZ, NIfTI, DICOM with SEG",
     "find-tumour": "RUN CT_FOLDER OUT: tumours in whole scans: masks, boxes in mm, DICOM SEG, NIfTI",
-    "evaluate": "RUN... OUT: fidelity, control and retrieval, beside their ceilings and nulls",
+    "evaluate": "RUN... OUT: fidelity, realism, control and copies, beside what they are read by",
     "map": "COHORT OUT: which genes go with which property of the lesion, and how far to believe it",
     "report": "OUT: one HTML file that opens offline",
 }

@@ -29,6 +29,7 @@ from radiogenesis.evaluation.fidelity import (
 from radiogenesis.evaluation.framework import keeps_background
 from radiogenesis.evaluation.lesions import Lesions, RealLesions, Space, complete
 from radiogenesis.evaluation.memorisation import memorisation
+from radiogenesis.evaluation.pasted import Pasted
 from radiogenesis.evaluation.realism import FRECHET, KID, Distance, realism
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.evaluation.subject import Found
@@ -36,11 +37,28 @@ from radiogenesis.evaluation.usefulness import Slices, Usefulness, dice_by_patie
 from radiogenesis.methods.protocols import Synthesizer
 from radiogenesis.training.preparation import genes_of_trained
 
+DRAWN = "drawn"
+ON_SAME = "real lesions of training patients, on the same backgrounds"
+ON_OWN = "real lesions of training patients, on their own backgrounds"
+SHUFFLED = "null: shuffled pixels"
+COPIES = "copies: training lesions, pasted"
+UNSEEN = "never trained on: real lesions, pasted"
+
 
 def appraise(
-    found: Found, drawn: Drawn, patients: Measured, real: RealLesions, cohort: Cohort, settings: EvaluationSettings
+    found: Found,
+    drawn: Drawn,
+    patients: Measured,
+    real: RealLesions,
+    pasted: Pasted,
+    cohort: Cohort,
+    settings: EvaluationSettings,
 ) -> None:
-    """Fill in the tables and scores of a run that draws."""
+    """Fill in the tables and scores of a run that draws.
+
+    Args:
+        pasted: of the run's split.
+    """
     found.drawn, found.backgrounds_of = drawn, drawn.backgrounds_of
     if keeps_background(found.subject.method):
         _fidelity(found, drawn, settings)
@@ -48,9 +66,9 @@ def appraise(
     split = found.subject.split
     space = Space.fit(real.slices.of(split.train))
     _empty(found, drawn.lesions, settings)
-    _realism(found, drawn, real, settings)
+    _realism(found, drawn, real, pasted, settings)
     _diversity(found, drawn, real, space, cohort, settings)
-    _memorisation(found, drawn, real, space, settings)
+    _memorisation(found, drawn, real, pasted, settings)
 
 
 def _fidelity(found: Found, drawn: Drawn, settings: EvaluationSettings) -> None:
@@ -68,8 +86,8 @@ def _fidelity(found: Found, drawn: Drawn, settings: EvaluationSettings) -> None:
     asked |= {"psnr_outside": (OUTSIDE, "psnr"), "psnr_band": (BAND, "psnr"), "psnr_near": (NEAR, "psnr")}
     for score, (region, name) in asked.items():
         v = values[region][name]
-        ceiling = pasted[name] if region == WHOLE else float("nan")
-        found.scores[score] = Score(float(v[0]), v[1:], ceiling, null[name], images, n)
+        reference = pasted[name] if region == WHOLE else float("nan")
+        found.scores[score] = Score(float(v[0]), v[1:], reference, null[name], images, n)
 
 
 def _control(found: Found, patients: Measured, settings: EvaluationSettings) -> None:
@@ -82,7 +100,7 @@ def _control(found: Found, patients: Measured, settings: EvaluationSettings) -> 
     n = len(patients.patients)
     rho, share = draws["rho"], draws["share"]
     found.scores["control"] = Score(
-        float(rho[0]), rho[1:], float(row["ceiling"]), float(row["null_mean"]), patients.images, n
+        float(rho[0]), rho[1:], float(row["regression"]), float(row["null_mean"]), patients.images, n
     )
     found.scores["share"] = Score(float(share[0]), share[1:], 1.0, 0.0, patients.images, n)
 
@@ -94,22 +112,39 @@ def _empty(found: Found, lesions: Lesions, settings: EvaluationSettings) -> None
     empty[complete(lesions.embedding)] = 0.0
     each = patient_means(empty, lesions.patient, patients)
     draws = each[resamples(len(patients), settings.bootstrap, [settings.seed, 16])].mean(1)
-    found.scores["empty"] = Score(float(each.mean()), draws, ceiling=0.0, images=len(lesions), patients=len(patients))
+    found.scores["empty"] = Score(float(each.mean()), draws, reference=0.0, images=len(lesions), patients=len(patients))
 
 
-def _realism(found: Found, drawn: Drawn, real: RealLesions, settings: EvaluationSettings) -> None:
+def _realism(found: Found, drawn: Drawn, real: RealLesions, pasted: Pasted, settings: EvaluationSettings) -> None:
     split = found.subject.split
-    result = realism(
-        drawn.lesions, real.slices.of(split.train), real.slices.of(split.test), real.shuffled.of(split.test), settings
+    training, held_out, shuffled = (
+        part.of(patients)
+        for part, patients in ((real.slices, split.train), (real.slices, split.test), (real.shuffled, split.test))
     )
-    parts = {"drawn": result.drawn, "ceiling: training lesions": result.ceiling, "null: shuffled pixels": result.null}
-    found.realism = pd.DataFrame(
-        [_distance_row(name, of, one, settings) for of, part in parts.items() for name, one in part.items()]
-    )
+    result = realism(drawn.lesions, pasted.training, training, held_out, shuffled, settings)
+    parts = {DRAWN: result.drawn, ON_SAME: result.pasted, ON_OWN: result.own_backgrounds, SHUFFLED: result.null}
+    lines = [
+        _distance_row(name, of, one, settings)
+        for name in result.drawn
+        for of, part in parts.items()
+        for one in (part[name],)
+    ]
+    for line in lines:
+        name = line["distance"]
+        if line["of"] == DRAWN and name in (KID, FRECHET):
+            more = result.farther(name)
+            line |= dict(
+                zip(("times", "times_low", "times_high"), result.times(name, settings.confidence), strict=True)
+            )
+            line |= dict(zip(("more_low", "more_high"), interval(more[1:], settings.confidence), strict=True))
+            line["more"] = float(more[0])
+    found.realism = pd.DataFrame(lines)
     for name in (KID, FRECHET):
         one = result.drawn[name]
-        ceiling, null = result.ceiling[name].value, result.null[name].value
-        found.scores[name] = Score(one.value, one.draws, ceiling, null, one.images, one.patients)
+        reference, null = result.pasted[name].value, result.null[name].value
+        found.scores[name] = Score(one.value, one.draws, reference, null, one.images, one.patients)
+    times, one = result.times(KID, settings.confidence)[0], result.drawn[KID]
+    found.scores["kid_times"] = Score(times, reference=1.0, images=one.images, patients=one.patients)
 
 
 def _distance_row(name: str, of: str, one: Distance, settings: EvaluationSettings) -> dict[str, Any]:
@@ -130,40 +165,38 @@ def _diversity(
     found.diversity = diversity_table(result, settings)
     ratio = result[BACKGROUND, DISTANCE].ratio(settings.bootstrap, [settings.seed, 8])
     found.scores["diversity"] = Score(
-        float(ratio[0]), ratio[1:], ceiling=1.0, null=0.0, images=len(drawn.lesions), patients=len(test)
+        float(ratio[0]), ratio[1:], reference=1.0, null=0.0, images=len(drawn.lesions), patients=len(test)
     )
 
 
-def _memorisation(found: Found, drawn: Drawn, real: RealLesions, space: Space, settings: EvaluationSettings) -> None:
+def _memorisation(found: Found, drawn: Drawn, real: RealLesions, pasted: Pasted, settings: EvaluationSettings) -> None:
     split = found.subject.split
-    training, held_out = real.slices.of(split.train), real.slices.of(split.test)
-    shared = Space.fit(Lesions.together([training, held_out]))
-    result = memorisation(drawn.lesions, training, held_out, space, shared, settings)
-    low, high = interval(result.ratio[1:], settings.confidence)
-    null_low, null_high = interval(result.null, settings.confidence)
-    found.memorisation = pd.DataFrame(
-        [
+    result = memorisation(drawn.lesions, real.slices.of(split.train), real.slices.of(split.test), pasted, settings)
+    draws = result.draws(settings)
+    power = {f"seen_{100 * share:.0f}": often for share, often in result.power.items()}
+    rows = []
+    for of, key, part, p, told in (
+        (DRAWN, "drawn", result.drawn, result.p, power),
+        (COPIES, "copies", result.copies, result.p_copies, {}),
+        (UNSEEN, "real", result.real, result.p_real, {"false_alarms": result.false_alarms}),
+    ):
+        low, high = interval(draws[key][1:], settings.confidence)
+        rows.append(
             {
-                "drawn": float(nanmean(result.drawn, 0)), "real": float(nanmean(result.real, 0)),
-                "ratio": float(result.ratio[0]), "ratio_low": low, "ratio_high": high, "p_distance": result.p_distance,
-                "preference": float(nanmean(result.preference, 0)), "expected": result.expected,
-                "null_low": null_low, "null_high": null_high, "p_preference": result.p_preference,
-                "patients": len(split.test), "images": result.images,
+                "of": of, "training": float(nanmean(part.training, 0)), "unseen": float(nanmean(part.unseen, 0)),
+                "near": float(draws[key][0]), "low": low, "high": high, "p": p, **told,
+                "patients": int(np.isfinite(part.near).sum()), "images": part.images,
             }
-        ]
-    )  # fmt: skip
-    patients = np.unique(real.slices.of(split.test).patient)
+        )  # fmt: skip
+    found.memorisation = pd.DataFrame(rows)
     found.memorisation_patients = pd.DataFrame(
-        {"patient": patients, "drawn": result.drawn, "real": result.real, "preference": result.preference}
-    )
-    n = len(patients)
-    found.scores["memorisation"] = Score(
-        float(result.ratio[0]), result.ratio[1:], ceiling=1.0, null=0.0, images=result.images, patients=n
-    )
-    draws = result.preference_draws(settings)
-    found.scores["preference"] = Score(
-        float(draws[0]), draws[1:], null=result.expected, images=result.images, patients=n
-    )
+        {"patient": result.patients, "drawn": result.drawn.near, "copies": result.copies.near,
+         "real": result.real.near}
+    )  # fmt: skip
+    found.scores["copies"] = Score(
+        float(draws["drawn"][0]), draws["drawn"][1:], float(draws["real"][0]), float(draws["copies"][0]),
+        result.drawn.images, int(np.isfinite(result.drawn.near).sum()),
+    )  # fmt: skip
 
 
 def appraise_usefulness(found: Sequence[Found], cohort: Cohort, settings: EvaluationSettings) -> None:

@@ -17,6 +17,8 @@ from scipy.stats import rankdata
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
+ALPHA = 0.05
+"""A p value below it is said to show something."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,16 @@ def permutations(n: int, draws: int, seed: Sequence[int]) -> Indices:
         return np.array(list(itertools.permutations(range(n)))[1:], np.int64).reshape(-1, n)
     rng = np.random.default_rng(list(seed))
     return rng.permuted(np.tile(np.arange(n), (draws, 1)), axis=1)
+
+
+def sign_flips(n: int, draws: int, seed: Sequence[int]) -> Floats:
+    """(draws, n) random signs, to exchange the two sides of n pairs in a null.
+
+    Where all 2^n are no more than `draws`, all but the true ones, which `permutation_p` counts anyway: p is then exact.
+    """
+    if 2**n <= draws:
+        return np.array(list(itertools.product((1.0, -1.0), repeat=n))[1:]).reshape(-1, n)
+    return np.asarray(np.random.default_rng(list(seed)).choice([1.0, -1.0], (draws, n)))
 
 
 def patient_means(values: NDArray[Any], patient: NDArray[Any], patients: Sequence[str]) -> Floats:

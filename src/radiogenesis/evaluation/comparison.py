@@ -30,13 +30,13 @@ class Score:
     Attributes:
         value: the number.
         draws: (D,) its resamples over patients, empty where there are none.
-        ceiling, null: what it is read beside; nan where it has none.
+        reference, null: what it is read beside, see `MEASURES`; nan where it has none.
         images, patients: that it was measured on.
     """
 
     value: float
     draws: Floats = field(default_factory=lambda: np.empty(0))
-    ceiling: float = float("nan")
+    reference: float = float("nan")
     null: float = float("nan")
     images: int = 0
     patients: int = 0
@@ -53,20 +53,24 @@ class Measure:
 
 
 MEASURES: dict[str, Measure] = {
-    "mse": Measure("MSE", "lower", "small", "whole image; ceiling: real lesions pasted; null: another background"),
-    "ssim": Measure("SSIM", "higher", ".3f", "whole image; ceiling: real lesions pasted; null: another background"),
-    "psnr": Measure("PSNR, dB", "higher", ".1f", "whole image; ceiling: real lesions pasted; null: another background"),
-    "psnr_outside": Measure("PSNR outside, dB", "higher", ".1f", "outside the lesion; null: another background"),
-    "psnr_band": Measure("PSNR boundary, dB", "higher", ".1f", "across the lesion's boundary; null: another one"),
-    "psnr_near": Measure("PSNR near, dB", "higher", ".1f", "within 1.5 times the radius; null: another background"),
-    "kid": Measure("KID", "lower", ".3f", "to held-out real lesions; ceiling: training lesions; null: shuffled pixels"),
-    "frechet": Measure("Fréchet", "lower", ".2f", "radiomic features; ceiling and null as for KID"),
+    "mse": Measure("MSE", "lower", "small", "whole image; reference: the patients' own lesions, pasted"),
+    "ssim": Measure("SSIM", "higher", ".3f", "whole image; reference: the patients' own lesions, pasted"),
+    "psnr": Measure("PSNR, dB", "higher", ".1f", "whole image; reference: the patients' own lesions, pasted"),
+    "psnr_outside": Measure("PSNR outside, dB", "higher", ".1f", "outside the lesion: how narrow the seam is; no more"),
+    "psnr_band": Measure("PSNR boundary, dB", "higher", ".1f", "across the lesion's boundary"),
+    "psnr_near": Measure("PSNR near, dB", "higher", ".1f", "within 1.5 times the radius"),
+    "kid": Measure("KID", "lower", ".3f", "to held-out real lesions; reference: real lesions of training patients, "
+                   "pasted onto the same backgrounds; null: shuffled pixels"),
+    "kid_times": Measure("KID, times pasted", "", ".1f", "KID over that of real lesions of training patients, pasted "
+                         "onto the same backgrounds; 1: what a perfect method would reach"),
+    "frechet": Measure("Fréchet", "lower", ".2f", "radiomic features; reference and null as for KID"),
     "empty": Measure("No lesion", "lower", "%", "share of the drawings without one: they are in no distance"),
-    "control": Measure("Control, ρ", "higher", ".2f", "mean of the properties; ceiling: ridge; null: other genes"),
-    "share": Measure("Share of ceiling", "higher", "%", "control over its ceiling"),
+    "control": Measure("Control, ρ", "higher", ".2f", "mean of the properties; reference: ridge regression from the "
+                       "same genes; null: other genes"),
+    "share": Measure("Of regression", "higher", "%", "control over that of the ridge regression from the same genes"),
     "diversity": Measure("Diversity", "1", ".2f", "spread for one patient over that of the patient's own slices"),
-    "memorisation": Measure("Nearest training", "1", ".2f", "distance to nearest training lesion, over real lesions'"),
-    "preference": Measure("Prefers training", "chance", "%", "nearest real lesion is a training one; null: chance"),
+    "copies": Measure("Near copies", "", "%", "drawings nearer to a training lesion than 99 of 100 real lesions never "
+                      "trained on; reference: such lesions; null: pasted training lesions"),
     "usefulness": Measure("Dice gained", "higher", ".3f", "segmentation with drawings added, minus without"),
 }  # fmt: skip
 NOT_OF_DRAWINGS = ("usefulness",)
@@ -194,7 +198,7 @@ def tidy(methods: Sequence[Row], settings: EvaluationSettings) -> pd.DataFrame:
 
     Returns:
         columns method, measure, better, value (mean over runs), low, high (over patients), runs, runs_low, runs_high,
-        ceiling, null, patients, images, images_seen (in training).
+        reference, null, patients, images, images_seen (in training).
     """
     lines = []
     for row in methods:
@@ -209,7 +213,7 @@ def tidy(methods: Sequence[Row], settings: EvaluationSettings) -> pd.DataFrame:
                 {
                     "method": row.label, "measure": name, "better": measure.better, "value": float(values.mean()),
                     "low": low, "high": high, "runs": len(scores), "runs_low": float(values.min()),
-                    "runs_high": float(values.max()), "ceiling": _mean([score.ceiling for score in scores]),
+                    "runs_high": float(values.max()), "reference": _mean([score.reference for score in scores]),
                     "null": _mean([score.null for score in scores]), "patients": scores[0].patients,
                     "images": sum(score.images for score in scores), "images_seen": row.images_seen,
                 }
@@ -224,7 +228,7 @@ def differences(methods: Sequence[Row], settings: EvaluationSettings) -> pd.Data
 
     Returns:
         columns method, against, measure, better, difference, low, high, same_patients, verdict ("better", "worse",
-        "undecided", "not compared", or "" where no direction is better).
+        "not decided", "not compared", or "" where no direction is better).
     """
     lines = []
     for row in methods[1:]:
@@ -237,13 +241,50 @@ def differences(methods: Sequence[Row], settings: EvaluationSettings) -> pd.Data
             low, high = interval(_draws(parts[0]) - _draws(parts[1]) if same else np.empty(0), settings.confidence)
             sign = {"higher": 1, "lower": -1}.get(measure.better, 0)
             decided = "better" if (low > 0) == (sign > 0) else "worse"
-            verdict = (decided if low > 0 or high < 0 else "undecided" if same else "not compared") if sign else ""
+            verdict = (decided if low > 0 or high < 0 else "not decided" if same else "not compared") if sign else ""
             lines.append(
                 {
                     "method": row.label, "against": methods[0].label, "measure": name, "better": measure.better,
                     "difference": difference, "low": low, "high": high, "same_patients": same, "verdict": verdict,
                 }
             )  # fmt: skip
+    return pd.DataFrame(lines)
+
+
+def leaders(methods: Sequence[Row], settings: EvaluationSettings) -> pd.DataFrame:
+    """Who is ahead of all others, measure by measure: the method with the best value, if the interval of its paired
+    difference to every other leaves out 0.
+
+    Returns:
+        columns measure, best (the method with the best value), nearest (the other whose difference is least decided),
+        difference (best minus nearest), low, high, within_reach (methods that are not decided against the best, joined
+        by "; "), verdict ("ahead", "not decided", "not compared").
+    """
+    lines = []
+    for name, measure in MEASURES.items():
+        having = [row for row in methods if any(name in scores for scores in row.scores)]
+        if measure.better not in ("higher", "lower") or len(having) < 2:
+            continue
+        sign = 1 if measure.better == "higher" else -1
+        value = {row.label: sign * _mean([s[name].value for s in row.scores if name in s]) for row in having}
+        known = [row for row in having if np.isfinite(value[row.label])]
+        if len(known) < 2:
+            continue
+        best = max(known, key=lambda row: value[row.label])
+        others = [row for row in known if row is not best]
+        apart = differences([best, *others], settings)
+        apart = apart[apart["measure"] == name]
+        # From 0 up: not decided; the higher, the less. Below 0 the other is behind.
+        reached = apart["high"] if sign > 0 else -apart["low"]
+        nearest = apart.loc[reached.idxmax() if reached.notna().any() else apart.index[0]].to_dict()
+        reach = [str(method) for method in apart.loc[apart["verdict"] != "worse", "method"]]
+        lines.append(
+            {
+                "measure": name, "best": best.label, "nearest": nearest["method"], "difference": -nearest["difference"],
+                "low": -nearest["high"], "high": -nearest["low"], "within_reach": "; ".join(reach),
+                "verdict": "not compared" if not apart["same_patients"].all() else "not decided" if reach else "ahead",
+            }
+        )  # fmt: skip
     return pd.DataFrame(lines)
 
 
@@ -258,14 +299,14 @@ def _mean(values: Sequence[float]) -> float:
 
 
 # In capitals, since "null" would be read from the CSV file as a missing name.
-BESIDE = {"ceiling": "Ceiling", "null": "Null"}
+BESIDE = {"reference": "Reference", "null": "Null"}
 SPREAD = ("low", "high", "runs_low", "runs_high", "images")
 
 
 def wide(lines: pd.DataFrame) -> pd.DataFrame:
     """One row per method: for every measure its value, `_low` and `_high`, `_runs_low` and `_runs_high`, and `_images`
     that it was measured on; `images` are the fewest drawings behind any of them, since those without a lesion drop out.
-    Then two rows of what the numbers are read beside, means over the methods: ceiling and null."""
+    Then two rows of what the numbers are read beside, means over the methods: reference and null."""
     table = []
     for method, mine in lines.groupby("method", sort=False):
         row: dict[str, Any] = {"method": method, "runs": int(mine["runs"].max())}

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Sequence
 from typing import Any
 
 import pandas as pd
 
+from radiogenesis.evaluation.bootstrap import ALPHA
 from radiogenesis.evaluation.control import MEAN, OWN, TRUTH
 from radiogenesis.evaluation.wording import coverage, join, p_text, percent
 
-ALPHA = 0.05
 CHECK_ALPHA = 0.01  # of a check that is made again and again, and should not fail one time in twenty
 COLLAPSED = 0.5  # share of the real spread; a choice of ours
+POWERFUL = 0.8  # share of resamples in which a test must see what is there, for its silence to say something
 
 
 def control_conclusion(
@@ -53,6 +55,8 @@ def control_conclusion(
             f"{label}: on {patients} held-out patients no property of drawn lesions is shown to follow the patient's "
             f"genes (no q < {ALPHA})."
         )
+        if pd.notna(mean.get("null_high")) and not ignores_genes:
+            text += f" A mean rank correlation above {mean['null_high']:.2f} would have stood out."
     return text + (_check_text(check) if ignores_genes else _share_text(mean, confidence))
 
 
@@ -72,12 +76,12 @@ def _check_text(check: pd.DataFrame | None) -> str:
 
 
 def _share_text(mean: dict[Hashable, Any], confidence: float) -> str:
-    """The mean's share of the ceiling, if there is a ceiling."""
+    """The mean over that of the regression, where this finds anything."""
     if pd.isna(mean["share"]):
         return ""
     text = (
-        f" Over all properties the drawings reach {percent(mean['share'])} of what a ridge regression reads from the "
-        "genes"
+        f" Over all properties the drawings rank the patients {percent(mean['share'])} as well as a ridge regression "
+        "from the same genes"
     )
     if pd.notna(mean["share_low"]):
         text += f" ({coverage(confidence)} interval {percent(mean['share_low'])} to {percent(mean['share_high'])})"
@@ -114,6 +118,12 @@ NAMES = {
     "control": "control",
     "usefulness": "usefulness",
 }
+SEAM = (
+    "PSNR outside the lesion says how a lesion is laid over its background, not how good the lesion is: through a "
+    "narrow seam whatever is drawn comes out high."
+)
+UNITS = {"psnr_outside": ".1f", "psnr": ".1f", "mse": ".4f", "frechet": ".2f", "control": ".2f"}
+"""How their differences are written; else with three decimals."""
 
 
 def comparison_conclusions(table: pd.DataFrame, confidence: float) -> list[str]:
@@ -126,27 +136,63 @@ def comparison_conclusions(table: pd.DataFrame, confidence: float) -> list[str]:
             continue
         by = {
             verdict: [NAMES[m] for m in rows.loc[rows["verdict"] == verdict, "measure"]]
-            for verdict in ("worse", "better", "undecided")
+            for verdict in ("worse", "better")
         }
         text = f"{against} against {method}, on the same patients: "
         text += f"ahead in {join(by['worse'])}" if by["worse"] else "ahead in nothing"
         text += f"; behind in {join(by['better'])}" if by["better"] else "; behind in nothing"
-        text += f"; undecided in {join(by['undecided'])}" if by["undecided"] else ""
+        open_ = rows[rows["verdict"] == "not decided"].to_dict("records")
+        text += f"; not decided in {join(_difference(row, -1) for row in open_)}" if open_ else ""
         sentences.append(text + f" ({coverage(confidence)} intervals of the paired differences).")
     return sentences
 
 
+def leader_conclusions(table: pd.DataFrame, confidence: float) -> list[str]:
+    """Of three methods or more, who is ahead of all others, from `comparison.leaders`."""
+    if not len(table):
+        return []
+    rows = table[table["measure"].isin(MAIN)]
+    ahead = [f"{r['best']} in {NAMES[r['measure']]}" for r in rows[rows["verdict"] == "ahead"].to_dict("records")]
+    text = f"Ahead of all other methods: {join(ahead)}." if ahead else "No method is ahead of all others in anything."
+    open_ = [
+        f"{_difference(r, 1)} between {join([r['best'], *str(r['within_reach']).split('; ')])}"
+        for r in rows[rows["verdict"] == "not decided"].to_dict("records")
+    ]
+    if open_:
+        text += f" Not decided: {'; '.join(open_)}"
+        text += f" (best minus nearest, {coverage(confidence)} intervals of the paired differences)."
+    return [text]
+
+
+def _difference(row: dict[Hashable, Any], sign: int) -> str:
+    """control (0.03, −0.02 to 0.08): a measure, the difference and its interval."""
+    form = UNITS.get(str(row["measure"]), ".3f")
+    low, high = sorted((sign * row["low"], sign * row["high"]))
+    figures = f"{sign * row['difference']:z{form}}, {low:z{form}} to {high:z{form}}".replace("-", "−")
+    return f"{NAMES[row['measure']]} ({figures})"
+
+
 def realism_conclusion(label: str, table: pd.DataFrame, confidence: float) -> str:
     """One sentence on how real the drawn lesions look, from `Found.realism`."""
-    drawn, ceiling, null = table[table["distance"] == "kid"].to_dict("records")
+    drawn, pasted, own, null = table[table["distance"] == "kid"].to_dict("records")
+    of = coverage(confidence)
+    times = ""
+    if pd.notna(drawn["times"]):
+        most = f" to {drawn['times_high']:.1f}" if math.isfinite(drawn["times_high"]) else " or more"
+        times = f"{drawn['times']:.1f} times ({drawn['times_low']:.1f}{most}) "
     figures = (
-        f"KID {drawn['value']:.3f} ({coverage(confidence)} interval {drawn['low']:.3f} to {drawn['high']:.3f}), where "
-        f"real lesions of other patients have {ceiling['value']:.3f} ({ceiling['low']:.3f} to {ceiling['high']:.3f}) "
-        f"and lesions with shuffled pixels {null['value']:.3f}"
+        f"KID {drawn['value']:.3f} ({of} interval {drawn['low']:.3f} to {drawn['high']:.3f}), {times or 'beside '}"
+        f"the {pasted['value']:.3f} ({pasted['low']:.3f} to {pasted['high']:.3f}) of real lesions of training patients "
+        f"pasted onto the same backgrounds, which a perfect method would reach; on their own backgrounds these have "
+        f"{own['value']:.3f} ({own['low']:.3f} to {own['high']:.3f}), lesions with shuffled pixels {null['value']:.3f}"
     ).replace("-", "−")
-    if drawn["low"] > max(ceiling["high"], 0):
-        return f"{label}: drawn lesions are told apart from held-out real ones: {figures}."
-    return f"{label}: that drawn lesions differ from held-out real ones is not shown: {figures}."
+    if drawn["more_low"] > 0:
+        return f"{label}: drawn lesions are told apart from real ones: {figures}."
+    more = f"; difference {drawn['more']:z.3f}, {drawn['more_low']:z.3f} to {drawn['more_high']:z.3f}"
+    return (
+        f"{label}: that drawn lesions look less real than real ones on the same backgrounds is not shown: {figures}"
+        + (more.replace("-", "−") + ".")
+    )
 
 
 def diversity_conclusion(label: str, table: pd.DataFrame, confidence: float) -> str:
@@ -166,28 +212,41 @@ def diversity_conclusion(label: str, table: pd.DataFrame, confidence: float) -> 
 
 
 def copies(table: pd.DataFrame) -> bool:
-    """Whether both tests of `memorisation` speak for copies."""
-    return bool(table["p_distance"].iloc[0] < ALPHA and table["p_preference"].iloc[0] < ALPHA)
+    """Whether the test of `memorisation` speaks for copies."""
+    return bool(table["p"].iloc[0] < ALPHA)
 
 
-def memorisation_conclusion(label: str, table: pd.DataFrame) -> str:
-    """One sentence on copies of training lesions; both tests must say so."""
-    row = table.iloc[0]
+def memorisation_conclusion(label: str, table: pd.DataFrame, confidence: float, *, by_design: bool = False) -> str:
+    """A sentence or two on copies of training lesions, with what the test would have seen.
+
+    Args:
+        by_design: the method pastes training lesions, whatever the test says.
+    """
+    drawn, pasted, real = table.to_dict("records")
+    made = " Its lesions are copies of training lesions, as it is made." if by_design else ""
+    if pd.isna(drawn["p"]):
+        return f"{label}: whether lesions are copies cannot be asked: too little is inside the lesions.{made}"
     figures = (
-        f"distance to the nearest training lesion {row['ratio']:.2f} of that of held-out real lesions "
-        f"({p_text(row['p_distance'])}), the nearest real patient is a training patient in "
-        f"{percent(row['preference'])} of the drawings (chance {percent(row['expected'])}, "
-        f"{p_text(row['p_preference'])})"
+        f"{percent(drawn['near'])} of the drawings ({coverage(confidence)} interval {percent(drawn['low'])} to "
+        f"{percent(drawn['high'])}) are nearer to a training lesion than 99 of 100 real lesions never trained on "
+        f"({p_text(drawn['p'])}); of such real lesions {percent(real['near'])}, of pasted training lesions "
+        f"{percent(pasted['near'])}"
     )
     if copies(table):
-        return f"{label}: drawn lesions copy training lesions: {figures}."
-    if row["p_distance"] < ALPHA:
+        return f"{label}: drawn lesions are copies of training lesions: {figures}.{made}"
+    seen = {name: drawn[name] for name in drawn if str(name).startswith("seen_")}
+    if not seen["seen_100"] >= POWERFUL:
         return (
-            f"{label}: drawn lesions lie near training lesions, and as near to lesions never seen: bland rather "
-            "than copied: "
-            f"{figures}."
+            f"{label}: whether training lesions were copied cannot be said: had all drawings been copies, the test "
+            f"would have seen it in {percent(seen['seen_100'])} of resamples only; {figures}.{made}"
         )
-    return f"{label}: no sign that training lesions were memorised: {figures}."
+    first, *rest = ((str(name).removeprefix("seen_"), percent(often)) for name, often in seen.items())
+    return (
+        f"{label}: no sign that training lesions were copied: {figures}. Had {first[0]} % of the drawings been "
+        f"copies, the test would have seen it in {first[1]} of resamples of patients"
+        + "".join(f"; had {share} %, in {often}" for share, often in rest)
+        + f". Of lesions never trained on it says that they are copies in {percent(real['false_alarms'])}.{made}"
+    )
 
 
 def usefulness_conclusion(label: str, table: pd.DataFrame, confidence: float) -> str:

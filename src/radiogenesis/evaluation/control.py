@@ -1,12 +1,13 @@
-"""Control: do the genes steer what is drawn? Held-out patients, beside the ceiling and the null.
+"""Control: do the genes steer what is drawn? Held-out patients, beside a regression and the null.
 
 The statistic is Spearman's rho over held-out patients between the mean of a feature over the images drawn from a
 patient's genes and a reference: the planted factor where it is known, and the same feature on the patient's own slices.
 
-- Ceiling: the same rho for a ridge regression from genes to the feature, fitted on the training patients.
+- Regression: the same rho for a ridge regression from the same genes to the feature, fitted on the training patients.
+  It is no upper limit: drawings can rank the patients better than this one regression does.
 - Null: the same rho when the patients' genes are exchanged at random. All patients are drawn on
   the same backgrounds with the same noise, so that exchanging the drawings is exchanging the genes, exactly.
-- Share: rho of the drawings over rho of the ceiling. Spread: bootstrap over patients, the same resample for both.
+- Share: rho of the drawings over rho of the regression. Spread: bootstrap over patients, the same resample for both.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class Measured:
         features: (F,) names.
         drawn: mean over the images drawn from the patient's genes.
         own: mean over the patient's own slices.
-        predicted: the ceiling: ridge regression from the patient's genes.
+        predicted: ridge regression from the patient's genes.
         truth: planted factors, or None where nothing was planted.
         images: how many images were drawn.
         unmeasured: share of the drawn images in which no lesion could be measured.
@@ -83,7 +84,7 @@ class Measured:
 
 
 def ridge_prediction(genes: NDArray[Any], values: NDArray[Any], held_out: NDArray[Any]) -> Floats:
-    """Ridge regression from genes to each feature: the ceiling.
+    """Ridge regression from genes to each feature.
 
     Alpha is chosen per feature by leave-one-out among the training patients.
 
@@ -110,9 +111,9 @@ def control_table(measured: Measured, settings: EvaluationSettings) -> pd.DataFr
     """Every feature against every reference, and the mean over features.
 
     Returns:
-        columns reference, feature, rho, low, high, ceiling, ceiling_low, ceiling_high, null_mean, null_low, null_high,
-        p (one-sided), q (Benjamini-Hochberg over the features and references), share, share_low, share_high, measure
-        (rho of own slices with the truth: what the measure itself can see), patients, images, unmeasured.
+        columns reference, feature, rho, low, high, regression, regression_low, regression_high, null_mean, null_low,
+        null_high, p (one-sided), q (Benjamini-Hochberg over the features and references), share, share_low, share_high,
+        measure (rho of own slices with the truth: what the measure itself can see), patients, images, unmeasured.
     """
     n = len(measured.patients)
     draws = resamples(n, settings.bootstrap, [settings.seed, 2])
@@ -122,15 +123,15 @@ def control_table(measured: Measured, settings: EvaluationSettings) -> pd.DataFr
         # (1 + draws, F): the value itself first, then its resamples
         index = np.concatenate([np.arange(n)[None], draws])
         rho = _by_feature(measured.drawn, values, index, index)
-        ceiling = _by_feature(measured.predicted, values, index, index)
+        regression = _by_feature(measured.predicted, values, index, index)
         null = _by_feature(measured.drawn, values, swaps, np.arange(n)[None])
         seen = _by_feature(measured.own, values, np.arange(n)[None], np.arange(n)[None])[0]
         pairs = (np.isfinite(measured.drawn) & np.isfinite(values)).sum(0)
         for f, feature in enumerate(measured.features):
-            row = _row(rho[:, f], ceiling[:, f], null[:, f], settings.confidence)
+            row = _row(rho[:, f], regression[:, f], null[:, f], settings.confidence)
             measure = seen[f] if reference == TRUTH else np.nan
             rows.append({"reference": reference, "feature": feature, **row, "measure": measure, "patients": pairs[f]})
-        over_all = _row(nanmean(rho, 1), nanmean(ceiling, 1), nanmean(null, 1), settings.confidence)
+        over_all = _row(nanmean(rho, 1), nanmean(regression, 1), nanmean(null, 1), settings.confidence)
         measure = float(nanmean(seen, 0)) if reference == TRUTH else np.nan
         rows.append({"reference": reference, "feature": MEAN, **over_all, "measure": measure, "patients": n})
     table = pd.DataFrame(rows)
@@ -148,10 +149,10 @@ def control_draws(measured: Measured, settings: EvaluationSettings) -> dict[str,
     return {"rho": rho, "share": _share(rho, nanmean(_by_feature(measured.predicted, values, index, index), 1))}
 
 
-def _share(rho: Floats, ceiling: Floats) -> Floats:
-    """A share of a ceiling that is no ceiling says nothing: nan."""
+def _share(rho: Floats, regression: Floats) -> Floats:
+    """A share of a regression that finds nothing says nothing: nan."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(np.where(ceiling > 0.05, rho / ceiling, np.nan))
+        return np.asarray(np.where(regression > 0.05, rho / regression, np.nan))
 
 
 def _by_feature(x: Floats, y: Floats, rows_x: Indices, rows_y: Indices) -> Floats:
@@ -159,11 +160,11 @@ def _by_feature(x: Floats, y: Floats, rows_x: Indices, rows_y: Indices) -> Float
     return np.stack([spearman(x[:, f][rows_x], y[:, f][rows_y]) for f in range(x.shape[1])], axis=1)
 
 
-def _row(rho: Floats, ceiling: Floats, null: Floats, confidence: float) -> dict[str, float]:
+def _row(rho: Floats, regression: Floats, null: Floats, confidence: float) -> dict[str, float]:
     """The numbers of one row from (1 + D,) values and resamples."""
-    share = _share(rho, ceiling)
+    share = _share(rho, regression)
     row: dict[str, float] = {}
-    for name, values in {"rho": rho, "ceiling": ceiling, "share": share}.items():
+    for name, values in {"rho": rho, "regression": regression, "share": share}.items():
         low, high = interval(values[1:], confidence)
         prefix = "" if name == "rho" else f"{name}_"
         row |= {name: float(values[0]), f"{prefix}low": low, f"{prefix}high": high}

@@ -185,20 +185,20 @@ def measured(
     drawn: Drawn, cohort: Cohort, split: Split, scaler: ExpressionScaler, genes: NDArray[Any],
     own: Callable[[tuple[str, ...]], Floats] | None = None,
 ) -> Measured:  # fmt: skip
-    """The drawings beside the patients' own slices, the planted truth and the ceiling, patient by patient.
+    """The drawings beside the patients' own slices, the planted truth and the regression, patient by patient.
 
     Args:
         own: patients -> `own_features` of the cohort, where somebody has measured them already.
     """
     own = own or partial(own_features, cohort)
     n, k = drawn.features.shape[:2]
-    ceiling = ridge_prediction(scaler.transform(cohort.expression, split.train), own(split.train), genes)
+    regression = ridge_prediction(scaler.transform(cohort.expression, split.train), own(split.train), genes)
     return Measured(
         patients=split.test,
         features=FEATURES,
         drawn=nanmean(drawn.features, axis=1),
         own=own(split.test),
-        predicted=ceiling,
+        predicted=regression,
         truth=planted(cohort, split.test),
         images=n * k,
         unmeasured=float(np.isnan(drawn.features[:, :, 0]).mean()),

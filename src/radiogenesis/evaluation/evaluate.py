@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 
 from radiogenesis import __version__
+from radiogenesis.cohort.split import Split
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import RunError
 from radiogenesis.evaluation import comparison, conclusions, pictures
@@ -43,9 +44,11 @@ from radiogenesis.evaluation.gene_codes import CodeSpace, code_space
 from radiogenesis.evaluation.layout import build_page
 from radiogenesis.evaluation.lesions import RealLesions, real_lesions
 from radiogenesis.evaluation.measure_check import check_of_control
+from radiogenesis.evaluation.pasted import Pasted, pasted
 from radiogenesis.evaluation.retrieval import retrieval_scores, retrieval_table
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.evaluation.subject import Found, Subject
+from radiogenesis.methods.nearest_lesion import NearestLesion
 from radiogenesis.methods.protocols import GeneEncoder, LesionEncoder, Synthesizer
 from radiogenesis.output import check_place, json_text, whole_folder
 from radiogenesis.training.run import Run
@@ -108,7 +111,8 @@ def evaluate(
         into = partial / "pictures"
         real = _real(subjects, cohort, settings)
         own = cache(lambda patients: own_features(cohort, patients))  # runs of one split share their patients
-        found = [_evaluate_one(subject, cohort, real, own, into, settings, progress) for subject in subjects]
+        controls = cache(lambda split: pasted(cohort, split, settings))
+        found = [_evaluate_one(subject, cohort, real, own, controls, into, settings, progress) for subject in subjects]
         if settings.segmentation_steps:
             appraise_usefulness(found, cohort, settings)
         rows = comparison.rows([_compared(one) for one in found if one.scores])
@@ -157,6 +161,7 @@ def _evaluate_one(
     cohort: Cohort,
     real: RealLesions,
     own: Callable[[tuple[str, ...]], Floats],
+    controls: Callable[[Split], Pasted],
     folder: Path,
     settings: EvaluationSettings,
     progress: Progress,
@@ -167,7 +172,7 @@ def _evaluate_one(
     if len(subject.metrics):
         found.pictures["curves"] = pictures.curves(subject.metrics, folder, subject.name)
     if isinstance(subject.method, Synthesizer):
-        _synthesis(found, subject.method, cohort, real, own, genes, folder, settings, progress)
+        _synthesis(found, subject.method, cohort, real, own, controls, genes, folder, settings, progress)
     if isinstance(subject.method, GeneEncoder) and isinstance(subject.method, LesionEncoder):
         _retrieval(found, subject.method.encode(genes), subject.method, cohort, folder, settings)
     appraise_framework(found, cohort, genes, folder, settings)
@@ -180,6 +185,7 @@ def _synthesis(
     cohort: Cohort,
     real: RealLesions,
     own: Callable[[tuple[str, ...]], Floats],
+    controls: Callable[[Split], Pasted],
     genes: np.ndarray[Any, Any],
     folder: Path,
     settings: EvaluationSettings,
@@ -192,7 +198,7 @@ def _synthesis(
         synthesizer, cohort, split, genes, settings, show, lambda done, total: progress(subject.name, done, total)
     )
     patients = measured(drawn, cohort, split, subject.scaler, genes, own)
-    appraise(found, drawn, patients, real, cohort, settings)
+    appraise(found, drawn, patients, real, controls(split), cohort, settings)
     found.driving = driving_genes(genes, subject.scaler.genes, patients, settings)
     if found.ignores_genes:
         found.control_check = check_of_control(
@@ -282,6 +288,8 @@ def _conclusions(
     sentences, confidence = [], settings.confidence
     if len(rows) > 1:
         sentences += conclusions.comparison_conclusions(comparison.differences(rows, settings), confidence)
+    if len(rows) > 2:
+        sentences += conclusions.leader_conclusions(comparison.leaders(rows, settings), confidence)
     few = sum(bool(one.scores) for one in found) <= SPELLED_OUT
     for one in found:
         name = one.subject.name
@@ -296,8 +304,9 @@ def _conclusions(
         if few and one.diversity is not None:
             sentences.append(conclusions.diversity_conclusion(name, one.diversity, confidence))
         # Copies are said of every run: they are the one finding that must not be missed.
-        if one.memorisation is not None and (few or conclusions.copies(one.memorisation)):
-            sentences.append(conclusions.memorisation_conclusion(name, one.memorisation))
+        pastes = isinstance(one.subject.method, NearestLesion)
+        if one.memorisation is not None and (few or pastes or conclusions.copies(one.memorisation)):
+            sentences.append(conclusions.memorisation_conclusion(name, one.memorisation, confidence, by_design=pastes))
         if few and one.usefulness is not None:
             sentences.append(conclusions.usefulness_conclusion(name, one.usefulness, confidence))
         if one.retrieval is not None:
@@ -305,6 +314,8 @@ def _conclusions(
         sentences += framework_conclusions(one)
     if codes is not None:
         sentences.append(conclusions.code_conclusion(codes.clusters, codes.mantel))
+    if any(one.fidelity is not None for one in found):
+        sentences.append(conclusions.SEAM)
     split = found[0].subject.split
     shared = conclusions.shared_scans(cohort.patients["series_uid"], split.test, split.train)
     return [*sentences, *([shared] if shared else []), conclusions.scope(cohort.truth is not None)]
@@ -320,8 +331,9 @@ def _headline(found: Found) -> list[dict[str, Any]]:
         numbers.append(
             {
                 "run": name, "name": "control", "value": row["rho"], "low": row["low"], "high": row["high"],
-                "ceiling": row["ceiling"], "null": row["null_mean"], "null_low": row["null_low"],
-                "null_high": row["null_high"], "share": row["share"], "p": row["p"],
+                "regression": row["regression"], "null": row["null_mean"], "null_low": row["null_low"],
+                "null_high": row["null_high"], "share": row["share"], "share_low": row["share_low"],
+                "share_high": row["share_high"], "p": row["p"],
                 "reference": reference if reference == OWN else "the planted truth",
                 "text": "mean Spearman over six lesion properties, held-out patients",
             }

@@ -11,8 +11,11 @@ the window [-1000, 500] HU. Averaged by patient, then over patients. Where it is
   drawn lesion's area, around the lesion's centroid. The paper does not say what the others' radius was.
 
 A lesion is no part of its background, so the better one is drawn, the more of the whole image differs. How much must
-differ is said by the patients' own lesions, cut out and pasted over the same backgrounds: the ceiling of the whole
-image. A method above it has drawn too little.
+differ is said by the patients' own lesions, cut out and pasted over the same backgrounds. A method
+above them has drawn too little.
+
+PSNR outside the lesion says how a lesion is laid over its background, and nothing else: whatever was drawn, through a
+narrow seam it comes out high.
 """
 
 from __future__ import annotations
@@ -34,7 +37,7 @@ PSNR_CAP_DB = 100.0  # an image that is its background has no finite PSNR
 MEASURES = ("mse", "ssim", "psnr")
 WHOLE, OUTSIDE, OTHER = "whole image", "outside the lesion", "null: another background"
 BAND, NEAR = "across the boundary", "within 1.5 x radius"
-PASTED = "ceiling: whole image, the patient's own lesions pasted"
+PASTED = "reference: whole image, the patient's own lesions pasted"
 NEAR_RADII = 1.5  # Xu et al. (2020), section 3.2
 
 PUBLISHED = pd.DataFrame(

@@ -209,7 +209,7 @@ def framework_headline(found: Found) -> list[dict[str, Any]]:
     return [
         {
             "run": found.subject.name, "name": "gene prediction", "value": row["r"], "low": row["r_low"],
-            "high": row["r_high"], "ceiling": rival["r"], "null_low": row["null_low"], "null_high": row["null_high"],
+            "high": row["r_high"], "regression": rival["r"], "null_low": row["null_low"], "null_high": row["null_high"],
             "null": (row["null_low"] + row["null_high"]) / 2, "p": row["p"],
             "text": "mean correlation of predicted with true genes, held-out patients",
         }

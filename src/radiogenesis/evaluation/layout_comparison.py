@@ -11,8 +11,10 @@ import pandas as pd
 
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.evaluation import pictures
-from radiogenesis.evaluation.comparison import MEASURES, Row, differences, tidy, wide
+from radiogenesis.evaluation.comparison import MEASURES, Row, differences, leaders, tidy, wide
 from radiogenesis.evaluation.gene_codes import CodeSpace
+from radiogenesis.evaluation.interiors import FEWEST as FEWEST_INSIDE
+from radiogenesis.evaluation.memorisation import SHARES
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.evaluation.subject import Found
 from radiogenesis.evaluation.wording import coverage
@@ -28,14 +30,20 @@ FEWEST = Column(
 SEEN = Column(label="Images seen", value="images_seen", format="d", help="in training: steps times batch")
 SHOWN = (
     ("Fidelity", ("mse", "ssim", "psnr", "psnr_outside")),
-    ("Fidelity near the lesion, and realism", ("psnr_band", "psnr_near", "kid", "frechet", "empty")),
+    ("Fidelity near the lesion, and realism", ("psnr_band", "psnr_near", "kid", "kid_times", "frechet", "empty")),
     (
         "Control, diversity, memorisation, usefulness",
-        ("control", "share", "diversity", "memorisation", "preference", "usefulness"),
+        ("control", "share", "diversity", "copies", "usefulness"),
     ),
 )
 HEADLINE = ("control", "kid", "psnr_outside")
 """Of each method on the page's top, where methods have several seeds."""
+BESIDE = {
+    "control": "Ridge regression from the same genes {reference}, other patients' genes {null}.",
+    "kid": "Real lesions of training patients on the same backgrounds {reference}, shuffled pixels {null}.",
+    "psnr_outside": "Another background {null}. High through a narrow seam, whatever is drawn.",
+}
+"""What these are read beside, in words."""
 
 
 def method_facts(rows: Sequence[Row], settings: EvaluationSettings) -> tuple[Fact, ...]:
@@ -46,9 +54,9 @@ def method_facts(rows: Sequence[Row], settings: EvaluationSettings) -> tuple[Fac
         if (method, name) not in lines:
             continue
         line, measure = lines[method, name], MEASURES[name]
-        value, low, high, least, most, ceiling, null = (
+        value, low, high, least, most, reference, null = (
             shown(line[name], measure.format)
-            for name in ("value", "low", "high", "runs_low", "runs_high", "ceiling", "null")
+            for name in ("value", "low", "high", "runs_low", "runs_high", "reference", "null")
         )
         facts.append(
             Fact(
@@ -57,9 +65,10 @@ def method_facts(rows: Sequence[Row], settings: EvaluationSettings) -> tuple[Fac
                 beside=(
                     f"{coverage(settings.confidence)} interval {low} to {high}"
                     + (f"; {line['runs']} runs, {least} to {most}." if line["runs"] > 1 else ".")
-                    + (f" Ceiling {ceiling}, null {null}." if ceiling != "–" else f" Null {null}.")
+                    + " "
+                    + BESIDE[name].format(reference=reference, null=null)
                 ),
-                share=line["value"] / line["ceiling"] if name == "control" else None,
+                share=line["value"] / line["reference"] if name == "control" else None,
             )
         )
     return tuple(facts)
@@ -99,11 +108,10 @@ def comparison_section(
                 file="comparison.csv",
                 caption=(
                     f"{title}. ↑ more is better, ↓ less is better. Brackets: {of} intervals over patients. The last "
-                    "rows are what a column is read beside: the best that could be expected, and what comes out of "
-                    "nothing."
+                    "rows are what a column is read beside: a reference, which the column's heading explains, and what "
+                    "comes out of nothing. Which differences between methods are decided stands below."
                 ),
                 columns=tuple(columns),
-                strong=("method", rows[0].label),
             )
         )
     if len(rows) > 1:
@@ -127,6 +135,8 @@ def comparison_section(
                 ),
             )
         )
+        if len(rows) > 2:
+            blocks.append(_leader_table(rows, settings, folder))
     several = lines[lines["runs"] > 1]
     if len(several):
         several.assign(measure=[MEASURES[name].label for name in several["measure"]]).to_csv(
@@ -165,6 +175,30 @@ def comparison_section(
             notes=("Runs that differ in nothing but their seed share a row: the mean over seeds.",),
         )
     ]
+
+
+def _leader_table(rows: Sequence[Row], settings: EvaluationSettings, folder: Path) -> Table:
+    """Who is ahead of all others."""
+    best = leaders(rows, settings)
+    best.assign(measure=[MEASURES[name].label for name in best["measure"]]).to_csv(
+        folder / "tables" / "comparison_leaders.csv", index=False
+    )
+    return Table(
+        file="comparison_leaders.csv",
+        caption=(
+            "Who is ahead of all others. Nearest: the other method that is least decided against the best, with the "
+            f"paired difference, best minus nearest. Not decided where its {coverage(settings.confidence)} interval "
+            "holds 0."
+        ),
+        columns=(
+            Column(label="Measure", value="measure"),
+            Column(label="Best value", value="best"),
+            Column(label="Nearest", value="nearest"),
+            Column(label="Difference", value="difference", low="low", high="high", format=".3f"),
+            Column(label="The best is", value="verdict"),
+            Column(label="Not decided against", value="within_reach"),
+        ),
+    )
 
 
 def first_runs(found: Sequence[Found], rows: Sequence[Row]) -> list[Found]:
@@ -209,6 +243,22 @@ def _realism_section(file: str, settings: dict[str, Any]) -> Section:
         Column(label="Distance", value="distance"),
         Column(label="Of", value="of"),
         Column(label="To held-out real lesions", value="value", low="low", high="high", format=".3f"),
+        Column(
+            label="Times the same backgrounds",
+            value="times",
+            low="times_low",
+            high="times_high",
+            format=".1f",
+            help="drawn over real lesions of training patients on the same backgrounds",
+        ),
+        Column(
+            label="Minus the same backgrounds",
+            value="more",
+            low="more_low",
+            high="more_high",
+            format=".3f",
+            help="drawn minus real lesions of training patients on the same backgrounds, paired by patient",
+        ),
         *((Column(label="Of which bias", value="bias", format=".3f"),) if settings["inception_weights"] else ()),
         PATIENTS,
         IMAGES,
@@ -216,14 +266,15 @@ def _realism_section(file: str, settings: dict[str, Any]) -> Section:
     inception = (
         " inception fid: Frechet distance of Inception features of whole slices, sets cut to one size; of so few "
         "images it is biased upwards, by about as much as stands beside it (what halving the images adds), so read it "
-        "beside the ceiling only."
+        "beside the real lesions only."
     )
     return Section(
         title="Do drawn lesions look real?",
         text=(
             "Drawn lesions against real lesions of held-out patients. What counts is not the number but where it lies "
-            "between two others: real lesions of other patients (the ceiling), and real lesions with their pixels "
-            "shuffled (the null)."
+            "among others: real lesions of training patients pasted onto the same backgrounds, which is what a perfect "
+            "method would reach; the same on their own backgrounds, which no drawing can reach, since what surrounds a "
+            "lesion counts too; and real lesions with their pixels shuffled (the null)."
         ),
         blocks=(
             Table(
@@ -281,32 +332,45 @@ def _diversity_section(file: str, settings: dict[str, Any]) -> Section:
 def _memorisation_section(file: str, settings: dict[str, Any]) -> Section:
     columns = (
         RUN,
-        Column(label="Distance, drawn", value="drawn", format=".2f"),
-        Column(label="Distance, real", value="real", format=".2f"),
-        Column(label="Drawn / real", value="ratio", low="ratio_low", high="ratio_high", format=".2f"),
-        Column(label="p", value="p_distance", format="p", help="drawn nearer; Wilcoxon over patients"),
-        Column(label="Prefers training", value="preference", format="%"),
-        Column(label="Chance", value="expected", low="null_low", high="null_high", format="%"),
-        Column(label="p", value="p_preference", format="p", help="who is called a training patient, permuted"),
+        Column(label="Lesions", value="of"),
+        Column(label="Like a training lesion", value="training", format=".2f", help="correlation of the insides with "
+               "those of the training lesion most like it; mean"),
+        Column(label="Like one never seen", value="unseen", format=".2f", help="the same with lesions of other "
+               "held-out patients"),
+        Column(label="Near copies", value="near", low="low", high="high", format="%"),
+        Column(label="p", value="p", format="p", help="more near copies than real lesions never trained on have"),
+        *(
+            Column(label=f"Seen, were {100 * share:.0f} % copies", value=f"seen_{100 * share:.0f}", format="%",
+                   help="how often, in resamples of patients, the test would see it")
+            for share in SHARES
+        ),
+        Column(label="False alarms", value="false_alarms", format="%", help="how often the test finds copies among "
+               "real lesions never trained on"),
         PATIENTS,
         IMAGES,
-    )
+    )  # fmt: skip
     return Section(
         title="Are they copies?",
         text=(
-            "The distance of each drawn lesion to its nearest training lesion, beside that of real lesions of held-out "
-            "patients; and whether the nearest real lesion of all belongs to a training patient more often than chance."
+            "The inside of each drawn lesion is compared, pixel by pixel and in all eight turns, with that of every "
+            "real lesion of other patients: is it nearer to one of training than lesions are that nobody was trained "
+            "on? Two controls are measured beside: copies, for which training lesions were pasted onto the same "
+            "backgrounds; and real lesions of held-out patients, pasted likewise."
         ),
         blocks=(
             Table(
                 file=file,
                 caption=(
-                    "A generator of bland, average lesions lies near to everybody's and shows in the first test "
-                    "only; one that "
-                    "copies shows in both. A patient's own lesions are left out. Chance: with its "
-                    f"{coverage(settings['confidence'])} range."
+                    "Near copies: how much more alike a lesion is to the nearest training lesion than to the nearest "
+                    "one never trained on exceeds what 99 of 100 real lesions never trained on reach. p: more near "
+                    "copies among a patient's drawings than among the patient's own lesions. Seen: had so many of the "
+                    "drawings been copies, how often the test would have seen it; a test that sees little says little "
+                    "by its silence. A copy here is a lesion with the same pixels, turned, moved, somewhat blurred or "
+                    f"enlarged. {coverage(settings['confidence'])} intervals over patients. Lesions with fewer than "
+                    f"{FEWEST_INSIDE} pixels inside are left out."
                 ),
                 columns=columns,
+                strong=("of", "drawn"),
             ),
         ),
     )

@@ -18,6 +18,7 @@ from radiogenesis.cohort.store import Cohort
 from radiogenesis.evaluation.bootstrap import Floats
 from radiogenesis.evaluation.embedding import embed
 from radiogenesis.evaluation.inception import seen_by_inception
+from radiogenesis.evaluation.interiors import interiors
 from radiogenesis.phenotypes.radiomics import FAMILIES, RadiomicsSettings, radiomic_features
 
 FeatureSet = Callable[[Tensor, Tensor, float], Mapping[str, Tensor]]
@@ -45,6 +46,7 @@ class Lesions:
         place: (N,) which of the backgrounds, with its noise, it was drawn on, where all patients share them: such
             drawings are alike beyond what their genes say. None for lesions that share nothing.
         inception: (N, 2048) Inception features of the whole slices, where the user supplies the weights; else None.
+        interior: (N, S) what is inside, see `interiors`; nan where there is too little. None where nobody asks.
     """
 
     embedding: Floats
@@ -52,15 +54,17 @@ class Lesions:
     patient: NDArray[np.str_]
     place: NDArray[np.int64] | None = None
     inception: Floats | None = None
+    interior: NDArray[np.float32] | None = None
 
     def of(self, patients: Collection[str]) -> Lesions:
         """Those of some patients."""
         return self[np.isin(self.patient, list(patients))]
 
     def __getitem__(self, which: NDArray[Any]) -> Lesions:
-        place = None if self.place is None else self.place[which]
-        inception = None if self.inception is None else self.inception[which]
-        return Lesions(self.embedding[which], self.features[which], self.patient[which], place, inception)
+        place, inception, interior = (
+            None if part is None else part[which] for part in (self.place, self.inception, self.interior)
+        )
+        return Lesions(self.embedding[which], self.features[which], self.patient[which], place, inception, interior)
 
     def __len__(self) -> int:
         return len(self.patient)
@@ -70,12 +74,14 @@ class Lesions:
         """All of them, one after the other; they share places if all parts have places."""
         places = [part.place for part in parts if part.place is not None]
         inception = [part.inception for part in parts if part.inception is not None]
+        interior = [part.interior for part in parts if part.interior is not None]
         return cls(
             np.concatenate([part.embedding for part in parts]),
             np.concatenate([part.features for part in parts]),
             np.concatenate([part.patient for part in parts]),
             np.concatenate(places) if len(places) == len(parts) else None,
             np.concatenate(inception) if len(inception) == len(parts) else None,
+            np.concatenate(interior) if len(interior) == len(parts) else None,
         )
 
     def usable(self) -> Lesions:
@@ -96,7 +102,13 @@ def measure_lesions(
     found = feature_set(torch.from_numpy(np.asarray(image, np.float32))[:, None], lesion, pixel_mm)
     features = np.stack([values.double().numpy() for values in found.values()], axis=1)
     seen = seen_by_inception(image, inception_weights)
-    return Lesions(embed(image, mask, pixel_mm), features, np.asarray(patient, dtype=str), inception=seen)
+    return Lesions(
+        embed(image, mask, pixel_mm),
+        features,
+        np.asarray(patient, dtype=str),
+        inception=seen,
+        interior=interiors(image, mask),
+    )
 
 
 @dataclass(frozen=True)
@@ -188,7 +200,7 @@ class Space:
 
     Whitened, since else brightness, which differs most between patients, drowns texture, which tells a drawing. Beyond
     2 deviations squashed, since a cubic kernel hands the result to the oddest patient. On a phantom this doubles the
-    KID of lesions with shuffled pixels, and halves the width of the ceiling's interval.
+    KID of lesions with shuffled pixels, and halves the width of the interval of training lesions.
     """
 
     axes: Axes

@@ -1,18 +1,23 @@
 """Memorisation: are the drawings copies of training lesions?
 
-Two questions, both with patients as the unit and nobody compared with the own lesions:
+The insides of lesions are compared (`interiors`), so that a copy is seen on another background and turned, too. For
+each drawing: how well does it agree with the lesion of a training patient that is most like it, and how well with that
+of a held-out patient, whom no training has seen? Its excess is atanh(first) - atanh(second). A copy's is large. That of
+bland or of common lesions is not, though they agree with many: they agree with those never seen as well.
 
-- Distance: is a drawn lesion nearer to its nearest training lesion than held-out real lesions are to theirs? Wilcoxon's
-  signed-rank test over held-out patients, one-sided (the idea of Meehan et al. 2020, "A non-parametric test to detect
-  data-copying"). A generator that draws bland, average lesions answers yes too, without having copied anybody.
-- Preference: of all other real patients, training and held out, whose lesion is nearest? A training patient's in
-  t / (t + h - 1) of the cases if the generator knows no training patient better than a held-out one. Null: which of the
-  real patients are called training patients is permuted. A bland generator passes, a copier does not. Distances are
-  taken in a space that was fitted to both kinds of real patients alike. In one of the training patients alone the
-  others lie farther out, and chance is another share (simulated: with 90 training and 26 held-out patients 13
-  percentage points less), so that copies might pass.
+How large the excess of a lesion is that is no copy, real lesions of held-out patients say, pasted onto the same
+backgrounds (`pasted`). Of 100 of these one exceeds the threshold. A drawing beyond it counts as a near copy. The test:
+are there more near copies among a patient's drawings than among the patient's own lesions? The difference of the two
+shares, the mean over patients, against itself with random signs; one-sided. The own lesions of the patient that a
+drawing is for are left out of the comparison, for drawings and real lesions alike.
 
-Both must say so before memorisation is claimed.
+Two controls say whether the answer can be believed. Copies: lesions of training patients, turned, on the same
+backgrounds. A share of the drawings is replaced by copies and patients are resampled: how often does the test see it?
+Lesions never seen: the held-out patients' own, pasted once more by another lot, and both sides resampled by themselves:
+how often does the test find copies where there are none?
+
+A copy here is a lesion with the same pixels, within a little blur, noise and scaling. A lesion that has a training
+lesion's outline and another texture is none.
 """
 
 from __future__ import annotations
@@ -21,12 +26,42 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.distance import cdist
-from scipy.stats import wilcoxon
 
-from radiogenesis.evaluation.bootstrap import Floats, Indices, nanmean, patient_means, permutation_p, resamples
-from radiogenesis.evaluation.lesions import Lesions, Space
+from radiogenesis.evaluation.bootstrap import (
+    ALPHA,
+    Floats,
+    Indices,
+    nanmean,
+    patient_means,
+    resamples,
+    sign_flips,
+)
+from radiogenesis.evaluation.interiors import agreement
+from radiogenesis.evaluation.lesions import Lesions
+from radiogenesis.evaluation.pasted import Pasted
 from radiogenesis.evaluation.settings import EvaluationSettings
+
+BEYOND = 0.99
+"""Share of the lesions never seen that are below the threshold."""
+SHARES = (0.05, 0.1, 0.25, 1.0)
+"""Of copies among the drawings, for which the power is told."""
+ONE = 0.999  # above, two insides are the same
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """How like a set of lesions is to real ones, patient by patient (n,).
+
+    Attributes:
+        training, unseen: mean agreement with the most alike training lesion, and with that never trained on.
+        near: share of near copies; nan where no lesion is large enough.
+        images: lesions that were large enough.
+    """
+
+    training: Floats
+    unseen: Floats
+    near: Floats
+    images: int
 
 
 @dataclass(frozen=True)
@@ -34,88 +69,126 @@ class Memorisation:
     """What was found.
 
     Attributes:
-        drawn, real: (n,) mean distance to the nearest training lesion, by held-out patient.
-        p_distance: drawings nearer than real lesions, one-sided Wilcoxon signed-rank.
-        preference: (n,) share of a patient's drawings whose nearest real lesion is a training patient's.
-        expected: that share by chance.
-        null: (permutations,) mean share with permuted patients.
-        p_preference: one-sided permutation p value.
-        ratio: (1 + D,) drawn over real distance, means over patients, and its resamples.
-        images: drawings that were compared.
+        patients: (n,) held-out patients, the order of everything else.
+        drawn, copies, real: of the drawings, of pasted training lesions, and of pasted lesions never seen.
+        p, p_copies, p_real: of the test, for each of them.
+        power: share of copies among the drawings -> how often the test sees it.
+        false_alarms: how often it finds copies among lesions never seen.
     """
 
-    drawn: Floats
-    real: Floats
-    p_distance: float
-    preference: Floats
-    expected: float
-    null: Floats
-    p_preference: float
-    ratio: Floats
-    images: int
+    patients: tuple[str, ...]
+    drawn: Likeness
+    copies: Likeness
+    real: Likeness
+    p: float
+    p_copies: float
+    p_real: float
+    power: dict[float, float]
+    false_alarms: float
 
-    def preference_draws(self, settings: EvaluationSettings) -> Floats:
-        """(1 + D,) mean preference over patients, and its resamples."""
-        return nanmean(self.preference[_samples(len(self.preference), settings)], 1)
+    def draws(self, settings: EvaluationSettings) -> dict[str, Floats]:
+        """(1 + D,) share of near copies, and its resamples over patients, of "drawn", "copies" and "real"."""
+        n = len(self.patients)
+        index = np.concatenate([np.arange(n)[None], resamples(n, settings.bootstrap, [settings.seed, 10])])
+        parts = {"drawn": self.drawn, "copies": self.copies, "real": self.real}
+        return {name: nanmean(part.near[index], 1) for name, part in parts.items()}
 
 
 def memorisation(
-    drawn: Lesions, training: Lesions, held_out: Lesions, space: Space, shared: Space, settings: EvaluationSettings
+    drawn: Lesions, training: Lesions, held_out: Lesions, pasted: Pasted, settings: EvaluationSettings
 ) -> Memorisation:
     """Compare drawings for held-out patients with real lesions of training and of held-out patients.
 
     Args:
-        space: fitted to the training lesions: drawings and held-out lesions are alike strangers in it (distance).
-        shared: fitted to training and held-out lesions together: these are alike at home in it (preference).
+        drawn: as many for each patient, patient by patient, in the order of `pasted`.
+        pasted: the controls.
     """
-    drawn, training, held_out = drawn.usable(), training.usable(), held_out.usable()
-    test, train = np.unique(held_out.patient), np.unique(training.patient)
-    names = [str(p) for p in test]
-    near = patient_means(_nearest(drawn, training, space, train).min(1), drawn.patient, names)
-    near_real = patient_means(_nearest(held_out, training, space, train).min(1), held_out.patient, names)
-    own = drawn.patient[:, None] == test[None]
-    # The own lesions are no other patient's: they must not be the nearest, whatever they are called.
-    others_held_out = np.where(own, np.inf, _nearest(drawn, held_out, shared, test))
-    nearest = np.concatenate([_nearest(drawn, training, shared, train), others_held_out], axis=1).argmin(1)
-    preference = patient_means(nearest < len(train), drawn.patient, names)
-    share = own / np.maximum(own.sum(0), 1)  # (N, n): averages drawings within patients
-    share = share.sum(1) / max(int(own.any(0).sum()), 1)  # and then over patients
-    rng = np.random.default_rng([settings.seed, 9])
-    everybody = len(train) + len(test)
-    null = np.empty(settings.permutations)
-    for number in range(settings.permutations):
-        place = rng.permutation(everybody)
-        # The first t of all patients but the own are called training patients.
-        others = place[nearest] - (place[len(train) + own.argmax(1)] < place[nearest])
-        null[number] = share @ (others < len(train))
-    both = np.isfinite(near) & np.isfinite(near_real)
-    index = _samples(len(test), settings)
+    patients = tuple(str(p) for p in dict.fromkeys(drawn.patient.tolist()))
+    n = len(patients)
+    parts = (drawn, pasted.training, pasted.held_out_again, pasted.held_out)
+    alike = [_alike(lesions, training, held_out) for lesions in parts]
+    excess = [np.arctanh(np.minimum(a, ONE)) - np.arctanh(np.minimum(b, ONE)) for a, b in alike]
+    known = excess[-1][np.isfinite(excess[-1])]
+    threshold = float(np.quantile(known, BEYOND)) if len(known) else np.nan
+    near = [np.where(np.isfinite(one) & np.isfinite(threshold), one > threshold, np.nan) for one in excess]
+    found = [
+        Likeness(
+            training=patient_means(a, drawn.patient, patients),
+            unseen=patient_means(b, drawn.patient, patients),
+            near=patient_means(each, drawn.patient, patients),
+            images=int(np.isfinite(each).sum()),
+        )
+        for (a, b), each in zip(alike, near, strict=True)
+    ]
+    own = found[-1].near
+    flips = sign_flips(n, settings.permutations, [settings.seed, 9])
+    p = [float(copying(one.near[None], own[None], flips)[0]) for one in found]
+    drawings, copies, unseen = (one.reshape(n, -1) for one in near[:3])
+    power, false_alarms = _power(drawings, copies, unseen, own, flips, settings)
     return Memorisation(
-        drawn=near,
-        real=near_real,
-        p_distance=_wilcoxon((near - near_real)[both]),
-        preference=preference,
-        expected=len(train) / (everybody - 1),
-        null=null,
-        p_preference=permutation_p(float(nanmean(preference, 0)), null),
-        ratio=np.asarray(nanmean(near[index], 1) / nanmean(near_real[index], 1)),
-        images=len(drawn),
+        patients=patients,
+        drawn=found[0],
+        copies=found[1],
+        real=found[2],
+        p=p[0],
+        p_copies=p[1],
+        p_real=p[2],
+        power=power,
+        false_alarms=false_alarms,
     )
 
 
-def _samples(n: int, settings: EvaluationSettings) -> Indices:
-    """(1 + D, n): everybody, then the resamples."""
-    return np.concatenate([np.arange(n)[None], resamples(n, settings.bootstrap, [settings.seed, 10])])
+def _alike(lesions: Lesions, training: Lesions, held_out: Lesions) -> tuple[Floats, Floats]:
+    """(N,) agreement with the most alike training lesion, and with that of a held-out patient but the own."""
+    parts = []
+    for real in (training, held_out):
+        assert lesions.interior is not None
+        assert real.interior is not None
+        usable = np.isfinite(real.interior[:, 0])
+        found = agreement(lesions.interior, real.interior[usable]).astype(float)
+        found[lesions.patient[:, None] == real.patient[usable][None]] = -1
+        parts.append(found.max(1, initial=-1))
+    both = np.isfinite(parts[0]) & (np.minimum(*parts) > -1)
+    return np.where(both, parts[0], np.nan), np.where(both, parts[1], np.nan)
 
 
-def _nearest(lesions: Lesions, real: Lesions, space: Space, patients: NDArray[np.str_]) -> Floats:
-    """(N, n) distance of each lesion to the nearest of each patient's."""
-    distance = cdist(space(lesions), space(real))
-    return np.stack([distance[:, real.patient == p].min(1) for p in patients], axis=1)
+def copying(near: Floats, own: Floats, flips: Floats) -> Floats:
+    """p values (R,) of R samples of n patients.
+
+    Args:
+        near, own: (R, n) shares of near copies among a patient's drawings, and among the patient's own lesions;
+            patients with nan are left out.
+        flips: (D, n) random signs.
+    """
+    difference = near - own
+    known = np.isfinite(difference)
+    difference = np.where(known, difference, 0.0)
+    null = difference @ flips.T
+    reached = (null >= difference.sum(1, keepdims=True) - 1e-12).sum(1)
+    return np.where(known.any(1), (1 + reached) / (1 + len(flips)), np.nan)
 
 
-def _wilcoxon(difference: Floats) -> float:
-    """One-sided p value for "below 0"; 1 where nothing differs, nan without patients."""
-    if not len(difference):
-        return float("nan")
-    return float(wilcoxon(difference, alternative="less").pvalue) if difference.any() else 1.0
+def _power(
+    drawn: Floats, copies: Floats, unseen: Floats, own: Floats, flips: Floats, settings: EvaluationSettings
+) -> tuple[dict[float, float], float]:
+    """How often the test sees copies among (n, K) drawings, and how often it does among lesions never seen."""
+    n = len(own)
+    rng = np.random.default_rng([settings.seed, 19])
+    index = resamples(n, settings.bootstrap, [settings.seed, 20])
+    if not np.isfinite(drawn).any():
+        return dict.fromkeys(SHARES, np.nan), np.nan
+    power = {}
+    for share in SHARES:
+        near = np.stack([_mixed(drawn[i], copies[i], share, rng) for i in index])
+        power[share] = _called(near, own[index], flips)
+    others: Indices = resamples(n, settings.bootstrap, [settings.seed, 21])
+    return power, _called(nanmean(unseen, 1)[others], own[index], flips)
+
+
+def _mixed(drawn: Floats, copies: Floats, share: float, rng: np.random.Generator) -> Floats:
+    return nanmean(np.where(rng.random(drawn.shape) < share, copies, drawn), 1)
+
+
+def _called(near: Floats, own: Floats, flips: Floats) -> float:
+    p: NDArray[np.float64] = copying(near, own, flips)
+    return float((p < ALPHA).mean())

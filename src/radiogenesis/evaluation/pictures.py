@@ -178,7 +178,7 @@ def curves(metrics: pd.DataFrame, folder: Path, name: str) -> Picture:
 
 
 def control_bars(table: pd.DataFrame, folder: Path, name: str, reference: str, confidence: float) -> Picture:
-    """Rho of every feature beside ceiling and null."""
+    """Rho of every feature beside regression and null."""
     rows = table[table["reference"] == reference]
     slug, of = "truth" if reference == TRUTH else "own", coverage(confidence)
     light, dark = figures.save_both(lambda t: figures.control_bars(rows, t), folder, f"control-{slug}-{name}")
@@ -190,7 +190,7 @@ def control_bars(table: pd.DataFrame, folder: Path, name: str, reference: str, c
         caption=(
             f"How the ranking of held-out patients by what was drawn agrees with their ranking by "
             f"{'what was planted' if reference == TRUTH else 'their own slices'}. Bars: drawn lesions, with {of} "
-            f"intervals over patients. Diamonds: what a ridge regression reads from the same genes. Grey: {of} of what "
+            f"intervals over patients. Diamonds: ridge regression from the same genes. Grey: {of} of what "
             "comes out with another patient's genes."
         ),
     )

@@ -12,9 +12,12 @@ Two distances between sets of lesions, both against the HELD-OUT real ones, both
   at most a few principal axes of the training lesions, since a covariance needs more patients than axes; outliers are
   held back, since texture features have long tails. It is biased upwards in small samples; the bootstrap's estimate
   of the bias, for which the shared backgrounds are resampled too, is taken off, and what is left is read beside
-  ceiling and null.
+  the three below.
 
-Ceiling: real lesions of training patients against the held-out ones. Null: held-out lesions with shuffled pixels.
+Read beside: real lesions of training patients pasted onto the backgrounds of the drawings (`pasted`), which is what a
+perfect method would reach; the same on their own backgrounds; and, as null, held-out lesions with shuffled pixels. What
+surrounds a lesion counts in both distances, so that only the first has all that a drawing cannot help. How many times
+its distance the drawings have, and whether they are farther, is asked in the same resamples of patients.
 Where the user supplies Inception's weights, its Frechet distance (FID) stands beside them; see `inception.py`.
 """
 
@@ -176,11 +179,41 @@ def _moments(x: Floats, weight: Floats) -> tuple[Floats, Floats]:
 
 @dataclass(frozen=True)
 class Realism:
-    """Both distances of what was drawn, beside those of the ceiling and the null."""
+    """The distances of what was drawn, and those that they are read beside.
+
+    Attributes:
+        drawn: by name of the distance.
+        pasted: of real lesions of training patients, pasted onto the backgrounds of the drawings.
+        own_backgrounds: of real lesions of training patients on their own backgrounds.
+        null: of shuffled lesions.
+    """
 
     drawn: dict[str, Distance]
-    ceiling: dict[str, Distance]
+    pasted: dict[str, Distance]
+    own_backgrounds: dict[str, Distance]
     null: dict[str, Distance]
+
+    def farther(self, name: str) -> Floats:
+        """(1 + D,) distance of the drawings minus that of pasted lesions, paired by patient."""
+        return _sample(self.drawn[name]) - _sample(self.pasted[name])
+
+    def times(self, name: str, confidence: float) -> tuple[float, float, float]:
+        """Distance of the drawings over that of pasted lesions, and its interval, paired by patient.
+
+        A resample in which the latter is not above 0 counts as infinite; nan where the distance itself is not.
+        """
+        above, below = _sample(self.drawn[name]), _sample(self.pasted[name])
+        if not below[0] > 0:
+            return np.nan, np.nan, np.nan
+        ratio = np.where(below > 0, above / np.where(below > 0, below, 1), np.inf)
+        ends = [(1 - confidence) / 2, (1 + confidence) / 2]
+        low, high = np.quantile(ratio[1:], ends, method="inverted_cdf")  # between infinities nothing is interpolated
+        return float(ratio[0]), float(low), float(high)
+
+
+def _sample(one: Distance) -> Floats:
+    """(1 + D,): the distance and its resamples."""
+    return np.concatenate([[one.value], one.draws])
 
 
 def inception_distance(one: Lesions, real: Lesions, size: int, *, draws: int, seed: int) -> Distance:
@@ -201,14 +234,21 @@ def inception_distance(one: Lesions, real: Lesions, size: int, *, draws: int, se
 KID, FRECHET, INCEPTION = "kid", "frechet", "inception fid"
 
 
-def realism(drawn: Lesions, training: Lesions, held_out: Lesions, shuffled: Lesions,
-            settings: EvaluationSettings) -> Realism:  # fmt: skip
-    """Drawn lesions, real lesions of training patients, and shuffled ones, each against held-out real ones."""
+def realism(
+    drawn: Lesions,
+    pasted: Lesions,
+    training: Lesions,
+    held_out: Lesions,
+    shuffled: Lesions,
+    settings: EvaluationSettings,
+) -> Realism:
+    """Drawn lesions, pasted lesions of training patients, the same on their own backgrounds, and shuffled ones, each
+    against held-out real ones."""
     space = Space.fit(training)
     axes = Axes.fit(training.features, training.patient, settings.frechet_axes, squash=SQUASH)
     seed = (settings.seed, 7)
 
-    size = min(map(len, (drawn, training, shuffled)))
+    size = min(map(len, (drawn, pasted, training, shuffled)))
 
     def distances(lesions: Lesions, paired: bool) -> dict[str, Distance]:
         found = {
@@ -219,4 +259,6 @@ def realism(drawn: Lesions, training: Lesions, held_out: Lesions, shuffled: Lesi
             found[INCEPTION] = inception_distance(lesions, held_out, size, draws=settings.bootstrap, seed=settings.seed)
         return found
 
-    return Realism(distances(drawn, True), distances(training, False), distances(shuffled, True))
+    return Realism(
+        distances(drawn, True), distances(pasted, True), distances(training, False), distances(shuffled, True)
+    )

@@ -193,20 +193,20 @@ def scatter_by_feature(
 
 
 def control_bars(table: pd.DataFrame, theme: Theme) -> Figure:
-    """Rho of every feature with its interval, the ceiling as a mark, the null as a band.
+    """Rho of every feature with its interval, the regression as a mark, the null as a band.
 
     Args:
-        table: columns feature, rho, low, high, ceiling, null_low, null_high; drawn from top to bottom.
+        table: columns feature, rho, low, high, regression, null_low, null_high; drawn from top to bottom.
     """
     figure = Figure(figsize=(7.2, 0.44 * len(table) + 0.95), layout="constrained")
     axes = figure.add_subplot()
-    names = ("rho", "low", "high", "ceiling", "null_low", "null_high")
-    rho, low, high, ceiling, null_low, null_high = (table[name].to_numpy(float) for name in names)
+    names = ("rho", "low", "high", "regression", "null_low", "null_high")
+    rho, low, high, regression, null_low, null_high = (table[name].to_numpy(float) for name in names)
     y = np.arange(len(table))[::-1]
     axes.barh(y, null_high - null_low, left=null_low, height=0.78, color=theme.mute, alpha=0.35, linewidth=0)
     axes.barh(y, rho, height=0.42, color=theme.accent, linewidth=0)
     axes.hlines(y, low, high, color=theme.ink, linewidth=1.2)
-    axes.plot(ceiling, y, marker="D", color=theme.second, markersize=6, linestyle="none")
+    axes.plot(regression, y, marker="D", color=theme.second, markersize=6, linestyle="none")
     axes.axvline(0, color=theme.mute, linewidth=0.9)
     axes.set_yticks(range(len(table)), list(table["feature"])[::-1])
     axes.set_xlim(min(-0.5, float(table["low"].min()) - 0.05), 1.02)
@@ -215,8 +215,10 @@ def control_bars(table: pd.DataFrame, theme: Theme) -> Figure:
     axes.tick_params(axis="y", labelsize=9.5, labelcolor=theme.ink)
     handles = [
         axes.barh([np.nan], [np.nan], color=theme.accent, label="drawn from the patient's genes"),
-        axes.plot([], [], marker="D", color=theme.second, linestyle="none", label="ceiling (ridge regression)")[0],
-        axes.barh([np.nan], [np.nan], color=theme.mute, alpha=0.35, label="null (another patient's genes)"),
+        axes.plot(
+            [], [], marker="D", color=theme.second, linestyle="none", label="ridge regression from the same genes"
+        )[0],
+        axes.barh([np.nan], [np.nan], color=theme.mute, alpha=0.35, label="another patient's genes"),
     ]
     figure.legend(handles=handles, loc="outside upper left", ncols=3, frameon=False, fontsize=8, labelcolor=theme.soft)
     return figure

@@ -72,6 +72,8 @@ def shown(value: Any, form: str) -> str:
     if form == "":
         return str(value)
     number = float(value)
+    if math.isinf(number):
+        return "∞" if number > 0 else "−∞"
     if form == "p":
         return "< 0.001" if number < 0.001 else f"{number:.3f}"
     if form == "small":
