@@ -130,6 +130,16 @@ def test_the_grain_of_the_background_goes_on_in_what_is_filled_and_its_vessels_d
     assert abs(solid[21].mean() - solid[away].mean()) < 200  # 800 before
 
 
+def test_nothing_finer_than_a_scanner_resolves_is_filled() -> None:
+    under = images.images_from_hu(np.full((1, 64, 64), -850.0))
+    lattice = (torch.arange(64)[:, None] + torch.arange(64)[None]).remainder(2).float()[None, None]
+    edge = (torch.arange(64) < 32).float().expand(1, 1, 64, 64)
+    fine, step = (images.to_hu(images.filled(under, one, torch.zeros_like(under)))[0, 0] for one in (lattice, edge))
+    assert fine[8:-8, 8:-8].std() < 60  # 500 HU if it were drawn as it is
+    assert (step[32] > 50).sum() == 31  # 2 mm from the one level to the other
+    assert (step[32] < -750).sum() == 31
+
+
 def test_filling_learns_wherever_there_is_air() -> None:
     under = images.images_from_hu(np.array([[[-850.0, 40.0]] * 2]))
     share = torch.zeros(1, 1, 2, 2).add_(0.1).requires_grad_()

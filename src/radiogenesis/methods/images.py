@@ -167,6 +167,9 @@ TISSUE_HU = 150.0
 """What air is filled up to: 99 % of the pixels inside real and planted lesions are less dense."""
 AERATED_HU, SOLID_HU = -200.0, 0.0
 """Where all of the air is filled, and where there is none left to be filled."""
+BLUR = 0.7 / 64
+"""Deviation of the Gaussian that the share is smoothed by, as a share of the image's side: a scanner resolves no finer
+tissue, and a generator that can draw finer pleases its critic by lattices."""
 HOLLOW_FROM = 1 / 32
 """How far inside its mask a lesion may be darker than the background, as a share of the image's side: a cavity has a
 wall, and no real lesion has a dark ring around it."""
@@ -185,7 +188,7 @@ def filled(background: Tensor, share: Tensor, hollow: Tensor) -> Tensor:
 
     Args:
         background: b (B, 1, P, P) in [-1, 1].
-        share: f (B, 1, P, P) in [-1, 1], how much of the air is filled.
+        share: f (B, 1, P, P) in [-1, 1], how much of the air is filled; smoothed first, as a scanner would.
         hollow: h (B, 1, P, P) in [0, 1], where tissue may be emptied.
 
     Returns:
@@ -195,11 +198,17 @@ def filled(background: Tensor, share: Tensor, hollow: Tensor) -> Tensor:
     per_hu = 2 / (high - low)
     tissue, solid = ((hu - low) * per_hu - 1 for hu in (TISSUE_HU, SOLID_HU))
     air = ((solid - background) / ((SOLID_HU - AERATED_HU) * per_hu)).clamp(0, 1)
-    grain = background - gaussian(background, 1.0) / gaussian(torch.ones_like(background[:1]), 1.0)
+    share = smoothed(share, BLUR * share.shape[-1])
+    grain = background - smoothed(background, 1.0)
     grain = grain / (1 + (grain / (GRAIN_HU * per_hu)).square()).sqrt()
     more = share.clamp(min=0) * air * (tissue + grain - background)
     less = share.clamp(max=0) * hollow * (background + 1)
     return (background + more + less).clamp(-1, 1)
+
+
+def smoothed(image: Tensor, deviation: float) -> Tensor:
+    """(B, 1, P, P), the weighted mean over a Gaussian window of what of it lies inside the image."""
+    return gaussian(image, deviation) / gaussian(torch.ones_like(image[:1]), deviation)
 
 
 def among_largest(area: NDArray[Any], patient: NDArray[Any], share: float) -> NDArray[np.bool_]:
