@@ -201,7 +201,7 @@ def others(
         one.config["training"] = {"seed": seed}
     copier = subject(cohort, "copier", Copier(cohort, subjects[0].split.train), "copier")
     settings = EvaluationSettings(
-        backgrounds_per_patient=6, bootstrap=100, permutations=99, gene_shuffles=1, segmentation_steps=2,
+        backgrounds_per_patient=12, bootstrap=100, permutations=99, gene_shuffles=1, segmentation_steps=2,
         segmentation_repeats=1,
     )  # fmt: skip
     with blank_pictures():
