@@ -1,6 +1,6 @@
 """The 62 real pairs of CT and RNA (../shared/data/pairs), end to end, every figure on patients left out.
 
-    python benchmarks/real_pairs.py OUT [--steps 800] [--permutations 1000] [--only backgrounds alignment drawings maps]
+    python benchmarks/real_pairs.py OUT [--steps 800] [--permutations 1000] [--only PART ...]
 
 Makes NIfTI, builds the cohort, and answers in turn:
 
@@ -10,6 +10,8 @@ Makes NIfTI, builds the cohort, and answers in turn:
   permuted patients, everything fitted again in each.
 - drawings: five folds; the fusion GAN is trained without each fold, and again with shuffled genes, and lesions drawn
   from the genes of the patients left out are compared with these patients' own.
+- picture: OUT/drawings.png, the README's: patients that the first fold left out, their own tumours, and lesions drawn
+  from their genes on backgrounds of such patients.
 - maps: the conventional map, and beside it the map by synthesis of the first fold's run, as `radiogenesis map` writes
   them.
 
@@ -38,6 +40,7 @@ from radiogenesis.cohort.store import Cohort
 from radiogenesis.evaluation.bootstrap import interval, nanmean, resamples, spearman
 from radiogenesis.evaluation.control import shared_backgrounds
 from radiogenesis.evaluation.drawing import measure, own_features
+from radiogenesis.evaluation.pictures import largest_slice, spread_patients
 from radiogenesis.mapping.perturbation_null import lesions_of
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment, CanonicalAlignmentSettings
 from radiogenesis.methods.canonical_fit import (
@@ -50,6 +53,7 @@ from radiogenesis.methods.canonical_fit import (
     predicting_from,
 )
 from radiogenesis.phenotypes.lesion import FEATURES
+from radiogenesis.reporting.figures import gray, slice_grid
 from radiogenesis.training.run import Run
 from spine import DATA, TABLE, run
 
@@ -198,6 +202,19 @@ def drawn_features(cohort: Cohort, trained: Run) -> pd.DataFrame:
     return pd.DataFrame(np.array(rows), pd.Index(trained.split.test, name="patient"), list(FEATURES))
 
 
+def picture(cohort: Cohort, trained: Run, path: Path) -> None:
+    """Patients left out, from the smallest to the largest tumour: their own, and lesions drawn from their genes."""
+    patients = spread_patients(cohort, list(trained.split.test))
+    index, _ = shared_backgrounds(cohort, trained.split, 2 * len(patients), 0)
+    under = cohort.background_image[index].astype(np.float32)
+    genes = trained.scaler.transform(cohort.expression, patients)
+    drawn = trained.synthesizer().synthesize(under, np.concatenate([genes, genes]), seed=0).image
+    own = [cohort.slice_image[largest_slice(cohort, patient)] for patient in patients]
+    n = len(patients)
+    rows = [("own tumour", own), ("background", under[:n]), ("drawn", drawn[:n]), ("drawn on\nanother", drawn[n:])]
+    slice_grid([(label, [gray(image) for image in images]) for label, images in rows], path, columns=patients)
+
+
 def maps(out: Path) -> None:
     """Both maps, side by side."""
     first, null = (out / "runs" / f"{kind}-0-0" for kind in ("own", "shuffled"))
@@ -220,7 +237,7 @@ def main() -> None:
     options.add_argument("--steps", type=int, default=800)
     options.add_argument("--repeats", type=int, default=10, help="divisions into ten folds")
     options.add_argument("--permutations", type=int, default=1000)
-    parts = ("backgrounds", "alignment", "drawings", "maps")
+    parts = ("backgrounds", "alignment", "drawings", "picture", "maps")
     options.add_argument("--only", nargs="+", choices=parts, default=parts)
     given = options.parse_args()
     out: Path = given.out
@@ -232,6 +249,8 @@ def main() -> None:
         align(cohort, given.repeats, given.permutations)
     if "drawings" in given.only:
         draw(cohort, out, given.steps)
+    if "picture" in given.only:
+        picture(cohort, Run.open(folds_run(out, given.steps, 0, "own genes")), out / "drawings.png")
     if "maps" in given.only:
         maps(out)
 
