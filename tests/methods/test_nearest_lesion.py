@@ -86,13 +86,14 @@ def test_the_chest_wall_stays_where_that_is_asked_for(fitted: NearestLesion, gen
     assert drawn.mask[0, :, :25].max() == 0
 
 
-def test_only_the_inside_of_a_lesion_darkens_its_background(fitted: NearestLesion, genes: np.ndarray) -> None:
+def test_only_the_inside_of_a_lesion_darkens_its_background_where_that_is_asked_for(
+    fitted: NearestLesion, genes: np.ndarray
+) -> None:
     background = np.full((6, PIXELS, PIXELS), -850.0)
     background[:, :, 20:] = 40.0
-    kept = fitted.synthesize(background, genes[:6], seed=0)
-    pasted = NearestLesion(replace(fitted.settings, keep_denser=False), genes=GENES, pixels=PIXELS)
-    pasted.load_state_dict(fitted.state_dict())
-    plain = pasted.synthesize(background, genes[:6], seed=0)
+    keeping = NearestLesion(replace(fitted.settings, keep_denser=True), genes=GENES, pixels=PIXELS)
+    keeping.load_state_dict(fitted.state_dict())
+    kept, plain = (one.synthesize(background, genes[:6], seed=0) for one in (keeping, fitted))
     around = kept.mask < 0.5
     assert (kept.image >= np.clip(background, -1000, 500) - 0.1)[around].all()
     assert (plain.image < background - 50)[around].any()

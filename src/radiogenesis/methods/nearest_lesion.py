@@ -54,9 +54,9 @@ class NearestLesionSettings:
     stay_in_lung: bool = False
     """Leave chest wall, mediastinum and diaphragm as the background has them, as the fusion GAN does. Lesions are then
     cut along the wall, and the rival is the weaker for it."""
-    keep_denser: bool = True
+    keep_denser: bool = False
     """Keep what is denser in the background than what is pasted over it, save inside the lesion: chest wall, pleura and
-    vessels then go on beneath a lesion, as they do beneath the fusion GAN's."""
+    vessels then go on beneath a lesion, as they do beneath the fusion GAN's. The rival is the weaker for it."""
     composition_dilation: int = 7
     """Side of the square, in pixels and odd, by which the mask is dilated before composing, as the fusion GAN's."""
     composition_smoothing: int = 5

@@ -133,7 +133,6 @@ METHODS: dict[str, Entry] = {
         lambda settings, genes, pixels, alignment: NearestLesion(settings, genes=genes, pixels=pixels),
         "the rival without a network: pastes the training lesion that is nearest to what genes predict: seconds",
         prepare=prepare_nearest,
-        before={"keep_denser": False},
     ),
     "gene-autoencoder": Entry(
         GeneAutoencoderSettings,
