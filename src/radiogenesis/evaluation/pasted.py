@@ -76,13 +76,13 @@ def pasted(cohort: Cohort, split: Split, settings: EvaluationSettings) -> Pasted
 def _fitting(
     mask: NDArray[np.bool_], wall: NDArray[np.bool_], rng: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
-    """Of slices (S, P, P), for each background one by lot, and how it is turned, so that no pixel of it lies on the wall
-    (K, P, P); and (K,) whether there is one."""
+    """Of slices (S, P, P), for each background one by lot, and how it is turned, so that no pixel of it lies on the
+    wall (K, P, P); and (K,) whether there is one."""
     soft = torch.from_numpy(mask.astype(np.float32))[:, None]
     each = torch.stack([turned(soft, turn) for turn in range(8)], dim=1).flatten(2)  # (S, 8, P * P)
     apart = (each.flatten(0, 1) @ torch.from_numpy(wall.astype(np.float32)).flatten(1).T == 0).numpy()  # (S * 8, K)
     order = np.argsort(rng.random(apart.shape) - apart, axis=0)[0]  # what fits comes first, in random order
-    return order // 8, order % 8, apart.any(0)
+    return order // 8, order % 8, np.asarray(apart.any(0))
 
 
 def paste(
