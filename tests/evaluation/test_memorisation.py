@@ -48,7 +48,6 @@ class World:
         controls = Pasted(
             self.pasted(self.training, copies),
             self.pasted(self.held_out, self.own_rows()),
-            self.pasted(self.held_out, self.own_rows()),
         )
         training = lesions(*self.training, names("t", TRAIN, EACH))
         return memorisation(drawn, training, lesions(*self.held_out, names("h", TEST, EACH)), controls, SETTINGS)
