@@ -41,7 +41,11 @@ def test_lesions_of_a_training_patient_stand_for_each_held_out_one() -> None:
     made = pasted(cohort, split, EvaluationSettings(backgrounds_per_patient=3))  # type: ignore[arg-type]
     real = interiors(cohort.slice_image, cohort.slice_mask)
     everybody = np.unique(cohort.slice_patient)
-    for lesions, patients in ((made.training, split.train), (made.held_out, split.test)):
+    for lesions, patients in (
+        (made.training, split.train),
+        (made.copies, split.train),
+        (made.held_out, split.test),
+    ):
         assert lesions.interior is not None
         alike = agreement(lesions.interior, real).reshape(len(split.test), 3, -1)
         each = np.stack([alike[:, :, cohort.slice_patient == patient].max(2).mean(1) for patient in everybody], axis=1)

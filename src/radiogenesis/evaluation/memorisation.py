@@ -105,7 +105,7 @@ def memorisation(
     """
     patients = tuple(str(p) for p in dict.fromkeys(drawn.patient.tolist()))
     n = len(patients)
-    parts = (drawn, pasted.training, pasted.held_out, held_out)
+    parts = (drawn, pasted.copies, pasted.held_out, held_out)
     alike = [_alike(lesions, training, held_out) for lesions in parts]
     excess = [np.arctanh(np.minimum(a, ONE)) - np.arctanh(np.minimum(b, ONE)) for a, b in alike]
     known = excess[-1][np.isfinite(excess[-1])]

@@ -1,10 +1,10 @@
 """Real lesions on the backgrounds of the drawings: what the measures say of lesions that are as real as can be.
 
 A lesion that was cut out is laid over a background as the fusion GAN lays its drawings: through the softened mask,
-dilated and smoothed. Slices and turns are drawn by lot. Lesions of training patients, by whom realism is judged, only
-among those that do not reach the chest wall, seam included: the lung that comes with a lesion is a dark rim there, which
-no perfect method would draw, and which alone makes most of the distance (on a phantom KID 0.25, and 0.05 where nothing
-lies on the wall). Where none fits, nothing is laid.
+dilated and smoothed. Slices and turns are drawn by lot. Those by which realism is judged only among the ones that do not
+reach the chest wall, seam included: the lung that comes with a lesion is a dark rim there, which no perfect method
+would draw, and which alone makes most of the distance (on a phantom KID 0.25, and 0.05 where nothing lies on the wall).
+Where none fits, nothing is laid.
 """
 
 from __future__ import annotations
@@ -38,12 +38,13 @@ class Pasted:
     Attributes:
         training: lesions of training patients. In the place of each held-out patient stands one training patient, each
             another as long as there are enough, so that lesions of one patient are never taken for those of two. What
-            a perfect method would reach; and copies, as far as memorisation is concerned.
-        held_out: the held-out patients' own lesions, wherever they lie. Described by `features` of `lesion_features`
-            only.
+            a perfect method would reach.
+        copies: the same training patients', wherever they lie. Described by `features` of `lesion_features` only.
+        held_out: the held-out patients' own lesions, likewise.
     """
 
     training: Lesions
+    copies: Lesions
     held_out: Lesions
 
 
@@ -71,7 +72,10 @@ def pasted(cohort: Cohort, split: Split, settings: EvaluationSettings) -> Pasted
             parts.append(replace(seen, place=np.arange(len(backgrounds), dtype=np.int64)))
         return Lesions.together(parts)
 
-    return Pasted(lesions_of(givers, full, wall), lesions_of(split.test, plain, np.zeros_like(wall)))
+    nowhere = np.zeros_like(wall)
+    return Pasted(
+        lesions_of(givers, full, wall), lesions_of(givers, plain, nowhere), lesions_of(split.test, plain, nowhere)
+    )
 
 
 def _fitting(
