@@ -46,8 +46,7 @@ class World:
     def judge(self, drawn: Lesions) -> Memorisation:
         copies = self.rng.integers(0, TRAIN * EACH, TEST * PLACES)
         controls = Pasted(
-            self.pasted(self.training, copies),
-            self.pasted(self.held_out, self.own_rows()),
+            *[self.pasted(self.training, copies)] * 2,
             self.pasted(self.held_out, self.own_rows()),
         )
         training = lesions(*self.training, names("t", TRAIN, EACH))

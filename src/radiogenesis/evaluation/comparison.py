@@ -276,7 +276,8 @@ def leaders(methods: Sequence[Row], settings: EvaluationSettings) -> pd.DataFram
         apart = apart[apart["measure"] == name]
         # From 0 up: not decided; the higher, the less. Below 0 the other is behind.
         reached = apart["high"] if sign > 0 else -apart["low"]
-        nearest = apart.loc[reached.idxmax() if reached.notna().any() else apart.index[0]].to_dict()
+        place = int(np.argmax(reached.fillna(-np.inf).to_numpy()))
+        nearest = apart.to_dict("records")[place]
         reach = [str(method) for method in apart.loc[apart["verdict"] != "worse", "method"]]
         lines.append(
             {

@@ -363,7 +363,7 @@ def _memorisation_section(file: str, settings: dict[str, Any]) -> Section:
                 caption=(
                     "Near copies: how much more alike a lesion is to the nearest training lesion than to the nearest "
                     "one never trained on exceeds what 99 of 100 real lesions never trained on reach. p: more near "
-                    "copies among a patient's drawings than among the patient's own lesions. Seen: had so many of the "
+                    "copies among a patient's drawings than among the patient's own slices. Seen: had so many of the "
                     "drawings been copies, how often the test would have seen it; a test that sees little says little "
                     "by its silence. A copy here is a lesion with the same pixels, turned, moved, somewhat blurred or "
                     f"enlarged. {coverage(settings['confidence'])} intervals over patients. Lesions with fewer than "

@@ -5,16 +5,16 @@ each drawing: how well does it agree with the lesion of a training patient that 
 of a held-out patient, whom no training has seen? Its excess is atanh(first) - atanh(second). A copy's is large. That of
 bland or of common lesions is not, though they agree with many: they agree with those never seen as well.
 
-How large the excess of a lesion is that is no copy, real lesions of held-out patients say, pasted onto the same
-backgrounds (`pasted`). Of 100 of these one exceeds the threshold. A drawing beyond it counts as a near copy. The test:
-are there more near copies among a patient's drawings than among the patient's own lesions? The difference of the two
-shares, the mean over patients, against itself with random signs; one-sided. The own lesions of the patient that a
-drawing is for are left out of the comparison, for drawings and real lesions alike.
+How large the excess of a lesion is that is no copy, the real slices of held-out patients say: of 100 of these one
+exceeds the threshold. A drawing beyond it counts as a near copy. The test: are there more near copies among a patient's
+drawings than among the patient's own slices? The difference of the two shares, the mean over patients, against itself
+with random signs; one-sided. The own lesions of the patient that a drawing is for are left out of the comparison, for
+drawings and real lesions alike.
 
 Two controls say whether the answer can be believed. Copies: lesions of training patients, turned, on the same
 backgrounds. A share of the drawings is replaced by copies and patients are resampled: how often does the test see it?
-Lesions never seen: the held-out patients' own, pasted once more by another lot, and both sides resampled by themselves:
-how often does the test find copies where there are none?
+Lesions never seen: the held-out patients' own, pasted likewise, and both sides resampled by themselves: how often does
+the test find copies where there are none?
 
 A copy here is a lesion with the same pixels, within a little blur, noise and scaling. A lesion that has a training
 lesion's outline and another texture is none.
@@ -105,7 +105,7 @@ def memorisation(
     """
     patients = tuple(str(p) for p in dict.fromkeys(drawn.patient.tolist()))
     n = len(patients)
-    parts = (drawn, pasted.training, pasted.held_out_again, pasted.held_out)
+    parts = (drawn, pasted.copies, pasted.held_out, held_out)
     alike = [_alike(lesions, training, held_out) for lesions in parts]
     excess = [np.arctanh(np.minimum(a, ONE)) - np.arctanh(np.minimum(b, ONE)) for a, b in alike]
     known = excess[-1][np.isfinite(excess[-1])]
@@ -113,12 +113,12 @@ def memorisation(
     near = [np.where(np.isfinite(one) & np.isfinite(threshold), one > threshold, np.nan) for one in excess]
     found = [
         Likeness(
-            training=patient_means(a, drawn.patient, patients),
-            unseen=patient_means(b, drawn.patient, patients),
-            near=patient_means(each, drawn.patient, patients),
+            training=patient_means(a, part.patient, patients),
+            unseen=patient_means(b, part.patient, patients),
+            near=patient_means(each, part.patient, patients),
             images=int(np.isfinite(each).sum()),
         )
-        for (a, b), each in zip(alike, near, strict=True)
+        for part, (a, b), each in zip(parts, alike, near, strict=True)
     ]
     own = found[-1].near
     flips = sign_flips(n, settings.permutations, [settings.seed, 9])
