@@ -233,7 +233,8 @@ def memorisation_conclusion(label: str, table: pd.DataFrame, confidence: float, 
         f"{percent(pasted['near'])}"
     )
     if copies(table):
-        return f"{label}: drawn lesions are copies of training lesions: {figures}.{made}"
+        how = "drawn lesions are" if drawn["low"] > 0.5 else "some drawn lesions may be"
+        return f"{label}: {how} copies of training lesions: {figures}.{made}"
     seen = {name: drawn[name] for name in drawn if str(name).startswith("seen_")}
     if not seen["seen_100"] >= POWERFUL:
         return (
