@@ -184,3 +184,20 @@ def test_what_is_refused(folder: Path, tmp_path: Path) -> None:
     (folder / "page.json").write_text("{")
     with pytest.raises(RunError, match=r"page\.json: cannot be read"):
         write_report(folder)
+
+
+@pytest.mark.parametrize("kind", ["../secret.png", "absolute", "link"])
+def test_a_page_shows_no_file_that_lies_elsewhere(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory, kind: str
+) -> None:
+    secret = tmp_path_factory.mktemp("elsewhere") / "secret.png"
+    secret.write_bytes(b"not for the page")
+    (folder / "secret.png").write_bytes(b"not for the page")
+    if kind == "link":
+        (folder / "pictures" / "b.png").unlink()
+        (folder / "pictures" / "b.png").symlink_to(secret)
+    text = (folder / "page.json").read_text()
+    name = {"absolute": str(secret), "link": "b.png"}.get(kind, kind)
+    (folder / "page.json").write_text(text.replace('"b.png"', json.dumps(name)))
+    with pytest.raises(RunError, match=r"names a picture that does not lie in .*pictures; evaluate again"):
+        write_report(folder)

@@ -94,9 +94,7 @@ def sorting_key(value: Any, form: str) -> str:
 
 def _rows(table: Table, folder: Path) -> list[dict[str, Any]]:
     """The rows of a table: cells and their keys in the order of its columns, and whether the row is set off."""
-    path = folder / "tables" / table.file
-    if not path.is_file():
-        raise RunError("a table of the page is missing", path=path, remedy="evaluate again")
+    path = _beside(folder / "tables", table.file, "table")
     frame = pd.read_csv(path, keep_default_na=True)
     name, wanted = table.strong
     return [
@@ -112,23 +110,35 @@ def _rows(table: Table, folder: Path) -> list[dict[str, Any]]:
 def _download(table: Table, folder: Path) -> str:
     """The file behind a table, as a link from the page beside it."""
     name = table.full or table.file
-    if not (folder / "tables" / name).is_file():
-        raise RunError("a table of the page is missing", path=folder / "tables" / name, remedy="evaluate again")
+    _beside(folder / "tables", name, "table")
     return "tables/" + quote(name)
 
 
 def _picture(picture: Picture, folder: Path) -> Markup:
     """The picture inlined, its dark version too."""
-    light = _inline(folder / "pictures" / picture.file)
+    light = _inline(folder / "pictures", picture.file)
     alt = jinja2.filters.do_forceescape(picture.alt)
     image = f'<img src="{light}" alt="{alt}">'
     if picture.dark:
-        dark = _inline(folder / "pictures" / picture.dark)
+        dark = _inline(folder / "pictures", picture.dark)
         image = f'<picture><source srcset="{dark}" media="(prefers-color-scheme: dark)">{image}</picture>'
     return Markup(image)  # made of base64 and escaped text only
 
 
-def _inline(path: Path) -> str:
-    if not path.is_file():
-        raise RunError("a picture of the page is missing", path=path, remedy="evaluate again")
+def _inline(folder: Path, name: str) -> str:
+    path = _beside(folder, name, "picture")
     return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode("ascii")
+
+
+def _beside(folder: Path, name: str, what: str) -> Path:
+    """The file of this name in the folder itself: a page that came from elsewhere shows no other file of the reader's.
+
+    Raises:
+        RunError: it is not there, or lies elsewhere, by its name or by a link.
+    """
+    path = folder / name
+    if path.resolve().parent != folder.resolve():
+        raise RunError(f"the page names a {what} that does not lie in {folder}", path=path, remedy="evaluate again")
+    if not path.is_file():
+        raise RunError(f"a {what} of the page is missing", path=path, remedy="evaluate again")
+    return path
