@@ -284,6 +284,9 @@ def _realism_section(file: str, settings: dict[str, Any]) -> Section:
                     "with random weights that no method was trained with; around 0 for alike sets, negative by chance. "
                     f"frechet: distance on {settings['frechet_axes']} principal axes of the radiomic features (IBSI), "
                     "the bootstrap's estimate of its bias in small samples taken off. "
+                    "On the same backgrounds, lesions are pasted only where they do not reach the chest wall, so that "
+                    "smaller slices are among them more often; the frechet distance, which measures size and shape, is "
+                    "larger for it. "
                     f"{coverage(settings['confidence'])} intervals over patients."
                     + (inception if settings["inception_weights"] else "")
                 ),

@@ -1,7 +1,7 @@
 """Real lesions on the backgrounds of the drawings: what the measures say of lesions that are as real as can be.
 
 A lesion that was cut out is laid over a background as the fusion GAN lays its drawings: through the softened mask,
-dilated and smoothed. Slices and turns are drawn by lot; those by which realism is judged only among the ones that do
+dilated and smoothed. Slices and turns are drawn by lot. Those by which realism is judged only among the ones that do
 not reach the chest wall, seam included: the lung that comes with a lesion is a dark rim there, which no perfect method
 would draw, and which alone makes most of the distance (on a phantom KID 0.25, and 0.05 where nothing lies on the wall).
 Where none fits, nothing is laid.
