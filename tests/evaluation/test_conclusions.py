@@ -124,7 +124,12 @@ def memorisation_table(**drawn: float) -> pd.DataFrame:
 @pytest.mark.parametrize(
     ("drawn", "said", "unsaid"),
     [
-        ({"p": 0.001, "near": 0.9}, "are copies of training lesions: 90 %", "no sign"),
+        ({"p": 0.001, "near": 0.9, "low": 0.8}, "drawn lesions are copies of training lesions: 90 %", "no sign"),
+        (
+            {"p": 0.01, "near": 0.07, "low": 0.03},
+            "some drawn lesions may be copies of training lesions: 7 %",
+            "are copies",
+        ),
         ({}, "no sign that training lesions were copied: 2 %", "drawn lesions are copies"),
         (
             {},
