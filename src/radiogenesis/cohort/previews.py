@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _WINDOW = {"vmin": -1000, "vmax": 500, "cmap": "gray"}  # HU, the window that the networks see
 _TUMOUR, _LUNGS, _CENTER = "#ff4d4d", "#4dd2ff", "#ffe14d"
 _STRIP = 8  # samples shown of each kind
+_WIDTH, _CUT = 12.0, 6.2  # inches: the whole width, and the height of the cuts
 
 
 def write_preview(path: Path, scan: Scan, lungs: NDArray[np.bool_] | None, data: PatientData, note: str) -> None:
@@ -30,26 +31,30 @@ def write_preview(path: Path, scan: Scan, lungs: NDArray[np.bool_] | None, data:
     from matplotlib.figure import Figure
 
     strips = [record for record in (data.slices, data.backgrounds) if record is not None]
-    figure = Figure(figsize=(12, 7 + 1.7 * len(strips)), layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
-    grid = figure.add_gridspec(1 + len(strips), _STRIP, height_ratios=(4, *(1 for _ in strips)))
-    half = _STRIP // 2
     z, y, _ = _center(scan, lungs)
     dz, dy, dx = scan.spacing_mm
+    volume = "" if np.isnan(data.tumour_volume_ml) else f"   tumour {data.tumour_volume_ml:.1f} ml"
+    air = "" if lungs is None else f"   lungs {lungs.sum() * dz * dy * dx / 1e6:.2f} l"
+    title = f"{scan.patient}{volume}{air}   {dz:g} x {dy:.3g} x {dx:.3g} mm"
+    legend = "red: tumour   blue: lungs   yellow: centres of the backgrounds, projected onto the cut"
+    head = [title, *textwrap.wrap(note, 120), legend]
+    # Places are reckoned here: finding them by the text's extents took longer than drawing all the pictures.
+    above, below = 0.3 + 0.17 * len(head), 1.75 * len(strips)
+    figure = Figure(figsize=(_WIDTH, above + _CUT + below), facecolor="white")
+    FigureCanvasAgg(figure)
+    height = figure.get_figheight()
+    figure.text(0.5, 1 - 0.08 / height, "\n".join(head), ha="center", va="top", fontsize=10)
+    axial, coronal = (
+        figure.add_axes((left / _WIDTH, below / height, 5.8 / _WIDTH, (_CUT - 0.1) / height)) for left in (0.15, 6.1)
+    )
     centers = _centers(scan, data)
-    axial, coronal = figure.add_subplot(grid[0, :half]), figure.add_subplot(grid[0, half:])
     _cut(axial, scan.hu[z], _at(lungs, np.s_[z]), scan.tumour_mask[z], dy / dx, centers[:, [2, 1]])
     _cut(coronal, scan.hu[:, y], _at(lungs, np.s_[:, y]), scan.tumour_mask[:, y], dz / dx, centers[:, [2, 0]])
     coronal.invert_yaxis()  # z ascends towards the head
     axial.set_title(f"axial, slice {z} of {len(scan.hu)}", fontsize=9)
     coronal.set_title(f"coronal, row {y}", fontsize=9)
-    for row, record in enumerate(strips, start=1):
-        _strip(figure, grid[row, :].subgridspec(1, _STRIP), record)
-    volume = "" if np.isnan(data.tumour_volume_ml) else f"   tumour {data.tumour_volume_ml:.1f} ml"
-    air = "" if lungs is None else f"   lungs {lungs.sum() * dz * dy * dx / 1e6:.2f} l"
-    title = f"{scan.patient}{volume}{air}   {dz:g} x {dy:.3g} x {dx:.3g} mm"
-    legend = "red: tumour   blue: lungs   yellow: centres of the backgrounds, projected onto the cut"
-    figure.suptitle("\n".join([title, *textwrap.wrap(note, 120), legend]), fontsize=10)
+    for row, record in enumerate(reversed(strips)):
+        _strip(figure.add_axes((0.1 / _WIDTH, (0.05 + 1.75 * row) / height, 11.8 / _WIDTH, 1.45 / height)), record)
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as partial:
         figure.savefig(partial, dpi=80, format="png")
@@ -94,16 +99,23 @@ def _outline(axes: Axes, mask: NDArray[np.bool_] | None, colour: str) -> None:
         axes.contour(mask, levels=[0.5], colors=colour, linewidths=0.8)
 
 
-def _strip(figure: Any, grid: Any, record: NoduleSlices | Backgrounds) -> None:
-    """Evenly chosen slices with their masks, or evenly chosen backgrounds."""
-    count = len(record.image)
-    for column, at in enumerate(np.linspace(0, count - 1, min(_STRIP, count)).round().astype(int)):
-        axes = figure.add_subplot(grid[0, column])
-        axes.set_axis_off()
-        axes.imshow(record.image[at], interpolation="nearest", **_WINDOW)
+def _strip(axes: Axes, record: NoduleSlices | Backgrounds) -> None:
+    """Evenly chosen slices with their masks, or evenly chosen backgrounds, side by side in one picture."""
+    count, side = record.image.shape[:2]
+    gap = max(1, side // 32)
+    chosen = np.linspace(0, count - 1, min(_STRIP, count)).round().astype(int)
+    picture = np.full((side, _STRIP * (side + gap)), np.nan)
+    outlines = np.zeros(picture.shape, bool)
+    for column, at in enumerate(chosen):
+        place = np.s_[:, column * (side + gap) : column * (side + gap) + side]
+        picture[place] = record.image[at]
         if isinstance(record, NoduleSlices):
-            _outline(axes, record.mask[at], _TUMOUR)
-            axes.set_title(f"{record.offset_mm[at]:+.1f} mm", fontsize=7)
+            outlines[place] = record.mask[at]
+            middle = column * (side + gap) + side / 2
+            axes.text(middle, -gap, f"{record.offset_mm[at]:+.1f} mm", fontsize=7, ha="center", va="bottom")
+    axes.set_axis_off()
+    axes.imshow(picture, interpolation="nearest", **_WINDOW)  # type: ignore[arg-type]
+    _outline(axes, outlines, _TUMOUR)
 
 
 def _at(mask: NDArray[np.bool_] | None, where: Any) -> NDArray[np.bool_] | None:
