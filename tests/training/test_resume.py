@@ -106,7 +106,7 @@ def test_ctrl_c_says_how_to_go_on(discs: Cohort, tmp_path: Path, monkeypatch: py
 
 
 def test_ctrl_c_is_not_lost_where_python_would_drop_it(
-    discs: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    discs: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     """What a destructor raises is printed and dropped; a metric's line is written in the middle of one here."""
 
@@ -122,6 +122,8 @@ def test_ctrl_c_is_not_lost_where_python_would_drop_it(
         note(self, player, record)
 
     monkeypatch.setattr(MethodModule, "note", noted)
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores Ctrl-C
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, handler))
     with pytest.raises(KeyboardInterrupt, match=r"stopped at step 3 of 6; go on with --resume"):
         train(discs, tmp_path / "run")
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
