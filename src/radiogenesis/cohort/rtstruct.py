@@ -156,8 +156,12 @@ def _draw(
 
 
 def _points(contour: Dataset) -> NDArray[np.float64]:
-    """(n, 3) LPS mm. Above 64 kB, contour data is bytes: explicit VR can only hold it as UN."""
-    values = contour.ContourData
+    """(n, 3) LPS mm, from the text as it stands in the file.
+
+    Above 64 kB it is bytes anyhow, since explicit VR can only hold it as UN; and as pydicom's numbers, each an object
+    that knows how it was written, an outline takes longer to read than the CT.
+    """
+    values = contour.get_item("ContourData").value if "ContourData" in contour else contour.ContourData
     if isinstance(values, bytes):
         values = values.decode("ascii").rstrip(" \0").split("\\")
     return np.asarray(values, float).reshape(-1, 3)
