@@ -80,7 +80,7 @@ def test_the_rate_that_was_found_is_that_of_the_search(
 ) -> None:
     benchmark(monkeypatch, "phantom", tmp_path, "--seeds", "1", "--search")
     assert ran[0][:2] == ("cohort", "phantom")
-    assert ran[0][-2:] == ("--seed", "1")
+    assert ran[0][-4:] == ("--seed", "1", "--at_the_edge", "0.35")
     assert sum(words[0] == "train" for words in ran) == 6
     ran.clear()
     benchmark(monkeypatch, "phantom", tmp_path, "--seeds", "1", "--rate", "mc-gan=6e-4")
