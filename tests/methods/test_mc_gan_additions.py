@@ -8,51 +8,25 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from gan_inputs import GENES, PIXELS, make_alignment, make_batch
 from scipy import ndimage
 from torch import Tensor
 from torch.nn.utils import parametrize
 
 from radiogenesis.methods import fusion_gan, mc_gan
-from radiogenesis.methods.alignment import Alignment, AlignmentSettings
 from radiogenesis.methods.critic_terms import critic_terms
 from radiogenesis.methods.fusion_gan import FusionGANSettings
 from radiogenesis.methods.images import outside_lung
 from radiogenesis.methods.mc_gan import MCGAN, MCGANSettings
-from radiogenesis.methods.protocols import Batch
 from radiogenesis.networks.fusion import Drawing, central_logits
 from radiogenesis.networks.mc_gan import MCGANGenerator
 
-GENES, PIXELS, PATIENTS = 10, 32, 3
 TINY: dict[str, Any] = {"batch": 4, "width": 2, "discriminator_width": 2, "code": 5, "noise": 3}
-
-
-def make_alignment() -> Alignment:
-    torch.manual_seed(0)
-    alignment = Alignment(AlignmentSettings(widths=(3, 3, 3, 3), hidden=6, embedding=4), genes=GENES)
-    with torch.no_grad():  # statistics as after some training, not the identity
-        for _ in range(3):
-            alignment.lesions(torch.rand(8, 1, PIXELS, PIXELS) * 2 - 1, torch.rand(8, 1, PIXELS, PIXELS).round())
-    return alignment.eval()
 
 
 def make_gan(**changes: Any) -> MCGAN:
     settings = MCGANSettings(**mc_gan.ADDITIONS | TINY | changes)
     return MCGAN(settings, genes=GENES, pixels=PIXELS, alignment=make_alignment()).eval()
-
-
-def make_batch(seed: int = 1) -> Batch:
-    """Two slices of two patients; the second half shows the patients of the first again."""
-    generator = torch.Generator().manual_seed(seed)
-
-    def images() -> Tensor:
-        return torch.rand(4, 1, PIXELS, PIXELS, generator=generator) * 2 - 1
-
-    genes = torch.randn(PATIENTS, GENES, generator=generator)
-    patient = torch.tensor([0, 1, 0, 1])
-    return Batch(
-        x=images(), m=(images() > 0).float(), g=genes[patient], wrong_m=(images() > 0).float(),
-        wrong_g=genes[torch.tensor([2, 0, 1, 2])], background=images(), patient=patient, all_genes=genes,
-    )  # fmt: skip
 
 
 def test_the_preset_has_the_fusion_gans_additions_with_its_values() -> None:

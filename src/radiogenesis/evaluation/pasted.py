@@ -23,7 +23,8 @@ from radiogenesis.cohort.store import Cohort
 from radiogenesis.evaluation.control import shared_backgrounds
 from radiogenesis.evaluation.lesions import Lesions, measure_lesions
 from radiogenesis.evaluation.settings import EvaluationSettings
-from radiogenesis.methods.images import GrownMask, compose, images_from_hu, outside_lung, soften, to_hu, turned
+from radiogenesis.methods import laying
+from radiogenesis.methods.images import GrownMask, images_from_hu, outside_lung, to_hu, turned
 from radiogenesis.phenotypes.lesion import lesion_features
 
 DILATION, SMOOTHING = 7, 5
@@ -94,10 +95,9 @@ def paste(
     image: NDArray[np.number[Any]], mask: NDArray[np.bool_], turns: NDArray[np.int64], backgrounds: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Slices (B, P, P) in HU, turned (B,) times, over backgrounds (B, P, P): images in HU, and soft masks."""
-    over, hard = (
-        torch.cat([turned(one[None], int(turn)) for one, turn in zip(part, turns, strict=True)])
-        for part in (images_from_hu(image), torch.from_numpy(mask.astype(np.float32))[:, None])
-    )
-    soft = soften(hard)
-    laid = to_hu(compose(over, images_from_hu(backgrounds), GrownMask(soft).composition(DILATION, SMOOTHING)))
-    return laid[:, 0].numpy(), soft[:, 0].numpy()
+    outline = torch.from_numpy(mask)[:, None]
+    laid, soft, _ = laying.pasted(
+        images_from_hu(image), outline, turns.tolist(), images_from_hu(backgrounds), dilation=DILATION,
+        smoothing=SMOOTHING,
+    )  # fmt: skip
+    return to_hu(laid)[:, 0].numpy(), soft[:, 0].numpy()

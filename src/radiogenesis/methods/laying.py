@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from radiogenesis.methods.images import HOLLOW_FROM, GrownMask, compose, filled, outside_lung, soften
+from radiogenesis.methods.images import HOLLOW_FROM, GrownMask, compose, filled, outside_lung, soften, turned
 from radiogenesis.networks.lesion_statistics import core
 
 
@@ -63,3 +64,30 @@ def laid(background: Tensor, output: Tensor, mask: Tensor, settings: Laying) -> 
         through = grown.composition(settings.composition_dilation, settings.composition_smoothing)
         image = compose(image, background, through)
     return image, grown
+
+
+def pasted(
+    image: Tensor, outline: Tensor, turns: Sequence[int], background: Tensor, *,
+    dilation: int, smoothing: int, barred: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    """Lesions cut out of slices and laid over backgrounds as drawings are: through the softened mask.
+
+    Args:
+        image: (B, 1, P, P) in [-1, 1].
+        outline: (B, 1, P, P), 1 inside the lesion, else 0.
+        turns: (B,) how image and outline are turned, 0 to 7.
+        background: (B, 1, P, P) in [-1, 1].
+        dilation, smoothing: of the mask before composing, in pixels and odd.
+        barred: (B, 1, P, P), 1 where nothing may be laid, else 0; None for nowhere.
+
+    Returns:
+        The images, their soft masks, and what was composed through, (B, 1, P, P) each.
+    """
+    over, hard = (
+        torch.cat([turned(one[None], int(turn)) for one, turn in zip(part, turns, strict=True)])
+        for part in (image, outline)
+    )
+    soft = soften(hard.float())
+    soft = soft if barred is None else soft * (1 - barred)
+    through = GrownMask(soft, barred).composition(dilation, smoothing)
+    return compose(over, background, through), soft, through

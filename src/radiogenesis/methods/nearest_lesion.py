@@ -23,17 +23,8 @@ from torch import Tensor, nn
 from radiogenesis.methods.canonical_fit import GeneSide, correlations, patient_means
 from radiogenesis.methods.checks import require
 from radiogenesis.methods.drawing import require_pairs
-from radiogenesis.methods.images import (
-    HOLLOW_FROM,
-    GrownMask,
-    compose,
-    images_from_hu,
-    outside_lung,
-    soften,
-    to_hu,
-    to_unit,
-    turned,
-)
+from radiogenesis.methods.images import HOLLOW_FROM, images_from_hu, outside_lung, to_hu, to_unit
+from radiogenesis.methods.laying import pasted
 from radiogenesis.methods.protocols import Batch, Player, Synthesis
 from radiogenesis.networks.lesion_statistics import core
 from radiogenesis.phenotypes.lesion import FEATURES, lesion_features
@@ -148,14 +139,10 @@ class NearestLesion(nn.Module):
         require_pairs(backgrounds, expression)
         rows, turns = self.chosen(torch.from_numpy(np.asarray(expression, np.float32)), seed)
         s, under = self.settings, images_from_hu(backgrounds)
-        over, mask = (
-            torch.cat([turned(source[None, None, row], turn) for row, turn in zip(rows, turns, strict=True)])
-            for source in (self.image, self.mask)
-        )
-        barred = outside_lung(under) if s.stay_in_lung else torch.zeros_like(under)
-        soft = soften(mask.float()) * (1 - barred)
-        through = GrownMask(soft, barred).composition(s.composition_dilation, s.composition_smoothing)
-        image = compose(to_unit(over), under, through)
+        image, soft, through = pasted(
+            to_unit(self.image[rows, None]), self.mask[rows, None], turns, under, dilation=s.composition_dilation,
+            smoothing=s.composition_smoothing, barred=outside_lung(under) if s.stay_in_lung else None,
+        )  # fmt: skip
         if s.keep_denser:
             inside = core(soft, round(under.shape[-1] * HOLLOW_FROM))
             image = torch.where(inside >= 0.5, image, torch.maximum(image, under))

@@ -235,13 +235,18 @@ class FusionGenerator(nn.Module):
             return Drawing(torch.tanh(image), torch.zeros_like(image), weight)
         (mask,) = masks
         if self.mask_bias is not None:
-            mask = MASK_REACH * torch.tanh(mask / MASK_REACH) + self.mask_bias
+            mask = leaning(mask, self.mask_bias)
         return Drawing(torch.tanh(image), torch.sigmoid(mask), weight)
 
     @property
     def sides(self) -> list[int]:
         """The side of each block's map, coarse to fine."""
         return [self.base * 2**level for level in range(len(self.blocks))]
+
+
+def leaning(logits: Tensor, bias: Tensor) -> Tensor:
+    """The mask's logits about their bias, and no further from it than MASK_REACH."""
+    return MASK_REACH * torch.tanh(logits / MASK_REACH) + bias
 
 
 def central_logits(pixels: int, *, peak: float = 2.0, floor: float = -8.0, width: float = 0.2) -> Tensor:

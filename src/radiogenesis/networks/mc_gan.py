@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
-from radiogenesis.networks.fusion import MASK_REACH, Drawing, central_logits
+from radiogenesis.networks.fusion import Drawing, central_logits, leaning
 
 CHANNEL_FACTORS = (16, 8, 4, 2, 1)  # times the base width, at 1/16, 1/8, 1/4, 1/2, 1/1 of the resolution
 
@@ -140,7 +140,7 @@ class MCGANGenerator(nn.Module):
         mask = (mask + 1) / 2
         if self.mask_bias is not None:
             logits = 2 * drawn[:, 1:]  # of the same mask: (tanh(a) + 1) / 2 = sigmoid(2 a)
-            mask = torch.sigmoid(MASK_REACH * torch.tanh(logits / MASK_REACH) + self.mask_bias)
+            mask = torch.sigmoid(leaning(logits, self.mask_bias))
         held_back = 1 - gate.float().mean(1, keepdim=True)
         weight = F.interpolate(held_back, scale_factor=2, mode="bilinear")
         return Drawing(image, mask, weight)
