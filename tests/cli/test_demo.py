@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
+from contextlib import AbstractContextManager, redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -33,12 +36,9 @@ class Demo:
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
-    from contextlib import redirect_stdout
-    from io import StringIO
-
+def demo(tmp_path_factory: pytest.TempPathFactory, blank_pictures: Callable[[], AbstractContextManager[None]]) -> Demo:
     out, printed = tmp_path_factory.mktemp("demo") / "demo", StringIO()
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed):
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed), blank_pictures():
         for verb, words in SMALLER.items():
             patch.setattr(verb, "main", lambda given, run=verb.main, words=words: run([*given, *words]))
         assert main(["demo", str(out), *SMALL]) == 0

@@ -5,9 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from numpy import bool_
+from numpy.typing import NDArray
 
+from radiogenesis.cohort.ct import read_series
 from radiogenesis.cohort.dicom import Findings, ReadSettings, find_dicom, read_dicom
+from radiogenesis.cohort.headers import lenient
+from radiogenesis.cohort.outlines import read_outline
+from radiogenesis.cohort.rtstruct import read_rtstruct
 from radiogenesis.cohort.scan import Scan
+from radiogenesis.cohort.sources import Source
 from radiogenesis.errors import ScanError
 
 SETTINGS = ReadSettings()
@@ -36,3 +43,10 @@ def refusal(folder: Path, settings: ReadSettings = SETTINGS) -> str:
         line = str(caught.value)
     assert "\n" not in line
     return line
+
+
+def drawn(source: Source, settings: ReadSettings) -> NDArray[bool_]:
+    """(Z, Y, X): the ROIs of an RTSTRUCT that the settings name, and nothing else of its file."""
+    (path,) = source.outline_files
+    with lenient():
+        return read_rtstruct(read_outline(path), path, read_series(source.image_files, settings), settings)[1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -27,6 +28,8 @@ from radiogenesis.cohort.split import Split
 from radiogenesis.cohort.store import Cohort, CohortWriter, PatientData, Truth
 from radiogenesis.errors import RunError
 from radiogenesis.evaluation.drawing import own_features
+from radiogenesis.evaluation.settings import EvaluationSettings
+from radiogenesis.mapping import code_space
 from radiogenesis.mapping.axes_genes import axes_table
 from radiogenesis.mapping.output import write_map
 from radiogenesis.mapping.page_axes import axes_section
@@ -52,6 +55,12 @@ def weights() -> np.ndarray:
     made = np.zeros((GENES, 2))
     made[:10, 0] = made[10:20, 1] = 0.1
     return made
+
+
+@pytest.fixture(autouse=True)
+def _few_shuffles_of_codes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind the silhouettes of codes, which a map of a run shows too and no test here looks at."""
+    monkeypatch.setattr(code_space, "EvaluationSettings", partial(EvaluationSettings, gene_shuffles=5))
 
 
 @pytest.fixture(scope="module")

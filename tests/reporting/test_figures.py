@@ -27,6 +27,14 @@ CONTROL = pd.DataFrame(
 )
 
 
+def test_long_labels_of_rows_are_not_cut(tmp_path: Path) -> None:
+    label = "fusion-gan\n(composition_dilation 13,\nerosion 13, WWWW MMMM)"
+    f.slice_grid([(label, [np.ones((8, 8))])], tmp_path / "grid.png")
+    pixels = imread(tmp_path / "grid.png")[..., :3]
+    assert (pixels[:, :8] == pixels[0, 0]).all()  # the margin is empty
+    assert (pixels[:, 8:120] != pixels[0, 0]).any()
+
+
 def test_gray_is_the_window() -> None:
     assert f.gray(np.array([-2000, -1000, -250, 500, 900])).tolist() == [0, 0, 0.5, 1, 1]
 

@@ -276,6 +276,10 @@ def fill_even_odd(polygons: list[NDArray[np.float64]], shape: tuple[int, int]) -
     row = first[edge] + np.arange(len(edge)) - np.repeat(np.cumsum(count) - count, count)
     share = (row - start[edge, 0]) / (end[edge, 0] - start[edge, 0])
     crossing = start[edge, 1] + share * (end[edge, 1] - start[edge, 1])  # (C,) x of each crossing
-    toggles = np.zeros((height, width + 1), np.int64)
-    np.add.at(toggles, (row, np.ceil(crossing).clip(0, width).astype(int)), 1)
-    return np.cumsum(toggles, axis=1)[:, :width] % 2 == 1
+    inside = np.zeros(shape, bool)
+    if len(row):
+        top = row.min()
+        toggles = np.zeros((row.max() + 1 - top, width + 1), np.uint8)  # wraps at 256, which leaves odd odd
+        np.add.at(toggles, (row - top, np.ceil(crossing).clip(0, width).astype(int)), 1)
+        inside[top : row.max() + 1] = np.cumsum(toggles, axis=1, dtype=np.uint8)[:, :width] & 1
+    return inside

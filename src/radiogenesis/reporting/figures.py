@@ -98,7 +98,8 @@ def slice_grid(
         cell: side of one picture in inches.
     """
     height, width = len(rows), max(len(images) for _, images in rows)
-    left, top = 0.92 * any(label for label, _ in rows), 0.3 * bool(columns)
+    longest = max((len(line) for label, _ in rows for line in label.splitlines()), default=0)
+    left, top = max(0.92, 0.25 + 0.065 * longest) * bool(longest), 0.3 * bool(columns)  # in 8 points
     gap = 0.05
     size = (left + width * (cell + gap) + gap, top + height * (cell + gap) + gap)
     figure = Figure(figsize=size)
