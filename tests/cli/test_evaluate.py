@@ -59,7 +59,7 @@ def test_the_help_shows_every_setting(capsys: pytest.CaptureFixture[str]) -> Non
     with pytest.raises(SystemExit):
         main(["evaluate", "--help"])
     text = capsys.readouterr().out
-    for option in ("--backgrounds_per_patient", "--bootstrap", "--permutations", "--seed", "--batch", "--cohort"):
+    for option in ("--backgrounds_per_patient", "--bootstrap", "--permutations", "--seed", "--cohort"):
         assert option in text
     for option in ("--threshold", "--smallest_ml", "--lung_mm", "--most"):
         assert option in text

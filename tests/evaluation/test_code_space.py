@@ -164,6 +164,7 @@ def test_the_map_is_the_same_each_time_and_works_for_few() -> None:
     x = np.random.default_rng(9).normal(size=(9, 5))
     assert c.tsne(x, 0).shape == (9, 2)
     assert np.array_equal(c.tsne(x, 0), c.tsne(x, 0))
+    assert np.isfinite(c.tsne(x[:, :1], 0)).all()  # codes of one direction
 
 
 @pytest.mark.parametrize(

@@ -109,13 +109,22 @@ def test_everybody_is_drawn_on_the_same_backgrounds(cohort: Cohort) -> None:
     assert set(cohort.background_patient[drawn.background_index]) <= set(one.split.test)
 
 
-def test_images_come_in_batches_without_changing_the_result(cohort: Cohort) -> None:
+def test_the_noise_of_a_drawing_depends_on_the_seed_and_its_place_alone(
+    cohort: Cohort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever draws is asked once for all backgrounds of a patient, and seeds each by its place among them."""
     one = subject(cohort, "perfect")
-    genes = one.scaler.transform(cohort.expression, one.split.test)
-    few = EvaluationSettings(backgrounds_per_patient=5, batch=2)
-    many = EvaluationSettings(backgrounds_per_patient=5, batch=64)
-    first, second = (draw(one.method, cohort, one.split, genes, s).features for s in (few, many))  # type: ignore[arg-type]
-    assert np.allclose(first, second, equal_nan=True)
+    asked: list[tuple[int, int]] = []
+    drawing = one.method.synthesize  # type: ignore[attr-defined]
+
+    def watched(backgrounds: np.ndarray, expression: np.ndarray, *, seed: int) -> Synthesis:
+        asked.append((len(backgrounds), seed))
+        return drawing(backgrounds, expression, seed=seed)
+
+    monkeypatch.setattr(one.method, "synthesize", watched)
+    settings = EvaluationSettings(backgrounds_per_patient=20, noise_draws=2, seed=3)
+    draw(one.method, cohort, one.split, one.genes(cohort.expression, one.split.test), settings)  # type: ignore[arg-type]
+    assert asked == [(20, 3), (2, 3)] * len(one.split.test)
 
 
 def test_the_same_seed_gives_the_same_numbers(cohort: Cohort, evaluated: Path, tmp_path: Path) -> None:

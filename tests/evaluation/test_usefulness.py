@@ -96,7 +96,8 @@ def test_drawings_for_training_come_from_training_patients(tmp_path: object) -> 
             assert all((g == genes).all(1).any() for g in expression)
             return super().synthesize(backgrounds, expression, seed=seed)
 
-    drawn = drawn_for_training(Watched(one.scaler), cohort, one.split, genes, EvaluationSettings(batch=10))
+    drawn = drawn_for_training(Watched(one.scaler), cohort, one.split, genes, EvaluationSettings())
+    assert len(seen) == 1  # each drawing has noise of its own
     held_out = cohort.background_image[np.isin(cohort.background_patient, one.split.test)]
     assert not any((b == other).all() for b in np.concatenate(seen) for other in held_out)
     assert len(drawn.image) == np.isin(cohort.slice_patient, one.split.train).sum()

@@ -22,6 +22,8 @@ from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.mapping import code_space as cs
 from radiogenesis.mapping.page_prediction import code_space_addition
 from radiogenesis.mapping.settings import MapSettings
+from radiogenesis.methods.canonical_alignment import CanonicalAlignment, CanonicalAlignmentSettings
+from radiogenesis.training.run import Run
 
 QUICK = EvaluationSettings(clusters=2, gene_shuffles=19, permutations=50, bootstrap=50)
 
@@ -50,6 +52,18 @@ class Method(torch.nn.Module):
         return np.stack([np.sign(x[:, :10].mean(1)) * 3 + 0.3 * x[:, 30], 0.3 * x[:, 31]], axis=1)
 
 
+class Aligned(torch.nn.Module):
+    """A generator that draws from the one direction of a canonical alignment."""
+
+    def __init__(self, genes: int) -> None:
+        super().__init__()
+        self.alignment = CanonicalAlignment(CanonicalAlignmentSettings(directions=1, properties=False), genes=genes)
+        self.alignment.gene_weights[:, 0] = torch.linspace(-1, 1, genes)
+
+    def encode(self, expression: np.ndarray) -> np.ndarray:
+        return self.alignment.code(torch.from_numpy(np.asarray(expression, np.float32))).numpy()
+
+
 class FakeRun:
     """What the code space asks of a run."""
 
@@ -62,6 +76,8 @@ class FakeRun:
         self.method = method
         self.split = Split(tuple(names[:24]), tuple(names[24:26]), tuple(names[26:]))
         self.scaler = ExpressionScaler.fit(cohort.expression, self.split.train)
+
+    genes = Run.genes
 
     def gene_encoder(self) -> Any:
         return self.method
@@ -122,6 +138,17 @@ def test_the_file_opens_and_the_section_has_its_files(made: cs.CodeSpace, cohort
     read = anndata.read_h5ad(tmp_path / "codes.h5ad")
     np.testing.assert_allclose(read.obsm[cs.PHI], made.data.obsm[cs.PHI])
     assert isinstance(read.obsm["features"], pd.DataFrame)
+
+
+def test_patients_who_were_trained_on_have_codes_on_the_scale_they_were_trained_on(cohort: Cohort) -> None:
+    method = Aligned(cohort.expression.n_vars)
+    run: Any = FakeRun(cohort, method)
+    train, test = (run.scaler.transform(cohort.expression, list(part)) for part in (run.split.train, run.split.test))
+    method.alignment.seen[0] = float(method.encode(train).std())  # as `fit` leaves it
+    data = cs.code_space(run, cohort, MapSettings(), QUICK).data
+    codes = pd.DataFrame(data.obsm[cs.PHI], index=data.obs_names)
+    assert codes.loc[list(run.split.train), 0].std(ddof=0) == pytest.approx(1, abs=1e-4)
+    np.testing.assert_allclose(codes.loc[list(run.split.test)], method.encode(test), atol=1e-4)
 
 
 def test_an_alignment_alone_is_a_space_and_a_method_without_codes_is_refused(cohort: Cohort) -> None:

@@ -18,7 +18,7 @@ from scipy import stats
 from radiogenesis.cli.main import main
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import AnnotationError, OutputError, SettingError
-from radiogenesis.mapping import left_out_retrieval
+from radiogenesis.mapping import left_out_retrieval, page_links
 from radiogenesis.mapping.conclusions import conclusions, counts
 from radiogenesis.mapping.features import LESION, RADIOMIC, FeatureTable
 from radiogenesis.mapping.output import write_map
@@ -142,6 +142,7 @@ def test_covariates_are_held_fixed_and_must_be_columns(cohort: Cohort) -> None:
     assert list(material.covariates) == ["Age", "Gender = Male"]
     held = conventional_map(material, settings)
     assert set(held.by_metagene.test) == {"linear"}
+    assert page_links._test(held) == "a linear model adjusted for Age, Gender = Male"  # what the page says of it
     assert abs(row(held, "G00", SIZE)["effect"]) < 0.5
     with pytest.raises(SettingError, match="covariates 'Weight': no column of the clinical table"):
         material_of(known, replace(SETTINGS, covariates="Weight"))

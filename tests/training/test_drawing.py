@@ -22,7 +22,7 @@ from radiogenesis.errors import ExpressionError, OutputError, RunError, ScanErro
 from radiogenesis.methods.alignment import AlignmentSettings
 from radiogenesis.methods.fusion_gan import PRESETS, FusionGANSettings
 from radiogenesis.methods.protocols import Synthesis
-from radiogenesis.training import drawing
+from radiogenesis.training import drawing, preparation
 from radiogenesis.training.drawing import DrawSettings
 from radiogenesis.training.fit import train
 from radiogenesis.training.run import Run
@@ -73,7 +73,7 @@ def test_patients_who_were_trained_on_are_drawn_as_the_method_was_given_them(
             return synthesizer.synthesize(backgrounds, expression, seed=seed)
 
     monkeypatch.setattr(Run, "synthesizer", lambda self: Watched())
-    monkeypatch.setattr(drawing, "genes_of_trained", lambda method, genes: genes + 7)
+    monkeypatch.setattr(preparation, "genes_of_trained", lambda method, genes: genes + 7)
     patients = [run.split.test[0], run.split.train[0]]
     drawing.draw(run, discs, discs.expression, patients, DrawSettings(per_patient=1))
     plain = run.scaler.transform(discs.expression, patients)

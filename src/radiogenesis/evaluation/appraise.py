@@ -35,7 +35,6 @@ from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.evaluation.subject import Found
 from radiogenesis.evaluation.usefulness import Slices, Usefulness, dice_by_patient, drawn_for_training, usefulness
 from radiogenesis.methods.protocols import Synthesizer
-from radiogenesis.training.preparation import genes_of_trained
 
 DRAWN = "drawn"
 ON_SAME = "real lesions of training patients, on the same backgrounds"
@@ -214,7 +213,7 @@ def appraise_usefulness(found: Sequence[Found], cohort: Cohort, settings: Evalua
         owner = cohort.slice_patient[test]
         if split not in alone:
             alone[split] = dice_by_patient([real], asked, owner, settings)
-        genes = genes_of_trained(method, one.subject.scaler.transform(cohort.expression, split.train))
+        genes = one.subject.genes(cohort.expression, split.train)
         drawn = drawn_for_training(method, cohort, split, genes, settings)
         result = usefulness(alone[split], real, drawn, asked, owner, settings)
         _usefulness(one, result, owner, settings)

@@ -262,4 +262,5 @@ def tsne(values: Floats, seed: int) -> Floats:
     if len(places) < 3:
         return np.stack([which, np.zeros(len(values))], axis=1)
     perplexity = max(2.0, min(30.0, (len(values) - 1) / 3))
-    return np.asarray(TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(values), float)
+    init = "pca" if values.shape[1] > 1 else "random"  # a single direction has no two components
+    return np.asarray(TSNE(2, perplexity=perplexity, init=init, random_state=seed).fit_transform(values), float)

@@ -161,16 +161,9 @@ def _by_noise(
 def _draw_patient(
     synthesizer: Synthesizer, backgrounds: NDArray[Any], genes: NDArray[Any], settings: EvaluationSettings
 ) -> Synthesis:
-    """One patient on all backgrounds; the seed depends on the background's place, never on the patient."""
-    parts = []
-    for start in range(0, len(backgrounds), settings.batch):
-        chunk = backgrounds[start : start + settings.batch]
-        repeated = np.repeat(np.asarray(genes, np.float32)[None], len(chunk), axis=0)
-        parts.append(synthesizer.synthesize(chunk, repeated, seed=settings.seed + start))
-    image, mask, weight, background = (
-        np.concatenate([getattr(part, name) for part in parts]) for name in ("image", "mask", "weight", "background")
-    )
-    return Synthesis(image, mask, weight, background, settings.seed)
+    """One patient on all backgrounds; the noise depends on the background's place, never on the patient."""
+    repeated = np.repeat(np.asarray(genes, np.float32)[None], len(backgrounds), axis=0)
+    return synthesizer.synthesize(backgrounds, repeated, seed=settings.seed)
 
 
 def _first(drawn: Synthesis, count: int) -> Synthesis:

@@ -168,7 +168,7 @@ def _evaluate_one(
 ) -> Found:
     """All that the method offers to be measured by."""
     found = Found(subject)
-    genes = subject.scaler.transform(cohort.expression, subject.split.test)
+    genes = subject.genes(cohort.expression, subject.split.test)
     if len(subject.metrics):
         found.pictures["curves"] = pictures.curves(subject.metrics, folder, subject.name)
     if isinstance(subject.method, Synthesizer):

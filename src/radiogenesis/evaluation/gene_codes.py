@@ -63,18 +63,20 @@ def code_space(
     split, scaler = encoding[0].subject.split, encoding[0].subject.scaler
     if len(split.train) < 2 * settings.clusters:
         return None
+    training, held_out = (
+        np.asarray(scaler.transform(cohort.expression, part), np.float32) for part in (split.train, split.test)
+    )
     encoders: dict[str, Encode] = {RAW: _itself}
+    given = {RAW: training}
     for one in encoding:
         method = one.subject.method
         # Another split would let one space have seen the patients that another has not.
         alike = one.subject.split == split and _same(one.subject.scaler, scaler)
         if alike and one.subject.method_name not in encoders and isinstance(method, GeneEncoder):
             encoders[one.subject.method_name] = method.encode
-    training, held_out = (
-        np.asarray(scaler.transform(cohort.expression, part), np.float32) for part in (split.train, split.test)
-    )
+            given[one.subject.method_name] = one.subject.genes(cohort.expression, split.train)
     codes = [
-        Codes.of(name, encode, training, held_out, settings.clusters, settings.seed)
+        Codes.of(name, encode, given[name], held_out, settings.clusters, settings.seed)
         for name, encode in encoders.items()
     ]
     reference = leading(codes)

@@ -41,11 +41,9 @@ class EvaluationSettings:
     """Segmentation networks with different first weights; their Dice is averaged."""
     seed: int = 0
     """Seed of backgrounds, noise, resamples and permutations."""
-    batch: int = 64
-    """Images drawn at a time."""
 
     def __post_init__(self) -> None:
-        least = dict.fromkeys(("backgrounds_per_patient", "bootstrap", "permutations", "batch"), 1)
+        least = dict.fromkeys(("backgrounds_per_patient", "bootstrap", "permutations"), 1)
         least |= {"frechet_axes": 1, "noise_draws": 2, "clusters": 2, "gene_shuffles": 1}
         least |= {"segmentation_steps": 0, "segmentation_repeats": 1}
         for name, lowest in least.items():

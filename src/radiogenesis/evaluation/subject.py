@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from anndata import AnnData
+from numpy.typing import NDArray
 
 from radiogenesis.cohort.expression import ExpressionScaler
 from radiogenesis.cohort.split import Split
@@ -14,6 +18,7 @@ from radiogenesis.evaluation.drawing import Drawn
 from radiogenesis.evaluation.framework_metagenes import MetageneTable
 from radiogenesis.evaluation.gene_prediction import GenePrediction
 from radiogenesis.reporting.model import Picture
+from radiogenesis.training.preparation import genes_as_trained
 from radiogenesis.training.run import Run
 
 
@@ -47,6 +52,10 @@ class Subject:
         if "images_seen" in self.metrics:
             return int(self.metrics["images_seen"].max())
         return int(self.config.get("steps") or 0) * int((self.config.get("settings") or {}).get("batch", 0))
+
+    def genes(self, expression: AnnData, patients: Sequence[str]) -> NDArray[np.float32]:
+        """Scaled genes (n, G) as the method draws or encodes these patients; see `genes_as_trained`."""
+        return genes_as_trained(self.method, self.scaler, self.split, expression, patients)
 
     @classmethod
     def of(cls, run: Run) -> Subject:

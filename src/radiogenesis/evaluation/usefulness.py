@@ -223,19 +223,11 @@ def drawn_for_training(
     count = min(MOST_DRAWN, int(np.isin(cohort.slice_patient, list(split.train)).sum()))
     rng = np.random.default_rng([settings.seed, 12])
     index, who = rng.choice(pool, count), np.arange(count) % len(genes)
-    image, mask = [], []
-    for start in range(0, count, settings.batch):
-        part = slice(start, start + settings.batch)
-        made = synthesizer.synthesize(
-            cohort.background_image[index[part]].astype(np.float32),
-            np.asarray(genes, np.float32)[who[part]],
-            seed=settings.seed + 1 + start,
-        )
-        image.append(made.image)
-        mask.append(made.mask >= 0.5)
-    images, masks = np.concatenate(image), np.concatenate(mask)
-    kept = masks.any((1, 2))
-    return Slices(images[kept], masks[kept])
+    backgrounds = cohort.background_image[index].astype(np.float32)
+    made = synthesizer.synthesize(backgrounds, np.asarray(genes, np.float32)[who], seed=settings.seed + 1)
+    mask = made.mask >= 0.5
+    kept = mask.any((1, 2))
+    return Slices(made.image[kept], mask[kept])
 
 
 def _backgrounds(cohort: Cohort, split: Split) -> NDArray[np.int64]:

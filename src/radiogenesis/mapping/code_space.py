@@ -84,13 +84,13 @@ def code_space(
             path=run.path, remedy="train on a larger cohort",
         )  # fmt: skip
     patients = list(map(str, cohort.expression.obs_names))
-    genes = run.scaler.transform(cohort.expression, patients)
+    genes, given = run.scaler.transform(cohort.expression, patients), run.genes(cohort.expression, patients)
     place = {patient: row for row, patient in enumerate(patients)}
     rows = {part: [place[p] for p in names] for part, names in ((TRAINING, split.train), (HELD_OUT, split.test))}
     codes = {
-        name: Codes.of(in_words(name), encode, genes[rows[TRAINING]], genes[rows[HELD_OUT]],
+        name: Codes.of(in_words(name), encode, taken[rows[TRAINING]], taken[rows[HELD_OUT]],
                        evaluation.clusters, evaluation.seed)
-        for name, encode in {RAW: _itself, **encoders}.items()
+        for name, encode, taken in ((RAW, _itself, genes), *((name, one, given) for name, one in encoders.items()))
     }  # fmt: skip
     space = next(iter(encoders))
     leading = codes[space]
@@ -98,7 +98,7 @@ def code_space(
         list(codes.values()), [_itself, *encoders.values()], genes[rows[TRAINING]], genes[rows[HELD_OUT]], leading,
         evaluation,
     )  # fmt: skip
-    embedded = {name: np.asarray(encode(genes), np.float64) for name, encode in encoders.items()}
+    embedded = {name: np.asarray(encode(given), np.float64) for name, encode in encoders.items()}
     label = np.asarray(leading.clusters.predict(embedded[space]))
     part = _parts(patients, run)
     table = cohort_features(

@@ -24,7 +24,6 @@ from radiogenesis.methods.protocols import Synthesis
 from radiogenesis.output import json_text, whole_folder
 from radiogenesis.reporting.figures import gray, slice_grid
 from radiogenesis.training.data import untrained_backgrounds
-from radiogenesis.training.preparation import genes_of_trained
 from radiogenesis.training.run import Run
 
 Format = Literal["png", "npz", "nifti", "dicom"]
@@ -75,9 +74,7 @@ def draw(
         raise SettingError(
             f"no expression for patient {', '.join(unknown[:5])}", remedy="choose among the table's patients"
         )
-    scaled = run.scaler.transform(expression, list(patients))
-    seen = np.isin(patients, run.split.train)
-    scaled[seen] = genes_of_trained(run.method, scaled[seen])
+    scaled = run.genes(expression, patients)
     if not len(cohort.background_image):
         raise CohortError("has no backgrounds to draw on", path=cohort.path, remedy="build it with backgrounds")
     pool = untrained_backgrounds(cohort, run.split)[0] if backgrounds is None else np.asarray(backgrounds, int)

@@ -26,7 +26,7 @@ from radiogenesis.training.callbacks import Interruption, MetricsLog, ProgressLi
 from radiogenesis.training.data import TrainingData, seed_of, training_backgrounds
 from radiogenesis.training.folder import Beginning, machine_of, origin_of, step_of
 from radiogenesis.training.module import MethodModule
-from radiogenesis.training.preparation import genes_of_trained
+from radiogenesis.training.preparation import genes_as_trained
 from radiogenesis.training.registry import AnyAlignment, entry
 from radiogenesis.training.run import Run, make_method, save_weights
 from radiogenesis.training.samples import save_drawing_grid
@@ -316,5 +316,4 @@ def sample_inputs(
     chosen = [patients[i % len(patients)] for i in range(count)]
     rows = training_backgrounds(cohort, split.train)
     backgrounds = cohort.background_image[rows[:: max(1, len(rows) // count)][:count]]
-    genes = scaler.transform(cohort.expression, chosen[: len(backgrounds)])
-    return backgrounds, genes if split.validation else genes_of_trained(method, genes)
+    return backgrounds, genes_as_trained(method, scaler, split, cohort.expression, chosen[: len(backgrounds)])

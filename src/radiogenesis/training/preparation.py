@@ -9,9 +9,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from anndata import AnnData
 from numpy.typing import NDArray
 
+from radiogenesis.cohort.expression import ExpressionScaler
 from radiogenesis.cohort.metagenes import Metagenes
+from radiogenesis.cohort.split import Split
 from radiogenesis.errors import RunError, SettingError
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment
 from radiogenesis.methods.fusion_gan import FusionGAN
@@ -60,10 +63,27 @@ def prepare_mc_gan(method: MCGAN, data: TrainingData, names: Sequence[str], seed
     return replace(data, genes=torch.from_numpy(genes_of_trained(method, data.genes.numpy())))
 
 
+def genes_as_trained(
+    method: object, scaler: ExpressionScaler, split: Split, expression: AnnData, patients: Sequence[str]
+) -> NDArray[np.float32]:
+    """Scaled genes (n, G) of any patients, to be drawn or encoded by the method: those of patients that it was trained
+    on as it was given them, so that all codes are on one scale. See `genes_of_trained`.
+
+    Args:
+        method: a trained one, with its own scaler and split.
+        expression: raw values.
+        patients: rows of `expression`.
+    """
+    scaled = np.asarray(scaler.transform(expression, list(patients)), np.float32)
+    trained = np.isin(list(patients), list(split.train))
+    scaled[trained] = genes_of_trained(method, scaled[trained])
+    return scaled
+
+
 def genes_of_trained(method: object, genes: NDArray[Any]) -> NDArray[np.float32]:
-    """Scaled genes (n, G) of patients that a method was trained on, as it was given them, to draw these patients: as
-    they are, but for a method that reads a canonical alignment's code, which is wider in-sample."""
-    alignment = getattr(method, "alignment", None)
+    """Scaled genes (n, G) of patients that a method was trained on, as it was given them, to draw or encode these
+    patients: as they are, but for a canonical alignment and a method that reads its code, which is wider in-sample."""
+    alignment = method if isinstance(method, CanonicalAlignment) else getattr(method, "alignment", None)
     given = np.asarray(genes, np.float32)
     if not isinstance(alignment, CanonicalAlignment) or not len(given):
         return given

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +26,8 @@ import numpy as np
 import pandas as pd
 import torch
 import yaml
+from anndata import AnnData
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import nn
@@ -35,6 +38,7 @@ from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import RunError, SettingError
 from radiogenesis.methods.protocols import GeneEncoder, LesionEncoder, Synthesizer
 from radiogenesis.output import whole_file, write_text
+from radiogenesis.training.preparation import genes_as_trained
 from radiogenesis.training.registry import AnyAlignment, entry
 
 
@@ -130,6 +134,10 @@ class Run:
                 f"its weights do not fit its settings ({first})", path=self.path, remedy="train it again"
             ) from error
         return made.eval()
+
+    def genes(self, expression: AnnData, patients: Sequence[str]) -> NDArray[np.float32]:
+        """Scaled genes (n, G) as the method draws or encodes these patients; see `genes_as_trained`."""
+        return genes_as_trained(self.method, self.scaler, self.split, expression, patients)
 
     def synthesizer(self) -> Synthesizer:
         """The method as something that draws. Raises RunError for a method that does not draw."""
