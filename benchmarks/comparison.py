@@ -34,12 +34,11 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
+from radiogenesis.cli.demo import AT_THE_EDGE
 from radiogenesis.cohort.store import Cohort
 from spine import DATA, TABLE, run, unpacked
 
 METHODS = ("fusion-gan", "mc-gan", "inpainting-gan")
-AT_THE_EDGE = "0.35"
-"""Share of the phantom's tumours at the chest wall: as many as in real patients (docs/MEASURED.md)."""
 PUBLISHED_RATE = "2e-4"
 RATES = (PUBLISHED_RATE, "6e-4", "2e-3")
 """From the published one to that of the fusion GAN's generator: runs are short here, and short runs want large ones."""
@@ -171,7 +170,7 @@ def made_cohort(kind: str, out: Path, seed: int) -> None:
         if before != seed:
             sys.exit(f"{path}: was made with --cohort_seed {before}, not {seed}; give that, or another folder")
     elif kind == "phantom":
-        run("cohort", "phantom", path, "--seed", str(seed), "--at_the_edge", AT_THE_EDGE)
+        run("cohort", "phantom", path, "--seed", str(seed), "--at_the_edge", str(AT_THE_EDGE))
     else:
         words = ("--orientation", "genes-in-rows", "--seed", str(seed))
         run("cohort", "plant", unpacked(out), DATA / TABLE, path, *words)

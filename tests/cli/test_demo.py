@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from radiogenesis.cli import cohort_phantom, evaluate
-from radiogenesis.cli.demo import DemoSettings, go_on, headline
+from radiogenesis.cli.demo import AT_THE_EDGE, DemoSettings, go_on, headline
 from radiogenesis.cli.main import main
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.output import json_text
@@ -60,6 +60,7 @@ def test_it_makes_everything(demo: Demo) -> None:
     }  # fmt: skip
     cohort = Cohort.open(demo.out / "cohort.zarr", verify=True)
     assert len(cohort.patients) == 14
+    assert cohort.settings["phantom"]["at_the_edge"] == AT_THE_EDGE
     alignment, gan = Run.open(demo.out / "alignment"), Run.open(demo.out / "fusion-gan")
     assert (alignment.method_name, gan.config["steps"]) == ("canonical-alignment", 4)
     assert gan.split == alignment.split

@@ -17,6 +17,8 @@ from radiogenesis.cli.arguments import add_settings, parser, settings_from
 from radiogenesis.errors import RunError
 from radiogenesis.output import write_text
 
+AT_THE_EDGE = 0.35
+"""Share of the phantom's tumours at the chest wall: as many as in real patients (docs/MEASURED.md)."""
 _DESCRIPTION = """Everything that radiogenesis does, on a phantom cohort, in minutes on a laptop CPU.
 
 What is already in the folder is kept, so a demo that was interrupted goes on where it was."""
@@ -86,7 +88,7 @@ def xu(out: Path, settings: DemoSettings) -> Path:
     seed = f"--seed={settings.seed}"
     if not Path(cohort).exists():
         step(1, "a cohort of phantom patients, whose genes drive what their lesions look like")
-        cohort_phantom.main([cohort, f"--patients={settings.patients}", seed])
+        cohort_phantom.main([cohort, f"--patients={settings.patients}", f"--at_the_edge={AT_THE_EDGE}", seed])
     step(2, "the alignment asks what genes predict of a lesion")
     go_on(train.main, ["canonical-alignment", cohort, alignment, seed])
     step(3, "the fusion GAN learns to draw a patient's lesion from the patient's genes")
