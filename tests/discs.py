@@ -11,7 +11,8 @@ from anndata import AnnData
 
 from radiogenesis.cohort.sampling import Backgrounds, NoduleSlices, SamplingSettings
 from radiogenesis.cohort.scan import Acquisition
-from radiogenesis.cohort.store import Cohort, CohortWriter, PatientData
+from radiogenesis.cohort.store import Cohort, PatientData
+from radiogenesis.cohort.writer import CohortWriter
 
 PIXELS = 32
 

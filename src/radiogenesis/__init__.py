@@ -1,5 +1,30 @@
-"""radiogenesis: which genes show in a scan, and how would this tumour look if they changed?"""
+"""radiogenesis: which genes show in a scan, and how would this tumour look if they changed?
 
-from importlib.metadata import version
+`import radiogenesis as rg`: everything in `radiogenesis.api` is here too, and read when it is first asked for.
+"""
 
-__version__ = version("radiogenesis")
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from radiogenesis.version import __version__ as __version__
+
+if TYPE_CHECKING:
+    from radiogenesis.api import *  # noqa: F403
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("_") and name != "__all__":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if find_spec(f"{__name__}.{name}"):
+        return import_module(f"{__name__}.{name}")
+    api = import_module(f"{__name__}.api")
+    if name not in ("__all__", *api.__all__):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(api.__all__)}")
+    return getattr(api, name)
+
+
+def __dir__() -> list[str]:
+    return [*import_module(f"{__name__}.api").__all__, "__version__"]

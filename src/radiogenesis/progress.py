@@ -4,12 +4,22 @@ and then."""
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any
 
 from rich.console import Console
-from rich.progress import Progress, ProgressColumn, TaskID
+from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is done, and of how much; 0 and 0 where nobody knows."""
+
+
+def silent(what: str, done: int, total: int) -> None:
+    """Tells nothing."""
+
 
 EVERY_SECONDS = 60.0
 """Between two lines in a log file."""
@@ -31,7 +41,7 @@ class _Lines:
         self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-class Bar(Progress):
+class Bar(RichProgress):
     """rich's progress bars, on stderr.
 
     Args:
@@ -64,6 +74,33 @@ class Bar(Progress):
                 str(task.fields.get("rate", "")),
                 f"{timedelta(seconds=round(left))} left" if left else "",
             )
+
+
+class TaskBars:
+    """A bar on stderr for each thing that is told of. A context, and a `Progress`.
+
+    Args:
+        unit: what is counted.
+    """
+
+    def __init__(self, unit: str = "patients") -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(f"{unit}, left"))
+        self._bar = Bar(*columns, TimeRemainingColumn())
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> TaskBars:
+        self._bar.start()
+        return self
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        if what not in self._tasks:
+            self._tasks[what] = self._bar.add_task(what, total=total)
+        self._bar.update(self._tasks[what], completed=done)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
 
 
 class Status:

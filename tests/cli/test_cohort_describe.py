@@ -7,7 +7,7 @@ import pytest
 from anndata import AnnData
 
 from radiogenesis.cli.main import main
-from radiogenesis.cohort.store import CohortWriter
+from radiogenesis.cohort.writer import CohortWriter
 
 
 def _write(path: Path) -> None:

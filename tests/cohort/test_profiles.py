@@ -13,7 +13,7 @@ from tiny_cohorts import audit
 
 from radiogenesis.cohort.expression import ExpressionScaler, ExpressionSettings, TableSettings, read_expression
 from radiogenesis.cohort.gene_names import sort_out
-from radiogenesis.cohort.store import CohortWriter
+from radiogenesis.cohort.writer import CohortWriter
 from radiogenesis.errors import ExpressionError
 
 P = ["P1", "P2", "P3"]

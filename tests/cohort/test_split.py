@@ -8,7 +8,8 @@ import pytest
 from tiny_cohorts import SETTINGS, audit, expression, patient_data, write_cohort
 
 from radiogenesis.cohort.split import Split, split_patients
-from radiogenesis.cohort.store import Cohort, CohortWriter
+from radiogenesis.cohort.store import Cohort
+from radiogenesis.cohort.writer import CohortWriter
 from radiogenesis.errors import CohortError, RunError, SettingError
 
 PATIENTS = [f"P{number:02d}" for number in range(20)]

@@ -13,7 +13,9 @@ from tiny_cohorts import PIXELS, SETTINGS, audit, expression, patient_data, writ
 
 from radiogenesis.cohort import digest as content
 from radiogenesis.cohort import elements, layout
-from radiogenesis.cohort.store import Cohort, CohortWriter
+from radiogenesis.cohort.slices import among_largest
+from radiogenesis.cohort.store import Cohort
+from radiogenesis.cohort.writer import CohortWriter
 from radiogenesis.errors import CohortError, OutputError
 
 PATIENTS = ["R01-001", "R01-002", "R01-003"]
@@ -41,6 +43,30 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert cohort.truth is not None
     assert cohort.truth.settings == {"strength": 0.8}
     assert cohort.truth.modules["module"].tolist() == [0, -1]
+
+
+def test_lesions_are_the_patients_slices_large_ones_alone_if_asked(tmp_path: Path) -> None:
+    cohort = write_cohort(tmp_path / "c", PATIENTS)
+    every, two = cohort.lesions(), cohort.lesions(["R01-003", "R01-001"])
+    assert len(every) == len(cohort.slice_patient)
+    assert two.row.tolist() == [0, 1, 2, 6, 7, 8]
+    np.testing.assert_array_equal(two.image, cohort.slice_image[two.row])
+    np.testing.assert_array_equal(two.mask, cohort.slice_mask[two.row])
+    assert two.place_among(["R01-003", "R01-001"]).tolist() == [1, 1, 1, 0, 0, 0]
+    area = cohort.slice_mask.sum((1, 2))
+    assert (
+        cohort.lesions(least_area=0.9).row.tolist()
+        == np.flatnonzero(among_largest(area, cohort.slice_patient, 0.9)).tolist()
+    )
+    with pytest.raises(CohortError, match=r"c: knows no patient nobody$"):
+        cohort.lesions(["R01-001", "nobody"])
+
+
+def test_slices_among_the_largest_of_their_patient() -> None:
+    area, patient = np.array([10, 5, 4.9, 2, 1, 0.9]), np.array(["b", "b", "b", "a", "a", "a"])
+    assert among_largest(area, patient, 0.5).tolist() == [True, True, False, True, True, False]
+    assert among_largest(area, patient, 0.0).all()
+    assert among_largest(area[:0], patient[:0], 0.5).tolist() == []
 
 
 def test_tables_keep_missing_values_slashes_and_types(tmp_path: Path) -> None:

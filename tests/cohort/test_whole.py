@@ -17,8 +17,9 @@ from radiogenesis.cohort.nifti import find_nifti, read_nifti
 from radiogenesis.cohort.sampling import SamplingSettings
 from radiogenesis.cohort.scan import AIR_HU, Scan
 from radiogenesis.cohort.sources import ReadSettings
-from radiogenesis.cohort.store import Cohort, CohortWriter
+from radiogenesis.cohort.store import Cohort
 from radiogenesis.cohort.whole import Frame, blind_lungs, whole_slices
+from radiogenesis.cohort.writer import CohortWriter
 from radiogenesis.errors import CohortError, ScanError
 
 WHOLE = SamplingSettings(pixels=16, slices_per_center=2, whole_pixels=64, whole_every_mm=6.0)

@@ -15,8 +15,9 @@ from radiogenesis.cohort.parts import Outcome
 from radiogenesis.cohort.sampling import Backgrounds, NoduleSlices, SamplingSettings
 from radiogenesis.cohort.scan import Acquisition
 from radiogenesis.cohort.sources import Source
-from radiogenesis.cohort.store import Cohort, CohortWriter, PatientData, Truth
+from radiogenesis.cohort.store import Cohort, PatientData, Truth
 from radiogenesis.cohort.whole import WholeSlices
+from radiogenesis.cohort.writer import CohortWriter
 
 PIXELS = 16
 PATIENTS_OF_CHESTS = ["R01-001", "R01-002"]

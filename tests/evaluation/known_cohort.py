@@ -20,8 +20,9 @@ from radiogenesis.cohort.expression import ExpressionScaler
 from radiogenesis.cohort.sampling import Backgrounds, NoduleSlices, SamplingSettings
 from radiogenesis.cohort.scan import Acquisition
 from radiogenesis.cohort.split import split_patients
-from radiogenesis.cohort.store import Cohort, CohortWriter, PatientData, Truth
+from radiogenesis.cohort.store import Cohort, PatientData, Truth
 from radiogenesis.cohort.whole import WholeSlices
+from radiogenesis.cohort.writer import CohortWriter
 from radiogenesis.evaluation.subject import Subject
 from radiogenesis.methods.protocols import Synthesis
 from radiogenesis.phenotypes.lesion import FEATURES

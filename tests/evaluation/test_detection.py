@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from radiogenesis.cohort.sampling import NoduleSlices, SamplingSettings
 from radiogenesis.cohort.scan import Acquisition
 from radiogenesis.cohort.split import Split
-from radiogenesis.cohort.store import Cohort, CohortWriter, PatientData
+from radiogenesis.cohort.store import Cohort, PatientData
 from radiogenesis.cohort.whole import WholeSlices
+from radiogenesis.cohort.writer import CohortWriter
 from radiogenesis.errors import CohortError, RunError
 from radiogenesis.evaluation.detection import (
     MEASURES,

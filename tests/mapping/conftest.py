@@ -14,7 +14,8 @@ from anndata import AnnData
 
 from radiogenesis.cohort.sampling import NoduleSlices, SamplingSettings
 from radiogenesis.cohort.scan import Acquisition
-from radiogenesis.cohort.store import Cohort, CohortWriter, PatientData, Truth
+from radiogenesis.cohort.store import Cohort, PatientData, Truth
+from radiogenesis.cohort.writer import CohortWriter
 
 # pytest's import mode `importlib` leaves sys.path alone: this makes the helper module beside the tests importable.
 sys.path.insert(0, str(Path(__file__).parent))

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from anndata import AnnData
 
+from radiogenesis.cohort import store
 from radiogenesis.cohort.expression import ExpressionScaler
 from radiogenesis.cohort.split import Split
 from radiogenesis.errors import CohortError
@@ -27,6 +28,7 @@ class Cohort:
     """What the map asks of a cohort: two slices each, whose level is the patient's first module of genes."""
 
     path = Path("known")
+    lesions = store.Cohort.lesions
 
     def __init__(self) -> None:
         rng = np.random.default_rng(0)

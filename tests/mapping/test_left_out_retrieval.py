@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from anndata import AnnData
 
+from radiogenesis.cohort.store import Cohort
 from radiogenesis.evaluation.bootstrap import permutation_p
 from radiogenesis.mapping import left_out_retrieval as lr
 from radiogenesis.mapping.page_prediction import retrieval_addition
@@ -24,6 +25,8 @@ ALIGNMENT = CanonicalAlignmentSettings(directions=3, permutations=20)
 
 class Painted:
     """What retrieval asks of a cohort: discs whose size and level are two modules of genes, or are not."""
+
+    lesions = Cohort.lesions
 
     def __init__(self, *, planted: bool) -> None:
         rng = np.random.default_rng(0)

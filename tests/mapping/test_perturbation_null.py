@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from radiogenesis.cohort.store import Cohort
 from radiogenesis.mapping import perturbation_null as null
 from radiogenesis.mapping.perturbation import CodeAxes
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment, CanonicalAlignmentSettings
@@ -19,6 +20,8 @@ NAMES = [f"P{i:02d}" for i in range(PATIENTS)]
 
 class Slices:
     """Three slices each: the middle of the lesion, one nearly as large, and a pole that looks like anything."""
+
+    lesions = Cohort.lesions
 
     def __init__(self, size: np.ndarray, level: np.ndarray) -> None:
         rng = np.random.default_rng(1)

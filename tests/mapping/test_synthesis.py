@@ -25,7 +25,8 @@ from radiogenesis.cohort.expression import ExpressionScaler
 from radiogenesis.cohort.sampling import Backgrounds, NoduleSlices, SamplingSettings
 from radiogenesis.cohort.scan import Acquisition
 from radiogenesis.cohort.split import Split
-from radiogenesis.cohort.store import Cohort, CohortWriter, PatientData, Truth
+from radiogenesis.cohort.store import Cohort, PatientData, Truth
+from radiogenesis.cohort.writer import CohortWriter
 from radiogenesis.errors import RunError
 from radiogenesis.evaluation.drawing import own_features
 from radiogenesis.evaluation.settings import EvaluationSettings

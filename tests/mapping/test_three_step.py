@@ -37,7 +37,17 @@ from radiogenesis.methods.canonical_alignment import CanonicalAlignmentSettings
 
 SETTINGS = MapSettings(clusters=6, permutations=200, shuffles=4)
 SIZE, NOISE = "size (mm)", "noise (HU)"
-COHORT = ("path", "patients", "expression", "annotations", "slice_patient", "slice_image", "slice_mask", "pixel_mm")
+COHORT = (
+    "path",
+    "lesions",
+    "patients",
+    "expression",
+    "annotations",
+    "slice_patient",
+    "slice_image",
+    "slice_mask",
+    "pixel_mm",
+)
 
 
 @pytest.fixture(scope="module")

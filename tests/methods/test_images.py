@@ -4,7 +4,6 @@ import torch
 from scipy import ndimage
 
 from radiogenesis.methods import images
-from radiogenesis.methods.images import among_largest
 
 
 def test_window_is_linear_and_clips() -> None:
@@ -58,13 +57,6 @@ def test_turned_views_of_an_array_are_read_like_any_other() -> None:
     hu = np.arange(-8, 8, dtype=np.float32).reshape(1, 4, 4) * 10
     turned = np.rot90(hu, 1, (1, 2))  # negative strides, which torch does not take
     torch.testing.assert_close(images.images_from_hu(turned), images.images_from_hu(turned.copy()))
-
-
-def test_slices_among_the_largest_of_their_patient() -> None:
-    area, patient = np.array([10, 5, 4.9, 2, 1, 0.9]), np.array(["b", "b", "b", "a", "a", "a"])
-    assert among_largest(area, patient, 0.5).tolist() == [True, True, False, True, True, False]
-    assert among_largest(area, patient, 0.0).all()
-    assert among_largest(area[:0], patient[:0], 0.5).tolist() == []
 
 
 def test_outside_lung_is_the_opening_of_dense_tissue_that_vessels_do_not_survive() -> None:

@@ -22,7 +22,8 @@ from torch import Tensor
 from radiogenesis.cohort.sampling import Backgrounds, NoduleSlices, SamplingSettings
 from radiogenesis.cohort.scan import Acquisition
 from radiogenesis.cohort.split import Split
-from radiogenesis.cohort.store import Cohort, CohortWriter, PatientData
+from radiogenesis.cohort.store import Cohort, PatientData
+from radiogenesis.cohort.writer import CohortWriter
 from radiogenesis.errors import CohortError
 from radiogenesis.methods.images import soften, to_hu, turned
 from radiogenesis.training.data import (

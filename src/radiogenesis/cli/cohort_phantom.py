@@ -29,6 +29,7 @@ def main(arguments: list[str]) -> None:
 
     from radiogenesis.output import check_place
     from radiogenesis.phantom.phantom import make_phantom, plan_cohort
+    from radiogenesis.progress import TaskBars
 
     if parsed.dicom is not None:
         from radiogenesis.phantom.dicom import write_dicom
@@ -36,6 +37,8 @@ def main(arguments: list[str]) -> None:
         check_place(parsed.cohort)
         check_place(parsed.dicom)
         write_dicom(parsed.dicom, plan_cohort(settings), parsed.dicom_patients)
-    print(make_phantom(parsed.cohort, settings, workers=parsed.workers, progress=True).describe())
+    with TaskBars() as bars:
+        cohort = make_phantom(parsed.cohort, settings, workers=parsed.workers, progress=bars)
+    print(cohort.describe())
     if parsed.dicom is not None:
         print(f"\n{parsed.dicom}: {parsed.dicom_patients} patients as DICOM, read back by `radiogenesis cohort build`")

@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(usage())
         return 0
     if words[0] == "--version":
-        from radiogenesis import __version__
+        from radiogenesis.version import __version__
 
         print(f"radiogenesis {__version__}")
         return 0

@@ -40,51 +40,20 @@ def main(arguments: list[str]) -> None:
         verb.error("--null_run is read beside --run: give a run too")
     out = Path(parsed.out)
 
-    from dataclasses import replace
-
+    from radiogenesis.api.maps import mapped
     from radiogenesis.cohort.store import Cohort
-    from radiogenesis.mapping.enrichment import in_names_of, read_gmt
-    from radiogenesis.mapping.output import write_map
-    from radiogenesis.mapping.page_prediction import additions as more_of
-    from radiogenesis.mapping.page_synthesis import synthesis_addition
-    from radiogenesis.mapping.synthesis import map_by_synthesis
-    from radiogenesis.mapping.synthesis_runs import open_runs
-    from radiogenesis.mapping.three_step import conventional_map, material_of
-    from radiogenesis.methods.gene_autoencoder import GeneAutoencoder
     from radiogenesis.output import check_place
     from radiogenesis.progress import Status
     from radiogenesis.training.run import Run
 
     check_place(out)
-    gene_sets = read_gmt(parsed.gmt) if parsed.gmt else None
-    cohort = Cohort.open(parsed.cohort)
-    opened = Run.open(parsed.run) if parsed.run else None
-    trained = None
-    if opened is not None and isinstance(opened.method, GeneAutoencoder):
-        opened.open_cohort(cohort.path)
-        if parsed.null_run:
-            verb.error("--null_run is read beside a run that draws, which a gene-autoencoder does not")
-    elif opened is not None:
-        trained = open_runs(parsed.run, parsed.null_run, cohort, settings.seed)
-    with Status("measuring lesions") as status:
-        material = material_of(cohort, settings)
-        if gene_sets is not None:
-            gene_sets, overlap = in_names_of(gene_sets, material.names, parsed.gmt)
-            material = replace(material, said=(*material.said, overlap))
-        status.update(f"testing {len(material.names):,} genes against {len(material.features.family)} features")
-        made = conventional_map(material, settings, gene_sets)
-        additions = more_of(made, cohort, left_out, opened)  # before the long work: it refuses what cannot be asked
-        if trained is not None:
-            run, nulls, digests = trained
-            moved = map_by_synthesis(
-                run, cohort, made, moving, nulls=nulls, gene_sets=gene_sets, say=lambda what: status.update(what)
-            )
-            digests |= {"Cohort's digest": cohort.digest}
-            additions.insert(0, lambda folder: synthesis_addition(made, moved, folder, cohort.truth, digests))
-        status.update("predicting patients left out, drawing the page")
-        provenance = {"Cohort": f"{cohort.path.name}, digest {cohort.digest[:12]}"}
-        provenance |= {"Gene sets": Path(parsed.gmt).name} if parsed.gmt else {}
-        said = write_map(made, out, truth=cohort.truth, cohort=cohort, provenance=provenance, additions=additions)
+    run = Run.open(parsed.run) if parsed.run else None
+    nulls = [Run.open(path) for path in parsed.null_run]
+    with Status("opening the cohort") as status:
+        said = mapped(
+            Cohort.open(parsed.cohort), out, settings, moving, left_out, run=run, nulls=nulls, gmt=parsed.gmt,
+            progress=lambda what, done, total: status.update(what),
+        )  # fmt: skip
     for sentence in said:
         print(sentence)
     print(f"{out}: written; `radiogenesis report {out}` makes a page of it")

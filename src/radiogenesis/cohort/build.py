@@ -32,8 +32,9 @@ from radiogenesis.cohort.nifti import SUFFIXES, find_nifti
 from radiogenesis.cohort.parts import Outcome
 from radiogenesis.cohort.sampling import SamplingSettings
 from radiogenesis.cohort.sources import Findings, ReadSettings, Source
-from radiogenesis.cohort.store import Cohort, CohortWriter
+from radiogenesis.cohort.store import Cohort
 from radiogenesis.cohort.workers import BuildSettings, side_by_side, unexpected
+from radiogenesis.cohort.writer import CohortWriter
 from radiogenesis.errors import CohortError, InputError, OutputError
 from radiogenesis.output import check_place, whole_file
 

@@ -16,11 +16,11 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from pydicom.valuerep import DSfloat
 
-from radiogenesis import __version__
 from radiogenesis.cohort.headers import lenient, read_dataset
 from radiogenesis.cohort.scan import AIR_HU, Scan
 from radiogenesis.errors import ScanError
 from radiogenesis.output import refuse_existing, whole_file, whole_folder
+from radiogenesis.version import __version__
 
 LONG_STRING = 64  # characters in a DICOM LO
 _IDENTITY = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")

@@ -12,9 +12,9 @@ import zarr
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec
 
-from radiogenesis import __version__
 from radiogenesis.cohort import digest as content
 from radiogenesis.errors import CohortError
+from radiogenesis.version import __version__
 
 SCHEMA_VERSION = 3
 """What is written. Older ones are read: 1, and 2 with whole slices, whose digest does not cover how the expression is

@@ -17,7 +17,6 @@ from urllib.parse import quote
 
 import numpy as np
 
-from radiogenesis import __version__
 from radiogenesis.cohort.dicom import read_dicom
 from radiogenesis.cohort.digest import json_digest
 from radiogenesis.cohort.lesions import main_lesion
@@ -31,6 +30,7 @@ from radiogenesis.cohort.upright import upright
 from radiogenesis.cohort.whole import WholeSlices, blind_lungs, whole_slices
 from radiogenesis.errors import ScanError
 from radiogenesis.output import whole_file
+from radiogenesis.version import __version__
 
 Status = Literal["in", "background only", "out"]
 

@@ -19,7 +19,6 @@ from typing import Any
 
 import pandas as pd
 
-from radiogenesis import __version__
 from radiogenesis.cohort.audit import refuse_unfinished, without_root
 from radiogenesis.cohort.build import Progress, Silent, beside, find_scans, process
 from radiogenesis.cohort.lesions import main_lesion
@@ -29,6 +28,7 @@ from radiogenesis.cohort.workers import BuildSettings, unexpected
 from radiogenesis.errors import InputError, ScanError
 from radiogenesis.output import check_place, json_text, whole_file, write_text
 from radiogenesis.phenotypes.volumes import VolumeSettings, feature_extractor, volume_features
+from radiogenesis.version import __version__
 
 _PART_VERSION = 2  # raise it when a part is written in another way
 

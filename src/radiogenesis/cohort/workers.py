@@ -11,10 +11,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from radiogenesis import __version__
 from radiogenesis.cohort.parts import Outcome
 from radiogenesis.cohort.sources import Source
 from radiogenesis.errors import SettingError
+from radiogenesis.version import __version__
 
 SCAN_GIB = 3.0  # memory that one worker needs for a large chest CT, its masks and their distances
 CONNECT_SECONDS = 20  # how long a Dask scheduler may take to answer

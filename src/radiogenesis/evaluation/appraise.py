@@ -208,9 +208,9 @@ def appraise_usefulness(found: Sequence[Found], cohort: Cohort, settings: Evalua
         split, method = one.subject.split, one.subject.method
         if not isinstance(method, Synthesizer):
             continue
-        train, test = (np.isin(cohort.slice_patient, list(part)) for part in (split.train, split.test))
-        real, asked = (Slices(cohort.slice_image[part], cohort.slice_mask[part]) for part in (train, test))
-        owner = cohort.slice_patient[test]
+        train, test = (cohort.lesions(part) for part in (split.train, split.test))
+        real, asked = (Slices(part.image, part.mask) for part in (train, test))
+        owner = test.patient
         if split not in alone:
             alone[split] = dice_by_patient([real], asked, owner, settings)
         genes = one.subject.genes(cohort.expression, split.train)

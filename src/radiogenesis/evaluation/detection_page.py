@@ -17,7 +17,6 @@ from typing import Any
 
 import pandas as pd
 
-from radiogenesis import __version__
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import CohortError, RunError
 from radiogenesis.evaluation.detection import (
@@ -39,6 +38,7 @@ from radiogenesis.output import json_text, whole_folder
 from radiogenesis.reporting.model import Column, Fact, Page, Picture, Section, Table
 from radiogenesis.reporting.overlays import overlay_grid
 from radiogenesis.training.run import Run
+from radiogenesis.version import __version__
 
 SHOWN, ENLARGED = 8, 6
 """Patients on the picture of all slices, and in figure 5."""

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from radiogenesis.cohort.expression import ExpressionScaler
+from radiogenesis.cohort.slices import LARGER
 from radiogenesis.cohort.split import Split
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import RunError
@@ -21,7 +22,6 @@ from radiogenesis.evaluation.control import Measured, ridge_prediction, shared_b
 from radiogenesis.evaluation.fidelity import MEASURES, PASTED, fidelity_values, pasted_values
 from radiogenesis.evaluation.lesions import Lesions, measure_lesions
 from radiogenesis.evaluation.settings import EvaluationSettings
-from radiogenesis.methods.images import among_largest
 from radiogenesis.methods.protocols import Synthesis, Synthesizer
 from radiogenesis.phenotypes.lesion import FEATURES, lesion_features
 
@@ -70,17 +70,9 @@ def own_features(cohort: Cohort, patients: Sequence[str]) -> Floats:
     phantom of 110 patients this raises the correlation with the planted factors from 0.94 to 0.99 for size, from 0.92
     to 0.94 for spiculation, from 0.88 to 0.92 for heterogeneity, from 0.87 to 0.93 for cavitation.
     """
-    image, mask, owner = own_slices(cohort, patients)
-    values = measure(image, mask, cohort.pixel_mm)
-    return np.stack([patient_means(values[:, f], owner, patients) for f in range(len(FEATURES))], axis=1)
-
-
-def own_slices(cohort: Cohort, patients: Sequence[str]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Images, masks and owners of the patients' slices of at least half the area of each one's largest."""
-    theirs = np.isin(cohort.slice_patient, list(patients))
-    image, mask, owner = cohort.slice_image[theirs], cohort.slice_mask[theirs], cohort.slice_patient[theirs]
-    kept = among_largest(mask.sum((1, 2)), owner, 0.5)
-    return image[kept], mask[kept], owner[kept]
+    own = cohort.lesions(patients, least_area=LARGER)
+    values = measure(own.image, own.mask, cohort.pixel_mm)
+    return np.stack([patient_means(values[:, f], own.patient, patients) for f in range(len(FEATURES))], axis=1)
 
 
 def draw(
@@ -120,8 +112,8 @@ def draw(
             band_mm=settings.band_mm,
             erased_radius=erased_radius,
         )
-        image, mask, _ = own_slices(cohort, [patient])
-        values[PASTED] = pasted_values(image, mask, backgrounds)
+        own = cohort.lesions([patient], least_area=LARGER)
+        values[PASTED] = pasted_values(own.image, own.mask, backgrounds)
         owner = [patient] * len(drawn.image)
         weights = settings.inception_weights
         seen = measure_lesions(drawn.image, drawn.mask, owner, cohort.pixel_mm, inception_weights=weights)

@@ -22,7 +22,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from radiogenesis import __version__
 from radiogenesis.cohort.split import Split
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import RunError
@@ -51,14 +50,13 @@ from radiogenesis.evaluation.subject import Found, Subject
 from radiogenesis.methods.nearest_lesion import NearestLesion
 from radiogenesis.methods.protocols import GeneEncoder, LesionEncoder, Synthesizer
 from radiogenesis.output import check_place, json_text, whole_folder
+from radiogenesis.progress import Progress, silent
 from radiogenesis.training.run import Run
+from radiogenesis.version import __version__
 
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "scikit-image", "torch", "pandas", "matplotlib")
 SPELLED_OUT = 4  # runs that draw, up to which all conclusions are drawn in words; beyond, the tables say it
 FEWEST_PATIENTS = 3  # held out; fewer cannot be ranked
-
-Progress = Callable[[str, int, int], None]
-"""Called with the run's name, how many held-out patients are drawn, and of how many."""
 
 
 def evaluate_runs(
@@ -67,7 +65,7 @@ def evaluate_runs(
     settings: EvaluationSettings,
     *,
     cohort: str | Path | None = None,
-    progress: Progress = lambda name, done, total: None,
+    progress: Progress = silent,
 ) -> dict[str, Any]:
     """Evaluate runs of one cohort and write OUT. Returns what evaluation.json holds.
 
@@ -100,7 +98,7 @@ def evaluate(
     out: str | Path,
     settings: EvaluationSettings,
     *,
-    progress: Progress = lambda name, done, total: None,
+    progress: Progress = silent,
 ) -> dict[str, Any]:
     """The same for subjects and an open cohort; see `evaluate_runs`."""
     out = Path(out)
@@ -227,9 +225,9 @@ def _retrieval(
 ) -> None:
     """Which patient's genes belong to this lesion?"""
     test = found.subject.split.test
-    theirs = np.isin(cohort.slice_patient, test)
-    embedded = lesions.encode_lesions(cohort.slice_image[theirs].astype(np.float32), cohort.slice_mask[theirs])
-    owner = np.array([test.index(str(patient)) for patient in cohort.slice_patient[theirs]])
+    theirs = cohort.lesions(test)
+    embedded = lesions.encode_lesions(theirs.image.astype(np.float32), theirs.mask)
+    owner = theirs.place_among(test)
     found.retrieval = retrieval_table(codes, embedded, owner, settings)
     scores = retrieval_scores(codes, embedded, owner)
     own = {level: np.diag(measures["mean rank"]) for level, measures in scores.items()}

@@ -18,6 +18,7 @@ import torch
 from sklearn.linear_model import RidgeCV
 
 from radiogenesis.cohort.expression import ExpressionScaler
+from radiogenesis.cohort.slices import LARGER
 from radiogenesis.cohort.split import Split
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.evaluation.bootstrap import (
@@ -36,7 +37,6 @@ from radiogenesis.evaluation.gene_metrics import (
     r_squared,
 )
 from radiogenesis.evaluation.settings import EvaluationSettings
-from radiogenesis.methods.images import among_largest
 from radiogenesis.methods.protocols import GenePredictor
 from radiogenesis.phenotypes.lesion import FEATURES, lesion_features
 from radiogenesis.phenotypes.radiomics import radiomic_features
@@ -97,13 +97,10 @@ def slice_features(cohort: Cohort, patients: Sequence[str]) -> pd.DataFrame:
 
     Larger: at least half the area of the patient's largest (see `drawing.own_features`).
     """
-    rows = np.flatnonzero(np.isin(cohort.slice_patient, list(patients)))
-    rows = rows[among_largest(cohort.slice_mask[rows].sum((1, 2)), cohort.slice_patient[rows], 0.5)]
-    image = torch.from_numpy(cohort.slice_image[rows].astype(np.float32))[:, None]
-    mask = torch.from_numpy(cohort.slice_mask[rows].astype(np.float32))[:, None]
+    own = cohort.lesions(patients, least_area=LARGER)
+    image, mask = (torch.from_numpy(one.astype(np.float32))[:, None] for one in (own.image, own.mask))
     found = {**lesion_features(image, mask, cohort.pixel_mm), **radiomic_features(image, mask, cohort.pixel_mm)}
-    owner = cohort.slice_patient[rows]
-    means = {name: patient_means(v.double().numpy(), owner, patients) for name, v in found.items()}
+    means = {name: patient_means(v.double().numpy(), own.patient, patients) for name, v in found.items()}
     return pd.DataFrame(means, index=pd.Index(list(patients), name="patient"))
 
 

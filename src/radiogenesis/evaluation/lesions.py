@@ -134,8 +134,8 @@ def real_lesions(
     inception_weights: str = "",
 ) -> RealLesions:
     """Measure the slices of `patients`, and those of `shuffle` with their pixels shuffled within the lesion."""
-    index = np.flatnonzero(np.isin(cohort.slice_patient, list(patients)))
-    image, mask, owner = cohort.slice_image[index], cohort.slice_mask[index], cohort.slice_patient[index]
+    own = cohort.lesions(patients)
+    image, mask, owner = own.image, own.mask, own.patient
     chosen = np.isin(owner, list(shuffle))
     mixed = image[chosen].copy()
     rng = np.random.default_rng(0)
@@ -145,7 +145,7 @@ def real_lesions(
     return RealLesions(
         measure_lesions(image, mask, owner, pixel_mm, feature_set, inception_weights),
         measure_lesions(mixed, mask[chosen], owner[chosen], pixel_mm, feature_set, inception_weights),
-        index,
+        own.row,
     )
 
 

@@ -72,10 +72,9 @@ class CodeFeatureMap:
 
 def encoder_features(method: GeneAutoencoder, cohort: Cohort, patients: tuple[str, ...]) -> NDArray[np.float64]:
     """(n, 192) of each patient: the mean over the patient's slices."""
-    theirs = np.flatnonzero(np.isin(cohort.slice_patient, list(patients)))
-    found = method.image_features(cohort.slice_image[theirs].astype(np.float32), cohort.slice_mask[theirs])
-    owner = cohort.slice_patient[theirs]
-    return np.stack([patient_means(column, owner, patients) for column in found.T], axis=1)
+    own = cohort.lesions(patients)
+    found = method.image_features(own.image.astype(np.float32), own.mask)
+    return np.stack([patient_means(column, own.patient, patients) for column in found.T], axis=1)
 
 
 def code_feature_map(

@@ -21,10 +21,10 @@ import torch
 from numpy.typing import NDArray
 from scipy import stats
 
+from radiogenesis.cohort.slices import LARGER
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.evaluation.bootstrap import Floats, patient_means
 from radiogenesis.mapping.association import FEWEST, FREE, Associations, Held, also, associate
-from radiogenesis.methods.images import among_largest
 from radiogenesis.phenotypes.radiomics import FEATURES, radiomic_features
 
 TEXTURE = ("glcm", "glrlm", "glszm")
@@ -69,12 +69,10 @@ def lesion_radiomics(image: NDArray[Any], mask: NDArray[Any], pixel_mm: float) -
 
 def patient_radiomics(cohort: Cohort, patients: Sequence[str], *, shuffled: bool = False, seed: int = 0) -> Floats:
     """(n, F) means over each patient's slices with at least half the area of the largest; see `own_features`."""
-    theirs = np.isin(cohort.slice_patient, list(patients))
-    image, mask, owner = cohort.slice_image[theirs], cohort.slice_mask[theirs], cohort.slice_patient[theirs]
-    kept = among_largest(mask.sum((1, 2)), owner, 0.5)
-    image, mask, owner = image[kept], mask[kept], owner[kept]
-    values = lesion_radiomics(shuffle_voxels(image, mask, seed) if shuffled else image, mask, cohort.pixel_mm)
-    return np.stack([patient_means(column, owner, patients) for column in values.T], axis=1)
+    own = cohort.lesions(patients, least_area=LARGER)
+    image = shuffle_voxels(own.image, own.mask, seed) if shuffled else own.image
+    values = lesion_radiomics(image, own.mask, cohort.pixel_mm)
+    return np.stack([patient_means(column, own.patient, patients) for column in values.T], axis=1)
 
 
 def shuffled_voxel_map(

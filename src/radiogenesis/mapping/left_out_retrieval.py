@@ -34,7 +34,7 @@ from radiogenesis.mapping.association import permutation
 from radiogenesis.mapping.prediction import CLINIC, PENALTIES, SIZE
 from radiogenesis.mapping.prediction_settings import PredictionSettings
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment, CanonicalAlignmentSettings
-from radiogenesis.methods.images import among_largest, images_from_hu
+from radiogenesis.methods.images import images_from_hu
 from radiogenesis.phenotypes.lesion import FEATURES
 from radiogenesis.training.settings import TrainSettings
 
@@ -167,14 +167,12 @@ class _Fold:
         own; and how many further directions it kept."""
         learned, asked = given
         model = CanonicalAlignment(settings or CanonicalAlignmentSettings(), genes=learned.shape[1])
-        image, mask, owner = _slices(self.cohort, self.learned)
-        large = among_largest(mask.sum((1, 2)), owner, TrainSettings.least_area)  # what `train` would fit it to
-        image, mask, owner = image[large], mask[large], owner[large]
-        outlined = torch.from_numpy(mask).unsqueeze(1)
-        model.fit(images_from_hu(image), outlined, owner, learned, seed, pixel_mm=self.cohort.pixel_mm)
-        image, mask, owner = _slices(self.cohort, self.asked)
-        lesions = model.encode_lesions(image.astype(np.float32), mask)
-        scores = retrieval_scores(model.encode(asked), lesions, owner)["patient"]
+        own = self.cohort.lesions(self.learned, least_area=TrainSettings.least_area)  # what `train` would fit it to
+        outlined, owner = torch.from_numpy(own.mask).unsqueeze(1), own.place_among(self.learned)
+        model.fit(images_from_hu(own.image), outlined, owner, learned, seed, pixel_mm=self.cohort.pixel_mm)
+        others = self.cohort.lesions(self.asked)
+        lesions = model.encode_lesions(others.image.astype(np.float32), others.mask)
+        scores = retrieval_scores(model.encode(asked), lesions, others.place_among(self.asked))["patient"]
         return scores, model.further
 
     def by_size(self, size: Floats) -> dict[str, Floats]:
@@ -200,14 +198,6 @@ def _gain(own: Floats, rivals: dict[str, Floats], draws: NDArray[np.int64], grea
     low, high = interval(better[draws].mean(axis=1))
     values = {name: float(rivals[name].mean()) if name in rivals else float("nan") for name in (SIZE, CLINIC)}
     return {**values, "best_rival": best, "gain": float(better.mean()), "gain_low": low, "gain_high": high}
-
-
-def _slices(cohort: Cohort, patients: Sequence[str]) -> tuple[NDArray[np.int16], NDArray[np.bool_], NDArray[np.int64]]:
-    """Slices (N, P, P), masks, and the place (N,) of each one's patient among `patients`."""
-    place = {patient: k for k, patient in enumerate(patients)}
-    rows = np.flatnonzero(np.isin(cohort.slice_patient, list(patients)))
-    owner = np.array([place[str(patient)] for patient in cohort.slice_patient[rows]], np.int64)
-    return cohort.slice_image[rows], cohort.slice_mask[rows], owner
 
 
 def _exchanged(

@@ -5,14 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from radiogenesis.cohort.slices import LARGER
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.evaluation.bootstrap import Floats, patient_means
-from radiogenesis.evaluation.drawing import measure, own_slices
+from radiogenesis.evaluation.drawing import measure
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment
 from radiogenesis.methods.images import images_from_hu, soften
 from radiogenesis.phenotypes.lesion import FEATURES, UNITS
@@ -55,7 +57,7 @@ class Measured:
         """Name -> unit; coordinates along axes are in standard deviations over the training patients."""
         return dict(zip(NAMES, UNITS.values(), strict=True)) | dict.fromkeys(self.further, "SD")
 
-    def of(self, image: NDArray[np.number], mask: NDArray[np.number]) -> Floats:
+    def of(self, image: NDArray[Any], mask: NDArray[Any]) -> Floats:
         """Images (B, P, P) in HU and masks (lesion where at least 0.5) -> (B, F); nan where there is no lesion."""
         found = measure(image, mask, self.pixel_mm)
         if not self.further or self.alignment is None:
@@ -74,6 +76,6 @@ class Measured:
 
     def own(self, cohort: Cohort, patients: Sequence[str]) -> Floats:
         """(n, F) means over each patient's own slices; see `own_features`."""
-        image, mask, owner = own_slices(cohort, patients)
-        values = self.of(image, mask)
-        return np.stack([patient_means(column, owner, patients) for column in values.T], axis=1)
+        own = cohort.lesions(patients, least_area=LARGER)
+        values = self.of(own.image, own.mask)
+        return np.stack([patient_means(column, own.patient, patients) for column in values.T], axis=1)

@@ -52,9 +52,8 @@ def noise_features(image: NDArray[Any], mask: NDArray[Any]) -> NDArray[np.float6
 
 def patient_noise(cohort: Cohort, patients: Sequence[str]) -> pd.DataFrame:
     """Patients x (noise, grain): medians over each patient's slices with a lesion."""
-    theirs = np.isin(cohort.slice_patient, list(patients))
-    values = noise_features(cohort.slice_image[theirs], cohort.slice_mask[theirs])
-    table = pd.DataFrame(values, columns=list(UNITS)).groupby(cohort.slice_patient[theirs]).median()
+    own = cohort.lesions(patients)
+    table = pd.DataFrame(noise_features(own.image, own.mask), columns=list(UNITS)).groupby(own.patient).median()
     return table.reindex(list(patients))
 
 

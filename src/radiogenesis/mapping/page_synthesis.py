@@ -10,7 +10,8 @@ from urllib.parse import quote
 import numpy as np
 import pandas as pd
 
-from radiogenesis.cohort.store import Truth, versions
+from radiogenesis.cohort.store import Truth
+from radiogenesis.cohort.writer import versions
 from radiogenesis.mapping import links as known
 from radiogenesis.mapping.names import names_of, with_names
 from radiogenesis.mapping.output import Addition

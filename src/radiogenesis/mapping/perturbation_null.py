@@ -27,7 +27,7 @@ from radiogenesis.mapping.association import permutation
 from radiogenesis.mapping.perturbation import CodeAxes, GeneSets, unit_profiles, value_and_coherence
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment
 from radiogenesis.methods.canonical_fit import LesionSide, refitted_targets, search_for
-from radiogenesis.methods.images import among_largest, images_from_hu
+from radiogenesis.methods.images import images_from_hu
 
 GOES_WITH = 0.3
 """Genes whose correlation with a set's value is larger are kept out of its random sets: three standard deviations of
@@ -222,13 +222,9 @@ def lesions_of(
     alignment: CanonicalAlignment, cohort: Cohort, patients: Sequence[str], *, least_area: float
 ) -> LesionSide:
     """The patients' lesions as the alignment was fitted to them: slices near a lesion's poles are left out."""
-    rows = np.flatnonzero(np.isin(cohort.slice_patient, list(patients)))
-    area = cohort.slice_mask[rows].sum(axis=(1, 2))
-    rows = rows[among_largest(area, cohort.slice_patient[rows], least_area)]
-    place = {patient: k for k, patient in enumerate(patients)}
-    owner = np.array([place[str(patient)] for patient in cohort.slice_patient[rows]], np.int64)
-    masks = torch.from_numpy(cohort.slice_mask[rows]).unsqueeze(1)
-    return alignment.lesion_side(images_from_hu(cohort.slice_image[rows]), masks, owner, pixel_mm=cohort.pixel_mm)
+    own = cohort.lesions(patients, least_area=least_area)
+    image, masks = images_from_hu(own.image), torch.from_numpy(own.mask).unsqueeze(1)
+    return alignment.lesion_side(image, masks, own.place_among(patients), pixel_mm=cohort.pixel_mm)
 
 
 def in_deviations(observed: Floats, null: Floats) -> Floats:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -209,18 +207,3 @@ def filled(background: Tensor, share: Tensor, hollow: Tensor) -> Tensor:
 def smoothed(image: Tensor, deviation: float) -> Tensor:
     """(B, 1, P, P), the weighted mean over a Gaussian window of what of it lies inside the image."""
     return gaussian(image, deviation) / gaussian(torch.ones_like(image[:1]), deviation)
-
-
-def among_largest(area: NDArray[Any], patient: NDArray[Any], share: float) -> NDArray[np.bool_]:
-    """(N,) which slices have at least `share` of the area of their patient's largest slice.
-
-    Towards its poles a lesion is cut obliquely: there a slice shows the thickness of the slice, not of the margin.
-
-    Args:
-        area: (N,) of the lesion in each slice.
-        patient: (N,) whose slice it is.
-    """
-    _, owner = np.unique(patient, return_inverse=True)
-    largest = np.zeros(owner.max(initial=-1) + 1)
-    np.maximum.at(largest, owner, area)
-    return np.asarray(area >= share * largest[owner])

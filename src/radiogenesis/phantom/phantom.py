@@ -17,8 +17,9 @@ from anndata import AnnData
 from scipy.stats import zscore
 
 from radiogenesis.cohort.sampling import SamplingSettings
-from radiogenesis.cohort.store import Cohort, CohortWriter, PatientData, Truth
+from radiogenesis.cohort.store import Cohort, PatientData, Truth
 from radiogenesis.cohort.whole import blind_lungs, whole_slices
+from radiogenesis.cohort.writer import CohortWriter
 from radiogenesis.phantom import expression as genes
 from radiogenesis.phantom.factors import (
     ATTENUATION_HU,
@@ -32,7 +33,7 @@ from radiogenesis.phantom.factors import (
 from radiogenesis.phantom.patient import TUMOUR, PatientPlan, sample_patient
 from radiogenesis.phantom.scanner import KERNELS
 from radiogenesis.phantom.settings import PhantomSettings
-from radiogenesis.progress import Bar
+from radiogenesis.progress import Progress, silent
 
 WORKERS = 2
 EDGE_OF_WHOLE = 0.5  # share of the tumours in whole chests that touch the lung's surface
@@ -86,7 +87,7 @@ def plan_cohort(settings: PhantomSettings) -> Plan:
 
 
 def make_phantom(
-    path: str | Path, settings: PhantomSettings, *, workers: int = WORKERS, progress: bool = False
+    path: str | Path, settings: PhantomSettings, *, workers: int = WORKERS, progress: Progress = silent
 ) -> Cohort:
     """Make a phantom cohort and write it; the result does not depend on `workers`.
 
@@ -94,15 +95,16 @@ def make_phantom(
         path: the new cohort.
         settings: sizes, strength, traps, sampling, seed.
         workers: processes that make patients side by side.
-        progress: show a progress bar on stderr.
+        progress: is told of every patient.
 
     Raises:
         CohortError: something is already at `path`.
     """
     plan = plan_cohort(settings)
     with CohortWriter(path, settings=_by_room(settings), provenance={"source": "phantom"}) as writer:
-        for data in _track(_make_patients(plan.patients, settings, workers), len(plan.patients), progress):
+        for done, data in enumerate(_make_patients(plan.patients, settings, workers), start=1):
             writer.add(data)
+            progress("phantom patients", done, len(plan.patients))
         audit = pd.DataFrame({"patient": [p.patient for p in plan.patients], "status": "in", "reason": "planted"})
         return writer.finish(expression=plan.expression, audit=audit, truth=plan.truth)
 
@@ -136,14 +138,6 @@ def _one_thread() -> None:
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     threadpool_limits(1)
-
-
-def _track(patients: Iterator[PatientData], total: int, show: bool) -> Iterator[PatientData]:
-    if not show:
-        yield from patients
-        return
-    with Bar(*Bar.get_default_columns()) as bar:
-        yield from bar.track(patients, total, description="phantom patients")
 
 
 def _by_room(settings: PhantomSettings) -> dict[str, Any]:

@@ -12,7 +12,7 @@ instead of the lesion gains nothing. A scan is used again and again, at other pl
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -29,8 +29,9 @@ from radiogenesis.cohort.parts import patient_rng, read_scan
 from radiogenesis.cohort.sampling import SamplingSettings, background_slices, draw_centers, nodule_slices
 from radiogenesis.cohort.scan import Scan
 from radiogenesis.cohort.sources import ReadSettings, Source
-from radiogenesis.cohort.store import Cohort, CohortWriter, PatientData, Truth
+from radiogenesis.cohort.store import Cohort, PatientData, Truth
 from radiogenesis.cohort.whole import blind_lungs, whole_slices
+from radiogenesis.cohort.writer import CohortWriter
 from radiogenesis.errors import ExpressionError, ScanError
 from radiogenesis.phantom.factors import (
     FACTORS,
@@ -40,9 +41,7 @@ from radiogenesis.phantom.factors import (
     scores_from_expression,
 )
 from radiogenesis.phantom.lesion import plant_lesion
-
-Tell = Callable[[str, int, int], None]
-"""Is told what is done, and how many of how many patients are planted."""
+from radiogenesis.progress import Progress, silent
 
 BOX_MM = 48.0  # half a side of the box that a lesion is planted in: beyond any lesion, and beyond the 60 mm image
 SEEDS = 400  # so many genes are tried as the seed of a module
@@ -89,7 +88,7 @@ def plant_cohort(
     sampling: SamplingSettings | None = None,
     tables: TableSettings | None = None,
     read: ReadSettings | None = None,
-    tell: Tell | None = None,
+    tell: Progress = silent,
 ) -> Cohort:
     """A cohort with a planted lesion for every patient of an expression table, and the truth in it.
 
@@ -109,7 +108,7 @@ def plant_cohort(
         ScanError: no scan in the folder can be used.
     """
     settings, sampling = settings or PlantSettings(), sampling or SamplingSettings()
-    tables, read, tell = tables or TableSettings(), read or ReadSettings(), tell or (lambda what, done, total: None)
+    tables, read = tables or TableSettings(), read or ReadSettings()
     findings = find_scans(Path(ct_folder), read)
     if not findings.sources:
         raise ScanError("holds no scan that can be used", path=ct_folder, remedy="give a folder of chest CT")
@@ -214,7 +213,7 @@ def _planted(
     settings: PlantSettings,
     sampling: SamplingSettings,
     read: ReadSettings,
-    tell: Tell,
+    tell: Progress,
 ) -> Iterator[tuple[str, PatientData | str]]:
     """Every patient with what was planted, or why nothing was, scan after scan; scans of no use go to `refused`."""
     shuffled = np.random.default_rng([sampling.seed, len(factors)]).permutation(np.array(list(factors)))

@@ -14,10 +14,10 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from radiogenesis import __version__
 from radiogenesis.errors import RunError
 from radiogenesis.output import write_text
 from radiogenesis.reporting.model import Column, Page, Picture, Table
+from radiogenesis.version import __version__
 
 REPORT_FILE = "report.html"
 

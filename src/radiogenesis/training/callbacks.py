@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 
 from radiogenesis.methods.protocols import Synthesis, Synthesizer
 from radiogenesis.output import whole_file
-from radiogenesis.progress import Bar
+from radiogenesis.progress import Bar, Progress
 from radiogenesis.training.module import MethodModule
 
 
@@ -49,6 +49,18 @@ class ProgressLine(L.Callback):
 
     def on_exception(self, *_: Any) -> None:
         self.progress.stop()
+
+
+class Told(L.Callback):
+    """Tells a function of every step."""
+
+    def __init__(self, title: str, progress: Progress) -> None:
+        self.title, self.progress = title, progress
+
+    def on_train_batch_end(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
+        method = cast(MethodModule, module)
+        if trainer.is_global_zero:
+            self.progress(self.title, int(method.done), method.steps)
 
 
 class Interruption(L.Callback):

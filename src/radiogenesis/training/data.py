@@ -17,7 +17,7 @@ from torch import Tensor
 from radiogenesis.cohort.split import Split
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import CohortError
-from radiogenesis.methods.images import among_largest, soften, to_unit, turned
+from radiogenesis.methods.images import soften, to_unit, turned
 from radiogenesis.methods.protocols import Batch
 
 _MAX_SEED = 2**63 - 1
@@ -106,11 +106,8 @@ class TrainingData:
                 f"{len(patients)} training patient(s): at least 2 with slices and expression are needed",
                 path=cohort.path,
             )
-        index = {name: i for i, name in enumerate(patients)}
-        rows = np.flatnonzero(np.isin(cohort.slice_patient, list(index)))
-        area = cohort.slice_mask[rows].sum(axis=(1, 2))
-        rows = rows[among_largest(area, cohort.slice_patient[rows], least_area)]
-        patient = torch.tensor([index[name] for name in cohort.slice_patient[rows]])
+        lesions = cohort.lesions(patients, least_area=least_area)
+        patient = torch.from_numpy(lesions.place_among(patients))
         backgrounds = training_backgrounds(cohort, patients)
         if not len(backgrounds):
             raise CohortError(
@@ -119,8 +116,8 @@ class TrainingData:
         if shuffle_seed is not None:
             genes = genes[derangement(len(genes), shuffle_seed)]
         return cls(
-            image=torch.from_numpy(cohort.slice_image[rows]).unsqueeze(1),
-            mask=torch.from_numpy(cohort.slice_mask[rows]).unsqueeze(1),
+            image=torch.from_numpy(lesions.image).unsqueeze(1),
+            mask=torch.from_numpy(lesions.mask).unsqueeze(1),
             patient=patient,
             genes=torch.from_numpy(np.ascontiguousarray(genes, np.float32)),
             background=torch.from_numpy(cohort.background_image[backgrounds]).unsqueeze(1),

@@ -13,7 +13,6 @@ import numpy as np
 from anndata import AnnData
 from numpy.typing import NDArray
 
-from radiogenesis import __version__
 from radiogenesis.cohort.dicom_writer import write_scan
 from radiogenesis.cohort.digest import array_digest
 from radiogenesis.cohort.nifti import write_nifti
@@ -25,6 +24,7 @@ from radiogenesis.output import json_text, whole_folder
 from radiogenesis.reporting.figures import gray, slice_grid
 from radiogenesis.training.data import untrained_backgrounds
 from radiogenesis.training.run import Run
+from radiogenesis.version import __version__
 
 Format = Literal["png", "npz", "nifti", "dicom"]
 

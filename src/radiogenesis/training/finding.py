@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,6 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from radiogenesis import __version__
 from radiogenesis.cohort.build import find_scans
 from radiogenesis.cohort.dicom import read_dicom
 from radiogenesis.cohort.dicom_writer import write_segmentation
@@ -40,15 +38,14 @@ from radiogenesis.cohort.workers import unexpected
 from radiogenesis.errors import OutputError, RadiogenesisError, RunError, ScanError
 from radiogenesis.methods.tumor_unet import FindSettings, TumorUNet, separate
 from radiogenesis.output import check_place, json_text, whole_folder
+from radiogenesis.progress import Progress, silent
 from radiogenesis.reporting.overlays import overlay_grid
 from radiogenesis.training.run import Run
+from radiogenesis.version import __version__
 
 TUMOUR = "tumour"
 _LPS = ("x", "y", "z")
 _VOXEL = ("plane", "row", "column")
-
-Tell = Callable[[str, int, int], None]
-"""Is told which scan is looked at, how many are done, and of how many."""
 
 
 @dataclass(frozen=True)
@@ -174,7 +171,7 @@ def find_in_folder(
     settings: FindSettings,
     *,
     read: ReadSettings | None = None,
-    tell: Tell = lambda what, done, total: None,
+    tell: Progress = silent,
 ) -> pd.DataFrame:
     """Look for tumours in every CT under a folder and write OUT, whole or not at all; see the module.
 

@@ -22,7 +22,8 @@ from radiogenesis.cohort.expression import ExpressionScaler, ExpressionSettings
 from radiogenesis.cohort.split import Split, split_patients, split_scans
 from radiogenesis.cohort.store import Cohort, WholeRows
 from radiogenesis.errors import RunError, SettingError
-from radiogenesis.training.callbacks import Interruption, MetricsLog, ProgressLine, SampleGrid
+from radiogenesis.progress import Progress
+from radiogenesis.training.callbacks import Interruption, MetricsLog, ProgressLine, SampleGrid, Told
 from radiogenesis.training.data import TrainingData, seed_of, training_backgrounds
 from radiogenesis.training.folder import Beginning, machine_of, origin_of, step_of
 from radiogenesis.training.module import MethodModule
@@ -44,6 +45,7 @@ def train(
     expression_settings: ExpressionSettings,
     alignment: Run | None = None,
     resume: bool = False,
+    progress: Progress | None = None,
 ) -> Run:
     """Fit a method to a cohort; the run is written to `path`.
 
@@ -58,6 +60,7 @@ def train(
             nobody is held out here whom the alignment was trained on, and so are the settings it was made with.
         resume: go on from the last checkpoint, or from the start where there is none yet; the result is that of an
             uninterrupted run. A finished run is returned as it is.
+        progress: is told of every step; by default a bar shows them.
 
     Raises:
         RunError: the folder exists (or, with `resume`, was begun with another cohort, split, alignment, precision or
@@ -90,7 +93,8 @@ def train(
     L.seed_everything(seed_of(settings.seed, 0xA11) % 2**32, workers=False, verbose=False)
     scaler: ExpressionScaler | None = None
     data: TrainingData | SliceData
-    callbacks: list[L.Callback] = [ProgressLine(f"train {method}"), MetricsLog(path)]
+    title = f"train {method}"
+    callbacks: list[L.Callback] = [Told(title, progress) if progress else ProgressLine(title), MetricsLog(path)]
     if entry(method).data == "whole slices":
         split = split_scans(cohort, **split_of(settings))
         data = SliceData.from_cohort(cohort, split.train, empty_share=method_settings.empty_share)

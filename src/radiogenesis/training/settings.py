@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from radiogenesis.cohort.slices import LARGER
+
 SPLIT_SETTINGS = ("split_seed", "validation", "test", "folds", "fold", "split_by")
 """Who is trained on and who is held out: a method that builds on an alignment takes these from the alignment's run."""
 
@@ -35,7 +37,7 @@ class TrainSettings:
     """patients: draw each batch evenly over patients; slices: evenly over slices, with replacement (both beyond the
     papers); epochs: go through the slices pass after pass, each slice once in a pass, in random order (an epoch as the
     papers count them: Li, Sui et al., section III; the code of Park et al.)."""
-    least_area: float = 0.5
+    least_area: float = LARGER
     """Least area of a slice to be trained on, as a share of its patient's largest, 0 to 1. Towards its poles a lesion
     is cut obliquely: neither cavity nor texture nor margin show there. 0 takes every slice with tumour (Xu et al. 2020;
     the paper presets). Whole slices are taken as they are."""

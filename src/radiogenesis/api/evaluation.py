@@ -1,0 +1,228 @@
+"""Evaluations: any set of runs measured on the patients they held out, and what was found, as data frames."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from radiogenesis.api.keywords import settings_of
+from radiogenesis.api.runs import as_run
+from radiogenesis.cohort.store import Cohort
+from radiogenesis.errors import RunError, SettingError
+from radiogenesis.evaluation.detection_page import detects, evaluate_detection, measure_detection
+from radiogenesis.evaluation.evaluate import evaluate_runs
+from radiogenesis.evaluation.framework_metagenes import metagene_table
+from radiogenesis.evaluation.framework_page import add, add_detection
+from radiogenesis.evaluation.settings import EvaluationSettings
+from radiogenesis.mapping.association import FEWEST
+from radiogenesis.mapping.code_features import code_feature_map, code_section, conclusion
+from radiogenesis.mapping.settings import MapSettings
+from radiogenesis.methods.gene_autoencoder import GeneAutoencoder
+from radiogenesis.methods.tumor_unet import FindSettings
+from radiogenesis.output import check_place, whole_folder
+from radiogenesis.progress import Progress, silent
+from radiogenesis.training.run import Run
+
+
+@dataclass(frozen=True)
+class Results:
+    """What an evaluation or a map wrote into its folder.
+
+    Attributes:
+        path: the folder.
+    """
+
+    path: Path
+
+    @property
+    def tables(self) -> list[str]:
+        """Names of the tables in the folder.
+
+        >>> "comparison" in rg.open_evaluation("evaluation").tables
+        True
+        """
+        return sorted({file.stem for file in (self.path / "tables").iterdir() if file.suffix in (".csv", ".parquet")})
+
+    def table(self, name: str) -> pd.DataFrame:
+        """One of the tables.
+
+        Raises:
+            RunError: there is no such table.
+
+        >>> list(rg.open_evaluation("evaluation").table("comparison"))[:2]
+        ['method', 'runs']
+        """
+        file = self.path / "tables" / name
+        if file.with_suffix(".parquet").is_file():
+            return pd.read_parquet(file.with_suffix(".parquet"))
+        if file.with_suffix(".csv").is_file():
+            return pd.read_csv(file.with_suffix(".csv"), low_memory=False)
+        raise RunError(f"has no table {name!r}", path=self.path, remedy=f"choose from: {', '.join(self.tables)}")
+
+    def _record(self, name: str) -> dict[str, Any]:
+        """A JSON file of the folder."""
+        try:
+            found: dict[str, Any] = json.loads((self.path / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise RunError(f"{name} cannot be read ({error})", path=self.path, remedy="make it again") from error
+        return found
+
+
+class Evaluation(Results):
+    """What `evaluate` found."""
+
+    @property
+    def headline(self) -> pd.DataFrame:
+        """The numbers that matter, each with its interval and what it must be read beside: a row for each.
+
+        >>> {"run", "name", "value", "low", "high", "regression"} <= set(rg.open_evaluation("evaluation").headline)
+        True
+        """
+        return pd.DataFrame(self._record("evaluation.json")["headline"])
+
+    @property
+    def conclusions(self) -> list[str]:
+        """What may be concluded, in sentences.
+
+        >>> any(sentence.startswith("gan: ") for sentence in rg.open_evaluation("evaluation").conclusions)
+        True
+        """
+        return list(self._record("evaluation.json")["conclusions"])
+
+
+def evaluate(
+    runs: Run | str | Path | Sequence[Run | str | Path],
+    path: str | Path,
+    *,
+    cohort: Cohort | str | Path | None = None,
+    progress: Progress | None = None,
+    **settings: Any,
+) -> Evaluation:
+    """Measure runs on the patients they held out: `radiogenesis evaluate`.
+
+    Args:
+        runs: one or several finished runs of one cohort, or their paths.
+        path: the folder to write; must not exist yet.
+        cohort: the runs' cohort, where it has moved.
+        progress: called with (run, patients done, patients in all).
+        settings: fields of EvaluationSettings, and of FindSettings for runs of tumor-unet.
+
+    Raises:
+        RunError: runs of different cohorts, or two of one name. SettingError: an unknown setting.
+
+    >>> found = rg.evaluate(["runs/alignment", "runs/gan"], "found", backgrounds_per_patient=2, bootstrap=20,
+    ...                     permutations=19, gene_shuffles=2)
+    >>> sorted(found.headline["run"].unique())
+    ['alignment', 'gan']
+    """
+    given = [as_run(one) for one in ([runs] if isinstance(runs, Run | str | Path) else runs)]
+    if not given:
+        raise SettingError("no run was given", remedy="give at least one")
+    how, find = settings_of([EvaluationSettings, FindSettings], settings)
+    check_place(Path(path))
+    place = str(cohort.path if isinstance(cohort, Cohort) else cohort) if cohort is not None else None
+    evaluated(given, Path(path), how, find, cohort=place, progress=progress or silent)
+    return Evaluation(Path(path))
+
+
+def open_evaluation(path: str | Path) -> Evaluation:
+    """Open what `evaluate` wrote. Raises RunError where there is no evaluation.
+
+    >>> rg.open_evaluation("evaluation").path.name
+    'evaluation'
+    """
+    found = Evaluation(Path(path))
+    found._record("evaluation.json")
+    return found
+
+
+def evaluated(
+    runs: Sequence[Run],
+    out: Path,
+    settings: EvaluationSettings,
+    find: FindSettings,
+    *,
+    cohort: str | None = None,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Evaluate all runs into one folder, whole or not at all. Returns what evaluation.json holds.
+
+    Runs of tumor-unet beside others are stage 1 on the page of the others; the first gene autoencoder has figure 6.
+
+    Raises:
+        SettingError: other than the default of how tumours are found, and no run finds any.
+        RunError: runs of different cohorts, or two of one name; and what the evaluations raise.
+    """
+    finding, others = ([run for run in runs if detects(run) is wanted] for wanted in (True, False))
+    if not finding and find != type(find)():
+        raise SettingError("settings of how tumours are found were given, and no run of tumor-unet")
+    if not others:
+        return evaluate_detection(finding, out, settings, find=find, cohort=cohort)
+    if finding:
+        _check_together(runs)
+    encoding = [run for run in others if isinstance(run.method, GeneAutoencoder)]
+    with whole_folder(out) as partial:
+        made = partial / "evaluation"
+        summary = evaluate_runs(others, made, settings, cohort=cohort, progress=progress)
+        if finding:
+            found = measure_detection(finding, made, settings, find=find, cohort=cohort)
+            summary = add_detection(made, summary, found)
+        if encoding:
+            summary = add_figure_6(made, summary, encoding[0], others, settings, cohort=cohort)
+        for part in made.iterdir():
+            part.rename(partial / part.name)
+        made.rmdir()
+    return summary
+
+
+def _check_together(runs: Sequence[Run]) -> None:
+    """Before hours of work: are these runs of one cohort, with names of their own?"""
+    names = [run.path.resolve().name for run in runs]
+    if len(set(names)) != len(names):
+        raise RunError(f"runs must have different names: {', '.join(names)}", remedy="rename a run folder")
+    cohorts = {run.provenance["cohort_digest"] for run in runs}
+    if len(cohorts) != 1:
+        raise RunError(
+            f"{len(runs)} runs of {len(cohorts)} different cohorts cannot stand on one page",
+            path=runs[0].path,
+            remedy="evaluate the runs of each cohort by themselves",
+        )
+
+
+def add_figure_6(
+    folder: Path,
+    summary: Mapping[str, Any],
+    run: Run,
+    runs: Sequence[Run],
+    settings: EvaluationSettings,
+    *,
+    cohort: str | None = None,
+) -> dict[str, Any]:
+    """Put metagenes against the encoder's features on the page. Returns what evaluation.json holds.
+
+    The metagenes are made as those of the metagene GAN among the runs, if there is one, else 100 by k-means.
+    """
+    name, held_out = run.path.resolve().name, len(run.split.test)
+    if held_out < FEWEST:
+        said = f"{name}: no figure 6: {held_out} held-out patients, and it needs {FEWEST}."
+        return add(folder, summary, {"conclusions": [said]})
+    assert isinstance(run.method, GeneAutoencoder)
+    opened = run.open_cohort(cohort)
+    clustered: dict[str, Any] = next((one.config["settings"] for one in runs if one.method_name == "metagene-gan"), {})
+    how = MapSettings(
+        seed=settings.seed,
+        permutations=max(100, settings.permutations),
+        clusters=clustered.get("metagenes", 0),
+        method=clustered.get("clustering", "kmeans"),
+    )
+    made = code_feature_map(run.method, opened, run.split, run.scaler, how)
+    section = code_section(made, folder)
+    genes = run.scaler.transform(opened.expression, list(run.split.train))
+    shown = metagene_table(made.metagenes, genes, folder / "tables", "code_metagenes", seed=settings.seed)
+    section = replace(section, blocks=(*section.blocks, shown.table), notes=(*section.notes, shown.note))
+    return add(folder, summary, {"conclusions": [f"{name}: {conclusion(made)}"]}, last=[section])

@@ -1,0 +1,170 @@
+"""Maps: which genes go with which property of the lesion, and how far to believe it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import anndata
+import pandas as pd
+from anndata import AnnData
+
+from radiogenesis.api.evaluation import Results
+from radiogenesis.api.keywords import settings_of
+from radiogenesis.api.runs import as_cohort, as_run
+from radiogenesis.cohort.store import Cohort
+from radiogenesis.errors import SettingError
+from radiogenesis.mapping.enrichment import in_names_of, read_gmt
+from radiogenesis.mapping.output import write_map
+from radiogenesis.mapping.page_prediction import additions as more_of
+from radiogenesis.mapping.page_synthesis import synthesis_addition
+from radiogenesis.mapping.prediction_settings import PredictionSettings
+from radiogenesis.mapping.settings import MapSettings, SynthesisSettings
+from radiogenesis.mapping.synthesis import map_by_synthesis
+from radiogenesis.mapping.synthesis_runs import open_runs
+from radiogenesis.mapping.three_step import conventional_map, material_of
+from radiogenesis.methods.gene_autoencoder import GeneAutoencoder
+from radiogenesis.output import check_place
+from radiogenesis.progress import Progress, silent
+from radiogenesis.training.run import Run
+
+
+class RadiogenomicMap(Results):
+    """What `map` found: tables of links, and metagenes with their links as AnnData."""
+
+    @property
+    def links(self) -> pd.DataFrame:
+        """Every metagene against every feature: effect, p, q, what speaks against it, and the verdict.
+
+        >>> {"metagene", "feature", "effect", "q", "verdict"} <= set(rg.open_map("map").links)
+        True
+        """
+        return self.table("links")
+
+    @property
+    def synthesis_links(self) -> pd.DataFrame:
+        """What the run draws when a metagene is moved, for every metagene and feature. RunError without a run.
+
+        >>> rg.open_map("map").synthesis_links
+        Traceback (most recent call last):
+        radiogenesis.errors.RunError: map: has no table 'synthesis_links'; choose from: ...
+        """
+        return self.table("synthesis_links")
+
+    @property
+    def data(self) -> AnnData:
+        """Metagenes x features as AnnData (map.h5ad), with p and q values as layers.
+
+        >>> rg.open_map("map").data.n_obs > 0
+        True
+        """
+        return anndata.read_h5ad(self.path / "map.h5ad")
+
+    @property
+    def conclusions(self) -> list[str]:
+        """What may be concluded, in sentences.
+
+        >>> len(rg.open_map("map").conclusions) > 0
+        True
+        """
+        return list(self._record("map.json")["conclusions"])
+
+
+def map(
+    cohort: Cohort | str | Path,
+    path: str | Path,
+    *,
+    run: Run | str | Path | None = None,
+    null_runs: Sequence[Run | str | Path] = (),
+    gene_sets: str | Path | None = None,
+    progress: Progress | None = None,
+    **settings: Any,
+) -> RadiogenomicMap:
+    """Which genes go with which property: `radiogenesis map`.
+
+    Args:
+        cohort: the cohort or its path.
+        path: the folder to write; must not exist yet.
+        run: a run of this cohort that draws, or a gene-autoencoder: adds what it draws, or sees.
+        null_runs: runs like it with `shuffle_genes=True`.
+        gene_sets: a GMT file, such as those of MSigDB.
+        progress: called with (what, 0, 0): nobody knows how much of it there is.
+        settings: fields of MapSettings, SynthesisSettings and PredictionSettings.
+
+    Raises:
+        RunError: a run of another cohort, or one that does not fit. SettingError: an unknown setting.
+
+    >>> found = rg.map("phantom.zarr", "links", clusters=6, permutations=100, shuffles=1, prediction_folds=0)
+    >>> len(found.links) % 6
+    0
+    """
+    how, moving, left_out = settings_of([MapSettings, SynthesisSettings, PredictionSettings], settings)
+    opened = None if run is None else as_run(run)
+    nulls = [as_run(one) for one in null_runs]
+    mapped(as_cohort(cohort), Path(path), how, moving, left_out, run=opened, nulls=nulls, gmt=gene_sets,
+           progress=progress or silent)  # fmt: skip
+    return RadiogenomicMap(Path(path))
+
+
+def open_map(path: str | Path) -> RadiogenomicMap:
+    """Open what `map` wrote. Raises RunError where there is no map.
+
+    >>> rg.open_map("map").path.name
+    'map'
+    """
+    found = RadiogenomicMap(Path(path))
+    found._record("map.json")
+    return found
+
+
+def mapped(
+    cohort: Cohort,
+    out: Path,
+    settings: MapSettings,
+    moving: SynthesisSettings,
+    left_out: PredictionSettings,
+    *,
+    run: Run | None = None,
+    nulls: Sequence[Run] = (),
+    gmt: str | Path | None = None,
+    progress: Progress = silent,
+) -> list[str]:
+    """Map a cohort into a folder, whole or not at all. Returns the sentences of what may be concluded.
+
+    Args:
+        gmt: gene sets.
+
+    Raises:
+        SettingError: nulls without a run that draws; and what the map raises.
+    """
+    check_place(out)
+    encoder = run is not None and isinstance(run.method, GeneAutoencoder)
+    if nulls and (run is None or encoder):
+        raise SettingError("runs with shuffled genes are read beside a run that draws", remedy="give such a run too")
+    gene_sets = read_gmt(gmt) if gmt else None
+    trained = None
+    if run is not None and encoder:
+        run.open_cohort(cohort.path)
+    elif run is not None:
+        trained = open_runs(run.path, [one.path for one in nulls], cohort, settings.seed)
+    progress("measuring lesions", 0, 0)
+    material = material_of(cohort, settings)
+    if gene_sets is not None and gmt:
+        gene_sets, overlap = in_names_of(gene_sets, material.names, gmt)
+        material = replace(material, said=(*material.said, overlap))
+    progress(f"testing {len(material.names):,} genes against {len(material.features.family)} features", 0, 0)
+    made = conventional_map(material, settings, gene_sets)
+    additions = more_of(made, cohort, left_out, run)  # before the long work: it refuses what cannot be asked
+    if trained is not None:
+        drawing, shuffled, digests = trained
+        moved = map_by_synthesis(
+            drawing, cohort, made, moving, nulls=shuffled, gene_sets=gene_sets, say=lambda what: progress(what, 0, 0)
+        )
+        digests |= {"Cohort's digest": cohort.digest}
+        additions.insert(0, lambda folder: synthesis_addition(made, moved, folder, cohort.truth, digests))
+    progress("predicting patients left out, drawing the page", 0, 0)
+    provenance = {"Cohort": f"{cohort.path.name}, digest {cohort.digest[:12]}"}
+    provenance |= {"Gene sets": Path(gmt).name} if gmt else {}
+    return write_map(made, out, truth=cohort.truth, cohort=cohort, provenance=provenance, additions=additions)
