@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import doctest
 import inspect
+import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,6 +16,7 @@ from types import FunctionType, ModuleType
 
 import numpy as np
 import pytest
+from anndata import AnnData
 
 import radiogenesis as rg
 from radiogenesis import api
@@ -27,6 +30,7 @@ from radiogenesis.training.drawing import DrawSettings
 TINY = {"genes": 60, "modules": 6, "pixels": 32, "slices_per_center": 4}
 SMALL = {"steps": 1, "batch": 4, "width": 2, "discriminator_width": 4}
 OURS = "radiogenesis.api"
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -132,10 +136,11 @@ def test_progress_is_told(here: Path, tmp_path: Path) -> None:
 
 def test_lesions_can_be_drawn_for_a_table_of_others_and_written(here: Path, tmp_path: Path) -> None:
     cohort = rg.open_cohort("phantom.zarr")
-    others = cohort.expression[list(cohort.expression.obs_names)[:2]].copy()
-    others.obs_names = ["X1", "X2"]
+    others = cohort.expression.to_df().iloc[:2].set_axis(["X1", "X2"])
     drawn = rg.synthesize("runs/gan", expression=others, per_patient=1, path=tmp_path / "drawn")
     assert drawn.patient == ("X1", "X2")
+    again = rg.synthesize("runs/gan", expression=AnnData(others), per_patient=1)
+    np.testing.assert_array_equal(drawn.image, again.image)
     assert (tmp_path / "drawn" / "synthesis.json").is_file()
     named = rg.synthesize("runs/gan", [str(cohort.expression.obs_names[0])], per_patient=1, cohort=cohort)
     assert named.image.shape == (1, 32, 32)
@@ -153,3 +158,48 @@ def test_what_is_not_there_is_said_in_one_line(here: Path) -> None:
     with pytest.raises(rg.SettingError, match="read beside a run that draws"):
         rg.map("phantom.zarr", "out", null_runs=["runs/gan"])
     assert not os.path.exists("out")
+
+
+def run_code(text: str, changes: dict[str, str]) -> dict[str, object]:
+    """Execute documentation after changes that make it small; each of them must be there to make."""
+    for old, new in changes.items():
+        assert old in text
+        text = text.replace(old, new)
+    names: dict[str, object] = {}
+    exec(compile(text, "documentation", "exec"), names)
+    return names
+
+
+def test_the_python_of_the_readme_runs(here: Path, tmp_path: Path) -> None:
+    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    few = "backgrounds_per_patient=2, bootstrap=20, permutations=19, gene_shuffles=2"
+    names = run_code(
+        block,
+        {
+            "cohort.zarr": "phantom.zarr", "R01-001": "PH0001", '"runs/': f'"{tmp_path}/',
+            "steps=800": "steps=1, batch=4",
+            '"evaluation")  #': f'"{tmp_path}/evaluation", {few})  #', 'rg.report("': f'rg.report("{tmp_path}/',
+            '"map", run=run)': f'"{tmp_path}/map", clusters=6, permutations=100, shuffles=1, prediction_folds=0)',
+        },
+    )  # fmt: skip
+    assert len(names["links"]) % 6 == 0  # type: ignore[arg-type]
+    assert (tmp_path / "evaluation" / "report.html").is_file()
+
+
+def test_the_tutorial_runs(here: Path) -> None:
+    cells = json.loads((ROOT / "docs" / "tutorial.ipynb").read_text(encoding="utf-8"))["cells"]
+    text = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    (made,) = re.findall(r"rg\.make_phantom\(.*\)", text)
+    names = run_code(
+        text,
+        {
+            made: 'rg.open_cohort("phantom.zarr")',
+            "steps=STEPS)": "steps=1, batch=4)",
+            "backgrounds_per_patient=4": "backgrounds_per_patient=2, bootstrap=20, permutations=19, gene_shuffles=2",
+            "clusters=40, shuffles=5": "clusters=6, permutations=100, shuffles=1",
+        },
+    )  # fmt: skip
+    drawn = names["steps"]
+    assert isinstance(drawn, rg.Synthesis)
+    assert drawn.patient == ("5%", "25%", "50%", "75%", "95%")
+    assert not (drawn.image[0] == drawn.image[-1]).all()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from anndata import AnnData
 
 from radiogenesis.api.keywords import settings_of
@@ -99,7 +100,7 @@ def synthesize(
     patients: Sequence[str] | None = None,
     *,
     cohort: Cohort | str | Path | None = None,
-    expression: AnnData | None = None,
+    expression: AnnData | pd.DataFrame | None = None,
     backgrounds: Sequence[int] | None = None,
     path: str | Path | None = None,
     **settings: Any,
@@ -110,7 +111,7 @@ def synthesize(
         run: a run of a method that draws, or its path.
         patients: whose genes; by default the held-out patients, or everybody in `expression`.
         cohort: the run's own cohort, where it has moved.
-        expression: genes of other patients, in the unit of the cohort's: patients x genes.
+        expression: genes of other patients, in the unit of the cohort's: patients in rows, genes in columns.
         backgrounds: rows of the cohort's backgrounds; by default those of patients who were not trained on.
         path: a new folder to write the drawings to as well.
         settings: fields of DrawSettings.
@@ -126,8 +127,9 @@ def synthesize(
     True
     """
     run = as_run(run)
-    opened = as_cohort(cohort) if isinstance(cohort, Cohort) else run.open_cohort(cohort)
-    table = opened.expression if expression is None else expression
+    opened = run.open_cohort(cohort.path if isinstance(cohort, Cohort) else cohort)
+    given = AnnData(expression.astype(float)) if isinstance(expression, pd.DataFrame) else expression
+    table = opened.expression if given is None else given
     asked = list(patients) if patients is not None else list(run.split.test if expression is None else table.obs_names)
     (how,) = settings_of([drawing.DrawSettings], settings)
     drawn = drawing.draw(run, opened, table, asked, how, backgrounds=backgrounds)
