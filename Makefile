@@ -4,7 +4,7 @@ BIN := .venv/bin
 # One thread per process: two processes share two cores (see CONTRIBUTING).
 TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 MPLBACKEND=Agg
 
-.PHONY: demo test suite check clean
+.PHONY: demo test suite check docs clean
 
 demo: .venv/.installed
 	$(BIN)/radiogenesis demo
@@ -21,6 +21,9 @@ check: .venv/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: .venv/.installed
+	$(BIN)/python docs/build.py
 
 # Not compiled ahead: most of what torch and its like bring is never imported, and compiling it takes a minute.
 .venv/.installed: pyproject.toml constraints.txt

@@ -82,7 +82,8 @@ def report(results: Results | str | Path) -> Path:
     Raises:
         RunError: there is no evaluation and no map in the folder.
 
-    >>> rg.report("evaluation").name
-    'report.html'
+    Examples:
+        >>> rg.report("evaluation").name
+        'report.html'
     """
     return _write_report(results.path if isinstance(results, Results) else results)

@@ -33,12 +33,13 @@ def open_cohort(path: str | Path, *, verify: bool = False) -> Cohort:
     Raises:
         CohortError: no cohort there, or a damaged one.
 
-    >>> cohort = rg.open_cohort("phantom.zarr")
-    >>> lesions = cohort.lesions(["PH0001", "PH0002"])
-    >>> lesions.image.shape == lesions.mask.shape == (len(lesions), 32, 32) and len(lesions) > 1
-    True
-    >>> cohort.expression.n_vars
-    60
+    Examples:
+        >>> cohort = rg.open_cohort("phantom.zarr")
+        >>> lesions = cohort.lesions(["PH0001", "PH0002"])
+        >>> lesions.image.shape == lesions.mask.shape == (len(lesions), 32, 32) and len(lesions) > 1
+        True
+        >>> cohort.expression.n_vars
+        60
     """
     return Cohort.open(path, verify=verify)
 
@@ -73,9 +74,10 @@ def build_cohort(
     Raises:
         InputError, OutputError, SettingError: see `radiogenesis.cohort.build.build_cohort`.
 
-    >>> cohort = rg.build_cohort("dicom", "built.zarr", expression="expression.csv", pixels=32, workers=1)
-    >>> list(cohort.patients.index)
-    ['PH0001', 'PH0002', 'PH0003']
+    Examples:
+        >>> cohort = rg.build_cohort("dicom", "built.zarr", expression="expression.csv", pixels=32, workers=1)
+        >>> list(cohort.patients.index)
+        ['PH0001', 'PH0002', 'PH0003']
     """
     tables, read, sampling, how = settings_of([TableSettings, ReadSettings, SamplingSettings, BuildSettings], settings)
     paths = {"expression": expression, "annotations": annotations, "clinical": clinical, "id_map": id_map}
@@ -102,9 +104,10 @@ def make_phantom(path: str | Path, *, workers: int = 2, progress: Progress | Non
         OutputError: something is already at `path`.
         SettingError: a setting that is unknown or out of range.
 
-    >>> cohort = rg.make_phantom("two.zarr", patients=2, genes=60, modules=6, pixels=32, workers=1)
-    >>> list(cohort.truth.factors)[:2]
-    ['size', 'attenuation']
+    Examples:
+        >>> cohort = rg.make_phantom("two.zarr", patients=2, genes=60, modules=6, pixels=32, workers=1)
+        >>> list(cohort.truth.factors)[:2]
+        ['size', 'attenuation']
     """
     (how,) = settings_of([PhantomSettings], settings)
     return phantom.make_phantom(path, how, workers=workers, progress=progress or silent)
@@ -124,10 +127,11 @@ def plant_cohort(
         progress: called with (what, done, total).
         settings: fields of PlantSettings, SamplingSettings, TableSettings and ReadSettings.
 
-    >>> cohort = rg.plant_cohort("dicom", "expression.csv", "planted.zarr", pixels=32, module_genes=5,
-    ...                          orientation="patients-in-rows")
-    >>> list(cohort.truth.factors)[:2]
-    ['size', 'attenuation']
+    Examples:
+        >>> cohort = rg.plant_cohort("dicom", "expression.csv", "planted.zarr", pixels=32, module_genes=5,
+        ...                          orientation="patients-in-rows")
+        >>> list(cohort.truth.factors)[:2]
+        ['size', 'attenuation']
     """
     planting, sampling, tables, read = settings_of(
         [PlantSettings, SamplingSettings, TableSettings, ReadSettings], settings

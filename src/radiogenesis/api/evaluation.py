@@ -43,8 +43,9 @@ class Results:
     def tables(self) -> list[str]:
         """Names of the tables in the folder.
 
-        >>> "comparison" in rg.open_evaluation("evaluation").tables
-        True
+        Examples:
+            >>> "comparison" in rg.open_evaluation("evaluation").tables
+            True
         """
         return sorted({file.stem for file in (self.path / "tables").iterdir() if file.suffix in (".csv", ".parquet")})
 
@@ -54,8 +55,9 @@ class Results:
         Raises:
             RunError: there is no such table.
 
-        >>> list(rg.open_evaluation("evaluation").table("comparison"))[:2]
-        ['method', 'runs']
+        Examples:
+            >>> list(rg.open_evaluation("evaluation").table("comparison"))[:2]
+            ['method', 'runs']
         """
         file = self.path / "tables" / name
         if file.with_suffix(".parquet").is_file():
@@ -80,8 +82,9 @@ class Evaluation(Results):
     def headline(self) -> pd.DataFrame:
         """The numbers that matter, each with its interval and what it must be read beside: a row for each.
 
-        >>> {"run", "name", "value", "low", "high", "regression"} <= set(rg.open_evaluation("evaluation").headline)
-        True
+        Examples:
+            >>> {"run", "name", "value", "low", "high", "regression"} <= set(rg.open_evaluation("evaluation").headline)
+            True
         """
         return pd.DataFrame(self._record("evaluation.json")["headline"])
 
@@ -89,8 +92,9 @@ class Evaluation(Results):
     def conclusions(self) -> list[str]:
         """What may be concluded, in sentences.
 
-        >>> any(sentence.startswith("gan: ") for sentence in rg.open_evaluation("evaluation").conclusions)
-        True
+        Examples:
+            >>> any(sentence.startswith("gan: ") for sentence in rg.open_evaluation("evaluation").conclusions)
+            True
         """
         return list(self._record("evaluation.json")["conclusions"])
 
@@ -115,10 +119,11 @@ def evaluate(
     Raises:
         RunError: runs of different cohorts, or two of one name. SettingError: an unknown setting.
 
-    >>> found = rg.evaluate(["runs/alignment", "runs/gan"], "found", backgrounds_per_patient=2, bootstrap=20,
-    ...                     permutations=19, gene_shuffles=2)
-    >>> sorted(found.headline["run"].unique())
-    ['alignment', 'gan']
+    Examples:
+        >>> found = rg.evaluate(["runs/alignment", "runs/gan"], "found", backgrounds_per_patient=2, bootstrap=20,
+        ...                     permutations=19, gene_shuffles=2)
+        >>> sorted(found.headline["run"].unique())
+        ['alignment', 'gan']
     """
     given = [as_run(one) for one in ([runs] if isinstance(runs, Run | str | Path) else runs)]
     if not given:
@@ -133,8 +138,9 @@ def evaluate(
 def open_evaluation(path: str | Path) -> Evaluation:
     """Open what `evaluate` wrote. Raises RunError where there is no evaluation.
 
-    >>> rg.open_evaluation("evaluation").path.name
-    'evaluation'
+    Examples:
+        >>> rg.open_evaluation("evaluation").path.name
+        'evaluation'
     """
     found = Evaluation(Path(path))
     found._record("evaluation.json")

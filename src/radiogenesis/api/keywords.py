@@ -21,8 +21,9 @@ def settings_of(kinds: Sequence[type[Any]], given: Mapping[str, Any]) -> list[An
     Raises:
         SettingError: a keyword that none of them knows, or a value that one of them refuses.
 
-    >>> settings_of([DrawSettings], {"per_patient": 2})[0].per_patient
-    2
+    Examples:
+        >>> settings_of([DrawSettings], {"per_patient": 2})[0].per_patient
+        2
     """
     names = {kind: [field.name for field in dataclasses.fields(kind)] for kind in kinds}
     known = [name for some in names.values() for name in some]

@@ -38,8 +38,9 @@ class RadiogenomicMap(Results):
     def links(self) -> pd.DataFrame:
         """Every metagene against every feature: effect, p, q, what speaks against it, and the verdict.
 
-        >>> {"metagene", "feature", "effect", "q", "verdict"} <= set(rg.open_map("map").links)
-        True
+        Examples:
+            >>> {"metagene", "feature", "effect", "q", "verdict"} <= set(rg.open_map("map").links)
+            True
         """
         return self.table("links")
 
@@ -47,9 +48,10 @@ class RadiogenomicMap(Results):
     def synthesis_links(self) -> pd.DataFrame:
         """What the run draws when a metagene is moved, for every metagene and feature. RunError without a run.
 
-        >>> rg.open_map("map").synthesis_links
-        Traceback (most recent call last):
-        radiogenesis.errors.RunError: map: has no table 'synthesis_links'; choose from: ...
+        Examples:
+            >>> rg.open_map("map").synthesis_links
+            Traceback (most recent call last):
+            radiogenesis.errors.RunError: map: has no table 'synthesis_links'; choose from: ...
         """
         return self.table("synthesis_links")
 
@@ -57,8 +59,9 @@ class RadiogenomicMap(Results):
     def data(self) -> AnnData:
         """Metagenes x features as AnnData (map.h5ad), with p and q values as layers.
 
-        >>> rg.open_map("map").data.n_obs > 0
-        True
+        Examples:
+            >>> rg.open_map("map").data.n_obs > 0
+            True
         """
         return anndata.read_h5ad(self.path / "map.h5ad")
 
@@ -66,8 +69,9 @@ class RadiogenomicMap(Results):
     def conclusions(self) -> list[str]:
         """What may be concluded, in sentences.
 
-        >>> len(rg.open_map("map").conclusions) > 0
-        True
+        Examples:
+            >>> len(rg.open_map("map").conclusions) > 0
+            True
         """
         return list(self._record("map.json")["conclusions"])
 
@@ -96,9 +100,10 @@ def map(
     Raises:
         RunError: a run of another cohort, or one that does not fit. SettingError: an unknown setting.
 
-    >>> found = rg.map("phantom.zarr", "links", clusters=6, permutations=100, shuffles=1, prediction_folds=0)
-    >>> len(found.links) % 6
-    0
+    Examples:
+        >>> found = rg.map("phantom.zarr", "links", clusters=6, permutations=100, shuffles=1, prediction_folds=0)
+        >>> len(found.links) % 6
+        0
     """
     how, moving, left_out = settings_of([MapSettings, SynthesisSettings, PredictionSettings], settings)
     opened = None if run is None else as_run(run)
@@ -111,8 +116,9 @@ def map(
 def open_map(path: str | Path) -> RadiogenomicMap:
     """Open what `map` wrote. Raises RunError where there is no map.
 
-    >>> rg.open_map("map").path.name
-    'map'
+    Examples:
+        >>> rg.open_map("map").path.name
+        'map'
     """
     found = RadiogenomicMap(Path(path))
     found._record("map.json")

@@ -24,8 +24,9 @@ from radiogenesis.training.settings import TrainSettings
 def available_methods() -> dict[str, str]:
     """What can be trained: name -> what it does.
 
-    >>> rg.available_methods()["fusion-gan"]
-    "draws a patient's nodule from the patient's genes into a background (Xu et al. 2020)"
+    Examples:
+        >>> rg.available_methods()["fusion-gan"]
+        "draws a patient's nodule from the patient's genes into a background (Xu et al. 2020)"
     """
     return {name: one.what for name, one in METHODS.items()}
 
@@ -57,12 +58,13 @@ def train(
         SettingError: a method, preset or setting that is unknown, or settings that do not fit together.
         RunError: the folder exists, or the alignment is of another cohort.
 
-    >>> alignment = rg.train("canonical-alignment", "phantom.zarr", "alignment", permutations=20)
-    >>> run = rg.train("fusion-gan", "phantom.zarr", "gan", alignment=alignment, steps=1, batch=4, width=2)
-    >>> run.split.test == alignment.split.test
-    True
-    >>> list(run.metrics)[:2]
-    ['step', 'images_seen']
+    Examples:
+        >>> alignment = rg.train("canonical-alignment", "phantom.zarr", "alignment", permutations=20)
+        >>> run = rg.train("fusion-gan", "phantom.zarr", "gan", alignment=alignment, steps=1, batch=4, width=2)
+        >>> run.split.test == alignment.split.test
+        True
+        >>> list(run.metrics)[:2]
+        ['step', 'images_seen']
     """
     one = entry(method)
     if preset not in one.presets:
@@ -89,8 +91,9 @@ def open_run(path: str | Path) -> Run:
     Raises:
         RunError: nothing there, not finished, or damaged.
 
-    >>> rg.open_run("runs/gan").method_name
-    'fusion-gan'
+    Examples:
+        >>> rg.open_run("runs/gan").method_name
+        'fusion-gan'
     """
     return Run.open(path)
 
@@ -122,9 +125,10 @@ def synthesize(
     Raises:
         RunError: the run does not draw. SettingError: patients, backgrounds or settings that do not exist.
 
-    >>> drawn = rg.synthesize("runs/gan", per_patient=2, seed=1)
-    >>> drawn.image.shape == drawn.mask.shape == (len(drawn.patient), 32, 32)
-    True
+    Examples:
+        >>> drawn = rg.synthesize("runs/gan", per_patient=2, seed=1)
+        >>> drawn.image.shape == drawn.mask.shape == (len(drawn.patient), 32, 32)
+        True
     """
     run = as_run(run)
     opened = run.open_cohort(cohort.path if isinstance(cohort, Cohort) else cohort)

@@ -47,8 +47,9 @@ def among_largest(area: NDArray[Any], patient: NDArray[Any], share: float) -> ND
         area: (N,) of the lesion in each slice.
         patient: (N,) whose slice it is.
 
-    >>> among_largest(np.array([9, 4, 5]), np.array(["A", "A", "B"]), 0.5)
-    array([ True, False,  True])
+    Examples:
+        >>> among_largest(np.array([9, 4, 5]), np.array(["A", "A", "B"]), 0.5)
+        array([ True, False,  True])
     """
     _, owner = np.unique(patient, return_inverse=True)
     largest = np.zeros(owner.max(initial=-1) + 1)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import zscore
 
@@ -69,8 +68,3 @@ def null_cohort(patients: int, genes: int, features: int, *, modules: int = 8, s
     for f in range(3, features, 4):
         y[rng.permutation(patients)[: patients // 10], f] = np.nan
     return x, y
-
-
-def as_table(cohort: SimulatedCohort) -> pd.DataFrame:
-    """The features as a table, index patient."""
-    return pd.DataFrame(cohort.features, index=cohort.truth.factors.index, columns=list(FACTORS))
