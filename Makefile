@@ -1,4 +1,4 @@
-# Two commands set everything up on a fresh machine: `make demo` and `make test`.
+# Three commands set everything up by themselves: `make demo`, `make test` and `make docs`.
 PYTHON ?= python3
 BIN := .venv/bin
 # One thread per process: two processes share two cores (see CONTRIBUTING).

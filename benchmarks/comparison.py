@@ -75,7 +75,7 @@ ABLATIONS: dict[str, tuple[str, ...]] = {
     "mask from anywhere": ("--central_mask", "false"),
     "batch norm in D": ("--discriminator_norm", "batch"),
     "slices of any area": ("--least_area", "0"),
-    "calibrated: what the others foretell": ("--calibrated", "true"),
+    "calibrated: what the others predict": ("--calibrated", "true"),
     "constant learning rate": ("--learning_rate_schedule", "constant"),
     "the paper's learning rates": ("--learning_rate", "2e-4", "--discriminator_learning_rate", "2e-4"),
     "paper": (*PAPER, "--width", "16"),

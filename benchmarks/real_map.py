@@ -135,7 +135,7 @@ def biology(made: ConventionalMap) -> None:
         counted = table.assign(hit=table["q"] < made.settings.alpha).groupby("batch")["hit"].agg(["sum", "size"])
         print(f"\n{name} that go with each batch variable (q < {made.settings.alpha:g}):\n{counted.to_string()}")
     if len(made.sets):
-        print(f"\ngene sets: {made.sets['verdict'].value_counts().to_dict()}; the smallest p, patients permuted:")
+        print(f"\ngene sets: {made.sets['verdict'].value_counts().to_dict()}; the smallest patient-level p:")
         print(made.sets.drop(columns=["leading", "es"]).head(25).round(4).to_string(index=False))
         print("\ngene sets that fill metagenes:")
         print(made.members.drop(columns="genes").head(15).round(5).to_string(index=False))
@@ -158,7 +158,7 @@ def given_histology(made: ConventionalMap) -> None:
     rows = rows[~rows.index.get_level_values("feature").isin(alike)]
     print(f"\nof {len(links)} links found with image features {len(links) - len(rows)} are among patients of one "
           f"histology; of the other {len(rows)} {int((rows['p_given_histology'] < 0.05).sum())} remain (p < 0.05) when "
-          "the histology is held fixed; the strongest:")  # fmt: skip
+          "adjusted for the histology; the strongest:")  # fmt: skip
     columns = ["effect", "q", "effect_left", "p_given_histology", "p_given_size", "n"]
     print(rows.sort_values("p_given_histology")[columns].head(20).round(4).to_string())
 

@@ -5,11 +5,16 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from radiogenesis.version import __version__ as __version__
+
+# Threads that wait for each other would else spin: beside other jobs they take the time that the others need
+# (benchmarks/busy_machine.py). It must be set before OpenMP is loaded, with torch or another library.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
     from radiogenesis.api import *  # noqa: F403

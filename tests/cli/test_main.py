@@ -117,10 +117,10 @@ def test_interrupted(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
     assert capsys.readouterr().err == "radiogenesis report: interrupted\n"
 
 
-def test_waiting_threads_sleep_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
-    main(["--version"])
-    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
-    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
-    main(["--version"])
-    assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
+@pytest.mark.parametrize("given", ["", "ACTIVE"])
+def test_waiting_threads_sleep_unless_told_otherwise(given: str) -> None:
+    around = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    code = "import os, radiogenesis; print(os.environ['OMP_WAIT_POLICY'])"
+    around |= {"OMP_WAIT_POLICY": given} if given else {}
+    said = subprocess.run([sys.executable, "-c", code], env=around, capture_output=True, check=True, text=True).stdout
+    assert said.strip() == (given or "PASSIVE")

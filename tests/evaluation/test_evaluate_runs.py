@@ -309,7 +309,7 @@ def test_the_report_stands_alone(evaluated: Path) -> None:
         "Do drawn lesions look real?",
         "Do the drawings differ?",
         "Are they copies?",
-        "What does the code know?",
+        "Do patients with similar genes have similar tumours?",
     ):
         assert words in page
     assert page.count("data:image/png;base64,") >= 10

@@ -75,7 +75,7 @@ def test_the_association_with_coarseness_goes_and_that_with_the_spread_stays(mad
     assert families.loc["firstorder", "survive"] == families.loc["firstorder", "found"] > 0
     found, survive = controls.texture_share(made)
     assert 0 < survive < found
-    assert f"{survive} of {found} associations with texture survive" in controls.conclusion(made)
+    assert f"{survive} of {found} associations with texture remain" in controls.conclusion(made)
 
 
 def test_partial_p_is_that_of_the_textbook_formula() -> None:
@@ -103,7 +103,7 @@ def test_nothing_found_is_said(made: controls.ShuffledVoxels, tmp_path: Path) ->
     image, mask = lesions(np.full(20, 1.0), np.full(20, 80.0))
     values = controls.lesion_radiomics(image, mask, 1.0)
     nothing = controls.compare(rng.standard_normal((20, 1)), ["m"], values, values, alpha=1e-9)
-    assert "nothing to take away" in controls.conclusion(nothing)
+    assert "shuffling voxels, the control of texture, does not apply" in controls.conclusion(nothing)
 
 
 def test_what_the_map_holds_fixed_is_held_fixed_here_too() -> None:

@@ -7,7 +7,6 @@ has a `main(arguments: list[str]) -> None` and makes its heavy imports when it i
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 
@@ -64,9 +63,6 @@ def module_of(verb: str) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb. Returns the exit code: 0 done, 2 an error the user can mend, 130 interrupted."""
-    # Threads that wait for each other would else spin: beside other jobs they take the time that the others need
-    # (benchmarks/busy_machine.py). It must be set before OpenMP is loaded.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or words[0] in ("-h", "--help"):
         print(usage())

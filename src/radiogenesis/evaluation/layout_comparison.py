@@ -449,7 +449,7 @@ def code_sections(codes: CodeSpace | None, cohort: Cohort, settings: EvaluationS
         file="code_mantel.csv",
         caption=(
             "Mantel test: Spearman's ρ between distance in code and distance in the radiomic features of the patients' "
-            "own lesions. Null: patients permuted. On training patients it may be learned by heart; only held-out "
+            "own lesions. Null: patients permuted. On training patients it may be overfitted; only held-out "
             "patients say something."
         ),
         columns=(
@@ -464,7 +464,7 @@ def code_sections(codes: CodeSpace | None, cohort: Cohort, settings: EvaluationS
     )
     return [
         Section(
-            title="What does the code know?",
+            title="Do patients with similar genes have similar tumours?",
             text=(
                 "Raw genes and the codes that the methods make of them, in two dimensions, and whether what is "
                 "seen is there."

@@ -31,7 +31,7 @@ class Held(TypedDict):
 
 
 FREE: Held = {"blocks": None, "covariates": None, "model": "rank"}
-"""Nothing is held fixed."""
+"""Nothing is adjusted for."""
 
 
 _AT_ONCE = 2_000_000  # products held at a time by the permutations: what stays in a cache

@@ -3,8 +3,8 @@
 The paper clusters the correlations of 192 encoder features with 100 metagenes and declares them strong. But the encoder
 was trained to say its training patients' genes: among THEM such correlations are what training asked for, whether or
 not anything shows in an image. So the associations are tested on held-out patients only, with metagenes that were
-fitted on training patients; beside them stand the hits of shuffled genes, those that remain when the lesion's size is
-held fixed, and what both sides owe to a batch (EVIDENCE.md rules 1, 2, 4 and 5). How much stronger the same
+fitted on training patients; beside them stand the hits of shuffled genes, those that remain when adjusted for the
+lesion's size, and what both sides owe to a batch (EVIDENCE.md rules 1, 2, 4 and 5). How much stronger the same
 correlations are among the training patients is printed as the warning that it is.
 """
 

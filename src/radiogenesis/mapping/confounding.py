@@ -58,7 +58,9 @@ def usable_batches(table: pd.DataFrame) -> pd.DataFrame:
     """
     ids = table.index.astype(str)
     candidates = {" ".join(str(name).split()): table[name] for name in table.columns}
-    candidates["order (number in the id)"] = pd.Series(ids.str.extract(r"(\d+)\D*$")[0].to_numpy(), table.index)
+    candidates["enrolment order (from the patient id)"] = pd.Series(
+        ids.str.extract(r"(\d+)\D*$")[0].to_numpy(), table.index
+    )
     candidates["site (prefix of the id)"] = pd.Series(ids.str.extract(r"^(.*?)\d*\D*$")[0].to_numpy(), table.index)
     made = {name: _variable(column, name) for name, column in candidates.items()}
     return pd.DataFrame({name: column for name, column in made.items() if column is not None}, index=table.index)
@@ -132,7 +134,7 @@ def within_batches(
     compare.
 
     Args:
-        held: what is held fixed beside them.
+        held: what is adjusted for beside them.
     """
     known = batches.notna().all(axis=1).to_numpy() & np.isfinite(np.asarray(feature, np.float64))
     if known.sum() < FEWEST:

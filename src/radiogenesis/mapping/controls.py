@@ -126,7 +126,7 @@ def compare(
 
 def partial_p(x: NDArray[Any], y: Floats, given: Floats, held: Held = FREE) -> Floats:
     """(K, F) p of Spearman's partial correlation of x (n, K) and y (n, F), each feature f given `given[:, f]`, and
-    what is held fixed beside it.
+    what is adjusted for beside it.
 
     nan where fewer than 8 patients have both, or where `given` says all there is of the feature.
     """
@@ -170,10 +170,10 @@ def conclusion(made: ShuffledVoxels) -> str:
     if not found:
         return (
             f"Of the lesions' texture (co-occurrence, runs, zones) no association with a metagene is found on "
-            f"{made.patients} patients (q < {made.alpha:g}), so that shuffling voxels has nothing to take away."
+            f"{made.patients} patients (q < {made.alpha:g}); shuffling voxels, the control of texture, does not apply."
         )
     return (
-        f"With the voxels of every lesion shuffled, {survive} of {found} associations with texture survive "
-        f"({survive / found:.0%}): these are brightness, contrast or size under the name of texture. {beyond} of the "
-        f"{found} say something beyond the same feature of the shuffled lesion (p < {made.alpha:g})."
+        f"With the voxels of every lesion shuffled, {survive} of {found} associations with texture remain "
+        f"({survive / found:.0%}): these are brightness, contrast or size, not texture. {beyond} of the "
+        f"{found} are not explained by the same feature of the shuffled lesion (p < {made.alpha:g})."
     )

@@ -5,7 +5,7 @@ fitted anew to the training patients of every fold, and each patient's genes are
 their likeness to the patient's lesion. Beside it stand chance, genes exchanged between the patients left out, the
 whole procedure with genes of other patients in training, and two rivals on the same folds:
 
-- size only: the lesion is known by its diameter alone, which a ridge regression foretells from the genes;
+- size only: the lesion is known by its diameter alone, which a ridge regression predicts from the genes;
 - clinical only: the clinical table takes the place of the genes.
 """
 
@@ -176,11 +176,11 @@ class _Fold:
         return scores, model.further
 
     def by_size(self, size: Floats) -> dict[str, Floats]:
-        """Scores (m, m) when a lesion is its diameter alone; what genes foretell of it is given the same spread."""
+        """Scores (m, m) when a lesion is its diameter alone; what genes predict of it is given the same spread."""
         learned, asked = (values[:, 0] for values in self.prepared(size[:, None]))
         fitted = RidgeCV(PENALTIES * self.genes[0].shape[1]).fit(self.genes[0], learned)
-        before, foretold = fitted.predict(self.genes[0]), fitted.predict(self.genes[1])
-        code = (foretold - before.mean()) / (before.std() or 1.0)
+        before, predicted = fitted.predict(self.genes[0]), fitted.predict(self.genes[1])
+        code = (predicted - before.mean()) / (before.std() or 1.0)
         rank = ranks(-np.abs(asked[:, None] - code))
         return {"mean rank": rank, "top-1": (rank <= 1).astype(float), "top-5": (rank <= 5).astype(float)}
 

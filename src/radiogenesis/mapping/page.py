@@ -203,17 +203,17 @@ def _gene_set_section(made: ConventionalMap, folder: Path) -> Section:
         blocks.append(
             Table(
                 file="gene_sets_shown.csv", full="gene_sets.csv",
-                caption="Gene sets along the genes ranked by their z with a feature. p, genes permuted: gseapy, which "
-                "takes genes for independent and is too hopeful; p, patients permuted: of the set's own mean z, keeps "
-                "their correlation.",
+                caption="Gene sets along the genes ranked by their z with a feature. Competitive: genes "
+                "permuted (gseapy), which takes genes for independent and is too optimistic. Patient-level: patients "
+                "permuted, which keeps the correlation of genes; use this.",
                 columns=(
                     Column(label="Feature", value="feature"), Column(label="Set", value="set"),
                     Column(label="NES", value="nes", format=".2f", help="normalised enrichment score"),
-                    Column(label="q, patients permuted", value="q_patients", format="p"),
-                    Column(label="q, genes permuted", value="q", format="p"),
+                    Column(label="q, patient-level", value="q_patients", format="p"),
+                    Column(label="q, competitive", value="q", format="p"),
                     Column(label="Genes", value="size", format="d"), Column(label="Verdict", value="verdict"),
-                    Column(label="p, patients permuted", value="p_patients", format="p", more=True),
-                    Column(label="p, genes permuted", value="p", format="p", more=True),
+                    Column(label="p, patient-level", value="p_patients", format="p", more=True),
+                    Column(label="p, competitive", value="p", format="p", more=True),
                     Column(label="Shared batch", value="batch", more=True),
                 ),
                 strong=("verdict", FOUND),
@@ -237,8 +237,8 @@ def _gene_set_section(made: ConventionalMap, folder: Path) -> Section:
         )  # fmt: skip
     n = counts(made)
     text = (
-        f"Of {n['set_tests']:,} pairs of feature and gene set, {n['sets_found']} hold: against the other genes (q < "
-        f"{made.settings.alpha:g}, genes permuted) and with patients permuted (q < {made.settings.alpha:g}). "
+        f"Of {n['set_tests']:,} pairs of feature and gene set, {n['sets_found']} hold: by the competitive test (q < "
+        f"{made.settings.alpha:g}) and by the patient-level one (q < {made.settings.alpha:g}). "
         f"{n['sets_confounded']} more do so too, but the mean of their genes and the feature share a batch variable."
     )
     return Section(title="Gene sets", text=text, blocks=tuple(blocks))

@@ -269,16 +269,16 @@ def shuffled_addition(made: controls.ShuffledVoxels, folder: Path, names: Mappin
             columns=(
                 Column(label="Family", value="family"), Column(label="Tests", value="tests", format="d"),
                 Column(label="Found", value="found", format="d"),
-                Column(label="Survive the shuffle", value="survive", format="d"),
+                Column(label="Remain without texture", value="survive", format="d"),
                 Column(label="Share", value="share", format="%"),
-                Column(label="Beyond the histogram", value="beyond_histogram", format="d",
+                Column(label="Not explained by the HU distribution", value="beyond_histogram", format="d",
                        help="p below alpha given the same feature of the shuffled lesion"),
             ),
         ),
         Picture(
             file=light, dark=dark, width=820, alt="Effects with and without shuffled voxels",
             caption="Every pair of metagene and feature: its ρ with the lesions as they are, and with their voxels "
-            "shuffled. Orange: found, and survives; teal: found, and gone. On the dashed line nothing changes.",
+            "shuffled. Orange: found, and remains; teal: found, and gone. On the dashed line nothing changes.",
         ),
     ]  # fmt: skip
     if len(texture):
@@ -356,7 +356,7 @@ def code_space_addition(made: CodeSpace, cohort: Cohort, alpha: float, folder: P
             ),
             Table(
                 file="code_cluster_features_shown.csv",
-                caption="What differs between clusters, the surest of training and of held-out patients (Kruskal-"
+                caption="What differs between clusters, the lowest p of training and of held-out patients (Kruskal-"
                 "Wallis): the features of the patients' own lesions, and what else is known of them.",
                 columns=(
                     Column(label="Feature", value="feature"), Column(label="Patients", value="part"),

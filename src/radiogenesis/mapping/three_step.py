@@ -1,7 +1,7 @@
 """The conventional map in three steps (Gevaert et al. 2012, Zhou et al. 2018), with its controls.
 
 Genes -> metagenes; images -> features; every metagene against every feature. Beside the hits stand those of shuffled
-genes, those that remain when the lesion's size is held fixed, those that both sides owe to a batch, and those with the
+genes, those that remain when adjusted for the lesion's size, those that both sides owe to a batch, and those with the
 noise of the image, which are the scanner's.
 """
 
@@ -222,7 +222,7 @@ def held_fixed(material: Material, settings: MapSettings) -> Held:
 
 
 def freedom_of(n: int, held: Held) -> int:
-    """Degrees of freedom of a test of n patients, adjusted for what is held fixed."""
+    """Degrees of freedom of a test of n patients, less what is adjusted for."""
     return n - 1 - int(np.linalg.matrix_rank(design_of(n, held["covariates"], held["blocks"])))
 
 
