@@ -29,7 +29,7 @@ def help_of(command: str) -> str:
     """What `radiogenesis COMMAND --help` prints."""
     said = io.StringIO()
     with redirect_stdout(said), suppress(SystemExit):
-        main([*command.split(), "--help"])
+        main([*command.split(), "--help", *(["advanced"] if command.startswith("train ") else [])])
     return said.getvalue()
 
 

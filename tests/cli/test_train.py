@@ -37,9 +37,9 @@ def alignment(cohort: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     return path
 
 
-def help_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+def help_of(capsys: pytest.CaptureFixture[str], *arguments: str, advanced: bool = True) -> str:
     with pytest.raises(SystemExit) as exit_:
-        main(["train", *arguments, "--help"])
+        main(["train", *arguments, "--help", *(["advanced"] if advanced else [])])
     assert exit_.value.code == 0
     return capsys.readouterr().out
 
@@ -65,6 +65,16 @@ def test_help_of_a_method_shows_every_setting_with_its_default(capsys: pytest.Ca
     for setting, default in {"steps": 1200, "batch": 64, "gene_dropout": 0.5, "seed": 0, "missing": "median"}.items():
         assert default_in(text, setting) == default
     assert "METHODS.md section 1b" in " ".join(text.split())
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_help_shows_first_what_is_needed_first(method: str, capsys: pytest.CaptureFixture[str]) -> None:
+    short, every = help_of(capsys, method, advanced=False), help_of(capsys, method)
+    options = [set(re.findall(r"^  (--\w+)", text, re.MULTILINE)) for text in (short, every)]
+    assert {"--preset", "--seed", "--test"} <= options[0] < options[1]
+    assert f"{len(options[1] - options[0])} more settings: radiogenesis train {method} --help advanced" in short
+    assert "more settings" not in every
+    assert len(short.splitlines()) < 110
 
 
 @pytest.mark.parametrize("arguments", [["--preset", "paper"], ["--preset=paper"]])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from argparse import Action, HelpFormatter
+from argparse import SUPPRESS, Action, HelpFormatter
 from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -22,13 +22,25 @@ from radiogenesis.errors import SettingError
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
 Settings = TypeVar("Settings")
+ADVANCED = "advanced"
+"""After --help: show every option."""
 
 
 class VerbParser(ArgumentParser):
-    """An argument parser whose errors are one line on stderr, exit code 2."""
+    """An argument parser whose errors are one line on stderr, exit code 2.
+
+    Attributes:
+        first: options that --help shows where there are too many; `--help advanced` shows all. Empty: always all.
+    """
+
+    first: frozenset[str] = frozenset()
+    _advanced = False
 
     def parse(self, args: list[str]) -> Namespace:
         """Parse; a settings file that is not YAML is named."""
+        if ("--help", ADVANCED) in pairwise(args):
+            self._advanced = True
+            args = [word for word in args if word != ADVANCED]
         for option, value in pairwise(args):
             if option == "--config" and Path(value).is_file():
                 try:
@@ -42,7 +54,19 @@ class VerbParser(ArgumentParser):
         for action in self._actions:
             if _list_kind(action) and action.option_strings:
                 action.metavar = "A,B,..."
+        if self.first and not self._advanced:
+            self._hide_advanced()
         return super().format_help(formatter)
+
+    def _hide_advanced(self) -> None:
+        """Leave the first options; say how many others there are, and how to see them."""
+        others = [action for action in self._actions if action.option_strings and action.dest not in self.first]
+        for action in others:
+            action.help = SUPPRESS
+        for group in self._action_groups:
+            if all(action.help == SUPPRESS for action in group._group_actions):
+                group.title = group.description = None
+        self.epilog = f"{len(others)} more settings: {self.prog} --help {ADVANCED}"
 
     def _with_lists(self, args: list[str]) -> list[str]:
         """Lists as the parser reads them. People write `A B`, `A,B`, `A, B` or `[A,B]`, whatever the option."""

@@ -20,6 +20,34 @@ So does mc-gan with --preset additions, which gives it what fusion-gan has beyon
 Stopped at any moment, `--resume` with the same settings goes on to the same result."""
 
 
+_FIRST = frozenset(
+    [
+        "help",
+        "config",
+        "preset",
+        "alignment",
+        "resume",
+        "steps",
+        "epochs",
+        "batch",
+        "width",
+        "seed",
+        "test",
+        "validation",
+        "folds",
+        "fold",
+        "split_by",
+        "shuffle_genes",
+        "missing",
+        "log",
+        "accelerator",
+        "devices",
+        "threads",
+    ]
+)
+"""What --help shows; `--help advanced` shows all."""
+
+
 def main(arguments: list[str]) -> None:
     """Parse the method first, since its settings are the options of the rest."""
     from radiogenesis.cli.arguments import add_settings, parser, settings_from
@@ -41,6 +69,7 @@ def main(arguments: list[str]) -> None:
     name, rest = arguments[0], arguments[1:]
     method = entry(name)
     verb = parser(f"train {name}", _DESCRIPTION)
+    verb.first = _FIRST
     verb.add_argument("cohort", type=str, help="The cohort to train on.")
     verb.add_argument("run", type=str, help="The run folder to write.")
     verb.add_argument("--preset", type=str, default="default", help=f"One of: {', '.join(method.presets)}.")
