@@ -60,7 +60,8 @@ class VerbParser(ArgumentParser):
 
     def _hide_advanced(self) -> None:
         """Leave the first options; say how many others there are, and how to see them."""
-        others = [action for action in self._actions if action.option_strings and action.dest not in self.first]
+        shown = [action for action in self._actions if action.option_strings and action.help != SUPPRESS]
+        others = [action for action in shown if action.dest not in self.first]
         for action in others:
             action.help = SUPPRESS
         for group in self._action_groups:

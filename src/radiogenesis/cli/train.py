@@ -21,30 +21,12 @@ Stopped at any moment, `--resume` with the same settings goes on to the same res
 
 
 _FIRST = frozenset(
-    [
-        "help",
-        "config",
-        "preset",
-        "alignment",
-        "resume",
-        "steps",
-        "epochs",
-        "batch",
-        "width",
-        "seed",
-        "test",
-        "validation",
-        "folds",
-        "fold",
-        "split_by",
-        "shuffle_genes",
-        "missing",
-        "log",
-        "accelerator",
-        "devices",
+    {
+        "help", "config", "preset", "alignment", "resume", "steps", "epochs", "batch", "width", "seed", "test",
+        "validation", "folds", "fold", "split_by", "shuffle_genes", "missing", "log", "accelerator", "devices",
         "threads",
-    ]
-)
+    }
+)  # fmt: skip
 """What --help shows; `--help advanced` shows all."""
 
 
