@@ -158,6 +158,21 @@ def test_damaged_runs_say_what_is_wrong(alignment: Run, tmp_path: Path) -> None:
 
     copy = tmp_path / "copy"
     shutil.copytree(alignment.path, copy)
+    for name, read in (
+        ("weights.safetensors", lambda run: run.method),
+        ("scaler.safetensors", lambda run: run.scaler),
+        ("genes.json", lambda run: run.scaler),
+        ("split.json", lambda run: run.split),
+    ):
+        whole = (copy / name).read_bytes()
+        middle = len(whole) // 2
+        (copy / name).write_bytes(whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :])  # one bit
+        with pytest.raises(RunError, match=f"copy: {name} is not as it was written; copy the run again"):
+            read(Run.open(copy))
+        (copy / name).write_bytes(whole)
+        read(Run.open(copy))
+    record = json.loads((copy / "provenance.json").read_text())
+    (copy / "provenance.json").write_text(json.dumps({k: v for k, v in record.items() if k != "files"}))  # older runs
     (copy / "weights.safetensors").write_bytes(b"not weights")
     with pytest.raises(RunError, match="weights do not fit"):
         _ = Run.open(copy).method

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from radiogenesis.errors import RunError
 from radiogenesis.mapping import attribution
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment
 from radiogenesis.methods.protocols import Synthesizer
-from radiogenesis.training.run import Run
+from radiogenesis.training.run import Run, digest_of
 from radiogenesis.training.settings import TrainSettings
 
 
@@ -99,7 +98,8 @@ def open_runs(
     for other in opened[1:]:
         _require_alike(opened[0], other)
     trained, *shuffled_ones = [Trained.of(one, seed) for one in opened]
-    digests = {f"Weights of {one.path.resolve().name}": f"sha256 {run_digest(one)[:12]}" for one in opened}
+    weights = {one.path.resolve().name: digest_of(one.path / "weights.safetensors") for one in opened}
+    digests = {f"Weights of {name}": f"sha256 {digest[:12]}" for name, digest in weights.items()}
     return trained, shuffled_ones, digests
 
 
@@ -125,9 +125,3 @@ def _require_alike(run: Run, other: Run) -> None:
             f"was trained on other patients than {run.path.resolve().name}", path=other.path,
             remedy="train the null run with the same --split_seed, --test and --validation",
         )  # fmt: skip
-
-
-def run_digest(run: Run) -> str:
-    """sha256 of the run's weights."""
-    with (run.path / "weights.safetensors").open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

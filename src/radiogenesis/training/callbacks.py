@@ -95,7 +95,9 @@ class MetricsLog(L.Callback):
 
     def on_fit_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         if trainer.is_global_zero:
-            earlier = pd.read_csv(self.path) if self.path.is_file() else pd.DataFrame({"step": []})
+            earlier = pd.DataFrame({"step": []})
+            if self.path.is_file():
+                earlier = pd.read_csv(self.path, float_precision="round_trip")  # to the last digit
             done = int(cast(MethodModule, module).done)
             self.lines = cast("list[dict[str, Any]]", earlier[earlier["step"] <= done].to_dict("records"))
         self.mark = (time.perf_counter(), int(cast(MethodModule, module).done))

@@ -6,7 +6,8 @@ RUN/
   scaler.safetensors     how expression is scaled, fitted on the training patients; genes.json names the genes
   weights.safetensors    the trained method; there only once training has finished
   metrics.csv            one line per checkpoint: losses, images per second, share of time spent loading
-  provenance.json        digests of cohort and alignment, seed; versions, device, precision, also of every resumption
+  provenance.json        digests of cohort and alignment, seed; versions, device, precision, also of every resumption;
+                         digests of split, scaler and weights, which are compared when they are read
   samples/               a grid of drawings at each checkpoint
   tensorboard/           the same numbers for TensorBoard
   checkpoints/           for --resume only
@@ -14,6 +15,7 @@ RUN/
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Sequence
@@ -40,6 +42,9 @@ from radiogenesis.methods.protocols import GeneEncoder, LesionEncoder, Synthesiz
 from radiogenesis.output import whole_file, write_text
 from radiogenesis.training.preparation import genes_as_trained
 from radiogenesis.training.registry import AnyAlignment, entry
+
+WRITTEN = ("split.json", "scaler.safetensors", "genes.json")
+"""What a finished run is read from beside its weights; their digests stand in provenance.json."""
 
 
 @dataclass(frozen=True)
@@ -87,11 +92,13 @@ class Run:
     @cached_property
     def split(self) -> Split:
         """Training, validation and test patients."""
+        self._verify("split.json")
         return Split.load(self.path / "split.json")
 
     @cached_property
     def scaler(self) -> ExpressionScaler:
         """How expression is scaled, fitted on the training patients."""
+        self._verify("scaler.safetensors", "genes.json")
         return load_scaler(self.path)
 
     @cached_property
@@ -124,6 +131,7 @@ class Run:
     @cached_property
     def method(self) -> nn.Module:
         """The trained method, ready for use."""
+        self._verify("weights.safetensors")
         try:
             weights = load_file(self.path / "weights.safetensors")
             made = make_method(self.config, alignment=blank_alignment(self.config))
@@ -134,6 +142,13 @@ class Run:
                 f"its weights do not fit its settings ({first})", path=self.path, remedy="train it again"
             ) from error
         return made.eval()
+
+    def _verify(self, *names: str) -> None:
+        """Raises RunError where a file is not the one that training wrote. Runs older than the digests pass."""
+        for name in names:
+            known = self.provenance.get("files", {}).get(name)
+            if known and (self.path / name).is_file() and digest_of(self.path / name) != known:
+                raise RunError(f"{name} is not as it was written", path=self.path, remedy="copy the run again")
 
     def genes(self, expression: AnnData, patients: Sequence[str]) -> NDArray[np.float32]:
         """Scaled genes (n, G) as the method draws or encodes these patients; see `genes_as_trained`."""
@@ -223,10 +238,20 @@ def read_provenance(run: Path) -> dict[str, Any]:
 
 
 def save_weights(run: Path, method: nn.Module) -> None:
-    """weights.safetensors, whole or not at all."""
+    """weights.safetensors, whole or not at all, after the digests of what a finished run is read from."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in method.state_dict().items()}
+    weights = save(tensors)
+    made = {name: digest_of(run / name) for name in WRITTEN if (run / name).is_file()}
+    record = read_provenance(run) | {"files": made | {"weights.safetensors": hashlib.sha256(weights).hexdigest()}}
+    write_text(run / "provenance.json", json.dumps(record, indent=1))
     with whole_file(run / "weights.safetensors") as partial:
-        partial.write_bytes(save(tensors))  # by save_file only the owner could read it, whatever the umask says
+        partial.write_bytes(weights)  # by save_file only the owner could read it, whatever the umask says
+
+
+def digest_of(file: Path) -> str:
+    """sha256 of a file."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def save_scaler(run: Path, scaler: ExpressionScaler) -> None:
