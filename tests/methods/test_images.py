@@ -139,3 +139,21 @@ def test_filling_learns_wherever_there_is_air() -> None:
     assert share.grad is not None
     assert (share.grad[..., 0] > 0).all()
     assert not share.grad[..., 1].any()
+
+
+def test_images_of_a_pair_are_moved_alike_and_each_by_itself() -> None:
+    torch.manual_seed(0)
+    image = torch.arange(64.0).reshape(1, 1, 8, 8).repeat(40, 1, 1, 1).requires_grad_()
+    moved, mask = images.shifted((image, image.detach() + 100), 2)
+    assert moved.shape == image.shape
+    torch.testing.assert_close(mask, moved + 100)
+    middle = moved[:, 0, 3, 3].long()  # which pixel came to the middle
+    down, right = middle // 8 - 3, middle % 8 - 3
+    assert set(down.tolist()) == set(right.tolist()) == {-2, -1, 0, 1, 2}
+    assert len({*zip(down.tolist(), right.tolist(), strict=True)}) > 12
+    k = int((down == 2).nonzero()[0])
+    torch.testing.assert_close(moved[k, 0, 5], moved[k, 0, 7])  # what comes in repeats the edge
+    moved.sum().backward()
+    assert image.grad is not None
+    assert image.grad.sum() == moved.numel()
+    torch.testing.assert_close(images.shifted([image], 0)[0], image)

@@ -77,6 +77,7 @@ FUSION: Rows = _SHOWN | {
         "section 2.2: upsampling; its kind is open in the paper (the code of Park et al.)",
     ),
     "central_mask": (False, "section 2.1 names no such start"),
+    "discriminator_shift": (0.0, "section 2.3 names no such thing"),
     "fill": (False, "section 2.1: it generates a synthetic image"),
     "residual": (False, "section 2.1: it generates a synthetic image"),
     "compose": (False, "section 2.2: the two are added in every block, nothing after the last"),

@@ -22,7 +22,7 @@ from radiogenesis.methods.canonical_alignment import CanonicalAlignment
 from radiogenesis.methods.critic_terms import critic_terms
 from radiogenesis.methods.drawing import genes_to, in_chunks, require_pairs
 from radiogenesis.methods.fusion_gan_settings import PAPER, PRESETS, FusionGANSettings
-from radiogenesis.methods.images import GrownMask, difference_mask, disc, images_from_hu, to_hu
+from radiogenesis.methods.images import GrownMask, difference_mask, disc, images_from_hu, shifted, to_hu
 from radiogenesis.methods.laying import bars, changed, laid
 from radiogenesis.methods.noise import Noise
 from radiogenesis.methods.protocols import Batch, LossRecord, Player, Synthesis
@@ -217,6 +217,11 @@ class FusionGAN(nn.Module):
         """A mask as the discriminator sees it: zeros where the generator has none to be judged."""
         return m if self.settings.mask_output else torch.zeros_like(m)
 
+    def moved(self, x: Tensor, m: Tensor) -> Sequence[Tensor]:
+        """Image and mask as the discriminator sees them: moved alike where the settings say so."""
+        reach = round(self.settings.discriminator_shift * self.pixels)
+        return shifted((x, m), reach) if reach else (x, m)
+
     def d_code(self, g: Tensor) -> Tensor:
         """phi(g) as the discriminator reads it: its own, of what styles the lesion, or the generator's, detached."""
         if self.phi_d is not None:
@@ -230,6 +235,7 @@ class FusionGAN(nn.Module):
         x, m = [b.x, step.drawn.image.detach()], [self.judged(b.m), self.judged(step.drawn.mask).detach()]
         if s.mismatched and s.mask_output:
             x, m = [*x, b.x], [*m, b.wrong_m]
+        x, m = map(list, zip(*map(self.moved, x, m), strict=True))
         pairs = list(d.each(d.pair, x, m))  # real, drawn, and the real image with m'
         l_di = losses.loss_d(*d.each(d.d_i, x[:2]))
         l_dis = losses.loss_d(*d.each(d.d_is, pairs))
@@ -243,9 +249,10 @@ class FusionGAN(nn.Module):
     def generator_loss(self, step: Step) -> LossRecord:
         """L_G (Xu et al. 2020, section 2.3), and the terms beyond the paper that the settings ask for."""
         s, b, d, drawn = self.settings, step.batch, self.discriminator, step.drawn
-        pair = d.pair(drawn.image, self.judged(drawn.mask))
+        image, mask = self.moved(drawn.image, self.judged(drawn.mask))
+        pair = d.pair(image, mask)
         terms = {
-            "D_I": losses.to_one(d.d_i(drawn.image)) * s.weight_i,
+            "D_I": losses.to_one(d.d_i(image)) * s.weight_i,
             "D_IS": losses.to_one(d.d_is(pair)) * s.weight_is,
             "D_ISG": losses.to_one(d.d_isg(pair, self.d_code(b.g).detach())) * s.weight_isg,
         }

@@ -85,17 +85,17 @@ class FusionGANSettings:
     """Side of the square, in pixels and odd, over which the dilated mask is smoothed (METHODS.md section 1)."""
     matching: float = 0.3
     """Weight of the contrastive matching of drawn lesions with genes; needs a trained alignment (beyond the paper). At
-    1, lesions are drawn that match in the critic's eyes by other means than real ones do (docs/MEASURED.md)."""
+    1, lesions are drawn that match by artefacts (docs/history/MEASURED.md)."""
     energy: float = 10.0
     """Weight of the energy score between drawn and real lesions of a patient, in the statistics that the alignment
     sees (mean over their kinds); needs a trained alignment (beyond the paper)."""
     pull: float = 8.0
     """Greatest norm of the gradient that matching and energy together send into one drawn image, and into one drawn
     mask; 0 for no limit. The discriminator's is about 0.5: statistics are hundreds of times steeper, and without a
-    limit it is never listened to (beyond the paper)."""
+    limit the critic's gradients outweigh the discriminator's (beyond the paper)."""
     calibrated: bool = False
-    """Train with the code that the other training patients predict for a patient: what genes do not tell is then left
-    to the noise, and drawings for one patient differ as much as patients with such genes do. Else with the code where
+    """Train with the code that the other training patients predict for a patient: unexplained variance then goes to the
+    noise, and drawings for one patient differ as much as patients with such genes do. Else with the code where
     the patient's own lesions lie, and patients never seen are drawn as far from the mean as lesions are: they follow
     their genes more closely than genes deserve. No effect with a contrastive alignment (beyond the paper)."""
     train_critic: bool = False
@@ -113,6 +113,10 @@ class FusionGANSettings:
     """Weight of the terms of D_IS (1 in METHODS.md and in the authors' code)."""
     weight_isg: float = 1.0
     """Weight of the terms of D_ISG (1 in METHODS.md; the authors' code: 10)."""
+    discriminator_shift: float = 0.0
+    """The discriminator sees every image and its mask, real and drawn, moved alike by up to this share of their side,
+    so that it cannot learn few patients by their place (differentiable augmentation, Zhao et al. 2020; beyond the
+    paper); 0 for none."""
     background_mask: Literal["soft", "binary"] = "soft"
     """What the background's region B is made of. binary: the drawn mask cut at one half, without a gradient, as in the
     code of Park et al. 2018 (the paper, sections 2.1 and 2.3: the inverse of a binary segmentation mask, eroded; in its
@@ -140,6 +144,7 @@ class FusionGANSettings:
         odd = ("composition_dilation", "composition_smoothing", "erosion")
         require(self, odd, "odd and at least 1", lambda v: v >= 1 and v % 2 == 1)
         require(self, ("gene_dropout", "beta1", "average"), "in [0, 1)", lambda v: 0 <= v < 1)
+        require(self, ("discriminator_shift",), "from 0 to 0.5", lambda v: 0 <= v <= 0.5)
         positive = ("learning_rate", "discriminator_learning_rate", "lesion_radius", "lesion_contrast_hu")
         require(self, positive, "above 0", lambda v: v > 0)
         weights = (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -202,6 +204,17 @@ def filled(background: Tensor, share: Tensor, hollow: Tensor) -> Tensor:
     more = share.clamp(min=0) * air * (tissue + grain - background)
     less = share.clamp(max=0) * hollow * (background + 1)
     return (background + more + less).clamp(-1, 1)
+
+
+def shifted(images: Sequence[Tensor], reach: int) -> list[Tensor]:
+    """Batches (B, C, P, P), the k-th image of each moved alike by up to `reach` pixels up, down, left and right; what
+    comes in from outside repeats the edge."""
+    count, side = len(images[0]), images[0].shape[-1]
+    offset = torch.randint(-reach, reach + 1, (2, count, 1), device=images[0].device)
+    down, right = (torch.arange(side, device=images[0].device) + offset).clamp(0, side - 1)  # (B, P) each
+    at = torch.arange(count, device=images[0].device)[:, None, None, None], down[:, None, :, None], right[:, None, None]
+    channels = (torch.arange(image.shape[1], device=image.device)[None, :, None, None] for image in images)
+    return [image[at[0], channel, at[1], at[2]] for image, channel in zip(images, channels, strict=True)]
 
 
 def smoothed(image: Tensor, deviation: float) -> Tensor:
