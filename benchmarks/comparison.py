@@ -222,7 +222,7 @@ def ablated() -> list[Row]:
 
 
 def compared(chosen: dict[str, str], *, wide: bool = False) -> list[Row]:
-    """Every method, the rival without a network among them; and those of other widths at their published one, too."""
+    """Every method, also the one without a network; and those of other widths at their published one, too."""
     found = [
         Row("fusion-gan", "fusion-gan", alignment="own"),
         Row("fusion-gan-paper", "fusion-gan", ABLATIONS["paper"]),

@@ -4,9 +4,9 @@
         [--attenuation_hu -150 60]
 
 makes a phantom with whole chests, trains tumor-unet on it once per seed, and measures it on the phantom's held-out
-patients, on a second phantom (another seed), and on LUNG1-001 and LUNG1-002 of ../shared/data; beside the rival and the
-null of `evaluation.detection`, and minus the rival patient by patient. Where there are several seeds, a patient's value
-is the mean over them: intervals are over patients. What is finished in OUT is kept, so an interrupted run goes on.
+patients, on a second phantom (another seed), and on LUNG1-001 and LUNG1-002 of ../shared/data; beside the baseline and
+the null of `evaluation.detection`, and minus the baseline patient by patient. With several seeds a patient's value is
+the mean over them: intervals are over patients. What is finished in OUT is kept, so an interrupted run goes on.
 Prints the tables and writes OUT/*.csv, and OUT/*.png (first seed): outlined in red, found in yellow.
 """
 

@@ -1,4 +1,4 @@
-"""Detection scored by hand on masks of a few pixels, with intervals, a rival and a null."""
+"""Detection scored by hand on masks of a few pixels, with intervals, a baseline and a null."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from radiogenesis.cohort.whole import WholeSlices
 from radiogenesis.cohort.writer import CohortWriter
 from radiogenesis.errors import CohortError, RunError
 from radiogenesis.evaluation.detection import (
+    BASELINE,
     MEASURES,
     NULL,
     PAIRED,
-    RIVAL,
     UNET,
     Stack,
     box_iou,
@@ -98,7 +98,7 @@ def test_means_and_intervals_are_over_patients() -> None:
 
 
 def test_the_difference_is_taken_patient_by_patient_and_seeds_are_averaged_first() -> None:
-    dice = {UNET: [0.9, 0.5, 0.1], RIVAL: [0.8, 0.4, 0.0]}  # far apart between patients, 0.1 apart in each
+    dice = {UNET: [0.9, 0.5, 0.1], BASELINE: [0.8, 0.4, 0.0]}  # far apart between patients, 0.1 apart in each
     parts = [
         pd.DataFrame({"finder": who, "patient": list("abc"), **dict.fromkeys(MEASURES, values)})
         for who, values in dice.items()
@@ -144,7 +144,7 @@ def lung_with(*bright: tuple[slice, slice, slice]) -> Stack:
     return Stack("p", image, np.zeros(image.shape, bool), lungs, (5.0, 3.0, 3.0))
 
 
-def test_the_rival_takes_the_largest_compact_piece_and_no_vessel() -> None:
+def test_the_baseline_takes_the_largest_compact_piece_and_no_vessel() -> None:
     blob, small, vessel = np.s_[1:4, 10:16, 10:16], np.s_[2:3, 25:29, 25:29], np.s_[0:6, 30:32, 6:34]
     found = densest_piece(lung_with(blob, small), FindSettings())
     assert found[blob].mean() > 0.8
@@ -172,8 +172,8 @@ def test_evaluate_writes_tables_picture_and_page(tmp_path: Path) -> None:
     assert "held-out patients (n = 2): Dice 1.00" in summary["conclusions"][0]
     assert "Left out" not in summary["conclusions"][0]
     table = pd.read_csv(tmp_path / "out" / "tables" / "detection.csv")
-    assert set(table["finder"]) == {UNET, RIVAL, NULL, PAIRED}
-    assert "the rival's 1.00 (paired difference 0.00, 0.00 to 0.00)" in summary["conclusions"][0]
+    assert set(table["finder"]) == {UNET, BASELINE, NULL, PAIRED}
+    assert "the baseline's 1.00 (paired difference 0.00, 0.00 to 0.00)" in summary["conclusions"][0]
     page = Page.load(tmp_path / "out")
     assert page.sections[0].title == "Finding the tumour"
     for picture in ("unet_found.png", "figure5-unet.png"):
@@ -276,7 +276,7 @@ def table_of(cohort: Cohort, patients: str) -> tuple[pd.DataFrame, pd.DataFrame]
     return detection_table(stacks, findings(method, stacks, FindSettings(), seed=0), QUICK)
 
 
-def test_the_table_holds_finder_rival_and_null(tmp_path: Path) -> None:
+def test_the_table_holds_finder_baseline_and_null(tmp_path: Path) -> None:
     cohort = cohort_of_stacks(tmp_path / "c")
     assert cohort.whole is not None
     assert stack_of(cohort.whole, "b").spacing_mm == (5.0, 6.0, 6.0)
@@ -284,12 +284,12 @@ def test_the_table_holds_finder_rival_and_null(tmp_path: Path) -> None:
     value = table.set_index(["finder", "measure"])["value"]
     assert value[UNET, "dice"] == value[UNET, "box_iou"] == value[UNET, "hit"] == 1.0
     assert value[UNET, "false_positives"] == 0.0
-    assert value[RIVAL, "hit"] == 1.0
+    assert value[BASELINE, "hit"] == 1.0
     assert value[NULL, "dice"] == 0.0  # the boxes lie side by side
     assert value[NULL, "false_positives"] == 1.0
     assert len(each) == 9
     alone, _ = table_of(cohort, "b")
-    assert set(alone["finder"]) == {UNET, RIVAL, PAIRED}
+    assert set(alone["finder"]) == {UNET, BASELINE, PAIRED}
 
 
 def test_a_tumour_off_the_kept_slices_is_missed_and_who_has_no_outline_is_named(tmp_path: Path) -> None:

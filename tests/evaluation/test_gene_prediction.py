@@ -60,7 +60,7 @@ def test_the_gene_that_shows_is_found_and_nothing_else(found: Found) -> None:
     assert (row["found"], row["tests"], row["genes"], row["patients"]) == (1, 1, 30, 14)
 
 
-def test_rivals_read_what_radiomic_features_and_size_say(found: Found) -> None:
+def test_baselines_read_what_radiomic_features_and_size_say(found: Found) -> None:
     assert found.prediction is not None
     genes = found.prediction.genes.set_index("gene")
     assert genes.loc["G0", f"r, {gp.SIZE}"] > 0.9  # the diameter
@@ -94,7 +94,7 @@ def test_the_nearest_patient_and_the_mean_by_hand() -> None:
     train = pd.DataFrame({"size": [10.0, 20.0, 30.0]})
     test = pd.DataFrame({"size": [19.0, 100.0]})
     genes = np.array([[0.0, 0.2], [0.5, 0.2], [1.0, 0.8]])
-    made = gp.rivals(genes, train, test)
+    made = gp.baselines(genes, train, test)
     np.testing.assert_allclose(made[gp.NEAREST], [[0.5, 0.2], [1.0, 0.8]])
     np.testing.assert_allclose(made[gp.MEAN], [[0.5, 0.4], [0.5, 0.4]])
 
@@ -143,7 +143,7 @@ def test_conclusion_and_headline(found: Found) -> None:
     assert {"low", "high", "regression", "null_low", "null_high", "text"} <= set(number)
 
 
-def test_the_difference_to_a_rival_is_taken_on_the_same_resamples() -> None:
+def test_the_difference_to_a_baseline_is_taken_on_the_same_resamples() -> None:
     rng = np.random.default_rng(2)
     true = rng.random((25, 30))
     good, poor = (np.clip(true + rng.normal(scale=scale, size=true.shape), 0, 1) for scale in (0.3, 0.9))

@@ -77,7 +77,7 @@ def test_everybody_is_left_out_once_and_found(found: lr.LeftOutRetrieval) -> Non
     assert rank["gain_low"] < rank["gain"] < rank["gain_high"]
 
 
-def test_what_the_clinic_knows_is_a_rival() -> None:
+def test_what_the_clinic_knows_is_a_baseline() -> None:
     cohort: Any = Painted(planted=False)
     radius = cohort.slice_mask[::2].sum((1, 2)).astype(float)
     level = np.array([image[mask].mean() for image, mask in zip(cohort.slice_image, cohort.slice_mask, strict=True)])
@@ -85,7 +85,7 @@ def test_what_the_clinic_knows_is_a_rival() -> None:
     clinical.iloc[3, 0] = np.nan
     found = lr.left_out_retrieval(cohort, cohort.names, SETTINGS, alignment=ALIGNMENT, clinical=clinical)
     rank = found.table.set_index("measure").loc["mean rank"]
-    assert rank["best_rival"] == "clinical only"
+    assert rank["best_baseline"] == "clinical only"
     assert rank["clinical only"] < 3
     assert rank["gain_high"] < 0
 

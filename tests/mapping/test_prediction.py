@@ -25,8 +25,8 @@ from radiogenesis.mapping.three_step import ConventionalMap, conventional_map, m
 QUICK = pr.PredictionSettings(prediction_repeats=1, prediction_permutations=19, prediction_bootstrap=100)
 
 
-def ask(values: np.ndarray, given: np.ndarray, **rivals: np.ndarray) -> pr.Question:
-    return pr.Question("target", "made", np.asarray(values, float), "given", given, rivals)
+def ask(values: np.ndarray, given: np.ndarray, **baselines: np.ndarray) -> pr.Question:
+    return pr.Question("target", "made", np.asarray(values, float), "given", given, baselines)
 
 
 def test_noise_is_not_predicted_where_a_naive_fit_knows_everything() -> None:
@@ -144,7 +144,7 @@ def test_a_difference_between_batches_is_gone_when_permutations_stay_within() ->
     free = pr.answer(question, QUICK)
     assert free["p"] == pytest.approx(1 / 20)
     assert pr.answer(question, QUICK, blocks=batch)["p"] > 0.1
-    assert free["best_rival"] == pr.BATCH
+    assert free["best_baseline"] == pr.BATCH
     assert free["gain"] == pytest.approx(free["value"] - free[pr.BATCH])
     assert free["gain_low"] < 0  # the batch alone says as much
 
@@ -195,9 +195,9 @@ def test_a_map_is_asked_both_ways_and_never_for_what_it_is_given(made: Conventio
     assert ("size (mm)", "lesion") not in pairs
     assert (made.metagenes.ids[0], pr.GENES) not in pairs
     of = {(question.target, question.source): question for question in questions}
-    assert pr.SIZE not in of["size (mm)", pr.GENES].rivals
+    assert pr.SIZE not in of["size (mm)", pr.GENES].baselines
     grade = next(name for name in made.material.features.values if str(name).startswith("Grade"))
-    assert pr.CLINIC not in of[str(grade), pr.GENES].rivals  # it is the only clinical column
+    assert pr.CLINIC not in of[str(grade), pr.GENES].baselines  # it is the only clinical column
 
 
 def test_single_genes_are_asked_of_images(made: ConventionalMap, cohort: Cohort) -> None:
@@ -253,7 +253,7 @@ def test_who_has_a_batch_recorded_is_no_batch() -> None:
     assert pr._numeric(batches[[]]).shape == (4, 0)
 
 
-def test_answers_to_the_question_asked_are_no_rivals() -> None:
+def test_answers_to_the_question_asked_are_no_baselines() -> None:
     assert pr._asked("Histology = Adenocarcinoma") == pr._asked("Histology = Squamous cell carcinoma")
     assert pr._asked("Tumor Location (choice=RUL) = Checked") == pr._asked("Tumor Location (choice=LUL) = Checked")
     assert pr._asked("Pack Years") != pr._asked("Age")

@@ -1,4 +1,4 @@
-"""The rival without a network, on discs whose radius one gene drives."""
+"""The baseline without a network, on discs whose radius one gene drives."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ def xu(out: Path, settings: DemoSettings) -> Path:
     step(3, "the fusion GAN learns to draw a patient's lesion from the patient's genes")
     go_on(train.main, ["fusion-gan", cohort, gan, f"--alignment={alignment}", f"--steps={settings.gan_steps}", seed])
     nearest = str(out / "nearest-lesion")
-    go_on(train.main, ["nearest-lesion", cohort, nearest, seed])  # what a rival without a network does
+    go_on(train.main, ["nearest-lesion", cohort, nearest, seed])  # what a baseline without a network does
     drawings, evaluation = out / "drawings", out / "evaluation"
     if not drawings.exists():
         step(4, "lesions for patients that no training has seen")

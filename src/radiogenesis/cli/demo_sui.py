@@ -33,7 +33,9 @@ def main(out: Path, settings: DemoSettings) -> Path:
     gan_arguments = ["metagene-gan", cohort, gan, f"--steps={settings.gan_steps}", seed]
     go_on(train.main, [*gan_arguments, f"--metagenes={settings.metagenes}"])
     if not evaluation.exists():
-        step(5, "what is found, read and drawn for patients that no training has seen, beside rivals and nulls", STEPS)
+        step(
+            5, "what is found, read and drawn for patients that no training has seen, beside baselines and nulls", STEPS
+        )
         evaluate.main([unet, autoencoder, gan, str(evaluation), seed])
     step(6, "the report", STEPS)
     report.main([str(evaluation)])

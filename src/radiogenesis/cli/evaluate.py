@@ -64,7 +64,7 @@ def main(arguments: list[str]) -> None:
 
 
 def headline_table(summary: dict[str, Any]) -> Table:
-    """The numbers that matter, each beside its rival, its chance or its null."""
+    """The numbers that matter, each beside its baseline, its chance or its null."""
     from rich.table import Table
 
     from radiogenesis.evaluation.wording import coverage
@@ -90,7 +90,7 @@ def beside(number: dict[str, Any]) -> str:
         text = f"regression {number['regression']:.2f}, null {number['null_low']:.2f} to {number['null_high']:.2f}"
         return f"{text}, {number['share']:.0%} of the regression" if number["share"] == number["share"] else text
     if number["name"] == "detection":
-        return f"rival {number['rival']:.2f}, null {number['null']:.2f}".replace("nan", "–")
+        return f"baseline {number['baseline']:.2f}, null {number['null']:.2f}".replace("nan", "–")
     if number["name"] == "gene prediction":
         return f"ridge {number['regression']:.2f}, null {number['null_low']:.2f} to {number['null_high']:.2f}"
     if number["name"] == "retrieval":

@@ -1,11 +1,11 @@
-"""Does the U-Net find the tumour? On held-out patients and on other cohorts, beside a simple rival and a null.
+"""Does the U-Net find the tumour? On held-out patients and on other cohorts, beside a simple baseline and a null.
 
 Stage 1 of Li, Sui et al. 2021, who give a Dice only. Here also: how well the box fits, how often the tumour is hit, and
 how many pieces per scan are none; each with a bootstrap interval over patients. Everything is measured on the whole
 slices that a cohort keeps, in which no outline has a part: the lungs were found without it. A tumour of which these
 slices show nothing is a miss of whoever looks at them.
 
-The rival takes the largest compact dense piece inside the lungs, by threshold; the two are compared patient by patient.
+The baseline takes the largest compact dense piece inside the lungs, by threshold; both are compared by patient.
 The null gives every patient what the U-Net found in another patient: what can be had from the place of tumours alone.
 """
 
@@ -26,7 +26,7 @@ from radiogenesis.evaluation.bootstrap import bootstrap, derangements, nanmean
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.methods.tumor_unet import FindSettings, TumorUNet, separate
 
-UNET, RIVAL, NULL = "U-Net", "densest piece in the lung", "another patient's finding"
+UNET, BASELINE, NULL = "U-Net", "densest piece in the lung", "another patient's finding"
 PAIRED = "U-Net minus densest piece"
 MEASURES = {
     "dice": "Dice of all that is found",
@@ -37,9 +37,9 @@ MEASURES = {
     "false_positives": "pieces per scan that touch no tumour",
 }
 DENSE_HU = -400.0
-"""The rival's threshold: lung is below, tumour and vessels above."""
+"""The baseline's threshold: lung is below, tumour and vessels above."""
 COMPACT = 0.25
-"""The rival's pieces fill at least this share of their box; vessels fill less."""
+"""The baseline's pieces fill at least this share of their box; vessels fill less."""
 
 Labels = NDArray[np.int32]
 
@@ -77,7 +77,7 @@ def stack_of(whole: WholeRows, patient: str) -> Stack:
 
 
 def densest_piece(stack: Stack, settings: FindSettings) -> Labels:
-    """The rival: of the dense pieces inside the lungs that are compact, the largest. (Z, S, S): 1 where it is.
+    """The baseline: of the dense pieces inside the lungs that are compact, the largest. (Z, S, S): 1 where it is.
 
     The lungs are closed and filled in every slice, since a lung mask leaves out what is as dense as the chest wall.
     """
@@ -140,7 +140,7 @@ def found_in(method: TumorUNet, stack: Stack, settings: FindSettings) -> Labels:
 
 
 def findings(method: TumorUNet, stacks: Sequence[Stack], find: FindSettings, *, seed: int) -> dict[str, list[Labels]]:
-    """What the U-Net, the rival and the null find in each stack; the null only where there are two patients.
+    """What the U-Net, the baseline and the null find in each stack; the null only where there are two patients.
 
     Args:
         method: the trained U-Net.
@@ -149,7 +149,7 @@ def findings(method: TumorUNet, stacks: Sequence[Stack], find: FindSettings, *, 
         seed: of who is given whose finding.
     """
     unet = [found_in(method, stack, find) for stack in stacks]
-    found = {UNET: unet, RIVAL: [densest_piece(stack, find) for stack in stacks]}
+    found = {UNET: unet, BASELINE: [densest_piece(stack, find) for stack in stacks]}
     if len(stacks) > 1:
         (other,) = derangements(len(stacks), 1, [seed, 0xDE7])
         found[NULL] = [_stretched(unet[at], len(stack.image)) for at, stack in zip(other, stacks, strict=True)]
@@ -159,7 +159,7 @@ def findings(method: TumorUNet, stacks: Sequence[Stack], find: FindSettings, *, 
 def detection_table(
     stacks: Sequence[Stack], found: Mapping[str, Sequence[Labels]], settings: EvaluationSettings
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Every measure for the U-Net, the rival and the null, and for the difference of the first two.
+    """Every measure for the U-Net, the baseline and the null, and for the difference of the first two.
 
     Args:
         stacks: what was looked at.
@@ -197,7 +197,7 @@ def summarised(each: pd.DataFrame, settings: EvaluationSettings) -> pd.DataFrame
 
 
 def differences(each: pd.DataFrame, settings: EvaluationSettings) -> pd.DataFrame:
-    """The U-Net minus the rival, patient by patient: the columns of `summarised`.
+    """The U-Net minus the baseline, patient by patient: the columns of `summarised`.
 
     Args:
         each: one row per finder and patient with every measure; with a column `seed`, a patient's value is the mean
@@ -206,7 +206,7 @@ def differences(each: pd.DataFrame, settings: EvaluationSettings) -> pd.DataFram
     rows = []
     for measure in MEASURES:
         means = each.pivot_table(index="patient", columns="finder", values=measure)
-        values = (means[UNET] - means[RIVAL]).to_numpy(float)
+        values = (means[UNET] - means[BASELINE]).to_numpy(float)
         estimate = bootstrap(
             _mean_of(values),
             len(values),

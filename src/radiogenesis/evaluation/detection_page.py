@@ -20,10 +20,10 @@ import pandas as pd
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import CohortError, RunError
 from radiogenesis.evaluation.detection import (
+    BASELINE,
     MEASURES,
     NULL,
     PAIRED,
-    RIVAL,
     UNET,
     detection_table,
     findings,
@@ -264,7 +264,7 @@ def _headline(name: str, table: pd.DataFrame) -> dict[str, Any]:
         "value": unet["value"],
         "low": unet["low"],
         "high": unet["high"],
-        "rival": found[RIVAL, "dice"]["value"],
+        "baseline": found[BASELINE, "dice"]["value"],
         "null": found.get((NULL, "dice"), {"value": float("nan")})["value"],
         "text": f"Dice of the tumours found, {table['of'].iloc[0]}",
     }
@@ -273,19 +273,19 @@ def _headline(name: str, table: pd.DataFrame) -> dict[str, Any]:
 def _conclusion(name: str, table: pd.DataFrame) -> str:
     """One sentence that claims no more than the intervals hold."""
     found = _numbers(table)
-    unet, rival = found[UNET, "dice"], found[RIVAL, "dice"]
+    unet, baseline = found[UNET, "dice"], found[BASELINE, "dice"]
     less = found[PAIRED, "dice"]
     side = "better than" if less["low"] > 0 else "worse than" if less["high"] < 0 else "not shown to differ from"
     return (
         f"{name}, {table['of'].iloc[0]} (n = {unet['patients']:.0f}): Dice {unet['value']:.2f} ({unet['low']:.2f} to "
-        f"{unet['high']:.2f}); {side} the rival's {rival['value']:.2f} (paired difference {less['value']:.2f}, "
+        f"{unet['high']:.2f}); {side} the baseline's {baseline['value']:.2f} (paired difference {less['value']:.2f}, "
         f"{less['low']:.2f} to {less['high']:.2f}). {found[UNET, 'hit']['value']:.0%} of the tumours are touched, with "
         f"{found[UNET, 'false_positives']['value']:.1f} false pieces per scan."
     )
 
 
 def comparison_table(*, confidence: float, several: bool = False) -> Table:
-    """Shows SIDE_BY_SIDE: every measure for the U-Net, the rival, their difference and the null.
+    """Shows SIDE_BY_SIDE: every measure for the U-Net, the baseline, their difference and the null.
 
     Args:
         confidence: of the intervals.
@@ -293,7 +293,7 @@ def comparison_table(*, confidence: float, several: bool = False) -> Table:
     """
     finders = tuple(
         Column(label=finder, value=finder, low=f"{finder}, low", high=f"{finder}, high", format=".2f")
-        for finder in (UNET, RIVAL, PAIRED, NULL)
+        for finder in (UNET, BASELINE, PAIRED, NULL)
     )
     return Table(
         file=SIDE_BY_SIDE,
@@ -314,7 +314,7 @@ def _facts(summary: dict[str, Any], *, several: bool) -> tuple[Fact, ...]:
             value=f"{number['value']:.2f}",
             beside=(
                 f"{coverage(summary['settings']['confidence'])} interval {number['low']:.2f} to {number['high']:.2f}; "
-                f"rival {number['rival']:.2f}, null {number['null']:.2f}"
+                f"baseline {number['baseline']:.2f}, null {number['null']:.2f}"
             ).replace("nan", "–"),
         )
         for number in summary["headline"]
@@ -326,11 +326,11 @@ def _section(pictures: Sequence[Picture], find: FindSettings, *, several: bool, 
         title="Finding the tumour",
         text=(
             "Stage 1 of Li, Sui et al.: a U-Net looks at every whole slice that contains lung; the lungs are found "
-            "without the outline. The rival takes the largest compact piece inside the lungs that is denser than "
+            "without the outline. The baseline takes the largest compact piece inside the lungs that is denser than "
             "-400 HU. The null gives each patient what the U-Net found in another. Only pieces of at least "
             f"{find.smallest_ml:g} ml within {find.lung_mm:g} mm of the lungs count, at most {find.most}, where the "
             f"probability reaches {find.threshold:g}. A tumour of which the kept slices show nothing is a miss. "
-            "Intervals are over patients; the rival is compared patient by patient."
+            "Intervals are over patients; the baseline is compared patient by patient."
         ),
         blocks=(comparison_table(confidence=confidence, several=several), *pictures),
     )

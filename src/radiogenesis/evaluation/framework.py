@@ -59,8 +59,8 @@ def appraise_framework(
     theirs = genes[[split.test.index(patient) for patient in show]]
     if isinstance(method, GenePredictor):
         found.prediction = gene_prediction(method, cohort, split, subject.scaler, settings)
-        rivals = (RIDGE, SIZE, NEAREST)
-        picture = framework_pictures.correlations(found.prediction.genes, rivals, folder, name)
+        baselines = (RIDGE, SIZE, NEAREST)
+        picture = framework_pictures.correlations(found.prediction.genes, baselines, folder, name)
         found.pictures["gene correlations"] = picture
     if isinstance(method, GeneAutoencoder):
         found.pictures["figure 7"] = framework_pictures.figure_7(method, cohort, show, theirs, folder, name)
@@ -205,11 +205,12 @@ def framework_headline(found: Found) -> list[dict[str, Any]]:
     """The number that matters, with what it must be read beside."""
     if found.prediction is None:
         return []
-    row, rival = (_row(found.prediction, who) for who in (METHOD, RIDGE))
+    row, baseline = (_row(found.prediction, who) for who in (METHOD, RIDGE))
     return [
         {
             "run": found.subject.name, "name": "gene prediction", "value": row["r"], "low": row["r_low"],
-            "high": row["r_high"], "regression": rival["r"], "null_low": row["null_low"], "null_high": row["null_high"],
+            "high": row["r_high"], "regression": baseline["r"],
+            "null_low": row["null_low"], "null_high": row["null_high"],
             "null": (row["null_low"] + row["null_high"]) / 2, "p": row["p"],
             "text": "mean correlation of predicted with true genes, held-out patients",
         }
@@ -220,7 +221,7 @@ def framework_conclusions(found: Found) -> list[str]:
     """Sentences on gene prediction. No test passed, no claim."""
     if found.prediction is None:
         return []
-    row, rival, mean = (_row(found.prediction, who) for who in (METHOD, RIDGE, MEAN))
+    row, baseline, mean = (_row(found.prediction, who) for who in (METHOD, RIDGE, MEAN))
     name, n = found.subject.name, int(row["patients"])
     of = coverage(found.prediction.confidence)
     figures = (
@@ -228,9 +229,9 @@ def framework_conclusions(found: Found) -> list[str]:
         f"{row['r_high']:.3f}, {p_text(row['p'])}; {int(row['found'])} genes with q < 0.05"
     )
     beside = (
-        f"it is {_standing(rival)} ridge regression on radiomic features, which reaches {rival['r']:.3f} and "
-        f"{int(rival['found'])} genes (difference {rival['lead']:.3f}, {rival['lead_low']:.3f} to "
-        f"{rival['lead_high']:.3f})"
+        f"it is {_standing(baseline)} ridge regression on radiomic features, which reaches {baseline['r']:.3f} and "
+        f"{int(baseline['found'])} genes (difference {baseline['lead']:.3f}, {baseline['lead_low']:.3f} to "
+        f"{baseline['lead_high']:.3f})"
     )
     if np.isfinite(row["p"]) and row["p"] < 0.05:
         text = f"{name}: images of {n} held-out patients say something about their genes ({figures}); {beside}."
@@ -248,11 +249,11 @@ def framework_conclusions(found: Found) -> list[str]:
     return [text]
 
 
-def _standing(rival: dict[Hashable, Any]) -> str:
-    """What the interval of the method's mean r minus the rival's allows to say."""
-    if rival["lead_high"] < 0:
+def _standing(baseline: dict[Hashable, Any]) -> str:
+    """What the interval of the method's mean r minus the baseline's allows to say."""
+    if baseline["lead_high"] < 0:
         return "behind"
-    return "ahead of" if rival["lead_low"] > 0 else "not shown to differ from"
+    return "ahead of" if baseline["lead_low"] > 0 else "not shown to differ from"
 
 
 def _row(prediction: GenePrediction, who: str) -> dict[Hashable, Any]:

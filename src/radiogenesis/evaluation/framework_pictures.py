@@ -134,17 +134,17 @@ def figure_8(
     ]
 
 
-def correlations(genes: pd.DataFrame, rivals: Sequence[str], folder: Path, name: str) -> Picture:
-    """How many genes reach which correlation, for the method and the rivals.
+def correlations(genes: pd.DataFrame, baselines: Sequence[str], folder: Path, name: str) -> Picture:
+    """How many genes reach which correlation, for the method and the baselines.
 
     Args:
         genes: `GenePrediction.genes`.
-        rivals: those with a correlation.
+        baselines: those with a correlation.
     """
 
-    by_rival = {rival: genes[f"r, {rival}"].to_numpy(float) for rival in rivals}
+    by_baseline = {baseline: genes[f"r, {baseline}"].to_numpy(float) for baseline in baselines}
     own = genes["r"].to_numpy(float)
-    light, dark = figures.save_both(lambda t: correlation_histogram(own, by_rival, t), folder, f"gene-r-{name}")
+    light, dark = figures.save_both(lambda t: correlation_histogram(own, by_baseline, t), folder, f"gene-r-{name}")
     return Picture(
         file=light,
         dark=dark,

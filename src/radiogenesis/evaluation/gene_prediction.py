@@ -1,6 +1,6 @@
-"""Gene prediction: what a method reads off held-out patients' images about their genes, beside its rivals and its null.
+"""Gene prediction: what a method reads off held-out patients' images about their genes, beside baselines and its null.
 
-A patient is the unit: predictions of a patient's slices are averaged. The rivals know the same training patients and
+A patient is the unit: predictions of a patient's slices are averaged. The baselines know the same training patients and
 the same slices: their mean; ridge regression from radiomic features; the same from the lesion's size alone (EVIDENCE.md
 rule 2); the genes of the training patient whose radiomic features are nearest. The null permutes predictions among
 held-out patients. Formulas: `gene_metrics`.
@@ -55,10 +55,10 @@ class GenePrediction:
 
     Attributes:
         table: one row per predictor: every measure of `gene_metrics.MEASURES` with `_low` and `_high`; `less_mae` with
-            ends, the rival's MAE minus the method's, patient by patient; r with ends; `lead` with ends, the method's r
-            minus the rival's on the same resamples; r2 (median over genes), null_low and null_high of r, p, found
+            ends, the baseline's MAE minus the method's, by patient; r with ends; `lead` with ends, the method's r
+            minus the baseline's on the same resamples; r2 (median over genes), null_low and null_high of r, p, found
             (genes with q < 0.05), found_max (family-wise), tests, patients.
-        genes: one row per gene: r, r2, p, q, p_max of the method, and r of every rival.
+        genes: one row per gene: r, r2, p, q, p_max of the method, and r of every baseline.
         patients: one row per held-out patient and predictor: the measures.
         confidence: coverage of the intervals.
     """
@@ -78,7 +78,7 @@ def gene_prediction(
         for part in (split.train, split.test)
     )
     predictions = {METHOD: predicted_genes(method, cohort, split.test)}
-    predictions |= rivals(train, slice_features(cohort, split.train), slice_features(cohort, split.test))
+    predictions |= baselines(train, slice_features(cohort, split.train), slice_features(cohort, split.test))
     return compare(predictions, test, split.test, scaler.genes, settings)
 
 
@@ -104,7 +104,7 @@ def slice_features(cohort: Cohort, patients: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame(means, index=pd.Index(list(patients), name="patient"))
 
 
-def rivals(train_genes: Floats, train: pd.DataFrame, test: pd.DataFrame) -> dict[str, Floats]:
+def baselines(train_genes: Floats, train: pd.DataFrame, test: pd.DataFrame) -> dict[str, Floats]:
     """What simple predictors make of it: (n, G) each. Everything is fitted on training patients."""
     x, new = standardised(train, test)
     at = list(train.columns).index(FEATURES[0])
@@ -194,11 +194,11 @@ def _mean_row(
 
 
 def _lead(
-    method: Floats, rival: Floats, true: Floats, resampled: Floats, settings: EvaluationSettings
+    method: Floats, baseline: Floats, true: Floats, resampled: Floats, settings: EvaluationSettings
 ) -> dict[str, float]:
-    """How far the method's mean r lies above the rival's, on the same patients and the same resamples of them."""
+    """How far the method's mean r lies above the baseline's, on the same patients and the same resamples of them."""
     low, high = interval(resampled, settings.confidence)
-    return {"lead": _mean_r(method, true) - _mean_r(rival, true), "lead_low": low, "lead_high": high}
+    return {"lead": _mean_r(method, true) - _mean_r(baseline, true), "lead_low": low, "lead_high": high}
 
 
 def _mean_r(predicted: Floats, true: Floats) -> float:

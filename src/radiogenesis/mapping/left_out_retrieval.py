@@ -3,7 +3,7 @@
 A single division of 130 patients leaves a rank among some thirty with a wide interval. Here scaler and alignment are
 fitted anew to the training patients of every fold, and each patient's genes are ranked among those left out together by
 their likeness to the patient's lesion. Beside it stand chance, genes exchanged between the patients left out, the
-whole procedure with genes of other patients in training, and two rivals on the same folds:
+whole procedure with genes of other patients in training, and two baselines on the same folds:
 
 - size only: the lesion is known by its diameter alone, which a ridge regression predicts from the genes;
 - clinical only: the clinical table takes the place of the genes.
@@ -50,9 +50,9 @@ class LeftOutRetrieval:
         ranks: (n,) of each patient's own genes among those left out together, 1 the best.
         among: (n,) how many these are.
         table: measure, value, low, high, chance, null_mean, null_low, null_high, p, retrained, patients; the value of
-            each rival, best_rival, gain (over the better one, positive is better), gain_low, gain_high. Null: genes
-            exchanged among those left out together; retrained: the value when the alignment learned from genes that
-            were shuffled between training patients.
+            each baseline, best_baseline, gain (over the better one, positive is better), gain_low, gain_high. Null:
+            genes exchanged among those left out together; retrained: the value when the alignment learned from
+            genes that were shuffled between training patients.
         directions: (folds,) how many further directions the alignment kept.
     """
 
@@ -92,10 +92,10 @@ def left_out_retrieval(
     own = _own([scores for scores, _ in asked])
     control = _own([fold.aligned(fold.shuffled(seed), alignment, seed)[0] for fold in folds])
     size = own_features(cohort, list(names))[:, FEATURES.index("size")]
-    rivals = {SIZE: _own([fold.by_size(size) for fold in folds])}
+    baselines = {SIZE: _own([fold.by_size(size) for fold in folds])}
     if clinical is not None and clinical.shape[1]:
         known = clinical.to_numpy(np.float64)
-        rivals[CLINIC] = _own([fold.aligned(fold.prepared(known), alignment, seed)[0] for fold in folds])
+        baselines[CLINIC] = _own([fold.aligned(fold.prepared(known), alignment, seed)[0] for fold in folds])
     draws = resamples(len(names), settings.prediction_bootstrap, [seed, 31])
     chance = {"mean rank": (among + 1) / 2, "top-1": 1 / among, "top-5": np.minimum(5, among) / among}
     rows = []
@@ -109,7 +109,7 @@ def left_out_retrieval(
                 "chance": float(chance[name].mean()), "null_mean": float(null.mean()), "null_low": null_low,
                 "null_high": null_high, "p": permutation_p(float(own[name].mean()), null, greater=name != "mean rank"),
                 "retrained": float(control[name].mean()), "patients": len(names),
-                **_gain(own[name], {rival: ranks[name] for rival, ranks in rivals.items()}, draws, name != "mean rank"),
+                **_gain(own[name], {one: ranks[name] for one, ranks in baselines.items()}, draws, name != "mean rank"),
             }
         )  # fmt: skip
     return LeftOutRetrieval(
@@ -190,14 +190,14 @@ def _own(scores: Sequence[dict[str, Floats]]) -> dict[str, Floats]:
     return {name: np.concatenate([np.diag(one[name]) for one in scores]) for name in MEASURES}
 
 
-def _gain(own: Floats, rivals: dict[str, Floats], draws: NDArray[np.int64], greater: bool) -> dict[str, Any]:
-    """The rivals' values, and how much better the genes do than the better of them, resampling patients."""
+def _gain(own: Floats, baselines: dict[str, Floats], draws: NDArray[np.int64], greater: bool) -> dict[str, Any]:
+    """The baselines' values, and how much better the genes do than the better of them, resampling patients."""
     sign = 1.0 if greater else -1.0
-    best = max(rivals, key=lambda name: sign * float(rivals[name].mean()))
-    better = sign * (own - rivals[best])
+    best = max(baselines, key=lambda name: sign * float(baselines[name].mean()))
+    better = sign * (own - baselines[best])
     low, high = interval(better[draws].mean(axis=1))
-    values = {name: float(rivals[name].mean()) if name in rivals else float("nan") for name in (SIZE, CLINIC)}
-    return {**values, "best_rival": best, "gain": float(better.mean()), "gain_low": low, "gain_high": high}
+    values = {name: float(baselines[name].mean()) if name in baselines else float("nan") for name in (SIZE, CLINIC)}
+    return {**values, "best_baseline": best, "gain": float(better.mean()), "gain_low": low, "gain_high": high}
 
 
 def _exchanged(

@@ -26,10 +26,10 @@ from radiogenesis.mapping.left_out_retrieval import LeftOutRetrieval, left_out_r
 from radiogenesis.mapping.names import in_text, names_of, signed, with_names
 from radiogenesis.mapping.output import Addition
 from radiogenesis.mapping.prediction import (
+    BASELINES,
     BATCH,
     CLINIC,
     FEWEST_LEFT_OUT,
-    RIVALS,
     SIZE,
     gene_values,
     prediction_table,
@@ -82,14 +82,14 @@ def prediction_addition(
         mine = table[(table["score"] == score) & ~table["itself"]]
         if not len(mine):
             continue
-        rivals = [name for name in RIVALS if mine[name].notna().any()]
+        baselines = [name for name in BASELINES if mine[name].notna().any()]
         light, dark = save_both(
-            lambda theme, mine=mine, score=score, rivals=rivals: forest(mine, score, rivals, theme),
+            lambda theme, mine=mine, score=score, baselines=baselines: forest(mine, score, baselines, theme),
             folder / "pictures", f"prediction_{score.lower()}",
         )  # fmt: skip
         blocks.append(
             Picture(
-                file=light, dark=dark, width=980, alt=f"{score} of predictions beside their rivals",
+                file=light, dark=dark, width=980, alt=f"{score} of predictions beside their baselines",
                 caption=f"{'Two-valued targets' if score == 'AUC' else 'Targets that are numbers'}, the "
                 f"{min(len(mine), 24)} of lowest p of {len(mine)}: what is predicted ← from what (patients). "
                 "Lines: 95 % intervals over patients. A dot that does not lie right of the marks says no "
@@ -172,7 +172,7 @@ def prediction_sentence(table: pd.DataFrame, alpha: float) -> str:
         return f"{text}.{aside}"
     said = [
         f"{in_text(row['target'])} from {row['source']} ({_score(row['score'])} {signed(row['value'])} against "
-        f"{row['best_rival']} {signed(row['value'] - row['gain'])}, permuted targets {signed(row['null_mean'])})"
+        f"{row['best_baseline']} {signed(row['value'] - row['gain'])}, permuted targets {signed(row['null_mean'])})"
         for _, row in beyond.head(3).iterrows()
     ]
     return f"{text}: {'; '.join(said)}{'; and others' if len(beyond) > 3 else ''}.{aside}"
@@ -247,8 +247,8 @@ def retrieval_sentence(found: LeftOutRetrieval) -> str:
         f"A lesion {about} recognised as its own patient's by a gene-image model (canonical correlation) that never "
         "saw the patient: mean "
         f"rank {row['value']:.1f} [{row['low']:.1f}, {row['high']:.1f}] among about {found.among.mean():.0f} (chance "
-        f"{row['chance']:.1f}; trained on shuffled genes {row['retrained']:.1f}; {row['best_rival']} "
-        f"{row[row['best_rival']]:.1f}; {len(found.patients)} patients)."
+        f"{row['chance']:.1f}; trained on shuffled genes {row['retrained']:.1f}; {row['best_baseline']} "
+        f"{row[row['best_baseline']]:.1f}; {len(found.patients)} patients)."
     )
 
 

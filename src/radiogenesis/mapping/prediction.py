@@ -55,7 +55,7 @@ PENALTIES = np.logspace(-2, 4, 13)
 """Of the ridge regression, in units of a patient's mean squared value times the number of columns."""
 GENES, METAGENE, GENE = "genes", "metagene", "gene"
 SIZE, CLINIC, BATCH = "size only", "clinical only", "batch only"
-RIVALS = (SIZE, CLINIC, BATCH)
+BASELINES = (SIZE, CLINIC, BATCH)
 IMAGE = (LESION, SEMANTIC, RADIOMIC)
 FEWEST_LEFT_OUT = 30
 """Patients from which a fifth can be left out and still be judged: with fewer nothing is predicted."""
@@ -71,7 +71,7 @@ class Question:
         values: (n,) of all patients; NaN where unknown.
         source: name of `given`.
         given: (n, p) NaN where missing; a patient of whom nothing is given takes no part.
-        rivals: name -> (n, q).
+        baselines: name -> (n, q).
     """
 
     target: str
@@ -79,7 +79,7 @@ class Question:
     values: Floats
     source: str
     given: Floats
-    rivals: Mapping[str, Floats]
+    baselines: Mapping[str, Floats]
 
     @property
     def rows(self) -> NDArray[np.intp]:
@@ -222,7 +222,7 @@ def answer(
     blocks: NDArray[Any] | None = None,
     folds: Callable[[NDArray[np.intp]], Sequence[Sequence[Fold]]] | None = None,
 ) -> dict[str, Any]:
-    """One row of the table: the score with its interval, its null, and the rivals on the same patients and folds.
+    """One row of the table: the score with its interval, its null, and the baselines on the same patients and folds.
 
     Args:
         blocks: (n,) batch of each patient; permutations then stay within.
@@ -248,17 +248,20 @@ def answer(
         "null_high": float(np.quantile(score[1:], 0.95)), "p": permutation_p(float(score[0]), score[1:]),
         **_rank_correlation(left, settings, seed),
     }  # fmt: skip
-    rivals: dict[str, tuple[float, Floats]] = {}
-    for name, given in question.rivals.items():
-        rival = predict_left_out(folds_of(given[rows], settings, seed), y[:, None], given.shape[1], settings)
-        rivals[name] = float((auc(rival) if binary else r_squared(rival))[0]), score_draws(rival, binary, counts)
-    for name in RIVALS:
-        row[name] = rivals[name][0] if name in rivals else np.nan
-    row |= {"best_rival": "", "gain": np.nan, "gain_low": np.nan, "gain_high": np.nan}
-    if rivals:
-        best = max(rivals, key=lambda name: rivals[name][0])
-        row["best_rival"], row["gain"] = best, row["value"] - rivals[best][0]
-        row["gain_low"], row["gain_high"] = interval(draws - rivals[best][1])
+    baselines: dict[str, tuple[float, Floats]] = {}
+    for name, given in question.baselines.items():
+        baseline = predict_left_out(folds_of(given[rows], settings, seed), y[:, None], given.shape[1], settings)
+        baselines[name] = (
+            float((auc(baseline) if binary else r_squared(baseline))[0]),
+            score_draws(baseline, binary, counts),
+        )
+    for name in BASELINES:
+        row[name] = baselines[name][0] if name in baselines else np.nan
+    row |= {"best_baseline": "", "gain": np.nan, "gain_low": np.nan, "gain_high": np.nan}
+    if baselines:
+        best = max(baselines, key=lambda name: baselines[name][0])
+        row["best_baseline"], row["gain"] = best, row["value"] - baselines[best][0]
+        row["gain_low"], row["gain_high"] = interval(draws - baselines[best][1])
     return row
 
 
@@ -283,7 +286,7 @@ def prediction_table(
 
     Returns:
         target, family, source, score ("R2", "AUC"), n, cases, value, low, high, null_mean, null_high, p, rho, rho_low,
-        rho_high, a column for each rival, best_rival, gain, gain_low, gain_high, q (Benjamini-Hochberg over all).
+        rho_high, a column for each baseline, best_baseline, gain, gain_low, gain_high, q (Benjamini-Hochberg over all).
     """
     asked = [question for question in questions if question.answerable]
     kept: dict[str, dict[bytes, Sequence[Sequence[Fold]]]] = {}
@@ -368,21 +371,21 @@ def questions_of(
             continue
         of_image = family[target] in (*IMAGE, NOISE)
         mine = {name: x for name, x in sources.items() if name == GENES or not of_image}
-        batches = _numeric(material.batches.drop(columns=target, errors="ignore"))  # noise is no rival of itself
-        rivals = dict(_rivals(table, material.size, known, batches, target))
+        batches = _numeric(material.batches.drop(columns=target, errors="ignore"))  # noise is no baseline of itself
+        baselines = dict(_baselines(table, material.size, known, batches, target))
         values = table[target].to_numpy(np.float64)
-        found += [Question(target, family[target], values, name, x, rivals) for name, x in mine.items()]
+        found += [Question(target, family[target], values, name, x, baselines) for name, x in mine.items()]
     images = {name: x for name, x in sources.items() if name != GENES}
     batches = _numeric(material.batches)
     for kind, asked in ((METAGENE, metagenes), (GENE, single)):
         for one, column in (asked if asked is not None else pd.DataFrame()).items():
-            rivals = dict(_rivals(table, material.size, known, batches, str(one)))
+            baselines = dict(_baselines(table, material.size, known, batches, str(one)))
             values = column.to_numpy(np.float64)
-            found += [Question(str(one), kind, values, name, x, rivals) for name, x in images.items()]
+            found += [Question(str(one), kind, values, name, x, baselines) for name, x in images.items()]
     return found
 
 
-def _rivals(
+def _baselines(
     table: pd.DataFrame, size: str, clinical: Sequence[str], batches: Floats, target: str
 ) -> Iterator[tuple[str, Floats]]:
     if size and size != target:

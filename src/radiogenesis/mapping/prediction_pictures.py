@@ -13,26 +13,28 @@ from radiogenesis.reporting.figures import FONT, Theme
 
 MOST_ROWS = 24
 _NOTHING = {"AUC": 0.5, "R2": 0.0}
-_RIVAL_MARKS = ("|", "x", "^")
+_BASELINE_MARKS = ("|", "x", "^")
 
 
-def forest(table: pd.DataFrame, score: str, rivals: Sequence[str], theme: Theme) -> Figure:
-    """A row for each prediction: its score with the interval, its null as a band, its rivals as marks.
+def forest(table: pd.DataFrame, score: str, baselines: Sequence[str], theme: Theme) -> Figure:
+    """A row for each prediction: its score with the interval, its null as a band, its baselines as marks.
 
     Args:
         table: rows of one score of `prediction_table`, drawn from top to bottom, at most 24.
         score: "AUC" or "R2".
-        rivals: columns with the rivals' scores.
+        baselines: columns with the baselines' scores.
     """
     rows = table.head(MOST_ROWS)
     figure = Figure(figsize=(8.6, 0.27 * len(rows) + 1.15), layout="constrained")
     axes = figure.add_subplot()
     y = np.arange(len(rows))[::-1]
-    shown = {name: rows[name].to_numpy(float) for name in ("value", "low", "high", "null_mean", "null_high", *rivals)}
+    shown = {
+        name: rows[name].to_numpy(float) for name in ("value", "low", "high", "null_mean", "null_high", *baselines)
+    }
     least = _NOTHING[score] - 0.35 if score == "AUC" else -0.25
     held = {
         name: np.maximum(values, least) for name, values in shown.items()
-    }  # one hopeless rival must not set the scale
+    }  # one hopeless baseline must not set the scale
     axes.barh(y, held["null_high"] - held["null_mean"], left=held["null_mean"], height=0.8, color=theme.mute,
               alpha=0.35, linewidth=0)  # fmt: skip
     sure = rows["q"].to_numpy(float) < 0.05
@@ -41,7 +43,7 @@ def forest(table: pd.DataFrame, score: str, rivals: Sequence[str], theme: Theme)
         axes.scatter(
             held["value"][mine], y[mine], s=34, facecolors=face, edgecolors=theme.accent, linewidths=1.2, zorder=3
         )
-    for name, mark in zip(rivals, _RIVAL_MARKS, strict=False):
+    for name, mark in zip(baselines, _BASELINE_MARKS, strict=False):
         axes.scatter(held[name], y, s=34, marker=mark, color=theme.second, linewidths=1.3, zorder=2, label=name)
     axes.axvline(_NOTHING[score], color=theme.mute, linewidth=0.9)
     labels = [

@@ -1,4 +1,4 @@
-"""A rival without a network: a lesion of another patient whose properties are what the genes predict, pasted in.
+"""A baseline without a network: a lesion of another patient whose properties are what the genes predict, pasted in.
 
 Ridge regressions predict the six named properties of a lesion from the patient's genes. Predictions are stretched until
 those for patients left out vary as lesions do: else all would be given the few lesions that are near the mean. The
@@ -44,10 +44,10 @@ class NearestLesionSettings:
     """Ridge of the regressions, above 0, as the canonical alignment's."""
     stay_in_lung: bool = False
     """Leave chest wall, mediastinum and diaphragm as the background has them, as the fusion GAN does. Lesions are then
-    cut along the wall, and the rival is the weaker for it."""
+    cut along the wall, and the baseline is the weaker for it."""
     keep_denser: bool = False
     """Keep what is denser in the background than what is pasted over it, save inside the lesion: chest wall, pleura and
-    vessels then go on beneath a lesion, as they do beneath the fusion GAN's. The rival is the weaker for it."""
+    vessels then go on beneath a lesion, as they do beneath the fusion GAN's. The baseline is the weaker for it."""
     composition_dilation: int = 7
     """Side of the square, in pixels and odd, by which the mask is dilated before composing, as the fusion GAN's."""
     composition_smoothing: int = 5

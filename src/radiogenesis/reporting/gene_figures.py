@@ -12,19 +12,19 @@ from numpy.typing import NDArray
 from radiogenesis.reporting.figures import FONT, Theme, _style
 
 
-def correlation_histogram(method: NDArray[Any], rivals: Mapping[str, NDArray[Any]], theme: Theme) -> Figure:
-    """How many genes reach which correlation: filled for the method, a line for each rival.
+def correlation_histogram(method: NDArray[Any], baselines: Mapping[str, NDArray[Any]], theme: Theme) -> Figure:
+    """How many genes reach which correlation: filled for the method, a line for each baseline.
 
     Args:
         method: (G,) r of every gene; nan is left out.
-        rivals: name -> (G,).
+        baselines: name -> (G,).
     """
     figure = Figure(figsize=(7.2, 3.0), layout="constrained")
     axes = figure.add_subplot()
     bins = list(np.linspace(-1, 1, 61))
     axes.hist(method[np.isfinite(method)], bins=bins, color=theme.accent, alpha=0.75, label="the method")
     looks = ((theme.second, "-"), (theme.ink, "--"), (theme.soft, ":"))
-    for number, (name, r) in enumerate(rivals.items()):
+    for number, (name, r) in enumerate(baselines.items()):
         colour, line = looks[number % len(looks)]
         axes.hist(
             r[np.isfinite(r)], bins=bins, histtype="step", linewidth=1.3, label=name, color=colour, linestyle=line

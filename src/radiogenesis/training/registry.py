@@ -131,7 +131,7 @@ METHODS: dict[str, Entry] = {
     "nearest-lesion": Entry(
         NearestLesionSettings,
         lambda settings, genes, pixels, alignment: NearestLesion(settings, genes=genes, pixels=pixels),
-        "the rival without a network: pastes the training lesion that is nearest to what genes predict: seconds",
+        "the baseline without a network: pastes the training lesion that is nearest to what genes predict: seconds",
         prepare=prepare_nearest,
     ),
     "gene-autoencoder": Entry(
