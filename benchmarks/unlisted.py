@@ -7,7 +7,7 @@ true`). Printed: what each description knows of the factor (ridge regression, cr
 best single feature); and of three maps the average precision with which they rank the factor's metagenes among all
 that drive nothing else, by their largest |z|: six properties; properties and the radiomic features of the Image
 Biomarker Standardisation Initiative; and end to end, by the further axes of a trained run, in its drawings. Beside it
-what each finds of the listed links, which is what more features cost. OUT/map has the pages, the strips with them.
+what each finds of the listed links, which is what more features cost. OUT/map has the pages, the traversals with them.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ from radiogenesis.mapping.axes_genes import axes_table
 from radiogenesis.mapping.output import write_map
 from radiogenesis.mapping.page_axes import axes_section
 from radiogenesis.mapping.page_synthesis import conclusions, counts, synthesis_addition
-from radiogenesis.mapping.pictures_synthesis import LEVELS, most_typical, set_strips, strips
+from radiogenesis.mapping.pictures_synthesis import LEVELS, most_typical, set_traversals, traversals
 from radiogenesis.mapping.settings import MapSettings, SynthesisSettings
 from radiogenesis.mapping.synthesis import BY_SYNTHESIS, NEITHER, ONLY_DRAWN, SynthesisMap, _blocks, map_by_synthesis
 from radiogenesis.mapping.synthesis_answers import BOTH, FOUND, known_answers
@@ -308,8 +308,8 @@ def test_a_null_that_could_not_be_made_is_said(made: ConventionalMap, moved: Syn
     assert any("could not be exchanged" in sentence for sentence in missing)
 
 
-def test_strips_show_one_lesion_from_low_to_high(made: ConventionalMap, moved: SynthesisMap) -> None:
-    shown = {strip.feature: strip for strip in strips(moved)}
+def test_traversals_show_one_lesion_from_low_to_high(made: ConventionalMap, moved: SynthesisMap) -> None:
+    shown = {traversal.feature: traversal for traversal in traversals(moved)}
     by_size, by_attenuation = shown[0], shown[1]
     assert by_size.images.shape == (len(LEVELS), PIXELS, PIXELS)
     assert by_size.name == of(made, "G0")
@@ -322,13 +322,13 @@ def test_strips_show_one_lesion_from_low_to_high(made: ConventionalMap, moved: S
     assert any((by_size.images[2] == image).all() for image in moved.stage.draw().image)
 
 
-def test_a_gene_set_has_a_strip_too(moved: SynthesisMap) -> None:
-    (strip,) = set_strips(moved)
-    assert (strip.name, strip.feature, strip.found) == ("first module", 0, True)
-    assert strip.images.shape == (len(LEVELS), PIXELS, PIXELS)
-    assert (np.diff(strip.values) > 0).all()
-    assert strip.patient == strips(moved)[0].patient
-    assert set_strips(replace(moved, lists=None)) == []
+def test_a_gene_set_has_a_traversal_too(moved: SynthesisMap) -> None:
+    (traversal,) = set_traversals(moved)
+    assert (traversal.name, traversal.feature, traversal.found) == ("first module", 0, True)
+    assert traversal.images.shape == (len(LEVELS), PIXELS, PIXELS)
+    assert (np.diff(traversal.values) > 0).all()
+    assert traversal.patient == traversals(moved)[0].patient
+    assert set_traversals(replace(moved, lists=None)) == []
 
 
 @pytest.mark.pictures
@@ -346,7 +346,7 @@ def test_everything_is_written_whole_beside_the_conventional_map(
     record = json.loads((out / "synthesis.json").read_text())
     assert record["Digest"] == painted.digest
     assert {"Seed", "radiogenesis", "Run"} <= set(record)
-    with Image.open(out / "pictures" / "strips.png") as picture:
+    with Image.open(out / "pictures" / "traversals.png") as picture:
         assert picture.width > picture.height / 2
     assert [path.name for path in (out / "pictures" / "gene_sets").iterdir()] == ["first module.png"]
     summary = json.loads((out / "map.json").read_text())
@@ -444,7 +444,7 @@ def test_the_verb_takes_a_run_that_reads_genes_and_draws_nothing(
     assert "read beside a run that draws" in capsys.readouterr().err
 
 
-def test_strips_show_the_most_typical_lesion() -> None:
+def test_traversals_show_the_most_typical_lesion() -> None:
     values = np.array([[0.0, 9.0], [1.0, 1.0], [2.0, 1.2], [np.nan, 1.0], [5.0, 1.1]])  # medians 1.5 and 1.15
     assert most_typical(values) == 2
     assert most_typical(values[3:4]) is None

@@ -34,8 +34,8 @@ def check_of_control(
     """`control_table` of drawings on other backgrounds for each patient; None where even these are all the same.
 
     Args:
-        lot: which lottery; runs of several seeds draw lots of their own, so that one unlucky lottery does not count
-            several times.
+        lot: seed of the random backgrounds; runs of several seeds have one of their own each, so that one unlucky
+            choice does not count several times.
         backgrounds: (K,) places in the cohort to draw by lot from, as many for each patient, with replacement.
         genes: (n, G) scaled genes of `patients`, in their order.
     """

@@ -7,7 +7,7 @@ Two distances between sets of lesions, both against the HELD-OUT real ones, both
   images fits, so that all pairs are used, which is the mean over all subsets. Slices of one patient resemble each
   other: pairs of one patient are left out, where the usual estimator leaves out only an image's pair with itself. All
   patients are drawn on the same few backgrounds with the same noise: pairs of drawings on one background are left out,
-  too, else a method that listens to nobody would be a sample of as many images as there are backgrounds.
+  too, else a method that ignores genes would be a sample of as many images as there are backgrounds.
 - Frechet distance on radiomic features (IBSI; `lesions.ibsi_features`): |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)), on
   at most a few principal axes of the training lesions, since a covariance needs more patients than axes; outliers are
   held back, since texture features have long tails. It is biased upwards in small samples; the bootstrap's estimate

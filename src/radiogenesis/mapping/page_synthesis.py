@@ -20,9 +20,9 @@ from radiogenesis.mapping.pictures import precision_recall
 from radiogenesis.mapping.pictures_synthesis import (
     agreement,
     both_maps,
-    save_strips,
-    set_strips,
-    strips,
+    save_traversals,
+    set_traversals,
+    traversals,
 )
 from radiogenesis.mapping.synthesis import BY_SYNTHESIS, CONVENTIONAL, ONLY_DRAWN, SynthesisMap
 from radiogenesis.mapping.synthesis_answers import BOTH, FOUND, NOT_FOUND
@@ -35,7 +35,7 @@ from radiogenesis.reporting.figures import save_both
 from radiogenesis.reporting.model import Column, Fact, Picture, Section, Table
 
 SHOWN = 40
-STRIPS_SHOWN = 3
+TRAVERSALS_SHOWN = 3
 _R = ".2f"
 _LINK_COLUMNS = (
     Column(label="Metagene", value="metagene", help="its id and its three most typical genes"),
@@ -253,7 +253,11 @@ def sections(
     made: ConventionalMap, moved: SynthesisMap, folder: Path, truth: Truth | None = None
 ) -> tuple[Section, ...]:
     """Draw the pictures, write the tables that are only shown, and lay out the sections."""
-    found = [_map_section(made, moved, folder), _strip_section(made, moved, folder), _agreement_section(moved, folder)]
+    found = [
+        _map_section(made, moved, folder),
+        _traversal_section(made, moved, folder),
+        _agreement_section(moved, folder),
+    ]
     found += [axes_section(moved.axes_genes, folder)] if len(moved.axes_genes) else []
     found += [_set_section(moved, folder)] if len(moved.gene_sets) else []
     found += [_truth_section(made, moved, folder, truth)] if truth is not None else []
@@ -327,11 +331,11 @@ def _map_section(made: ConventionalMap, moved: SynthesisMap, folder: Path) -> Se
     )  # fmt: skip
 
 
-def _strip_section(made: ConventionalMap, moved: SynthesisMap, folder: Path) -> Section:
-    drawn = strips(moved)
+def _traversal_section(made: ConventionalMap, moved: SynthesisMap, folder: Path) -> Section:
+    drawn = traversals(moved)
     if not drawn:
         return Section(title="From low to high", text="No lesion could be measured in the drawings.")
-    save_strips(drawn, folder / "pictures" / "strips.png")
+    save_traversals(drawn, folder / "pictures" / "traversals.png")
     names = names_of(made.metagenes)
     return Section(
         title="From low to high",
@@ -339,7 +343,7 @@ def _strip_section(made: ConventionalMap, moved: SynthesisMap, folder: Path) -> 
         "deviations of its value. Three deviations are more than all but a few patients have.",
         blocks=(
             Picture(
-                file="strips.png", alt="Strips of lesions from low to high", width=820,
+                file="traversals.png", alt="Traversals of lesions from low to high", width=820,
                 caption=f"For each feature the metagene that moves it most, in patient {drawn[0].patient}: "
                 f"{'; '.join(dict.fromkeys(names[one.name] for one in drawn))}. Under the feature: its measured value "
                 "in the first and in the last picture, and where the map does not report the link, that it does not. "
@@ -389,18 +393,18 @@ def _agreement_section(moved: SynthesisMap, folder: Path) -> Section:
 def _set_section(moved: SynthesisMap, folder: Path) -> Section:
     moved.gene_sets.head(SHOWN).to_csv(folder / "tables" / "synthesis_gene_sets_shown.csv", index=False)
     columns = (Column(label="Set", value="set"), *(c for c in _LINK_COLUMNS if c.value in moved.gene_sets.columns))
-    made = set_strips(moved)
+    made = set_traversals(moved)
     pictures: tuple[Picture, ...] = ()
     if made:
-        save_strips(made[:STRIPS_SHOWN], folder / "pictures" / "set_strips.png")
+        save_traversals(made[:TRAVERSALS_SHOWN], folder / "pictures" / "set_traversals.png")
         (folder / "pictures" / "gene_sets").mkdir()
-        for strip in made:
-            save_strips([strip], folder / "pictures" / "gene_sets" / f"{quote(strip.name, safe=' ')}.png")
+        for traversal in made:
+            save_traversals([traversal], folder / "pictures" / "gene_sets" / f"{quote(traversal.name, safe=' ')}.png")
         pictures = (
             Picture(
-                file="set_strips.png", alt="Strips of lesions while a gene set goes from low to high", width=820,
+                file="set_traversals.png", alt="Lesions while a gene set goes from low to high", width=820,
                 caption=f"The gene sets that are found, or else the strongest, each with the feature that it moves "
-                f"most, in patient {made[0].patient}, as above. pictures/gene_sets has a strip of each of the "
+                f"most, in patient {made[0].patient}, as above. pictures/gene_sets has a traversal of each of the "
                 f"{len(made)} first.",
             ),
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The pictures of a map by synthesis: strips of one lesion from low to high, both maps side by side, both curves."""
+"""The pictures of a map by synthesis: traversals of a lesion from low to high, both maps side by side, both curves."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from radiogenesis.mapping.synthesis_answers import FOUND
 from radiogenesis.reporting.figures import FONT, Theme, gray, slice_grid
 
 LEVELS = (-3.0, -1.5, 0.0, 1.5, 3.0)
-"""How far the set of a strip is moved, in standard deviations of its value."""
-MOST_STRIPS = 60
+"""How far the set of a traversal is moved, in standard deviations of its value."""
+MOST_TRAVERSALS = 60
 """Of the user's gene sets."""
-_FIRST = 6  # patients among whom the lesion of the strips is chosen
+_FIRST = 6  # patients among whom the lesion of the traversals is chosen
 
 
 @dataclass(frozen=True, eq=False)
-class Strip:
+class Traversal:
     """One lesion, drawn again and again while one set goes from low to high.
 
     Attributes:
@@ -50,20 +50,22 @@ class Strip:
     found: bool
 
 
-def strips(moved: SynthesisMap, levels: Sequence[float] = LEVELS) -> list[Strip]:
-    """For each feature a strip of the metagene that moves it most, among those found where any is.
+def traversals(moved: SynthesisMap, levels: Sequence[float] = LEVELS) -> list[Traversal]:
+    """For each feature a traversal of the metagene that moves it most, among those found where any is.
 
-    All strips show the same place: of the first patients' drawings with the genes as they are, the one that is nearest
-    to the median of all features.
+    All traversals show the same place: of the first patients' drawings with the genes as they are, the one that is
+    nearest to the median of all features.
     """
     rows = [moved.links[moved.links["feature"] == name] for name in moved.features]
     chosen = [_strongest(mine, "metagene", 1) for mine in rows]
     return _drawn(moved, moved.sets, [one for some in chosen for one in some], levels)
 
 
-def set_strips(moved: SynthesisMap, levels: Sequence[float] = LEVELS, most: int = MOST_STRIPS) -> list[Strip]:
-    """A strip of each of the user's gene sets, with the feature that it moves most: those found first, then the
-    strongest. The same place as in `strips`."""
+def set_traversals(
+    moved: SynthesisMap, levels: Sequence[float] = LEVELS, most: int = MOST_TRAVERSALS
+) -> list[Traversal]:
+    """A traversal of each of the user's gene sets, with the feature that it moves most: those found first, then the
+    strongest. The same place as in `traversals`."""
     if moved.lists is None:
         return []
     return _drawn(moved, moved.lists, _strongest(moved.gene_sets, "set", most), levels)
@@ -79,7 +81,7 @@ def _strongest(table: pd.DataFrame, left: str, most: int) -> list[tuple[str, str
 
 def _drawn(
     moved: SynthesisMap, sets: GeneSets, chosen: Sequence[tuple[str, str, bool]], levels: Sequence[float]
-) -> list[Strip]:
+) -> list[Traversal]:
     """One place, drawn at each level of each of the sets."""
     stage = replace(moved.stage, genes=moved.stage.genes[:_FIRST])  # their noise is what it is among all patients
     features = stage.features()
@@ -95,7 +97,7 @@ def _drawn(
         images, masks = np.stack([d.image[at] for d in drawn]), np.stack([d.mask[at] for d in drawn])
         values, unit = stage.measured.of(images, masks)[:, f], stage.measured.units[feature]
         label = feature.removesuffix(f" ({unit})")
-        made.append(Strip(name, f, patient, images, values, label, unit, found))
+        made.append(Traversal(name, f, patient, images, values, label, unit, found))
     return made
 
 
@@ -109,13 +111,19 @@ def most_typical(values: Floats) -> int | None:
     return int(np.argmin((apart**2).sum(axis=1)))
 
 
-def save_strips(made: Sequence[Strip], path: Path, levels: Sequence[float] = LEVELS) -> None:
-    """A row for each strip, from low to high."""
+def save_traversals(made: Sequence[Traversal], path: Path, levels: Sequence[float] = LEVELS) -> None:
+    """A row for each traversal, from low to high."""
     rows = []
-    for strip in made:
-        low, high = (_value(strip.values[i], strip.unit) for i in (0, -1))
-        lines = (strip.name, strip.label, f"{low} → {high}", strip.unit, "" if strip.found else "not found")
-        rows.append(("\n".join(filter(None, lines)), [gray(image) for image in strip.images]))
+    for traversal in made:
+        low, high = (_value(traversal.values[i], traversal.unit) for i in (0, -1))
+        lines = (
+            traversal.name,
+            traversal.label,
+            f"{low} → {high}",
+            traversal.unit,
+            "" if traversal.found else "not found",
+        )
+        rows.append(("\n".join(filter(None, lines)), [gray(image) for image in traversal.images]))
     columns = [f"{level:+g} SD".replace("-", "−") if level else "as is" for level in levels]
     slice_grid(rows, path, columns=columns)
 

@@ -45,8 +45,8 @@ class AlignmentSettings:
     gene_dropout: float = 0.5
     """Share of genes set to zero while training, 0 to 1 (METHODS.md section 1b)."""
     lesion_dropout: float = 0.3
-    """Share of the lesion's pooled statistics set to zero while training, 0 to 1: else the encoder learns the training
-    patients by heart (open)."""
+    """Share of the lesion's pooled statistics set to zero while training, 0 to 1: else the encoder overfits the
+    training patients (open)."""
     scanner_noise_hu: float = 40.0
     """Noise of up to this standard deviation, in HU, is added to the slices while training: the scanner's noise would
     else tell the training patients apart (open)."""

@@ -70,7 +70,7 @@ class MetageneGANSettings:
     """What the generator minimises: -E log D (Goodfellow et al. 2014, beyond the paper), or E log(1 - D), whose
     gradient vanishes where D is sure (equation 2 of the paper, and its preset)."""
     metagene_dropout: float = 0.2
-    """Share of the metagenes set to zero while training, 0 to 1: else the few training patients are learned by heart
+    """Share of the metagenes set to zero while training, 0 to 1: else the few training patients are overfitted
     (beyond the paper; 0 in the paper preset)."""
     learning_rate: float = 1e-3
     """Of the generator's Adam (Li, Sui et al., section III.D)."""
