@@ -24,7 +24,8 @@ import numpy as np
 import pandas as pd
 
 from radiogenesis.cohort.metagenes import Metagenes
-from radiogenesis.cohort.store import Cohort, versions
+from radiogenesis.cohort.store import Cohort
+from radiogenesis.cohort.writer import versions
 from radiogenesis.mapping.association import associate
 from radiogenesis.mapping.links import average_precision, planted_links, planted_metagenes
 from radiogenesis.mapping.page import known_answers

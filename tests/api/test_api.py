@@ -22,10 +22,13 @@ import radiogenesis as rg
 from radiogenesis import api
 from radiogenesis.api.keywords import settings_of
 from radiogenesis.cli.main import main
+from radiogenesis.cohort.expression import ExpressionSettings
+from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.phantom.dicom import write_dicom
 from radiogenesis.phantom.phantom import plan_cohort
 from radiogenesis.phantom.settings import PhantomSettings
 from radiogenesis.training.drawing import DrawSettings
+from radiogenesis.training.settings import TrainSettings
 
 TINY = {"genes": 60, "modules": 6, "pixels": 32, "slices_per_center": 4}
 SMALL = {"steps": 1, "batch": 4, "width": 2, "discriminator_width": 4}
@@ -156,7 +159,7 @@ def test_what_is_not_there_is_said_in_one_line(here: Path) -> None:
     with pytest.raises(rg.SettingError, match="give at least one"):
         rg.evaluate([], "out")
     with pytest.raises(rg.SettingError, match="read beside a run that draws"):
-        rg.map("phantom.zarr", "out", null_runs=["runs/gan"])
+        rg.map("phantom.zarr", "out", null_run="runs/gan")
     assert not os.path.exists("out")
 
 
@@ -203,3 +206,44 @@ def test_the_tutorial_runs(here: Path) -> None:
     assert isinstance(drawn, rg.Synthesis)
     assert drawn.patient == ("5%", "25%", "50%", "75%", "95%")
     assert not (drawn.image[0] == drawn.image[-1]).all()
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "said"),
+    [
+        (ExpressionSettings, {"missing": "mean"}, "missing"),
+        (TrainSettings, {"shuffle_genes": "yes please"}, "shuffle_genes"),
+        (DrawSettings, {"formats": ["pngs"]}, "formats"),
+        (PhantomSettings, {"patients": "many"}, "patients"),
+        (PhantomSettings, {"size_mm": 5.0}, "size_mm"),
+    ],
+)
+def test_values_are_checked_as_on_the_command_line(kind: type, given: dict[str, object], said: str) -> None:
+    with pytest.raises(rg.SettingError, match=said) as caught:
+        settings_of([kind], given)
+    assert "\n" not in str(caught.value)
+
+
+def test_numbers_of_numpy_and_paths_are_settings_too() -> None:
+    made = settings_of([PhantomSettings], {"patients": np.int64(5), "size_mm": np.array([10.0, 20.0])})[0]
+    assert (made.patients, made.size_mm) == (5, (10.0, 20.0))
+    assert settings_of([EvaluationSettings], {"inception_weights": Path("w.pth")})[0].inception_weights == "w.pth"
+
+
+def test_the_split_of_an_alignment_is_not_changed_silently(here: Path, tmp_path: Path) -> None:
+    with pytest.raises(rg.SettingError, match=r"test 0.5: the split of the alignment is taken over, made with 0.25"):
+        rg.train("fusion-gan", "phantom.zarr", tmp_path / "gan", alignment="runs/alignment", test=0.5)
+    with pytest.warns(UserWarning, match="the preset paper is made for another cohort"):
+        rg.train("fusion-gan", "phantom.zarr", tmp_path / "paper", preset="paper", **{**SMALL, "epochs": 0})
+
+
+def test_lesions_are_asked_for_by_any_list_of_patients(here: Path) -> None:
+    cohort = rg.open_cohort("phantom.zarr")
+    assert len(cohort.lesions(cohort.patients.index)) == len(cohort.lesions(cohort.patients.index.to_numpy())) > 0
+
+
+def test_a_table_may_have_a_dot_in_its_name(tmp_path: Path) -> None:
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables" / "gene_prediction-auto.v2.csv").write_text("a\n1\n")
+    assert rg.Results(tmp_path).table("gene_prediction-auto.v2")["a"].tolist() == [1]
+    assert rg.Results(tmp_path).tables == ["gene_prediction-auto.v2"]

@@ -97,6 +97,9 @@ def test_backgrounds_that_were_trained_on_are_told(
     shutil.copytree(run.path, tmp_path / "run")
     names = tuple(cohort.patients.index)
     Split(names, (), ("GONE",)).save(tmp_path / "run" / "split.json")
+    record = json.loads((tmp_path / "run" / "provenance.json").read_text())
+    del record["files"]["split.json"]  # as if this were what training wrote
+    (tmp_path / "run" / "provenance.json").write_text(json.dumps(record))
     out = tmp_path / "out"
     assert main(["synthesize", str(tmp_path / "run"), str(out), "--patients", f"[{names[0]}]"]) == 0
     told = "4 lesions drawn for 1 patients, on backgrounds of scans that were trained on: no others have any\n"

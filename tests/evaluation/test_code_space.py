@@ -91,7 +91,7 @@ def table_of(apart: float) -> pd.DataFrame:
     rng = np.random.default_rng(6)
     training, held_out = grouped(rng, 45, apart), grouped(rng, 21, apart)
     raw = c.Codes.of(c.RAW, lambda g: g, training, held_out, 3, 0)
-    return c.cluster_table([raw], [lambda g: g], training, held_out, raw, SETTINGS).set_index("part")
+    return c.cluster_table([raw], [lambda g: g], [training], held_out, raw, SETTINGS).set_index("part")
 
 
 def test_clusters_that_are_there_are_found_and_others_are_not() -> None:
@@ -110,7 +110,7 @@ def test_gradients_that_genes_share_are_no_clusters() -> None:
         loadings = rng.normal(size=(3, 60))
         training, held_out = (rng.normal(size=(n, 3)) @ loadings + rng.normal(size=(n, 60)) for n in (90, 32))
         raw = c.Codes.of(c.RAW, lambda g: g, training, held_out, 3, 0)
-        table = c.cluster_table([raw], [lambda g: g], training, held_out, raw, SETTINGS)
+        table = c.cluster_table([raw], [lambda g: g], [training], held_out, raw, SETTINGS)
         assert (table["silhouette"] > table["null_high"]).all()
         assert (table["q"] > 0.05).all()
         assert "No clusters of held-out patients are shown" in code_conclusion(table, NO_LINK)
@@ -127,8 +127,8 @@ def test_gaussian_codes_have_the_mean_and_covariance() -> None:
 def test_codes_of_nobody_have_neither_clusters_nor_a_map() -> None:
     """A method without genes encodes everybody alike: t-SNE, asked to map that, ended the process."""
     same = np.full((12, 4), 0.3)
-    codes = c.Codes.of("no genes", lambda genes: same[: len(genes)], np.zeros((12, 3)), np.zeros((5, 3)), 3, 0)
-    table = c.cluster_table([codes], [lambda g: same[: len(g)]], np.zeros((12, 3)), np.zeros((5, 3)), codes, SETTINGS)
+    codes = c.Codes.of("no genes", lambda genes: same[: len(genes)], [np.zeros((12, 3))], np.zeros((5, 3)), 3, 0)
+    table = c.cluster_table([codes], [lambda g: same[: len(g)]], [np.zeros((12, 3))], np.zeros((5, 3)), codes, SETTINGS)
     assert table[["silhouette", "p", "q"]].isna().all(axis=None)
     assert "No clusters" in code_conclusion(table, NO_LINK)
     assert (c.tsne(same, 0) == 0).all()

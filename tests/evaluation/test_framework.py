@@ -15,8 +15,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from radiogenesis.api.evaluation import add_figure_6, evaluated
 from radiogenesis.cli import demo
-from radiogenesis.cli.evaluate import add_figure_6, evaluated
 from radiogenesis.cohort.split import Split
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import RunError, SettingError

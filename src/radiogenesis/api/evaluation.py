@@ -59,11 +59,11 @@ class Results:
             >>> list(rg.open_evaluation("evaluation").table("comparison"))[:2]
             ['method', 'runs']
         """
-        file = self.path / "tables" / name
-        if file.with_suffix(".parquet").is_file():
-            return pd.read_parquet(file.with_suffix(".parquet"))
-        if file.with_suffix(".csv").is_file():
-            return pd.read_csv(file.with_suffix(".csv"), low_memory=False)
+        parquet, csv = (self.path / "tables" / f"{name}.{kind}" for kind in ("parquet", "csv"))
+        if parquet.is_file():
+            return pd.read_parquet(parquet)
+        if csv.is_file():
+            return pd.read_csv(csv, low_memory=False)
         raise RunError(f"has no table {name!r}", path=self.path, remedy=f"choose from: {', '.join(self.tables)}")
 
     def _record(self, name: str) -> dict[str, Any]:

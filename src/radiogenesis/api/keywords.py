@@ -5,21 +5,23 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
+
+from jsonargparse import ArgumentError, ArgumentParser
 
 from radiogenesis.errors import SettingError
 
 
 def settings_of(kinds: Sequence[type[Any]], given: Mapping[str, Any]) -> list[Any]:
-    """One settings object of each kind; a keyword that several kinds know is given to all of them, as on the command
-    line.
+    """One settings object of each kind, checked as on the command line.
 
     Args:
-        kinds: settings dataclasses.
-        given: keyword -> value; lists are taken for tuples.
+        kinds: settings dataclasses, no two with a field of one name.
+        given: keyword -> value.
 
     Raises:
-        SettingError: a keyword that none of them knows, or a value that one of them refuses.
+        SettingError: a keyword that none of them knows, or a value of another kind or out of range.
 
     Examples:
         >>> settings_of([DrawSettings], {"per_patient": 2})[0].per_patient
@@ -30,10 +32,22 @@ def settings_of(kinds: Sequence[type[Any]], given: Mapping[str, Any]) -> list[An
     for name in given:
         if name not in known:
             alike = get_close_matches(name, known, 3)
-            remedy = f"did you mean {' or '.join(alike)}?" if alike else f"choose from: {', '.join(sorted(set(known)))}"
+            remedy = f"did you mean {' or '.join(alike)}?" if alike else f"choose from: {', '.join(sorted(known))}"
             raise SettingError(f"there is no setting {name!r}", remedy=remedy)
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+    parser = ArgumentParser(exit_on_error=False)
+    for kind in kinds:
+        parser.add_class_arguments(kind, None, fail_untyped=True)
     try:
-        return [kind(**{name: values[name] for name in names[kind] if name in values}) for kind in kinds]
-    except ValueError as error:
-        raise SettingError(str(error)) from error
+        values = vars(parser.parse_object({name: _plain(value) for name, value in given.items()}))
+        return [kind(**{name: values[name] for name in names[kind]}) for kind in kinds]
+    except (ArgumentError, ValueError) as error:
+        raise SettingError(" ".join(str(error).split())) from error
+
+
+def _plain(value: Any) -> Any:
+    """A value as a settings file would hold it: paths as text, numbers and arrays of NumPy as Python's own."""
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, tuple):
+        return [_plain(one) for one in value]
+    return value.tolist() if hasattr(value, "tolist") else value

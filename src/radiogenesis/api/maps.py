@@ -81,8 +81,8 @@ def map(
     path: str | Path,
     *,
     run: Run | str | Path | None = None,
-    null_runs: Sequence[Run | str | Path] = (),
-    gene_sets: str | Path | None = None,
+    null_run: Run | str | Path | Sequence[Run | str | Path] = (),
+    gmt: str | Path | None = None,
     progress: Progress | None = None,
     **settings: Any,
 ) -> RadiogenomicMap:
@@ -92,8 +92,8 @@ def map(
         cohort: the cohort or its path.
         path: the folder to write; must not exist yet.
         run: a run of this cohort that draws, or a gene-autoencoder: adds what it draws, or sees.
-        null_runs: runs like it with `shuffle_genes=True`.
-        gene_sets: a GMT file, such as those of MSigDB.
+        null_run: one or several runs like it with `shuffle_genes=True`.
+        gmt: gene sets, such as those of MSigDB.
         progress: called with (what, 0, 0): nobody knows how much of it there is.
         settings: fields of MapSettings, SynthesisSettings and PredictionSettings.
 
@@ -107,8 +107,8 @@ def map(
     """
     how, moving, left_out = settings_of([MapSettings, SynthesisSettings, PredictionSettings], settings)
     opened = None if run is None else as_run(run)
-    nulls = [as_run(one) for one in null_runs]
-    mapped(as_cohort(cohort), Path(path), how, moving, left_out, run=opened, nulls=nulls, gmt=gene_sets,
+    nulls = [as_run(one) for one in ([null_run] if isinstance(null_run, Run | str | Path) else null_run)]
+    mapped(as_cohort(cohort), Path(path), how, moving, left_out, run=opened, nulls=nulls, gmt=gmt,
            progress=progress or silent)  # fmt: skip
     return RadiogenomicMap(Path(path))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,11 @@ from radiogenesis.cohort.expression import ExpressionSettings
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import SettingError
 from radiogenesis.methods.protocols import Synthesis
+from radiogenesis.output import check_place
 from radiogenesis.progress import Progress, silent
 from radiogenesis.training import drawing, fit
-from radiogenesis.training.registry import METHODS, entry
+from radiogenesis.training.data import untrained_backgrounds
+from radiogenesis.training.registry import METHODS, entry, unlike_its_cohort
 from radiogenesis.training.run import Run
 from radiogenesis.training.settings import TrainSettings
 
@@ -69,17 +72,28 @@ def train(
     one = entry(method)
     if preset not in one.presets:
         raise SettingError(f"{method} has no preset {preset!r}", remedy=f"choose from: {', '.join(one.presets)}")
+    built_on = None if alignment is None else as_run(alignment)
+    taken_over = fit.split_settings(built_on) if built_on else {}
+    for name in settings.keys() & taken_over.keys():
+        if settings[name] != taken_over[name]:
+            raise SettingError(
+                f"{name} {settings[name]}: the split of the alignment is taken over, made with {taken_over[name]}",
+                remedy=f"leave {name} out, or train the alignment with it",
+            )
     own, training, scaling = settings_of(
-        [one.settings, TrainSettings, ExpressionSettings], {**one.presets[preset], **settings}
+        [one.settings, TrainSettings, ExpressionSettings], {**one.presets[preset], **taken_over, **settings}
     )
+    opened = as_cohort(cohort)
+    if unlike := unlike_its_cohort(method, preset, opened.settings["sampling"]):
+        warnings.warn(unlike, stacklevel=2)
     return fit.train(
         method,
-        as_cohort(cohort),
+        opened,
         path,
         method_settings=own,
         settings=training,
         expression_settings=scaling,
-        alignment=None if alignment is None else as_run(alignment),
+        alignment=built_on,
         resume=resume,
         progress=progress or silent,
     )
@@ -130,6 +144,8 @@ def synthesize(
         >>> drawn.image.shape == drawn.mask.shape == (len(drawn.patient), 32, 32)
         True
     """
+    if path is not None:
+        check_place(Path(path))
     run = as_run(run)
     opened = run.open_cohort(cohort.path if isinstance(cohort, Cohort) else cohort)
     given = AnnData(expression.astype(float)) if isinstance(expression, pd.DataFrame) else expression
@@ -138,7 +154,9 @@ def synthesize(
     (how,) = settings_of([drawing.DrawSettings], settings)
     drawn = drawing.draw(run, opened, table, asked, how, backgrounds=backgrounds)
     if path is not None:
-        drawing.write(drawn, Path(path), run, opened, how)
+        whose = "chosen by their rows" if backgrounds is not None else untrained_backgrounds(opened, run.split)[1]
+        sources = {"expression": "given" if expression is not None else None, "backgrounds_of": whose}
+        drawing.write(drawn, Path(path), run, opened, how, sources)
     return drawn
 
 

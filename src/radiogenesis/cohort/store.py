@@ -207,7 +207,7 @@ class Cohort:
             CohortError: a patient that the cohort does not know; those without a lesion have no slices.
         """
         every = self.slice_patient
-        without = set(patients or ()) - set(every)
+        without = set(() if patients is None else map(str, patients)) - set(every)
         if unknown := sorted(without and without - set(self.patients.index) - set(self.expression.obs_names)):
             raise CohortError(f"knows no patient {', '.join(unknown[:5])}", path=self.path)
         rows = np.arange(len(every)) if patients is None else np.flatnonzero(np.isin(every, list(patients)))

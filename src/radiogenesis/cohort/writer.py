@@ -203,6 +203,3 @@ def _patient_row(data: PatientData) -> dict[str, Any]:
         "spacing_xy_mm": float(data.spacing_mm[1]),
         "chosen_because": made.chosen_because,
     }
-
-
-_NOBODY = PatientData("", None, None, Acquisition(), (0.0, 0.0, 0.0), float("nan"))

@@ -150,7 +150,7 @@ SHUFFLED, GAUSSIAN = "null", "gaussian"  # how the columns of the two nulls begi
 def cluster_table(
     codes: Sequence[Codes],
     encoders: Sequence[Encode],
-    training: NDArray[Any],
+    training: Sequence[NDArray[Any]],
     held_out: NDArray[Any],
     reference: Codes,
     settings: EvaluationSettings,
@@ -159,7 +159,8 @@ def cluster_table(
 
     Args:
         encoders: what made each of `codes`.
-        training, held_out: (t, G), (h, G) scaled genes.
+        training: (t, G) scaled genes for each of them, as its method was given them.
+        held_out: (h, G) scaled genes.
         reference: the codes whose clusters colour figure 4.
 
     Returns:
@@ -188,16 +189,16 @@ def cluster_table(
 def _cluster_nulls(
     codes: Sequence[Codes],
     encoders: Sequence[Encode],
-    training: NDArray[Any],
+    training: Sequence[NDArray[Any]],
     held_out: NDArray[Any],
     settings: EvaluationSettings,
 ) -> dict[tuple[str, str, str], list[float]]:
     """(null, space, part) -> silhouettes under the null; arguments as for `cluster_table`."""
     null: dict[tuple[str, str, str], list[float]] = defaultdict(list)
     for number in range(settings.gene_shuffles):
-        rng = np.random.default_rng([settings.seed, 13, number])
-        one, other = (rng.permuted(genes, axis=0) for genes in (training, held_out))
-        for space, encode in zip(codes, encoders, strict=True):
+        for space, encode, given in zip(codes, encoders, training, strict=True):
+            rng = np.random.default_rng([settings.seed, 13, number])  # the same shuffle for all spaces
+            one, other = (rng.permuted(genes, axis=0) for genes in (given, held_out))
             made = {
                 SHUFFLED: (encode(one), encode(other)),
                 GAUSSIAN: (gaussian(space.training, rng), gaussian(space.held_out, rng)),

@@ -95,7 +95,8 @@ def code_space(
     space = next(iter(encoders))
     leading = codes[space]
     tested = cluster_table(
-        list(codes.values()), [_itself, *encoders.values()], genes[rows[TRAINING]], genes[rows[HELD_OUT]], leading,
+        list(codes.values()), [_itself, *encoders.values()],
+        [taken[rows[TRAINING]] for taken in (genes, *[given] * len(encoders))], genes[rows[HELD_OUT]], leading,
         evaluation,
     )  # fmt: skip
     embedded = {name: np.asarray(encode(given), np.float64) for name, encode in encoders.items()}

@@ -93,8 +93,8 @@ def conclusions(made: ConventionalMap) -> list[str]:
         )
     if n["set_tests"]:
         said.append(
-            f"Of {n['set_tests']:,} pairs of feature and gene set, {n['sets_found']} hold at {threshold}, against "
-            f"other genes and with patients permuted; {n['sets_confounded']} more share a batch variable with the "
+            f"Of {n['set_tests']:,} pairs of feature and gene set, {n['sets_found']} hold at {threshold} by the "
+            f"competitive and by the patient-level test; {n['sets_confounded']} more share a batch variable with the "
             "feature and are not reported."
         )
     return [*said, *_not_tested(made), *made.material.said]
