@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import pytest
 
-from radiogenesis.evaluation.comparison import Compared, Score, differences, leaders, rows, tidy, wide
+from radiogenesis.evaluation.comparison import Compared, Score, differences, key, labels, leaders, rows, tidy, wide
 from radiogenesis.evaluation.conclusions import comparison_conclusions, leader_conclusions
 from radiogenesis.evaluation.layout_comparison import method_facts
 from radiogenesis.evaluation.settings import EvaluationSettings
+from radiogenesis.training.registry import METHODS
+from radiogenesis.training.settings import TrainSettings
 
 SETTINGS = EvaluationSettings()
 TEST = ("a", "b", "c")
@@ -57,6 +60,21 @@ def test_what_is_not_the_method_does_not_part_seeds_but_shuffled_genes_do() -> N
     other.config["training"].update(threads=3, checkpoint_every=7)  # type: ignore[attr-defined]
     null.config["training"].update(shuffle_genes=True)  # type: ignore[attr-defined]
     assert [row.runs for row in rows([one, other, null])] == [("a", "b"), ("c",)]
+
+
+def test_a_row_of_a_preset_is_named_by_it_and_not_by_a_dozen_settings() -> None:
+    entry = METHODS["mc-gan"]
+    configs = [
+        {
+            "settings": asdict(entry.settings(**settings)),
+            "alignment_method": alignment,
+            "training": asdict(TrainSettings()),
+        }
+        for settings, alignment in (({}, None), ({**entry.presets["additions"], "steps": 9}, "canonical-alignment"))
+    ]
+    assert labels([key("mc-gan", one) for one in configs]) == ["mc-gan", "mc-gan (preset additions, steps 9)"]
+    configs[1]["settings"]["energy"] = 5.0  # type: ignore[index]
+    assert "energy 5.0, fill True" in labels([key("mc-gan", one) for one in configs])[1]
 
 
 def test_the_same_run_twice_is_not_averaged_with_itself() -> None:

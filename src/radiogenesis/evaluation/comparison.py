@@ -94,6 +94,11 @@ class Row:
     images_seen: int
 
 
+MOST_SETTINGS = 3
+"""Settings that a row is named by; a run that differs in more is named by its preset, if it has one."""
+OF_LENGTH_AND_SIZE = ("steps", "epochs", "batch", "width", "discriminator_width")
+
+
 def key(method: str, config: Mapping[str, Any]) -> str:
     """What two runs must share to be one method's seeds, as JSON."""
     training = {k: v for k, v in (config.get("training") or {}).items() if k not in NOT_THE_METHOD}
@@ -117,16 +122,26 @@ def labels(keys: Sequence[str]) -> list[str]:
         # has a majority, the default: a run is not named by having its own genes when its null stands beside it.
         default = _defaults(str(one["method"]))
         said = [
-            name
-            for name in differing
-            if not _usual(_flat(one)[name], [f.get(name) for f in flat], default.get(name, _NONE))
+            name for name in differing if not _usual(_flat(one)[name], [f.get(name) for f in flat], default.get(name))
         ]
-        text = ", ".join(f"{name.split('.')[-1]} {_flat(one)[name]}" for name in said)
+        words = [f"{name.split('.')[-1]} {_flat(one)[name]}" for name in said]
+        if len(said) > MOST_SETTINGS and (preset := _preset(str(one["method"]), _flat(one))):
+            of_preset = {*METHODS[str(one["method"])].presets[preset], "alignment_method"}
+            rest = [word for name, word in zip(said, words, strict=True) if name.split(".")[-1] not in of_preset]
+            words = [f"preset {preset}", *rest]
+        text = ", ".join(words)
         found.append(f"{one['method']} ({text})" if text else str(one["method"]))
     return found
 
 
-_NONE = object()
+def _preset(method: str, flat: Mapping[str, Any]) -> str:
+    """The preset beside `default` that a run was trained with, whatever its length and size; empty for none."""
+    entry = METHODS.get(method)
+    for name, preset in (entry.presets if entry else {}).items():
+        asked = json.loads(json.dumps({k: v for k, v in preset.items() if k not in OF_LENGTH_AND_SIZE}))
+        if asked and all(flat.get(f"settings.{k}", flat.get(f"training.{k}")) == v for k, v in asked.items()):
+            return str(name)
+    return ""
 
 
 def _usual(value: Any, values: Sequence[Any], default: Any) -> bool:

@@ -84,9 +84,7 @@ def code_space(
     axes = Axes.fit(known.features, known.patient, AXES, squash=SQUASH)
     looks = [appearance(real.slices.of(part), axes, part) for part in (split.train, split.test)]
     return CodeSpace(
-        cluster_table(
-            codes, list(encoders.values()), list(given.values()), held_out, reference, settings
-        ),
+        cluster_table(codes, list(encoders.values()), list(given.values()), held_out, reference, settings),
         mantel_table(codes, looks[0], looks[1], settings),
         _places(codes, reference, [*split.train, *split.test], settings.seed),
         reference.name,
