@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, chdir
 from pathlib import Path
@@ -189,7 +190,8 @@ def test_the_python_of_the_readme_runs(here: Path, tmp_path: Path) -> None:
     assert (tmp_path / "evaluation" / "report.html").is_file()
 
 
-def test_the_tutorial_runs(here: Path) -> None:
+def test_the_tutorial_runs(here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     cells = json.loads((ROOT / "docs" / "tutorial.ipynb").read_text(encoding="utf-8"))["cells"]
     text = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
     (made,) = re.findall(r"rg\.make_phantom\(.*\)", text)
