@@ -15,14 +15,13 @@ from contextlib import redirect_stdout, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from radiogenesis.cli.main import main
+from radiogenesis.cli.main import VERBS, main
 from radiogenesis.training.registry import METHODS
 
 DOCS = Path(__file__).parent
-COMMANDS = (
-    "demo", "cohort build", "cohort phantom", "cohort plant", "cohort describe", "cohort radiomics",
-    *(f"train {name}" for name in METHODS), "find-tumour", "synthesize", "evaluate", "map", "report",
-)  # fmt: skip
+COMMANDS = tuple(
+    command for verb in VERBS for command in ([f"train {name}" for name in METHODS] if verb == "train" else [verb])
+)
 
 
 def help_of(command: str) -> str:
@@ -65,7 +64,7 @@ def tutorial(notebook: Path, pictures: Path) -> str:
 
 
 def build(out: Path) -> None:
-    """Make the site in `out`, which is replaced. Raises CalledProcessError where a link or a reference is broken."""
+    """Make the site in `out`, which is replaced. Exits with what is wrong where a link or a reference is broken."""
     with TemporaryDirectory() as place:
         pages = Path(place) / "docs"
         shutil.copytree(DOCS, pages, ignore=shutil.ignore_patterns("build.py", "zensical.toml", "__pycache__"))

@@ -6,12 +6,12 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import pandas as pd
 
 from radiogenesis.api.keywords import settings_of
-from radiogenesis.api.runs import as_run
+from radiogenesis.api.runs import as_runs
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import RunError, SettingError
 from radiogenesis.evaluation.detection_page import detects, evaluate_detection, measure_detection
@@ -38,6 +38,27 @@ class Results:
     """
 
     path: Path
+    _file: ClassVar[str] = ""
+    """The JSON file that holds what was found."""
+
+    @classmethod
+    def _open(cls, path: str | Path) -> Self:
+        """What is in a folder. Raises RunError where nothing is."""
+        opened = cls(Path(path))
+        opened._record()
+        return opened
+
+    @property
+    def conclusions(self) -> list[str]:
+        """What may be concluded, in sentences.
+
+        Examples:
+            >>> any(sentence.startswith("gan: ") for sentence in rg.open_evaluation("evaluation").conclusions)
+            True
+            >>> len(rg.open_map("map").conclusions) > 0
+            True
+        """
+        return list(self._record()["conclusions"])
 
     @property
     def tables(self) -> list[str]:
@@ -66,17 +87,19 @@ class Results:
             return pd.read_csv(csv, low_memory=False)
         raise RunError(f"has no table {name!r}", path=self.path, remedy=f"choose from: {', '.join(self.tables)}")
 
-    def _record(self, name: str) -> dict[str, Any]:
-        """A JSON file of the folder."""
+    def _record(self) -> dict[str, Any]:
+        """What was found."""
         try:
-            found: dict[str, Any] = json.loads((self.path / name).read_text(encoding="utf-8"))
+            found: dict[str, Any] = json.loads((self.path / self._file).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise RunError(f"{name} cannot be read ({error})", path=self.path, remedy="make it again") from error
+            raise RunError(f"{self._file} cannot be read ({error})", path=self.path, remedy="make it again") from error
         return found
 
 
 class Evaluation(Results):
     """What `evaluate` found."""
+
+    _file = "evaluation.json"
 
     @property
     def headline(self) -> pd.DataFrame:
@@ -86,17 +109,7 @@ class Evaluation(Results):
             >>> {"run", "name", "value", "low", "high", "regression"} <= set(rg.open_evaluation("evaluation").headline)
             True
         """
-        return pd.DataFrame(self._record("evaluation.json")["headline"])
-
-    @property
-    def conclusions(self) -> list[str]:
-        """What may be concluded, in sentences.
-
-        Examples:
-            >>> any(sentence.startswith("gan: ") for sentence in rg.open_evaluation("evaluation").conclusions)
-            True
-        """
-        return list(self._record("evaluation.json")["conclusions"])
+        return pd.DataFrame(self._record()["headline"])
 
 
 def evaluate(
@@ -125,7 +138,7 @@ def evaluate(
         >>> sorted(found.headline["run"].unique())
         ['alignment', 'gan']
     """
-    given = [as_run(one) for one in ([runs] if isinstance(runs, Run | str | Path) else runs)]
+    given = as_runs(runs)
     if not given:
         raise SettingError("no run was given", remedy="give at least one")
     how, find = settings_of([EvaluationSettings, FindSettings], settings)
@@ -142,9 +155,7 @@ def open_evaluation(path: str | Path) -> Evaluation:
         >>> rg.open_evaluation("evaluation").path.name
         'evaluation'
     """
-    found = Evaluation(Path(path))
-    found._record("evaluation.json")
-    return found
+    return Evaluation._open(path)
 
 
 def evaluated(

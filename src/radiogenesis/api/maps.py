@@ -13,7 +13,7 @@ from anndata import AnnData
 
 from radiogenesis.api.evaluation import Results
 from radiogenesis.api.keywords import settings_of
-from radiogenesis.api.runs import as_cohort, as_run
+from radiogenesis.api.runs import as_cohort, as_run, as_runs
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import SettingError
 from radiogenesis.mapping.enrichment import in_names_of, read_gmt
@@ -33,6 +33,8 @@ from radiogenesis.training.run import Run
 
 class RadiogenomicMap(Results):
     """What `map` found: tables of links, and metagenes with their links as AnnData."""
+
+    _file = "map.json"
 
     @property
     def links(self) -> pd.DataFrame:
@@ -64,16 +66,6 @@ class RadiogenomicMap(Results):
             True
         """
         return anndata.read_h5ad(self.path / "map.h5ad")
-
-    @property
-    def conclusions(self) -> list[str]:
-        """What may be concluded, in sentences.
-
-        Examples:
-            >>> len(rg.open_map("map").conclusions) > 0
-            True
-        """
-        return list(self._record("map.json")["conclusions"])
 
 
 def map(
@@ -107,8 +99,7 @@ def map(
     """
     how, moving, left_out = settings_of([MapSettings, SynthesisSettings, PredictionSettings], settings)
     opened = None if run is None else as_run(run)
-    nulls = [as_run(one) for one in ([null_run] if isinstance(null_run, Run | str | Path) else null_run)]
-    mapped(as_cohort(cohort), Path(path), how, moving, left_out, run=opened, nulls=nulls, gmt=gmt,
+    mapped(as_cohort(cohort), Path(path), how, moving, left_out, run=opened, nulls=as_runs(null_run), gmt=gmt,
            progress=progress or silent)  # fmt: skip
     return RadiogenomicMap(Path(path))
 
@@ -120,9 +111,7 @@ def open_map(path: str | Path) -> RadiogenomicMap:
         >>> rg.open_map("map").path.name
         'map'
     """
-    found = RadiogenomicMap(Path(path))
-    found._record("map.json")
-    return found
+    return RadiogenomicMap._open(path)
 
 
 def mapped(

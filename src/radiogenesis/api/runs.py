@@ -168,3 +168,8 @@ def as_cohort(cohort: Cohort | str | Path) -> Cohort:
 def as_run(run: Run | str | Path) -> Run:
     """A run, opened where a path is given."""
     return run if isinstance(run, Run) else Run.open(run)
+
+
+def as_runs(runs: Run | str | Path | Sequence[Run | str | Path]) -> list[Run]:
+    """One run or several, opened where paths are given."""
+    return [as_run(one) for one in ([runs] if isinstance(runs, Run | str | Path) else runs)]

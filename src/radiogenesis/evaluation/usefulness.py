@@ -220,7 +220,7 @@ def drawn_for_training(
         CohortError: only held-out patients have backgrounds.
     """
     pool = _backgrounds(cohort, split)
-    count = min(MOST_DRAWN, len(cohort.lesions(split.train)))
+    count = min(MOST_DRAWN, int(np.isin(cohort.slice_patient, list(split.train)).sum()))
     rng = np.random.default_rng([settings.seed, 12])
     index, who = rng.choice(pool, count), np.arange(count) % len(genes)
     backgrounds = cohort.background_image[index].astype(np.float32)

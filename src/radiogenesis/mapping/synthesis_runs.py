@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from radiogenesis.cohort.digest import file_digest
 from radiogenesis.cohort.expression import ExpressionScaler
 from radiogenesis.cohort.split import Split
 from radiogenesis.cohort.store import Cohort
@@ -15,7 +16,7 @@ from radiogenesis.errors import RunError
 from radiogenesis.mapping import attribution
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment
 from radiogenesis.methods.protocols import Synthesizer
-from radiogenesis.training.run import Run, digest_of
+from radiogenesis.training.run import Run
 from radiogenesis.training.settings import TrainSettings
 
 
@@ -98,7 +99,7 @@ def open_runs(
     for other in opened[1:]:
         _require_alike(opened[0], other)
     trained, *shuffled_ones = [Trained.of(one, seed) for one in opened]
-    weights = {one.path.resolve().name: digest_of(one.path / "weights.safetensors") for one in opened}
+    weights = {one.path.resolve().name: file_digest(one.path / "weights.safetensors") for one in opened}
     digests = {f"Weights of {name}": f"sha256 {digest[:12]}" for name, digest in weights.items()}
     return trained, shuffled_ones, digests
 

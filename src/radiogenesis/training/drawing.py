@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -14,7 +13,7 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from radiogenesis.cohort.dicom_writer import write_scan
-from radiogenesis.cohort.digest import array_digest
+from radiogenesis.cohort.digest import array_digest, file_digest
 from radiogenesis.cohort.nifti import write_nifti
 from radiogenesis.cohort.scan import Acquisition, Scan
 from radiogenesis.cohort.store import Cohort
@@ -113,8 +112,7 @@ def write(
 
 def table_record(path: str | Path) -> dict[str, str]:
     """Name and sha256 of an expression table."""
-    with Path(path).open("rb") as file:
-        return {"table": Path(path).name, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+    return {"table": Path(path).name, "sha256": file_digest(Path(path))}
 
 
 def _write_all(drawn: Synthesis, folder: Path, run: Run, cohort: Cohort, settings: DrawSettings) -> None:

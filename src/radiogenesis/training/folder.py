@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 from collections.abc import Iterator, Mapping
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from radiogenesis.cohort.digest import file_digest
 from radiogenesis.cohort.expression import ExpressionScaler, ExpressionSettings
 from radiogenesis.cohort.split import Split
 from radiogenesis.errors import RunError
@@ -108,10 +108,9 @@ class Beginning:
 
 def origin_of(cohort_digest: str, settings: TrainSettings, alignment: Run | None) -> dict[str, Any]:
     """What a run is made from: digests of the cohort and of the alignment's weights, and the seed."""
-    weights = None if alignment is None else (alignment.path / "weights.safetensors").read_bytes()
     return {
         "cohort_digest": cohort_digest,
-        "alignment_weights": None if weights is None else hashlib.sha256(weights).hexdigest(),
+        "alignment_weights": None if alignment is None else file_digest(alignment.path / "weights.safetensors"),
         "seed": settings.seed,
     }
 

@@ -34,6 +34,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import nn
 
+from radiogenesis.cohort.digest import file_digest
 from radiogenesis.cohort.expression import ExpressionScaler
 from radiogenesis.cohort.split import Split
 from radiogenesis.cohort.store import Cohort
@@ -147,7 +148,7 @@ class Run:
         """Raises RunError where a file is not the one that training wrote. Runs older than the digests pass."""
         for name in names:
             known = self.provenance.get("files", {}).get(name)
-            if known and (self.path / name).is_file() and digest_of(self.path / name) != known:
+            if known and (self.path / name).is_file() and file_digest(self.path / name) != known:
                 raise RunError(f"{name} is not as it was written", path=self.path, remedy="copy the run again")
 
     def genes(self, expression: AnnData, patients: Sequence[str]) -> NDArray[np.float32]:
@@ -241,17 +242,11 @@ def save_weights(run: Path, method: nn.Module) -> None:
     """weights.safetensors, whole or not at all, after the digests of what a finished run is read from."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in method.state_dict().items()}
     weights = save(tensors)
-    made = {name: digest_of(run / name) for name in WRITTEN if (run / name).is_file()}
+    made = {name: file_digest(run / name) for name in WRITTEN if (run / name).is_file()}
     record = read_provenance(run) | {"files": made | {"weights.safetensors": hashlib.sha256(weights).hexdigest()}}
     write_text(run / "provenance.json", json.dumps(record, indent=1))
     with whole_file(run / "weights.safetensors") as partial:
         partial.write_bytes(weights)  # by save_file only the owner could read it, whatever the umask says
-
-
-def digest_of(file: Path) -> str:
-    """sha256 of a file."""
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def save_scaler(run: Path, scaler: ExpressionScaler) -> None:
