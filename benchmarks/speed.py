@@ -1,6 +1,7 @@
 """Speed of every method beside MC-GAN, in the same run, at equal width, on random data shaped like a cohort.
 
     python benchmarks/speed.py [--pixels 64 128] [--width 32] [--batch 16] [--steps 12] [--methods mc-gan fusion-gan]
+    python benchmarks/speed.py --compiled [--methods fusion-gan]                  each method also with torch.compile
     python benchmarks/speed.py --profile [--pixels 64] [--methods fusion-gan]     the operations that take longest
 
 Each line is a process of its own, so that its peak memory is its own. A training step is the trainer's own, with
@@ -8,7 +9,7 @@ loading, all players, optimisers and moving average; its time is the median over
 that another job's moment does not count. Images per second of the processor's time (all threads together) are what to
 compare where other jobs share the machine; they mean nothing with a GPU. FLOPs (2 per multiplication and addition) are
 counted by torch for the forward and backward passes of all players; optimisers and everything elementwise are not in
-them. The fusion GAN, and MC-GAN with the preset additions, have the canonical alignment, as in `comparison.py`;
+them. Compiled are the generator and the discriminator; the time that compiling takes is not in the rate. The fusion GAN, and MC-GAN with the preset additions, have the canonical alignment, as in `comparison.py`;
 "fusion-gan, no critic" is without the alignment's terms: --matching 0 --energy 0 --gene_code mapping.
 """
 
@@ -66,8 +67,9 @@ def main() -> None:
     options.add_argument("--genes", type=int, default=5172)
     options.add_argument("--patients", type=int, default=100)
     options.add_argument("--threads", type=int, default=0, help="of the CPU; 0 leaves torch's choice")
+    options.add_argument("--compiled", action="store_true", help="measure each method also with torch.compile")
     options.add_argument("--profile", action="store_true", help="print the operations that take longest instead")
-    options.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
+    options.add_argument("--one", choices=("eager", "compiled"), help=argparse.SUPPRESS)
     given = options.parse_args()
     if given.one:
         print(json.dumps(measure(given)))
@@ -79,7 +81,10 @@ def main() -> None:
         return
     print(f"width {given.width}, batch {given.batch}, {given.genes} genes, {where(given)}")
     for pixels in given.pixels:
-        print_table(pixels, {case: in_own_process(given, case, pixels) for case in given.methods})
+        found = {case: in_own_process(given, case, pixels, "eager") for case in given.methods}
+        if given.compiled:
+            found |= {f"{case}, compiled": in_own_process(given, case, pixels, "compiled") for case in given.methods}
+        print_table(pixels, found)
 
 
 def where(given: argparse.Namespace) -> str:
@@ -90,10 +95,10 @@ def where(given: argparse.Namespace) -> str:
     return f"{device}, {precision}, {given.threads or torch.get_num_threads()} thread(s)"
 
 
-def in_own_process(given: argparse.Namespace, case: str, pixels: int) -> dict[str, float]:
+def in_own_process(given: argparse.Namespace, case: str, pixels: int, how: str) -> dict[str, float]:
     """What `measure` finds, in a fresh interpreter."""
     numbers = [f"--{name}={getattr(given, name)}" for name in ("width", "batch", "steps", "drawn", "genes", "patients")]
-    words = [sys.executable, __file__, "--one", f"--threads={given.threads}", *numbers]
+    words = [sys.executable, __file__, "--one", how, f"--threads={given.threads}", *numbers]
     done = subprocess.run([*words, f"--pixels={pixels}", "--methods", case], stdout=subprocess.PIPE, text=True)
     if done.returncode:
         sys.exit(f"failed: {case}, {pixels} pixels")
@@ -193,16 +198,21 @@ def measure(given: argparse.Namespace) -> dict[str, float]:
     if given.threads:
         torch.set_num_threads(given.threads)
     module, settings = make(given, case, pixels)
+    if given.one == "compiled":
+        for name in ("part", "discriminator"):
+            getattr(module.method, name).compile()
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
         run_trainer(module, Path(folder), shared(given), [clock], resume=False)
     memory = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else peak_resident()
     method: Any = module.finished_method()
+    if torch.cuda.is_available():
+        method.cuda()  # Lightning has brought it back to the processor
     draw, draw_cpu = drawing_rates(method, given, pixels)
     return {
         "train": settings.batch / median(clock.seconds),
         "train_cpu": settings.batch / median(clock.cpu_seconds),
-        "gflop": gflop_per_image(module),
+        "gflop": gflop_per_image(make(given, case, pixels)[0]),  # torch counts nothing of what is compiled
         "loading": sum(clock.loading) / sum(clock.seconds),
         "memory": memory / 2**20,
         "draw": draw,
