@@ -5,9 +5,9 @@
 On phantoms whose links are planted, without any generator: a drawing is taken to answer to each axis as the training
 patients' measured lesions do (an ideal renderer). So this is what the gene side can know; what is drawn is measured by
 `synthesis_power.py`. For every way: average precision of planted links of metagenes, genes of the driving module and
-genes with an effect of their own (see mapping/links.py), links reported (q < 0.05 against 300 exchanges of patients,
-everything found again) and how many of these are planted; and links reported when genes are given to other patients,
-NULLS times over each cohort of the first seed. Cohorts are kept in OUT.
+genes with an effect of their own (see mapping/synthesis/planted_links.py), links reported (q < 0.05 against 300
+exchanges of patients, everything found again) and how many of these are planted; and links reported when genes are
+given to other patients, NULLS times over each cohort of the first seed. Cohorts are kept in OUT.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from radiogenesis.cohort.expression import ExpressionScaler
-from radiogenesis.cohort.metagenes import Metagenes
 from radiogenesis.cohort.split import split_patients
 from radiogenesis.cohort.store import Cohort
+from radiogenesis.cohort.tables.expression import ExpressionScaler
 from radiogenesis.evaluation.drawing import own_features
-from radiogenesis.mapping import links, perturbation_null
-from radiogenesis.mapping.association import associate, false_discovery_rate
-from radiogenesis.mapping.perturbation import GeneSets
+from radiogenesis.mapping.synthesis import perturbation_null, planted_links
+from radiogenesis.mapping.synthesis.perturbation import GeneSets
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment, CanonicalAlignmentSettings
 from radiogenesis.methods.canonical_fit import GeneSide, LesionSide, refitted_targets, search_for
 from radiogenesis.phenotypes.lesion import FEATURES
+from radiogenesis.stats.association import associate, false_discovery_rate
+from radiogenesis.stats.metagenes import Metagenes
 from spine import run
 
 CLUSTERS, EXCHANGES = 50, 300
@@ -69,8 +69,11 @@ class Given:
         truth = self.cohort.truth
         assert truth is not None
         rows = [self.metagenes.ids.index(name) for name in self.sets.names]
-        of_metagenes = links.planted_metagenes(truth, self.metagenes, FEATURES)[rows]
-        return [of_metagenes, *(links.planted_links(truth, self.names, FEATURES, q) for q in ("module", "effect"))]
+        of_metagenes = planted_links.planted_metagenes(truth, self.metagenes, FEATURES)[rows]
+        return [
+            of_metagenes,
+            *(planted_links.planted_links(truth, self.names, FEATURES, q) for q in ("module", "effect")),
+        ]
 
 
 def answered(given: Given, lesions: LesionSide, side: GeneSide, further: int, genes: Values) -> pd.DataFrame:
@@ -97,7 +100,7 @@ def answered(given: Given, lesions: LesionSide, side: GeneSide, further: int, ge
 
 def scored(given: Given, z: list[Values], hit: NDArray[np.bool_]) -> pd.DataFrame:
     linked = given.linked()
-    row = {name: links.average_precision(score, one) for name, score, one in
+    row = {name: planted_links.average_precision(score, one) for name, score, one in
            zip(("metagenes", "module genes", "own-effect genes"), z, linked, strict=True)}  # fmt: skip
     return pd.DataFrame([row | {"reported": int(hit.sum()), "planted": int((hit & linked[0]).sum()),
                                 "of": int(linked[0].sum())}])  # fmt: skip

@@ -15,7 +15,7 @@ from collections.abc import Callable
 import numpy as np
 from threadpoolctl import threadpool_info
 
-from radiogenesis.mapping.association import associate
+from radiogenesis.stats.association import associate
 
 
 def best(work: Callable[[], object], rounds: int) -> float:

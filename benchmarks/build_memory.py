@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 from radiogenesis.cohort.build import BuildSettings, build_cohort
-from radiogenesis.cohort.dicom import find_dicom, read_dicom
+from radiogenesis.cohort.dicom.folder import find_dicom, read_dicom
 from radiogenesis.cohort.nifti import write_nifti
 from radiogenesis.cohort.sources import ReadSettings
 

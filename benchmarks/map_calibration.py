@@ -16,9 +16,9 @@ from collections import defaultdict
 
 import numpy as np
 
-from radiogenesis.cohort.metagenes import Metagenes
-from radiogenesis.mapping.association import associate
 from radiogenesis.mapping.simulated import null_cohort
+from radiogenesis.stats.association import associate
+from radiogenesis.stats.metagenes import Metagenes
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
     python benchmarks/map_power.py curve OUT [--cohorts 5]    over effect strengths and cohort sizes, without images
     python benchmarks/map_power.py full COHORT                one phantom with its images: `radiogenesis cohort phantom`
 
-What counts as a link, for each of the six planted properties (see mapping/links.py):
+What counts as a link, for each of the six planted properties (see mapping/synthesis/planted_links.py):
 
     metagene   metagenes of which more than half of the genes belong to the module that drives the property
     module     genes of the module that drives it: they all go with the property; decoys among them drive nothing
@@ -23,21 +23,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from radiogenesis.cohort.metagenes import Metagenes
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.cohort.writer import versions
-from radiogenesis.mapping.association import associate
-from radiogenesis.mapping.links import average_precision, planted_links, planted_metagenes
-from radiogenesis.mapping.page import known_answers
-from radiogenesis.mapping.pictures import power_curve
+from radiogenesis.mapping.conventional.three_step import conventional_map, material_of
 from radiogenesis.mapping.settings import MapSettings
 from radiogenesis.mapping.simulated import planted_cohort
-from radiogenesis.mapping.three_step import conventional_map, material_of
+from radiogenesis.mapping.synthesis.planted_links import average_precision, planted_links, planted_metagenes
 from radiogenesis.output import refuse_existing, whole_folder
+from radiogenesis.pages.mapping.conventional import known_answers
+from radiogenesis.pages.mapping.pictures import power_curve
 from radiogenesis.phantom.factors import FACTORS
 from radiogenesis.reporting.figures import save_both
 from radiogenesis.reporting.model import Column, Page, Picture, Section, Table
 from radiogenesis.reporting.page import write_report
+from radiogenesis.stats.association import associate
+from radiogenesis.stats.metagenes import Metagenes
 
 PATIENTS = (20, 30, 50, 80, 130, 200, 400)
 STRENGTHS = (0.05, 0.1, 0.2, 0.4, 0.9)

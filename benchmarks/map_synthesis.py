@@ -7,7 +7,7 @@ Average precision is the area under precision and recall of all pairs of metagen
 conventional map ranked by |z|; `by_synthesis` by the z of the first-order effect, which its null gives; `by_effect` by
 the drawn effect of a move in standard deviations of the feature, which needs no null. `conventional, training` is the
 conventional map of the run's training patients alone, metagenes included, measured on their own slices: what the model
-was given. See mapping/links.py for what counts as a link.
+was given. See mapping/synthesis/planted_links.py for what counts as a link.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from radiogenesis.cohort.metagenes import Metagenes
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.evaluation.drawing import own_features
-from radiogenesis.mapping import links
-from radiogenesis.mapping.association import associate
-from radiogenesis.mapping.measured import NAMES
+from radiogenesis.mapping.conventional.three_step import ConventionalMap, conventional_map, material_of
 from radiogenesis.mapping.settings import MapSettings, SynthesisSettings
-from radiogenesis.mapping.synthesis import map_by_synthesis
-from radiogenesis.mapping.synthesis_answers import known_answers, scores
-from radiogenesis.mapping.synthesis_runs import Trained, open_runs
-from radiogenesis.mapping.three_step import ConventionalMap, conventional_map, material_of
+from radiogenesis.mapping.synthesis import planted_links
+from radiogenesis.mapping.synthesis.known_answers import known_answers, scores
+from radiogenesis.mapping.synthesis.measured import NAMES
+from radiogenesis.mapping.synthesis.runs import Trained, open_runs
+from radiogenesis.mapping.synthesis.synthesis import map_by_synthesis
 from radiogenesis.phenotypes.lesion import FEATURES
+from radiogenesis.stats.association import associate
+from radiogenesis.stats.metagenes import Metagenes
 
 
 def main() -> None:
@@ -110,9 +110,11 @@ def from_training(made: ConventionalMap, trained: Trained, cohort: Cohort) -> li
     )
     groups = associate(metagenes.transform(genes), features, metagenes.ids, FEATURES)
     single = associate(genes, features, metagenes.names, FEATURES)
-    planted = [links.planted_metagenes(cohort.truth, metagenes, FEATURES)]
-    planted += [links.planted_links(cohort.truth, made.metagenes.names, FEATURES, q) for q in ("module", "effect")]
-    return [links.average_precision(z, p) for z, p in zip((groups.z, single.z, single.z), planted, strict=True)]
+    planted = [planted_links.planted_metagenes(cohort.truth, metagenes, FEATURES)]
+    planted += [
+        planted_links.planted_links(cohort.truth, made.metagenes.names, FEATURES, q) for q in ("module", "effect")
+    ]
+    return [planted_links.average_precision(z, p) for z, p in zip((groups.z, single.z, single.z), planted, strict=True)]
 
 
 Rankings = dict[str, tuple[dict[str, NDArray[np.float64]], NDArray[np.bool_]]]
@@ -123,7 +125,7 @@ def by_feature(ranked: Rankings) -> pd.DataFrame:
     rows = []
     for question, (rankings, linked) in ranked.items():
         for f in range(linked.shape[1]):
-            ap = {name: links.average_precision(score[:, f], linked[:, f]) for name, score in rankings.items()}
+            ap = {name: planted_links.average_precision(score[:, f], linked[:, f]) for name, score in rankings.items()}
             rows.append({"question": question, "feature": NAMES[f], "links": int(linked[:, f].sum()), **ap})
     return pd.DataFrame(rows)
 

@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.evaluation.pictures import largest_slice
-from radiogenesis.methods.images import WINDOW_HU
+from radiogenesis.pages.evaluation.pictures import largest_slice
 from radiogenesis.training.run import Run
+from radiogenesis.window import WINDOW_HU
 
 COLUMNS = 8
 

@@ -21,9 +21,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 from numpy.typing import NDArray
 
-from radiogenesis.cohort.dicom import find_dicom, read_dicom
-from radiogenesis.cohort.lungs import lung_mask
-from radiogenesis.cohort.sampling import SamplingSettings, background_slices, nodule_slices
+from radiogenesis.cohort.dicom.folder import find_dicom, read_dicom
+from radiogenesis.cohort.sampling.lungs import lung_mask
+from radiogenesis.cohort.sampling.slices import SamplingSettings, background_slices, nodule_slices
 from radiogenesis.cohort.sources import ReadSettings
 from radiogenesis.phantom.patient import sample_patient
 from radiogenesis.phantom.phantom import plan_cohort

@@ -26,24 +26,24 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from radiogenesis.cohort.annotations import read_aim, read_clinical
-from radiogenesis.cohort.expression import (
+from radiogenesis.cohort.tables.annotations import read_aim, read_clinical
+from radiogenesis.cohort.tables.expression import (
     ExpressionScaler,
     ExpressionSettings,
     TableSettings,
     read_expression,
 )
-from radiogenesis.cohort.radiomics_table import read_radiomics
-from radiogenesis.mapping import confounding
-from radiogenesis.mapping.association import associate
-from radiogenesis.mapping.enrichment import read_gmt
-from radiogenesis.mapping.features import CLINICAL, RADIOMIC, SEMANTIC, from_table
-from radiogenesis.mapping.output import write_map
-from radiogenesis.mapping.page_prediction import prediction_addition
-from radiogenesis.mapping.prediction import gene_values, prediction_table, questions_of
-from radiogenesis.mapping.prediction_settings import PredictionSettings
+from radiogenesis.cohort.tables.radiomics import read_radiomics
+from radiogenesis.mapping.conventional import confounding
+from radiogenesis.mapping.conventional.enrichment import read_gmt
+from radiogenesis.mapping.conventional.features import CLINICAL, RADIOMIC, SEMANTIC, from_table
+from radiogenesis.mapping.conventional.three_step import ConventionalMap, Material, conventional_map, strata
+from radiogenesis.mapping.prediction.prediction import gene_values, prediction_table, questions_of
+from radiogenesis.mapping.prediction.settings import PredictionSettings
 from radiogenesis.mapping.settings import MapSettings
-from radiogenesis.mapping.three_step import ConventionalMap, Material, conventional_map, strata
+from radiogenesis.pages.mapping.output import write_map
+from radiogenesis.pages.mapping.prediction import prediction_addition
+from radiogenesis.stats.association import associate
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 SIZE = "shape MeshVolume"

@@ -35,13 +35,11 @@ from scipy import ndimage
 from scipy.stats import spearmanr
 
 from comparison import alignment, train
-from radiogenesis.cohort.expression import ExpressionScaler
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.evaluation.bootstrap import interval, nanmean, resamples, spearman
-from radiogenesis.evaluation.control import shared_backgrounds
+from radiogenesis.cohort.tables.expression import ExpressionScaler
 from radiogenesis.evaluation.drawing import measure, own_features
-from radiogenesis.evaluation.pictures import largest_slice, spread_patients
-from radiogenesis.mapping.perturbation_null import lesions_of
+from radiogenesis.evaluation.measures.control import shared_backgrounds
+from radiogenesis.mapping.synthesis.perturbation_null import lesions_of
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment, CanonicalAlignmentSettings
 from radiogenesis.methods.canonical_fit import (
     GeneSide,
@@ -52,8 +50,10 @@ from radiogenesis.methods.canonical_fit import (
     exceeded,
     predicting_from,
 )
+from radiogenesis.pages.evaluation.pictures import largest_slice, spread_patients
 from radiogenesis.phenotypes.lesion import FEATURES
 from radiogenesis.reporting.figures import gray, slice_grid
+from radiogenesis.stats.resampling import interval, nanmean, resamples, spearman
 from radiogenesis.training.run import Run
 from spine import DATA, TABLE, run
 

@@ -9,8 +9,9 @@ loading, all players, optimisers and moving average; its time is the median over
 that another job's moment does not count. Images per second of the processor's time (all threads together) are what to
 compare where other jobs share the machine; they mean nothing with a GPU. FLOPs (2 per multiplication and addition) are
 counted by torch for the forward and backward passes of all players; optimisers and everything elementwise are not in
-them. Compiled are the generator and the discriminator; the time that compiling takes is not in the rate. The fusion GAN, and MC-GAN with the preset additions, have the canonical alignment, as in `comparison.py`;
-"fusion-gan, no critic" is without the alignment's terms: --matching 0 --energy 0 --gene_code mapping.
+them. Compiled are the generator and the discriminator; the time that compiling takes is not in the rate. The fusion
+GAN, and MC-GAN with the preset additions, have the canonical alignment, as in `comparison.py`; "fusion-gan, no critic"
+is without the alignment's terms: --matching 0 --energy 0 --gene_code mapping.
 """
 
 from __future__ import annotations

@@ -32,9 +32,9 @@ from radiogenesis.evaluation.detection import (
     summarised,
 )
 from radiogenesis.evaluation.settings import EvaluationSettings
+from radiogenesis.inference.finding import tumor_unet
 from radiogenesis.methods.tumor_unet import FindSettings
 from radiogenesis.reporting.overlays import overlay_grid
-from radiogenesis.training.finding import tumor_unet
 from radiogenesis.training.run import Run
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"

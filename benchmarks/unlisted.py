@@ -28,14 +28,14 @@ from sklearn.preprocessing import QuantileTransformer
 from comparison import alignment, train
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.evaluation.drawing import own_features
-from radiogenesis.mapping import links
-from radiogenesis.mapping.features import radiomic_table
-from radiogenesis.mapping.measured import NAMES
-from radiogenesis.mapping.perturbation_null import lesions_of
+from radiogenesis.mapping.conventional.features import radiomic_table
+from radiogenesis.mapping.conventional.three_step import ConventionalMap, conventional_map, material_of
 from radiogenesis.mapping.settings import MapSettings, SynthesisSettings
-from radiogenesis.mapping.synthesis import map_by_synthesis
-from radiogenesis.mapping.synthesis_runs import open_runs
-from radiogenesis.mapping.three_step import ConventionalMap, conventional_map, material_of
+from radiogenesis.mapping.synthesis import planted_links
+from radiogenesis.mapping.synthesis.measured import NAMES
+from radiogenesis.mapping.synthesis.perturbation_null import lesions_of
+from radiogenesis.mapping.synthesis.runs import open_runs
+from radiogenesis.mapping.synthesis.synthesis import map_by_synthesis
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment, CanonicalAlignmentSettings
 from radiogenesis.phantom.factors import FACTORS, UNLISTED
 from spine import run
@@ -71,11 +71,11 @@ def ranked(z: NDArray[np.float64], ids: list[str], made: ConventionalMap, cohort
     """AP of the factor's metagenes among those that drive nothing else, by the largest |z| over the columns."""
     assert cohort.truth is not None
     rows = [made.metagenes.ids.index(name) for name in ids]
-    of_factor = links.planted_metagenes(cohort.truth, made.metagenes, [UNLISTED])[rows, 0]
-    others = links.planted_metagenes(cohort.truth, made.metagenes, FACTORS)[rows].any(axis=1)
+    of_factor = planted_links.planted_metagenes(cohort.truth, made.metagenes, [UNLISTED])[rows, 0]
+    others = planted_links.planted_metagenes(cohort.truth, made.metagenes, FACTORS)[rows].any(axis=1)
     asked = ~others
     strength = np.nan_to_num(np.abs(z)).max(axis=1) if z.shape[1] else np.zeros(len(ids))
-    ap = links.average_precision(strength[asked, None], of_factor[asked, None])
+    ap = planted_links.average_precision(strength[asked, None], of_factor[asked, None])
     return {"AP": ap, "metagenes of the factor": int(of_factor.sum()), "of": int(asked.sum())}
 
 
@@ -83,7 +83,7 @@ def listed(found: NDArray[np.bool_], ids: list[str], made: ConventionalMap, coho
     """Links of the listed properties: reported, and planted among these."""
     assert cohort.truth is not None
     rows = [made.metagenes.ids.index(name) for name in ids]
-    linked = links.planted_metagenes(cohort.truth, made.metagenes, FACTORS)[rows]
+    linked = planted_links.planted_metagenes(cohort.truth, made.metagenes, FACTORS)[rows]
     return {"listed, reported": int(found.sum()), "listed, planted": int((found & linked).sum()),
             "listed, of": int(linked.sum())}  # fmt: skip
 
@@ -98,7 +98,7 @@ def of_lists(cohort: Cohort, radiomics: str) -> tuple[ConventionalMap, dict[str,
     found = wide.loc[ids, list(NAMES)].to_numpy(bool)
     z = made.by_metagene.z if radiomics else made.by_metagene.z[:, columns]
     unlisted = made.links[(made.links["verdict"] == "found")]["metagene"]
-    truth = links.planted_metagenes(cohort.truth, made.metagenes, [UNLISTED])[:, 0] if cohort.truth else []
+    truth = planted_links.planted_metagenes(cohort.truth, made.metagenes, [UNLISTED])[:, 0] if cohort.truth else []
     names = {name for name, mine in zip(ids, truth, strict=True) if mine}
     return made, ranked(z, ids, made, cohort) | {"reported": int(unlisted.isin(names).sum())} | listed(
         found, ids, made, cohort

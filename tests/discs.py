@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from radiogenesis.cohort.sampling import Backgrounds, NoduleSlices, SamplingSettings
+from radiogenesis.cohort.sampling.slices import Backgrounds, NoduleSlices, SamplingSettings
 from radiogenesis.cohort.scan import Acquisition
 from radiogenesis.cohort.store import Cohort, PatientData
 from radiogenesis.cohort.writer import CohortWriter

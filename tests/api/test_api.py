@@ -23,12 +23,12 @@ import radiogenesis as rg
 from radiogenesis import api
 from radiogenesis.api.keywords import settings_of
 from radiogenesis.cli.main import main
-from radiogenesis.cohort.expression import ExpressionSettings
+from radiogenesis.cohort.tables.expression import ExpressionSettings
 from radiogenesis.evaluation.settings import EvaluationSettings
+from radiogenesis.inference.drawing import DrawSettings
 from radiogenesis.phantom.dicom import write_dicom
 from radiogenesis.phantom.phantom import plan_cohort
 from radiogenesis.phantom.settings import PhantomSettings
-from radiogenesis.training.drawing import DrawSettings
 from radiogenesis.training.settings import TrainSettings
 
 TINY = {"genes": 60, "modules": 6, "pixels": 32, "slices_per_center": 4}

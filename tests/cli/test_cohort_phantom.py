@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from radiogenesis.cli.main import main
-from radiogenesis.cohort.dicom import find_dicom, read_dicom
-from radiogenesis.cohort.expression import read_expression
+from radiogenesis.cohort.dicom.folder import find_dicom, read_dicom
 from radiogenesis.cohort.sources import ReadSettings
 from radiogenesis.cohort.store import Cohort
+from radiogenesis.cohort.tables.expression import read_expression
 from radiogenesis.phantom.patient import TUMOUR, make_scans
 from radiogenesis.phantom.phantom import plan_cohort
 from radiogenesis.phantom.settings import PhantomSettings

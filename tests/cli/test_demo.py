@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from radiogenesis.cli import cohort_phantom, evaluate
-from radiogenesis.cli.demo import AT_THE_EDGE, DemoSettings, go_on, headline
+from radiogenesis.cli.demo import AT_THE_EDGE, headline
+from radiogenesis.cli.demo_steps import DemoSettings, go_on
 from radiogenesis.cli.main import main
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.output import json_text

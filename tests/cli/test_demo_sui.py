@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from radiogenesis.cli import demo_sui
-from radiogenesis.cli.demo import DemoSettings
+from radiogenesis.cli.demo_steps import DemoSettings
 from radiogenesis.cli.main import main
-from radiogenesis.evaluation.framework_pictures import figure_5
+from radiogenesis.pages.evaluation.li_sui_pictures import figure_5
 
 
 def test_the_stages_run_in_order_on_one_cohort(

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from radiogenesis.cli.evaluate import beside, headline_table
 from radiogenesis.cli.main import main
-from radiogenesis.evaluation import layout
+from radiogenesis.pages.evaluation import layout
 
 CONTROL = {"run": "gan", "name": "control", "text": "mean Spearman", "value": 0.7, "low": 0.6, "high": 0.8}
 CONTROL |= {"regression": 0.8, "null_low": -0.1, "null_high": 0.1, "share": 0.875}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from radiogenesis.cohort import parts
+from radiogenesis.cohort import patient_parts
 
 sys.path.insert(0, str(Path(__file__).parent))  # pytest's import mode `importlib` leaves sys.path alone
 
@@ -23,4 +23,4 @@ def _empty_previews(monkeypatch: pytest.MonkeyPatch) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
 
-    monkeypatch.setattr(parts, "write_preview", empty)
+    monkeypatch.setattr(patient_parts, "write_preview", empty)

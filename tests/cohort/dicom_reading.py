@@ -8,11 +8,11 @@ import pytest
 from numpy import bool_
 from numpy.typing import NDArray
 
-from radiogenesis.cohort.ct import read_series
-from radiogenesis.cohort.dicom import Findings, ReadSettings, find_dicom, read_dicom
-from radiogenesis.cohort.headers import lenient
-from radiogenesis.cohort.outlines import read_outline
-from radiogenesis.cohort.rtstruct import read_rtstruct
+from radiogenesis.cohort.dicom.folder import Findings, ReadSettings, find_dicom, read_dicom
+from radiogenesis.cohort.dicom.headers import lenient
+from radiogenesis.cohort.dicom.outlines import read_outline
+from radiogenesis.cohort.dicom.rtstruct import read_rtstruct
+from radiogenesis.cohort.dicom.series import read_series
 from radiogenesis.cohort.scan import Scan
 from radiogenesis.cohort.sources import Source
 from radiogenesis.errors import ScanError

@@ -10,9 +10,9 @@ from dicom_files import Ct, circle, example_ct, rtstruct, save, seg, segment
 from dicom_reading import find
 from numpy.typing import NDArray
 
-from radiogenesis.cohort.dicom import ReadSettings, find_dicom, read_dicom
-from radiogenesis.cohort.parts import make_part, read_part
-from radiogenesis.cohort.sampling import SamplingSettings, background_slices
+from radiogenesis.cohort.dicom.folder import ReadSettings, find_dicom, read_dicom
+from radiogenesis.cohort.patient_parts import make_part, read_part
+from radiogenesis.cohort.sampling.slices import SamplingSettings, background_slices
 from radiogenesis.cohort.scan import Scan
 
 SPACING = (4.0, 4.0, 4.0)

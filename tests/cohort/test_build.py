@@ -19,8 +19,8 @@ from radiogenesis.cohort import build as building
 from radiogenesis.cohort import workers
 from radiogenesis.cohort.audit import audit_table
 from radiogenesis.cohort.build import BuildSettings, Tables, build_cohort
-from radiogenesis.cohort.parts import Outcome, patient_rng, read_outcome
-from radiogenesis.cohort.sampling import SamplingSettings
+from radiogenesis.cohort.patient_parts import Outcome, patient_rng, read_outcome
+from radiogenesis.cohort.sampling.slices import SamplingSettings
 from radiogenesis.cohort.sources import Findings, Source
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import ExpressionError, InputError, OutputError, SettingError

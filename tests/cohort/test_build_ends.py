@@ -15,8 +15,8 @@ from tiny_cohorts import write_chest, write_table
 from radiogenesis.cohort import build as building
 from radiogenesis.cohort.build import BuildSettings, Tables, build_cohort, find_scans
 from radiogenesis.cohort.nifti import write_nifti
-from radiogenesis.cohort.parts import Outcome
-from radiogenesis.cohort.sampling import SamplingSettings
+from radiogenesis.cohort.patient_parts import Outcome
+from radiogenesis.cohort.sampling.slices import SamplingSettings
 from radiogenesis.cohort.sources import ReadSettings, Source
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import InputError, OutputError

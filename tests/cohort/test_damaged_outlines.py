@@ -11,10 +11,10 @@ from dicom_reading import SETTINGS, find, refusal
 from pydicom.dataset import Dataset
 from tiny_cohorts import write_chest
 
-from radiogenesis.cohort.dicom import read_dicom
+from radiogenesis.cohort.dicom.folder import read_dicom
 from radiogenesis.cohort.nifti import find_nifti, read_nifti
-from radiogenesis.cohort.parts import make_part, read_part
-from radiogenesis.cohort.sampling import SamplingSettings
+from radiogenesis.cohort.patient_parts import make_part, read_part
+from radiogenesis.cohort.sampling.slices import SamplingSettings
 from radiogenesis.cohort.sources import ReadSettings, Source
 
 

@@ -25,8 +25,8 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from radiogenesis.cohort.dicom import ReadSettings, read_dicom
-from radiogenesis.cohort.headers import lenient
+from radiogenesis.cohort.dicom.folder import ReadSettings, read_dicom
+from radiogenesis.cohort.dicom.headers import lenient
 from radiogenesis.cohort.scan import AIR_HU
 from radiogenesis.errors import ScanError
 
@@ -146,7 +146,7 @@ import sys
 for name in ("pylibjpeg", "openjpeg", "libjpeg", "gdcm"):
     sys.modules[name] = None
 from pathlib import Path
-from radiogenesis.cohort.dicom import *
+from radiogenesis.cohort.dicom.folder import *
 try:
     read_dicom(find_dicom(Path({str(tmp_path)!r}), ReadSettings()).sources[0], ReadSettings())
 except Exception as error:

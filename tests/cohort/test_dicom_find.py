@@ -16,7 +16,7 @@ from pydicom.uid import (
     generate_uid,
 )
 
-from radiogenesis.cohort.dicom import ReadSettings, Source, read_dicom
+from radiogenesis.cohort.dicom.folder import ReadSettings, Source, read_dicom
 from radiogenesis.errors import ScanError
 
 

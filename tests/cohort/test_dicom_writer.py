@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pydicom import dcmread
 
-from radiogenesis.cohort.dicom import ReadSettings, find_dicom, read_dicom
-from radiogenesis.cohort.dicom_writer import write_scan
+from radiogenesis.cohort.dicom.folder import ReadSettings, find_dicom, read_dicom
+from radiogenesis.cohort.dicom.writer import write_scan
 from radiogenesis.cohort.scan import Acquisition, Scan
 from radiogenesis.errors import OutputError, ScanError
 

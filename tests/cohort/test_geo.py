@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from radiogenesis.cohort.expression import TableSettings, read_expression
-from radiogenesis.cohort.geo import read_characteristics, read_series_matrix
+from radiogenesis.cohort.tables.expression import TableSettings, read_expression
+from radiogenesis.cohort.tables.geo import read_characteristics, read_series_matrix
 from radiogenesis.errors import ExpressionError
 
 HEAD = """!Series_title\t"A series"

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from radiogenesis.cohort.lesions import main_lesion, whole_planes
-from radiogenesis.cohort.sampling import SamplingSettings, nodule_slices
+from radiogenesis.cohort.sampling.pieces import main_lesion, whole_planes
+from radiogenesis.cohort.sampling.slices import SamplingSettings, nodule_slices
 from radiogenesis.cohort.scan import Scan
 from radiogenesis.errors import ScanError
 

@@ -10,8 +10,8 @@ from dicom_reading import drawn
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from radiogenesis.cohort.dicom import find_dicom, read_dicom
-from radiogenesis.cohort.lungs import lung_mask
+from radiogenesis.cohort.dicom.folder import find_dicom, read_dicom
+from radiogenesis.cohort.sampling.lungs import lung_mask
 from radiogenesis.cohort.scan import Scan
 from radiogenesis.cohort.sources import ReadSettings
 from radiogenesis.errors import ScanError

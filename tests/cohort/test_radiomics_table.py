@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from radiogenesis.cohort.radiomics_table import read_radiomics
+from radiogenesis.cohort.tables.radiomics import read_radiomics
 from radiogenesis.errors import AnnotationError
 
 HEADER = ",Image,Mask,diagnostics_Versions_PyRadiomics,original_shape_Sphericity,wavelet-LLH_glcm_Id"

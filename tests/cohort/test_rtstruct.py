@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from skimage.draw import polygon2mask
 
-from radiogenesis.cohort.dicom import ReadSettings, find_dicom, read_dicom
-from radiogenesis.cohort.rtstruct import fill_even_odd
+from radiogenesis.cohort.dicom.folder import ReadSettings, find_dicom, read_dicom
+from radiogenesis.cohort.dicom.rtstruct import fill_even_odd
 from radiogenesis.cohort.scan import Scan
 from radiogenesis.errors import ScanError
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import ndimage, stats
 
-from radiogenesis.cohort.sampling import SamplingSettings, background_slices, draw_centers, nodule_slices
+from radiogenesis.cohort.sampling.slices import SamplingSettings, background_slices, draw_centers, nodule_slices
 from radiogenesis.cohort.scan import AIR_HU, Scan
 from radiogenesis.errors import ScanError
 

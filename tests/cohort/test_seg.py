@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset
 from pydicom.pixels.utils import pack_bits
 from pydicom.uid import generate_uid
 
-from radiogenesis.cohort.dicom import ReadSettings, find_dicom, read_dicom
+from radiogenesis.cohort.dicom.folder import ReadSettings, find_dicom, read_dicom
 from radiogenesis.cohort.scan import Scan
 from radiogenesis.errors import ScanError
 

@@ -12,8 +12,8 @@ import zarr
 from tiny_cohorts import PIXELS, SETTINGS, audit, expression, patient_data, write_cohort
 
 from radiogenesis.cohort import digest as content
-from radiogenesis.cohort import elements, layout
-from radiogenesis.cohort.slices import among_largest
+from radiogenesis.cohort import layout, zarr_tables
+from radiogenesis.cohort.lesion_slices import among_largest
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.cohort.writer import CohortWriter
 from radiogenesis.errors import CohortError, OutputError
@@ -125,7 +125,7 @@ def test_a_cohort_of_an_older_schema_keeps_its_digest(tmp_path: Path, version: i
 
     def made_older(attributes: dict) -> None:  # type: ignore[type-arg]
         values = expression(PATIENTS)
-        frames = [elements.storable(frame) for frame in (values.obs, values.var)]
+        frames = [zarr_tables.storable(frame) for frame in (values.obs, values.var)]
         parts = [content.array_digest(values.X), *map(content.frame_digest, frames)]
         attributes["parts"]["expression"] = content.json_digest(parts)
         attributes["schema_version"] = version

@@ -10,8 +10,8 @@ from dicom_files import Ct, circle, example_ct, rtstruct, save, seg
 from dicom_reading import SETTINGS, find, read, refusal
 from pydicom.dataset import Dataset
 
-from radiogenesis.cohort.dicom import read_dicom
-from radiogenesis.cohort.headers import SECONDARY_CAPTURE
+from radiogenesis.cohort.dicom.folder import read_dicom
+from radiogenesis.cohort.dicom.headers import SECONDARY_CAPTURE
 
 
 def blank(ct: Ct, *keywords: str) -> Ct:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from radiogenesis.cohort import tables
+from radiogenesis.cohort.tables import reading
 from radiogenesis.errors import ExpressionError, InputError
 
 PLAIN = "gene;P1;P2\nTP53;1.5;2\nEGFR;0;2.25\nMÜ1;NA;3\n"
@@ -18,9 +18,9 @@ EXPECTED = pd.DataFrame({"P1": [1.5, 0, np.nan], "P2": [2, 2.25, 3]}, index=["TP
 
 
 def _values(path: Path) -> pd.DataFrame:
-    table = tables.read_table(path, InputError)
+    table = reading.read_table(path, InputError)
     names = list(table.pop(table.columns[0]))
-    return pd.DataFrame(tables.numbers(table, names, path, InputError), names, table.columns)
+    return pd.DataFrame(reading.numbers(table, names, path, InputError), names, table.columns)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "latin-1"])
@@ -61,7 +61,7 @@ def test_trailing_delimiters_do_not_shift_a_column(tmp_path: Path) -> None:
 
 def test_a_header_may_begin_with_a_hash(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("#id,age\nP1,60\nP2,70\n")
-    assert tables.read_table(tmp_path / "t.csv", InputError)["age"].tolist() == ["60", "70"]
+    assert reading.read_table(tmp_path / "t.csv", InputError)["age"].tolist() == ["60", "70"]
 
 
 def test_decimal_commas_agree_with_pandas(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_what_is_refused(tmp_path: Path, text: str, message: str) -> None:
 def test_what_is_no_text(tmp_path: Path) -> None:
     (tmp_path / "t.xls").write_bytes(b"\xd0\xcf\x11\xe0" + bytes(range(256)) * 4)
     with pytest.raises(ExpressionError, match=r"t\.xls: is not a text file; save the table in it as CSV") as raised:
-        tables.read_table(tmp_path / "t.xls", InputError)
+        reading.read_table(tmp_path / "t.xls", InputError)
     assert str(raised.value).isprintable()
 
 
@@ -103,7 +103,7 @@ def test_a_workbook_without_the_package(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "t.xlsx").write_bytes(b"PK\x03\x04" + bytes(100))
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"workbook of Excel .*; save the sheet as CSV, or `pip install openpyxl`"):
-        tables.read_table(tmp_path / "t.xlsx", InputError)
+        reading.read_table(tmp_path / "t.xlsx", InputError)
 
 
 def test_a_workbook(tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_a_workbook(tmp_path: Path) -> None:
         EXPECTED.to_excel(book, sheet_name="a")
         EXPECTED.to_excel(book, sheet_name="b")
     with pytest.raises(InputError, match=r"has 2 sheets with content \(a, b\)"):
-        tables.read_table(tmp_path / "two.xlsx", InputError)
+        reading.read_table(tmp_path / "two.xlsx", InputError)
     (tmp_path / "damaged.xlsx").write_bytes(b"PK\x03\x04" + bytes(100))
     with pytest.raises(InputError, match="not readable as a workbook"):
-        tables.read_table(tmp_path / "damaged.xlsx", InputError)
+        reading.read_table(tmp_path / "damaged.xlsx", InputError)

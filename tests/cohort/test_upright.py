@@ -9,10 +9,10 @@ import pytest
 import SimpleITK as sitk
 from dicom_files import Ct, example_ct, save, seg
 
-from radiogenesis.cohort.dicom import ReadSettings, find_dicom, read_dicom
-from radiogenesis.cohort.parts import read_scan
+from radiogenesis.cohort.dicom.folder import ReadSettings, find_dicom, read_dicom
+from radiogenesis.cohort.patient_parts import read_scan
+from radiogenesis.cohort.sampling.upright import turned_back, upright
 from radiogenesis.cohort.scan import Scan
-from radiogenesis.cohort.upright import turned_back, upright
 
 
 def scan_of(ct: Ct) -> Scan:

@@ -13,9 +13,9 @@ from tiny_cohorts import write_chest
 from radiogenesis.cli.main import main
 from radiogenesis.cohort import volume_table as module
 from radiogenesis.cohort.build import find_scans
-from radiogenesis.cohort.parts import read_scan
-from radiogenesis.cohort.radiomics_table import read_radiomics
+from radiogenesis.cohort.patient_parts import read_scan
 from radiogenesis.cohort.sources import ReadSettings
+from radiogenesis.cohort.tables.radiomics import read_radiomics
 from radiogenesis.cohort.volume_table import volume_table
 from radiogenesis.cohort.workers import BuildSettings
 from radiogenesis.errors import InputError, OutputError, SettingError

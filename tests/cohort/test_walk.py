@@ -10,8 +10,8 @@ from dicom_files import circle, example_ct, rtstruct, save
 from dicom_reading import find
 
 from radiogenesis.cohort import walk
-from radiogenesis.cohort.annotations import read_aim
 from radiogenesis.cohort.nifti import find_nifti
+from radiogenesis.cohort.tables.annotations import read_aim
 from radiogenesis.cohort.walk import APPLE_DOUBLE, files_under
 from radiogenesis.errors import AnnotationError
 

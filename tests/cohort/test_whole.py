@@ -14,11 +14,11 @@ from tiny_cohorts import PATIENTS_OF_CHESTS, audit, expression, patient_data, wh
 
 from radiogenesis.cohort.build import BuildSettings, build_cohort
 from radiogenesis.cohort.nifti import find_nifti, read_nifti
-from radiogenesis.cohort.sampling import SamplingSettings
+from radiogenesis.cohort.sampling.slices import SamplingSettings
+from radiogenesis.cohort.sampling.whole_slices import Frame, blind_lungs, whole_slices
 from radiogenesis.cohort.scan import AIR_HU, Scan
 from radiogenesis.cohort.sources import ReadSettings
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.cohort.whole import Frame, blind_lungs, whole_slices
 from radiogenesis.cohort.writer import CohortWriter
 from radiogenesis.errors import CohortError, ScanError
 

@@ -11,12 +11,12 @@ import pandas as pd
 from anndata import AnnData
 
 from radiogenesis.cohort.nifti import write_nifti
-from radiogenesis.cohort.parts import Outcome
-from radiogenesis.cohort.sampling import Backgrounds, NoduleSlices, SamplingSettings
+from radiogenesis.cohort.patient_parts import Outcome
+from radiogenesis.cohort.sampling.slices import Backgrounds, NoduleSlices, SamplingSettings
+from radiogenesis.cohort.sampling.whole_slices import WholeSlices
 from radiogenesis.cohort.scan import Acquisition
 from radiogenesis.cohort.sources import Source
 from radiogenesis.cohort.store import Cohort, PatientData, Truth
-from radiogenesis.cohort.whole import WholeSlices
 from radiogenesis.cohort.writer import CohortWriter
 
 PIXELS = 16

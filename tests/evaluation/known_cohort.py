@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from scipy.special import ndtr
 
-from radiogenesis.cohort.expression import ExpressionScaler
-from radiogenesis.cohort.sampling import Backgrounds, NoduleSlices, SamplingSettings
+from radiogenesis.cohort.sampling.slices import Backgrounds, NoduleSlices, SamplingSettings
+from radiogenesis.cohort.sampling.whole_slices import WholeSlices
 from radiogenesis.cohort.scan import Acquisition
 from radiogenesis.cohort.split import split_patients
 from radiogenesis.cohort.store import Cohort, PatientData, Truth
-from radiogenesis.cohort.whole import WholeSlices
+from radiogenesis.cohort.tables.expression import ExpressionScaler
 from radiogenesis.cohort.writer import CohortWriter
-from radiogenesis.evaluation.subject import Subject
+from radiogenesis.evaluation.results import Subject
 from radiogenesis.methods.protocols import Synthesis
 from radiogenesis.phenotypes.lesion import FEATURES
 

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from radiogenesis.evaluation.interiors import interiors
-from radiogenesis.evaluation.lesions import Lesions
+from radiogenesis.evaluation.descriptions.interiors import interiors
+from radiogenesis.evaluation.descriptions.lesions import Lesions
 
 PIXELS = 48
 

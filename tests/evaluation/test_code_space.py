@@ -11,11 +11,11 @@ from scipy.spatial.distance import pdist, squareform
 from scipy.stats import kstest, spearmanr
 from sklearn.metrics import silhouette_samples
 
-from radiogenesis.evaluation import code_space as c
-from radiogenesis.evaluation.conclusions import code_conclusion
+from radiogenesis.evaluation.descriptions.lesions import Axes, Lesions
 from radiogenesis.evaluation.gene_codes import leading
-from radiogenesis.evaluation.lesions import Axes, Lesions
+from radiogenesis.evaluation.genes import code_space as c
 from radiogenesis.evaluation.settings import EvaluationSettings
+from radiogenesis.pages.evaluation.conclusions import code_conclusion
 
 SETTINGS = EvaluationSettings(bootstrap=200, permutations=199, gene_shuffles=24)
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from radiogenesis.evaluation.comparison import Compared, Score, differences, key, labels, leaders, rows, tidy, wide
-from radiogenesis.evaluation.conclusions import comparison_conclusions, leader_conclusions
-from radiogenesis.evaluation.layout_comparison import method_facts
 from radiogenesis.evaluation.settings import EvaluationSettings
+from radiogenesis.pages.evaluation.comparison import method_facts
+from radiogenesis.pages.evaluation.conclusions import comparison_conclusions, leader_conclusions
 from radiogenesis.training.registry import METHODS
 from radiogenesis.training.settings import TrainSettings
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from radiogenesis.evaluation import conclusions as c
-from radiogenesis.evaluation.wording import coverage, percent
+from radiogenesis.pages.evaluation import conclusions as c
+from radiogenesis.pages.wording import coverage, percent
 
 
 @pytest.mark.parametrize(

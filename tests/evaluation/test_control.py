@@ -13,7 +13,7 @@ from sklearn.linear_model import Ridge
 
 from radiogenesis.cohort.split import Split
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.evaluation.control import (
+from radiogenesis.evaluation.measures.control import (
     MEAN,
     OWN,
     TRUTH,

@@ -12,11 +12,11 @@ import pytest
 from anndata import AnnData
 from numpy.typing import NDArray
 
-from radiogenesis.cohort.sampling import NoduleSlices, SamplingSettings
+from radiogenesis.cohort.sampling.slices import NoduleSlices, SamplingSettings
+from radiogenesis.cohort.sampling.whole_slices import WholeSlices
 from radiogenesis.cohort.scan import Acquisition
 from radiogenesis.cohort.split import Split
 from radiogenesis.cohort.store import Cohort, PatientData
-from radiogenesis.cohort.whole import WholeSlices
 from radiogenesis.cohort.writer import CohortWriter
 from radiogenesis.errors import CohortError, RunError
 from radiogenesis.evaluation.detection import (
@@ -38,10 +38,10 @@ from radiogenesis.evaluation.detection import (
     stack_of,
     summarised,
 )
-from radiogenesis.evaluation.detection_page import evaluate_detection
-from radiogenesis.evaluation.evaluate import evaluate_runs
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.methods.tumor_unet import FindSettings, TumorUNet, TumorUNetSettings
+from radiogenesis.pages.evaluation.detection import evaluate_detection
+from radiogenesis.pages.evaluation.evaluate import evaluate_runs
 from radiogenesis.reporting.model import Page
 from radiogenesis.reporting.page import write_report
 from radiogenesis.training.run import Run

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from scipy.spatial.distance import pdist
 
-from radiogenesis.evaluation.diversity import BACKGROUND, DISTANCE, NOISE, PATIENTS, diversity_table, spreads
-from radiogenesis.evaluation.lesions import Lesions, Space
+from radiogenesis.evaluation.descriptions.lesions import Lesions, Space
+from radiogenesis.evaluation.measures.diversity import BACKGROUND, DISTANCE, NOISE, PATIENTS, diversity_table, spreads
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.phenotypes.lesion import FEATURES
 

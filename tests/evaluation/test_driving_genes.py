@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from radiogenesis.evaluation.control import Measured
-from radiogenesis.evaluation.driving_genes import driving_genes, driving_sections
+from radiogenesis.evaluation.genes.driving import driving_genes
+from radiogenesis.evaluation.measures.control import Measured
 from radiogenesis.evaluation.settings import EvaluationSettings
+from radiogenesis.pages.evaluation.driving import driving_sections
 
 NAMES = [f"G{i}" for i in range(50)]
 SETTINGS = EvaluationSettings(permutations=199)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from radiogenesis.evaluation.embedding import LesionEmbedding, embed
-from radiogenesis.evaluation.lesions import Axes, Lesions, Space, held_back, patient_weights
+from radiogenesis.evaluation.descriptions.embedding import LesionEmbedding, embed
+from radiogenesis.evaluation.descriptions.lesions import Axes, Lesions, Space, held_back, patient_weights
 
 RNG = np.random.default_rng(0)
 IMAGE = RNG.normal(-700, 200, (3, 32, 32))

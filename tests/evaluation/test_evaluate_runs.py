@@ -16,15 +16,15 @@ from known_cohort import Copier, Deaf, Perfect, Restless, subject, write
 
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import OutputError, RunError
-from radiogenesis.evaluation.appraise import COPIES, ON_SAME, UNSEEN
 from radiogenesis.evaluation.comparison import BESIDE
-from radiogenesis.evaluation.control import OWN, TRUTH
 from radiogenesis.evaluation.drawing import draw
-from radiogenesis.evaluation.evaluate import evaluate
-from radiogenesis.evaluation.fidelity import PASTED
+from radiogenesis.evaluation.drawn_lesions import COPIES, ON_SAME, UNSEEN
+from radiogenesis.evaluation.measures.control import OWN, TRUTH
+from radiogenesis.evaluation.measures.fidelity import PASTED
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.methods.nearest_lesion import NearestLesion, NearestLesionSettings
 from radiogenesis.methods.protocols import Synthesis
+from radiogenesis.pages.evaluation.evaluate import evaluate
 from radiogenesis.reporting.page import write_report
 
 SETTINGS = EvaluationSettings(backgrounds_per_patient=4, bootstrap=200, permutations=199, gene_shuffles=9)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from skimage import metrics
 
-from radiogenesis.evaluation import fidelity as f
+from radiogenesis.evaluation.measures import fidelity as f
 from radiogenesis.evaluation.settings import EvaluationSettings
 
 BACKGROUND = np.random.default_rng(0).normal(-700, 100, (4, 48, 48)).astype(np.float32)

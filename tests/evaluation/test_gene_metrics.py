@@ -10,8 +10,8 @@ from scipy import stats
 from scipy.spatial.distance import jensenshannon
 from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
 
-from radiogenesis.evaluation import gene_metrics as gm
-from radiogenesis.evaluation.bootstrap import permutation_p, permutations, resamples
+from radiogenesis.evaluation.genes import errors as gm
+from radiogenesis.stats.resampling import permutation_p, permutations, resamples
 
 
 def vectors(n: int = 6, genes: int = 40, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

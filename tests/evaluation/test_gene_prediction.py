@@ -12,12 +12,12 @@ import pytest
 from sklearn.linear_model import Ridge
 
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.evaluation import gene_prediction as gp
-from radiogenesis.evaluation.bootstrap import resamples
-from radiogenesis.evaluation.framework import framework_conclusions, framework_headline, framework_sections
-from radiogenesis.evaluation.gene_metrics import mean_correlation
+from radiogenesis.evaluation.genes import prediction as gp
+from radiogenesis.evaluation.genes.errors import mean_correlation
+from radiogenesis.evaluation.results import Found
 from radiogenesis.evaluation.settings import EvaluationSettings
-from radiogenesis.evaluation.subject import Found
+from radiogenesis.pages.evaluation.li_sui import framework_conclusions, framework_headline, framework_sections
+from radiogenesis.stats.resampling import resamples
 
 QUICK = EvaluationSettings(bootstrap=100, permutations=199)
 GENES = [f"g{i}" for i in range(30)]

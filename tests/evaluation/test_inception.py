@@ -12,8 +12,9 @@ from safetensors.torch import save_file
 from scipy import linalg
 
 from radiogenesis.errors import SettingError
-from radiogenesis.evaluation import inception, realism
-from radiogenesis.evaluation.lesions import Lesions
+from radiogenesis.evaluation.descriptions import inception
+from radiogenesis.evaluation.descriptions.lesions import Lesions
+from radiogenesis.evaluation.measures import realism
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.networks.inception import LENGTH, InceptionFeatures
 

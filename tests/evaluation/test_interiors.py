@@ -7,7 +7,7 @@ import pytest
 from painted_lesions import PIXELS, lungs, slices
 from scipy.ndimage import affine_transform, zoom
 
-from radiogenesis.evaluation.interiors import SIDE, agreement, interiors
+from radiogenesis.evaluation.descriptions.interiors import SIDE, agreement, interiors
 
 
 def test_turned_and_moved_on_another_background_it_is_the_same() -> None:

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from painted_lesions import lesions, lungs, slices
 from scipy.ndimage import gaussian_filter
 
-from radiogenesis.evaluation.bootstrap import sign_flips
-from radiogenesis.evaluation.lesions import Lesions
-from radiogenesis.evaluation.memorisation import Memorisation, copying, memorisation
-from radiogenesis.evaluation.pasted import Pasted, paste
+from radiogenesis.evaluation.descriptions.lesions import Lesions
+from radiogenesis.evaluation.measures.memorisation import Memorisation, copying, memorisation
+from radiogenesis.evaluation.measures.pasted import Pasted, paste
 from radiogenesis.evaluation.settings import EvaluationSettings
+from radiogenesis.stats.resampling import sign_flips
 
 SETTINGS = EvaluationSettings(bootstrap=100, permutations=499)
 TRAIN, TEST, EACH, PLACES = 24, 12, 3, 6

@@ -11,8 +11,8 @@ from painted_lesions import lungs, slices
 from scipy.ndimage import binary_erosion
 
 from radiogenesis.cohort.split import Split
-from radiogenesis.evaluation.interiors import agreement, interiors
-from radiogenesis.evaluation.pasted import _fitting, paste, pasted
+from radiogenesis.evaluation.descriptions.interiors import agreement, interiors
+from radiogenesis.evaluation.measures.pasted import _fitting, paste, pasted
 from radiogenesis.evaluation.settings import EvaluationSettings
 
 

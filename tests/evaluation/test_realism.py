@@ -10,8 +10,8 @@ import torch
 from torchmetrics.image.fid import _compute_fid
 from torchmetrics.image.kid import poly_mmd
 
-from radiogenesis.evaluation import realism as r
-from radiogenesis.evaluation.lesions import Axes, Lesions, Space
+from radiogenesis.evaluation.descriptions.lesions import Axes, Lesions, Space
+from radiogenesis.evaluation.measures import realism as r
 from radiogenesis.evaluation.settings import EvaluationSettings
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from radiogenesis.evaluation.retrieval import ranks, retrieval_scores, retrieval_table
+from radiogenesis.evaluation.measures.retrieval import ranks, retrieval_scores, retrieval_table
 from radiogenesis.evaluation.settings import EvaluationSettings
 
 SETTINGS = EvaluationSettings(bootstrap=500, permutations=999)

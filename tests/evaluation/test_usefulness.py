@@ -12,10 +12,8 @@ from known_cohort import Perfect, lung, paint, subject, write
 
 from radiogenesis.cohort.split import Split
 from radiogenesis.errors import CohortError
-from radiogenesis.evaluation.appraise import appraise_usefulness
-from radiogenesis.evaluation.settings import EvaluationSettings
-from radiogenesis.evaluation.subject import Found
-from radiogenesis.evaluation.usefulness import (
+from radiogenesis.evaluation.drawn_lesions import appraise_usefulness
+from radiogenesis.evaluation.measures.usefulness import (
     Slices,
     SmallUNet,
     _backgrounds,
@@ -27,6 +25,8 @@ from radiogenesis.evaluation.usefulness import (
     two_way,
     usefulness,
 )
+from radiogenesis.evaluation.results import Found
+from radiogenesis.evaluation.settings import EvaluationSettings
 
 
 def discs(count: int, seed: int) -> Slices:
@@ -114,7 +114,7 @@ def test_the_network_without_drawings_is_trained_once_for_all_runs(
         trained.append(len(parts))
         return np.full(len(test.image), 0.1 * len(parts) + 0.01 * seed)
 
-    monkeypatch.setattr("radiogenesis.evaluation.usefulness.segmentation_dice", counted)
+    monkeypatch.setattr("radiogenesis.evaluation.measures.usefulness.segmentation_dice", counted)
     appraise_usefulness(found, cohort, EvaluationSettings(segmentation_steps=9, segmentation_repeats=2, bootstrap=10))
     assert trained == [1, 1, 2, 2, 2, 2, 2, 2]
     for one in found:

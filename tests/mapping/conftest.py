@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from anndata import AnnData
 
-from radiogenesis.cohort.sampling import NoduleSlices, SamplingSettings
+from radiogenesis.cohort.sampling.slices import NoduleSlices, SamplingSettings
 from radiogenesis.cohort.scan import Acquisition
 from radiogenesis.cohort.store import Cohort, PatientData, Truth
 from radiogenesis.cohort.writer import CohortWriter

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from radiogenesis.mapping.association import associate
 from radiogenesis.mapping.simulated import null_cohort
+from radiogenesis.stats.association import associate
 
 
 def test_five_percent_of_the_p_values_are_below_five_percent() -> None:

@@ -12,11 +12,11 @@ import pytest
 from anndata import AnnData
 
 from radiogenesis.cohort import store
-from radiogenesis.cohort.expression import ExpressionScaler
 from radiogenesis.cohort.split import Split
+from radiogenesis.cohort.tables.expression import ExpressionScaler
 from radiogenesis.errors import CohortError
-from radiogenesis.mapping import code_features as cf
 from radiogenesis.mapping.settings import MapSettings
+from radiogenesis.pages.mapping import figure_6 as cf
 
 QUICK = MapSettings(permutations=100, shuffles=3, clusters=6)
 PATIENTS, GENES, SIDE = 60, 24, 16

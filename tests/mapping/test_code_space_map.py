@@ -13,16 +13,16 @@ import pytest
 import torch
 from sklearn.metrics import silhouette_score
 
-from radiogenesis.cohort.expression import ExpressionScaler
 from radiogenesis.cohort.split import Split
 from radiogenesis.cohort.store import Cohort
+from radiogenesis.cohort.tables.expression import ExpressionScaler
 from radiogenesis.errors import RunError
-from radiogenesis.evaluation.code_space import HELD_OUT, RAW, TRAINING
+from radiogenesis.evaluation.genes.code_space import HELD_OUT, RAW, TRAINING
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.mapping import code_space as cs
-from radiogenesis.mapping.page_prediction import code_space_addition
 from radiogenesis.mapping.settings import MapSettings
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment, CanonicalAlignmentSettings
+from radiogenesis.pages.mapping.prediction import code_space_addition
 from radiogenesis.training.run import Run
 
 QUICK = EvaluationSettings(clusters=2, gene_shuffles=19, permutations=50, bootstrap=50)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from radiogenesis.mapping.confounding import (
+from radiogenesis.mapping.conventional.confounding import (
     batch_columns,
     shared_batches,
     test_batches,

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy import ndimage, stats
 
-from radiogenesis.mapping import controls
-from radiogenesis.mapping.association import Held
-from radiogenesis.mapping.page_prediction import shuffled_addition
+from radiogenesis.mapping.conventional import controls
+from radiogenesis.pages.mapping.prediction import shuffled_addition
+from radiogenesis.stats.association import Held
 
 PATIENTS, SIDE = 30, 32
 DISC = np.hypot(*(np.mgrid[:SIDE, :SIDE] - SIDE / 2)) < 11

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from radiogenesis.errors import SettingError
-from radiogenesis.mapping.covariates import OTHER, covariates_of
+from radiogenesis.mapping.conventional.covariates import OTHER, covariates_of
 
 N = 24
 PATIENTS = [f"P{i:03d}" for i in range(N)]

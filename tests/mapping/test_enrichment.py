@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from radiogenesis.cohort.metagenes import Metagenes
 from radiogenesis.errors import InputError
-from radiogenesis.mapping.association import FREE, Held, associate, permutation
-from radiogenesis.mapping.enrichment import (
+from radiogenesis.mapping.conventional.enrichment import (
     in_names_of,
     measured_sets,
     over_representation,
     ranked_enrichment,
     read_gmt,
 )
+from radiogenesis.stats.association import FREE, Held, associate, permutation
+from radiogenesis.stats.metagenes import Metagenes
 
 NAMES = tuple(f"G{i:03d}" for i in range(120))
 

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from scipy import ndimage
 
-from radiogenesis.mapping.features import CLINICAL, SEMANTIC, from_table, named
-from radiogenesis.mapping.noise import noise_features
+from radiogenesis.mapping.conventional.features import CLINICAL, SEMANTIC, from_table, named
+from radiogenesis.mapping.conventional.noise import noise_features
 
 
 def test_numbers_stay_and_common_answers_become_indicators() -> None:

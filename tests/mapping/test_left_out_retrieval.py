@@ -12,11 +12,11 @@ import pytest
 from anndata import AnnData
 
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.evaluation.bootstrap import permutation_p
-from radiogenesis.mapping import left_out_retrieval as lr
-from radiogenesis.mapping.page_prediction import retrieval_addition
-from radiogenesis.mapping.prediction_settings import PredictionSettings
+from radiogenesis.mapping.prediction import left_out_retrieval as lr
+from radiogenesis.mapping.prediction.settings import PredictionSettings
 from radiogenesis.methods.canonical_alignment import CanonicalAlignmentSettings
+from radiogenesis.pages.mapping.prediction import retrieval_addition
+from radiogenesis.stats.resampling import permutation_p
 
 PATIENTS, GENES, SIDE = 48, 30, 32
 SETTINGS = PredictionSettings(prediction_folds=4, prediction_bootstrap=200)

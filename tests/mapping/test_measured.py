@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from radiogenesis.evaluation.drawing import measure
-from radiogenesis.mapping.measured import NAMES, Measured
+from radiogenesis.mapping.synthesis.measured import NAMES, Measured
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment, CanonicalAlignmentSettings
 from radiogenesis.methods.images import images_from_hu, soften
 

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from radiogenesis.cohort.metagenes import Metagenes
-from radiogenesis.mapping.names import in_text, names_of, signed, with_names
-from radiogenesis.mapping.tautology import tautologies, topics
+from radiogenesis.mapping.prediction.tautology import tautologies, topics
+from radiogenesis.pages.mapping.names import in_text, names_of, signed, with_names
+from radiogenesis.stats.metagenes import Metagenes
 
 
 def test_a_metagene_is_called_by_its_most_typical_genes_and_names_keep_their_hyphens() -> None:

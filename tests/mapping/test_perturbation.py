@@ -8,11 +8,9 @@ import torch
 from drawer import HU, MM, PIXEL_MM, PIXELS, Drawer
 from scipy.stats import linregress
 
-from radiogenesis.cohort.metagenes import Metagenes
-from radiogenesis.evaluation.bootstrap import nanmean, resamples
-from radiogenesis.mapping import perturbation_null as null
-from radiogenesis.mapping.attribution import gene_gradients, set_effects, smooth_features
-from radiogenesis.mapping.perturbation import (
+from radiogenesis.mapping.synthesis import perturbation_null as null
+from radiogenesis.mapping.synthesis.attribution import gene_gradients, set_effects, smooth_features
+from radiogenesis.mapping.synthesis.perturbation import (
     AxesResponse,
     DrawnResponse,
     GeneSets,
@@ -22,6 +20,8 @@ from radiogenesis.mapping.perturbation import (
 )
 from radiogenesis.methods.images import to_hu
 from radiogenesis.phenotypes.lesion import FEATURES
+from radiogenesis.stats.metagenes import Metagenes
+from radiogenesis.stats.resampling import nanmean, resamples
 
 PATIENTS, GENES = 5, 30
 SIZE, ATTENUATION = FEATURES.index("size"), FEATURES.index("attenuation")

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.mapping import perturbation_null as null
-from radiogenesis.mapping.perturbation import CodeAxes
+from radiogenesis.mapping.synthesis import perturbation_null as null
+from radiogenesis.mapping.synthesis.perturbation import CodeAxes
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment, CanonicalAlignmentSettings
 from radiogenesis.methods.images import images_from_hu
 

@@ -17,10 +17,10 @@ from sklearn.preprocessing import StandardScaler
 
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import SettingError
-from radiogenesis.mapping import prediction as pr
-from radiogenesis.mapping.page_prediction import prediction_addition, prediction_sentence
+from radiogenesis.mapping.conventional.three_step import ConventionalMap, conventional_map, material_of
+from radiogenesis.mapping.prediction import prediction as pr
 from radiogenesis.mapping.settings import MapSettings
-from radiogenesis.mapping.three_step import ConventionalMap, conventional_map, material_of
+from radiogenesis.pages.mapping.prediction import prediction_addition, prediction_sentence
 
 QUICK = pr.PredictionSettings(prediction_repeats=1, prediction_permutations=19, prediction_bootstrap=100)
 

@@ -21,28 +21,41 @@ from PIL import Image
 from scipy.stats import spearmanr
 
 from radiogenesis.cli.main import main
-from radiogenesis.cohort.expression import ExpressionScaler
-from radiogenesis.cohort.sampling import Backgrounds, NoduleSlices, SamplingSettings
+from radiogenesis.cohort.sampling.slices import Backgrounds, NoduleSlices, SamplingSettings
 from radiogenesis.cohort.scan import Acquisition
 from radiogenesis.cohort.split import Split
 from radiogenesis.cohort.store import Cohort, PatientData, Truth
+from radiogenesis.cohort.tables.expression import ExpressionScaler
 from radiogenesis.cohort.writer import CohortWriter
 from radiogenesis.errors import RunError
 from radiogenesis.evaluation.drawing import own_features
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.mapping import code_space
-from radiogenesis.mapping.axes_genes import axes_table
-from radiogenesis.mapping.output import write_map
-from radiogenesis.mapping.page_axes import axes_section
-from radiogenesis.mapping.page_synthesis import conclusions, counts, synthesis_addition
-from radiogenesis.mapping.pictures_synthesis import LEVELS, most_typical, set_traversals, traversals
+from radiogenesis.mapping.conventional.three_step import (
+    CONFOUNDED,
+    INCOHERENT,
+    ConventionalMap,
+    conventional_map,
+    material_of,
+)
 from radiogenesis.mapping.settings import MapSettings, SynthesisSettings
-from radiogenesis.mapping.synthesis import BY_SYNTHESIS, NEITHER, ONLY_DRAWN, SynthesisMap, _blocks, map_by_synthesis
-from radiogenesis.mapping.synthesis_answers import BOTH, FOUND, known_answers
-from radiogenesis.mapping.synthesis_runs import Trained, _require_alike
-from radiogenesis.mapping.three_step import CONFOUNDED, INCOHERENT, ConventionalMap, conventional_map, material_of
+from radiogenesis.mapping.synthesis.axes_genes import axes_table
+from radiogenesis.mapping.synthesis.known_answers import BOTH, FOUND, known_answers
+from radiogenesis.mapping.synthesis.runs import Trained, _require_alike
+from radiogenesis.mapping.synthesis.synthesis import (
+    BY_SYNTHESIS,
+    NEITHER,
+    ONLY_DRAWN,
+    SynthesisMap,
+    _blocks,
+    map_by_synthesis,
+)
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment, CanonicalAlignmentSettings
 from radiogenesis.methods.images import to_hu
+from radiogenesis.pages.mapping.axes import axes_section
+from radiogenesis.pages.mapping.output import write_map
+from radiogenesis.pages.mapping.synthesis import conclusions, counts, synthesis_addition
+from radiogenesis.pages.mapping.synthesis_pictures import LEVELS, most_typical, set_traversals, traversals
 from radiogenesis.phenotypes.lesion import FEATURES
 
 PATIENTS, GENES, MODULES = 40, 60, 6

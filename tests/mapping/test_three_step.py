@@ -18,13 +18,8 @@ from scipy import stats
 from radiogenesis.cli.main import main
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import AnnotationError, OutputError, SettingError
-from radiogenesis.mapping import left_out_retrieval, page_links
-from radiogenesis.mapping.conclusions import conclusions, counts
-from radiogenesis.mapping.features import LESION, RADIOMIC, FeatureTable
-from radiogenesis.mapping.output import write_map
-from radiogenesis.mapping.page import known_answers
-from radiogenesis.mapping.settings import MapSettings
-from radiogenesis.mapping.three_step import (
+from radiogenesis.mapping.conventional.features import LESION, RADIOMIC, FeatureTable
+from radiogenesis.mapping.conventional.three_step import (
     CONFOUNDED,
     FOUND,
     SCANNER,
@@ -33,7 +28,13 @@ from radiogenesis.mapping.three_step import (
     conventional_map,
     material_of,
 )
+from radiogenesis.mapping.prediction import left_out_retrieval
+from radiogenesis.mapping.settings import MapSettings
 from radiogenesis.methods.canonical_alignment import CanonicalAlignmentSettings
+from radiogenesis.pages.mapping import links
+from radiogenesis.pages.mapping.conclusions import conclusions, counts
+from radiogenesis.pages.mapping.conventional import known_answers
+from radiogenesis.pages.mapping.output import write_map
 
 SETTINGS = MapSettings(clusters=6, permutations=200, shuffles=4)
 SIZE, NOISE = "size (mm)", "noise (HU)"
@@ -152,7 +153,7 @@ def test_covariates_are_held_fixed_and_must_be_columns(cohort: Cohort) -> None:
     assert list(material.covariates) == ["Age", "Gender = Male"]
     held = conventional_map(material, settings)
     assert set(held.by_metagene.test) == {"linear"}
-    assert page_links._test(held) == "a linear model adjusted for Age, Gender = Male"  # what the page says of it
+    assert links._test(held) == "a linear model adjusted for Age, Gender = Male"  # what the page says of it
     assert abs(row(held, "G00", SIZE)["effect"]) < 0.5
     with pytest.raises(SettingError, match="covariates 'Weight': no column of the clinical table"):
         material_of(known, replace(SETTINGS, covariates="Weight"))

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from radiogenesis.cohort.lungs import lung_mask
-from radiogenesis.cohort.sampling import SamplingSettings
+from radiogenesis.cohort.sampling.lungs import lung_mask
+from radiogenesis.cohort.sampling.slices import SamplingSettings
 from radiogenesis.cohort.scan import Scan
 from radiogenesis.phantom import patient as making
 from radiogenesis.phantom.chest import draw_chest

@@ -15,11 +15,11 @@ from scipy import ndimage
 from scipy.special import ndtri
 from scipy.stats import spearmanr
 
-from radiogenesis.cohort.dicom import find_dicom
-from radiogenesis.cohort.expression import read_expression
-from radiogenesis.cohort.sampling import SamplingSettings, nodule_slices
+from radiogenesis.cohort.dicom.folder import find_dicom
+from radiogenesis.cohort.sampling.slices import SamplingSettings, nodule_slices
 from radiogenesis.cohort.sources import ReadSettings
 from radiogenesis.cohort.store import Cohort
+from radiogenesis.cohort.tables.expression import read_expression
 from radiogenesis.errors import OutputError
 from radiogenesis.methods.images import images_from_hu, outside_lung
 from radiogenesis.phantom import patient as making

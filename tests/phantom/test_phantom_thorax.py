@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from radiogenesis.cohort.lungs import lung_mask
+from radiogenesis.cohort.sampling.lungs import lung_mask
 from radiogenesis.cohort.scan import Scan
 from radiogenesis.phantom.scanner import KERNELS, SLICES, Scanner, acquire, average_slices, draw_scanner
 from radiogenesis.phantom.thorax import Thorax, draw_thorax

@@ -13,11 +13,11 @@ from scipy import ndimage
 from scipy.stats import spearmanr
 
 from radiogenesis.cli import cohort_plant
-from radiogenesis.cohort.expression import TableSettings
 from radiogenesis.cohort.nifti import find_nifti, read_nifti, write_nifti
-from radiogenesis.cohort.sampling import SamplingSettings
+from radiogenesis.cohort.sampling.slices import SamplingSettings
 from radiogenesis.cohort.sources import ReadSettings
 from radiogenesis.cohort.store import Cohort
+from radiogenesis.cohort.tables.expression import TableSettings
 from radiogenesis.errors import ExpressionError, OutputError, ScanError
 from radiogenesis.phantom.factors import FACTORS, LesionFactors
 from radiogenesis.phantom.plant import Host, PlantSettings, choose_modules, plant_cohort, plant_patient

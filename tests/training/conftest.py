@@ -12,10 +12,10 @@ import pytest
 from anndata import AnnData
 
 from discs import PIXELS, disc_cohort
-from radiogenesis.cohort.sampling import SamplingSettings
+from radiogenesis.cohort.sampling.slices import SamplingSettings
+from radiogenesis.cohort.sampling.whole_slices import WholeSlices
 from radiogenesis.cohort.scan import Acquisition
 from radiogenesis.cohort.store import Cohort, PatientData
-from radiogenesis.cohort.whole import WholeSlices
 from radiogenesis.cohort.writer import CohortWriter
 
 sys.path.insert(0, str(Path(__file__).parent))  # helper modules: import mode `importlib` leaves sys.path alone

@@ -12,14 +12,14 @@ import pytest
 from safetensors.torch import load_file
 from tiny_training import canonical
 
-from radiogenesis.cohort.expression import ExpressionSettings
 from radiogenesis.cohort.store import Cohort
+from radiogenesis.cohort.tables.expression import ExpressionSettings
 from radiogenesis.errors import CohortError, RunError, SettingError
+from radiogenesis.inference.drawing import DrawSettings, draw, write
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment
 from radiogenesis.methods.inpainting_gan import InpaintingGAN, InpaintingGANSettings
 from radiogenesis.methods.mc_gan import ADDITIONS, MCGAN, MCGANSettings
 from radiogenesis.training import fit
-from radiogenesis.training.drawing import DrawSettings, draw, write
 from radiogenesis.training.registry import METHODS
 from radiogenesis.training.run import Run
 from radiogenesis.training.settings import TrainSettings

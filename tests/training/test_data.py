@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from radiogenesis.cohort.sampling import Backgrounds, NoduleSlices, SamplingSettings
+from radiogenesis.cohort.sampling.slices import Backgrounds, NoduleSlices, SamplingSettings
 from radiogenesis.cohort.scan import Acquisition
 from radiogenesis.cohort.split import Split
 from radiogenesis.cohort.store import Cohort, PatientData

@@ -16,14 +16,15 @@ from matplotlib.image import imread
 from numpy.typing import NDArray
 from pydicom import dcmread
 
-from radiogenesis.cohort.expression import ExpressionSettings
 from radiogenesis.cohort.store import Cohort
+from radiogenesis.cohort.tables.expression import ExpressionSettings
 from radiogenesis.errors import ExpressionError, OutputError, RunError, ScanError, SettingError
+from radiogenesis.inference import drawing
+from radiogenesis.inference.drawing import DrawSettings
 from radiogenesis.methods.alignment import AlignmentSettings
 from radiogenesis.methods.fusion_gan import PRESETS, FusionGANSettings
 from radiogenesis.methods.protocols import Synthesis
-from radiogenesis.training import drawing, preparation
-from radiogenesis.training.drawing import DrawSettings
+from radiogenesis.training import preparation
 from radiogenesis.training.fit import train
 from radiogenesis.training.run import Run
 from radiogenesis.training.settings import TrainSettings

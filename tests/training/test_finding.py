@@ -19,15 +19,15 @@ from numpy.typing import NDArray
 
 from radiogenesis.cli import main as command
 from radiogenesis.cohort.build import find_scans
-from radiogenesis.cohort.dicom import read_dicom
-from radiogenesis.cohort.dicom_writer import write_scan, write_segmentation
+from radiogenesis.cohort.dicom.folder import read_dicom
+from radiogenesis.cohort.dicom.writer import write_scan, write_segmentation
 from radiogenesis.cohort.scan import Scan
 from radiogenesis.cohort.sources import ReadSettings
 from radiogenesis.cohort.split import Split
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import OutputError, ScanError
+from radiogenesis.inference import finding
 from radiogenesis.methods.tumor_unet import FindSettings, TumorUNet, TumorUNetSettings
-from radiogenesis.training import finding
 from radiogenesis.training.run import Run, save_weights, write_config, write_text
 
 SETTINGS = TumorUNetSettings(widths=(1, 1, 1, 1, 1), decoder_norm=False)

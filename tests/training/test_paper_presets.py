@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from papers import COHORTS, TABLES, Rows
 
-from radiogenesis.cohort.sampling import SamplingSettings
+from radiogenesis.cohort.sampling.slices import SamplingSettings
 from radiogenesis.methods.fusion_gan import FusionGAN
 from radiogenesis.training.registry import METHODS, unlike_its_cohort
 from radiogenesis.training.run import make_method

@@ -12,16 +12,16 @@ import torch
 from tiny_training import GAN as TINY
 from tiny_training import canonical
 
-from radiogenesis.cohort.expression import ExpressionSettings
-from radiogenesis.cohort.metagenes import Metagenes
-from radiogenesis.cohort.metagenes import Method as Clustering
 from radiogenesis.cohort.store import Cohort
+from radiogenesis.cohort.tables.expression import ExpressionSettings
 from radiogenesis.errors import RunError, SettingError
-from radiogenesis.mapping.perturbation_null import lesions_of
+from radiogenesis.mapping.synthesis.perturbation_null import lesions_of
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment
 from radiogenesis.methods.fusion_gan import FusionGAN
 from radiogenesis.methods.gene_autoencoder import GeneAutoencoder, GeneAutoencoderSettings
 from radiogenesis.methods.metagene_gan import MetageneGAN, MetageneGANSettings
+from radiogenesis.stats.metagenes import Metagenes
+from radiogenesis.stats.metagenes import Method as Clustering
 from radiogenesis.training import fit
 from radiogenesis.training.data import TrainingData
 from radiogenesis.training.preparation import genes_of_trained, metagenes_of, prepare_fusion, prepare_metagenes

@@ -19,7 +19,7 @@ from radiogenesis.api.cohorts import build_cohort, make_phantom, open_cohort, pl
 from radiogenesis.api.evaluation import Evaluation, Results, evaluate, open_evaluation
 from radiogenesis.api.maps import RadiogenomicMap, map, open_map
 from radiogenesis.api.runs import available_methods, open_run, synthesize, train
-from radiogenesis.cohort.slices import LesionSlices
+from radiogenesis.cohort.lesion_slices import LesionSlices
 from radiogenesis.cohort.store import Cohort, Truth
 from radiogenesis.errors import (
     AnnotationError,

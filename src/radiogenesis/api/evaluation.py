@@ -14,18 +14,18 @@ from radiogenesis.api.keywords import settings_of
 from radiogenesis.api.runs import as_runs
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import RunError, SettingError
-from radiogenesis.evaluation.detection_page import detects, evaluate_detection, measure_detection
-from radiogenesis.evaluation.evaluate import evaluate_runs
-from radiogenesis.evaluation.framework_metagenes import metagene_table
-from radiogenesis.evaluation.framework_page import add, add_detection
+from radiogenesis.evaluation.genes.metagenes import metagene_table
 from radiogenesis.evaluation.settings import EvaluationSettings
-from radiogenesis.mapping.association import FEWEST
-from radiogenesis.mapping.code_features import code_feature_map, code_section, conclusion
 from radiogenesis.mapping.settings import MapSettings
 from radiogenesis.methods.gene_autoencoder import GeneAutoencoder
 from radiogenesis.methods.tumor_unet import FindSettings
 from radiogenesis.output import check_place, whole_folder
+from radiogenesis.pages.evaluation.detection import detects, evaluate_detection, measure_detection
+from radiogenesis.pages.evaluation.evaluate import evaluate_runs
+from radiogenesis.pages.evaluation.stages import add, add_detection
+from radiogenesis.pages.mapping.figure_6 import code_feature_map, code_section, conclusion
 from radiogenesis.progress import Progress, silent
+from radiogenesis.stats.association import FEWEST
 from radiogenesis.training.run import Run
 
 

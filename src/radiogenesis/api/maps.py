@@ -16,17 +16,17 @@ from radiogenesis.api.keywords import settings_of
 from radiogenesis.api.runs import as_cohort, as_run, as_runs
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import SettingError
-from radiogenesis.mapping.enrichment import in_names_of, read_gmt
-from radiogenesis.mapping.output import write_map
-from radiogenesis.mapping.page_prediction import additions as more_of
-from radiogenesis.mapping.page_synthesis import synthesis_addition
-from radiogenesis.mapping.prediction_settings import PredictionSettings
+from radiogenesis.mapping.conventional.enrichment import in_names_of, read_gmt
+from radiogenesis.mapping.conventional.three_step import conventional_map, material_of
+from radiogenesis.mapping.prediction.settings import PredictionSettings
 from radiogenesis.mapping.settings import MapSettings, SynthesisSettings
-from radiogenesis.mapping.synthesis import map_by_synthesis
-from radiogenesis.mapping.synthesis_runs import open_runs
-from radiogenesis.mapping.three_step import conventional_map, material_of
+from radiogenesis.mapping.synthesis.runs import open_runs
+from radiogenesis.mapping.synthesis.synthesis import map_by_synthesis
 from radiogenesis.methods.gene_autoencoder import GeneAutoencoder
 from radiogenesis.output import check_place
+from radiogenesis.pages.mapping.output import write_map
+from radiogenesis.pages.mapping.prediction import additions as more_of
+from radiogenesis.pages.mapping.synthesis import synthesis_addition
 from radiogenesis.progress import Progress, silent
 from radiogenesis.training.run import Run
 

@@ -11,13 +11,14 @@ import pandas as pd
 from anndata import AnnData
 
 from radiogenesis.api.keywords import settings_of
-from radiogenesis.cohort.expression import ExpressionSettings
 from radiogenesis.cohort.store import Cohort
+from radiogenesis.cohort.tables.expression import ExpressionSettings
 from radiogenesis.errors import SettingError
+from radiogenesis.inference import drawing
 from radiogenesis.methods.protocols import Synthesis
 from radiogenesis.output import check_place
 from radiogenesis.progress import Progress, silent
-from radiogenesis.training import drawing, fit
+from radiogenesis.training import fit
 from radiogenesis.training.data import untrained_backgrounds
 from radiogenesis.training.registry import METHODS, entry, unlike_its_cohort
 from radiogenesis.training.run import Run

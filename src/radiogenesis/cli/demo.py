@@ -8,12 +8,11 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
 
 from radiogenesis.cli.arguments import add_settings, parser, settings_from
+from radiogenesis.cli.demo_steps import DemoSettings, go_on, step
 from radiogenesis.errors import RunError
 from radiogenesis.output import write_text
 
@@ -22,37 +21,6 @@ AT_THE_EDGE = 0.35
 _DESCRIPTION = """Everything that radiogenesis does, on a phantom cohort, in minutes on a laptop CPU.
 
 What is already in the folder is kept, so a demo that was interrupted goes on where it was."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class DemoSettings:
-    """How long the demo takes."""
-
-    framework: Literal["xu", "sui"] = "xu"
-    """xu: the fusion GAN and its alignment (Xu et al. 2020); sui: find the tumour, read genes off it, draw it from
-    metagenes (Li, Sui et al. 2021)."""
-    patients: int = 130
-    """Patients of the phantom cohort (Xu et al. 2020: 130)."""
-    gan_steps: int = 800
-    """Training steps of the fusion GAN (xu), or of the metagene GAN (sui)."""
-    unet_steps: int = 300
-    """Training steps of the tumour U-Net (sui)."""
-    autoencoder_steps: int = 300
-    """Training steps of the gene autoencoder (sui)."""
-    metagenes: int = 100
-    """Clusters of genes (sui; Li, Sui et al.: 100)."""
-    seed: int = 0
-    """Of everything drawn at random."""
-
-    def __post_init__(self) -> None:
-        if self.patients < 12:
-            raise ValueError(f"patients {self.patients}: at least 12, to have some to hold out")
-        if self.gan_steps < 1:
-            raise ValueError("gan_steps must be at least 1")
-        if self.unet_steps < 1 or self.autoencoder_steps < 1 or self.metagenes < 1:
-            raise ValueError("unet_steps, autoencoder_steps and metagenes must be at least 1")
-        if self.framework == "sui" and self.patients < 36:
-            raise ValueError(f"patients {self.patients}: at least 36 with framework sui, to hold out 8 for figure 6")
 
 
 def main(arguments: list[str]) -> None:
@@ -114,24 +82,6 @@ def remember(out: Path, settings: DemoSettings) -> None:
         write_text(note, json.dumps(asdict(settings)))
     elif json.loads(note.read_text(encoding="utf-8")) != asdict(settings):
         raise RunError("holds a demo with other settings", path=out, remedy="choose another folder or delete it")
-
-
-def step(number: int, what: str, steps: int = 6) -> None:
-    """Say which of the steps begins."""
-    print(f"\n[{number}/{steps}] {what}", flush=True)
-
-
-def go_on(train: Callable[[list[str]], None], arguments: list[str]) -> None:
-    """Train, go on with training, or leave a finished run as it is."""
-    run = Path(arguments[2])
-    if (run / "weights.safetensors").is_file():
-        print(f"{run}: already trained")
-        return
-    resume = ["--resume"] if run.exists() else []
-    try:
-        train(arguments + resume)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"{run}: stopped; the same demo command goes on") from None
 
 
 def headline(evaluation: Path) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from radiogenesis.cli.demo import DemoSettings, go_on, step
+from radiogenesis.cli.demo_steps import DemoSettings, go_on, step
 
 STEPS = 6
 WHOLE_PIXELS = 128

@@ -28,9 +28,9 @@ with an outline are measured, except those whose names were trained on."""
 
 def main(arguments: list[str]) -> None:
     """Parse, evaluate, print the numbers that matter."""
-    from radiogenesis.evaluation.detection_page import NOT_FOR_KEPT_SLICES
     from radiogenesis.evaluation.settings import EvaluationSettings
     from radiogenesis.methods.tumor_unet import FindSettings
+    from radiogenesis.pages.evaluation.detection import NOT_FOR_KEPT_SLICES
 
     verb = parser("evaluate", _DESCRIPTION)
     verb.add_argument(
@@ -67,7 +67,7 @@ def headline_table(summary: dict[str, Any]) -> Table:
     """The numbers that matter, each beside its baseline, its chance or its null."""
     from rich.table import Table
 
-    from radiogenesis.evaluation.wording import coverage
+    from radiogenesis.pages.wording import coverage
 
     interval = f"{coverage(summary['settings']['confidence'])} interval"
     table = Table(title="On patients who were not trained on", title_justify="left", box=None, pad_edge=False)

@@ -21,9 +21,9 @@ def main(arguments: list[str]) -> None:
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
     from radiogenesis.cohort.sources import ReadSettings
+    from radiogenesis.inference.finding import find_in_folder
     from radiogenesis.methods.tumor_unet import FindSettings
     from radiogenesis.progress import Bar
-    from radiogenesis.training.finding import find_in_folder
     from radiogenesis.training.run import Run
 
     options = parser("find-tumour", _DESCRIPTION)

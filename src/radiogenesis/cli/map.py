@@ -16,7 +16,7 @@ draws when genes are moved; with a gene-autoencoder, what its encoder sees in le
 
 def main(arguments: list[str]) -> None:
     """Parse, map, say what may be concluded."""
-    from radiogenesis.mapping.prediction_settings import PredictionSettings
+    from radiogenesis.mapping.prediction.settings import PredictionSettings
     from radiogenesis.mapping.settings import MapSettings, SynthesisSettings
 
     verb = parser("map", _DESCRIPTION)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from radiogenesis.cohort.annotations import Annotations
-from radiogenesis.cohort.parts import Outcome
+from radiogenesis.cohort.patient_parts import Outcome
 from radiogenesis.cohort.sources import Findings
+from radiogenesis.cohort.tables.annotations import Annotations
 from radiogenesis.errors import InputError
 
 _NAMED = 3  # reasons in an error, patients in one of them

@@ -23,14 +23,14 @@ from typing import Any, Protocol
 
 import pandas as pd
 
-from radiogenesis.cohort import parts
+from radiogenesis.cohort import patient_parts
 from radiogenesis.cohort.audit import audit_table, refuse_unfinished, skipped_table, without_root
-from radiogenesis.cohort.dicom import find_dicom
+from radiogenesis.cohort.dicom.folder import find_dicom
 from radiogenesis.cohort.digest import json_digest
 from radiogenesis.cohort.loading import Loaded, Tables
 from radiogenesis.cohort.nifti import SUFFIXES, find_nifti
-from radiogenesis.cohort.parts import Outcome
-from radiogenesis.cohort.sampling import SamplingSettings
+from radiogenesis.cohort.patient_parts import Outcome
+from radiogenesis.cohort.sampling.slices import SamplingSettings
 from radiogenesis.cohort.sources import Findings, ReadSettings, Source
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.cohort.workers import BuildSettings, side_by_side, unexpected
@@ -108,7 +108,7 @@ def build_cohort(
     findings = find_scans(raw, read)
     if not findings.sources:
         raise InputError("holds no scan that can be used", path=raw, remedy=_why_nothing(findings))
-    paths = {source.patient: parts.part_path(work, source, read, sampling) for source in findings.sources}
+    paths = {source.patient: patient_parts.part_path(work, source, read, sampling) for source in findings.sources}
     settings = {"sampling": asdict(sampling), "reading": asdict(read), "expression": asdict(tables.settings)}
     provenance: dict[str, Any] = {"verb": "cohort build", "raw": raw.name, "tables": _table_files(tables)}
     provenance["call"] = json_digest(
@@ -135,7 +135,7 @@ def build_cohort(
     try:
         with CohortWriter(out, settings=settings, provenance=provenance | _counts(findings, skipped)) as writer:
             for path in usable:
-                writer.add(parts.read_part(path))
+                writer.add(patient_parts.read_part(path))
             cohort = writer.finish(
                 expression=loaded.expression,
                 audit=audit,
@@ -220,8 +220,8 @@ def process(
 
 def _part_there(source: Source, path: Path) -> Outcome | None:
     """The outcome of a part that is there with its preview."""
-    there = parts.read_outcome(path)
-    complete = there and (there.status == "out" or parts.preview_path(path.parent, source.patient).is_file())
+    there = patient_parts.read_outcome(path)
+    complete = there and (there.status == "out" or patient_parts.preview_path(path.parent, source.patient).is_file())
     return there if complete else None
 
 
@@ -229,7 +229,7 @@ def _make(job: tuple[Source, Path], *, read: ReadSettings, sampling: SamplingSet
     """One part. Whatever an odd file provokes in a library is this patient's outcome, and nobody else's."""
     source, path = job
     try:
-        return parts.make_part(source, read, sampling, path)
+        return patient_parts.make_part(source, read, sampling, path)
     except Exception as error:
         return unexpected(source, error)
     finally:

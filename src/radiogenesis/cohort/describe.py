@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from radiogenesis.cohort.elements import expression_values
-from radiogenesis.cohort.expression import MOST_MISSING
-from radiogenesis.cohort.gene_names import some
+from radiogenesis.cohort.tables.expression import MOST_MISSING
+from radiogenesis.cohort.tables.gene_names import some
+from radiogenesis.cohort.zarr_tables import expression_values
 
 if TYPE_CHECKING:
     from radiogenesis.cohort.store import Cohort

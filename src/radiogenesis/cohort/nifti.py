@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radiogenesis.cohort.hounsfield import as_int16, checked_hu
-from radiogenesis.cohort.lesions import whole_planes
+from radiogenesis.cohort.sampling.pieces import whole_planes
 from radiogenesis.cohort.scan import Scan
 from radiogenesis.cohort.sources import Findings, ReadSettings, Source
 from radiogenesis.cohort.walk import files_under

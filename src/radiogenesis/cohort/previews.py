@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from radiogenesis.cohort.sampling import Backgrounds, NoduleSlices
+from radiogenesis.cohort.sampling.slices import Backgrounds, NoduleSlices
 from radiogenesis.cohort.scan import Scan
 from radiogenesis.output import whole_file
 

@@ -28,17 +28,17 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from radiogenesis.cohort import digest as content
-from radiogenesis.cohort import elements, layout
+from radiogenesis.cohort import layout, zarr_tables
 from radiogenesis.cohort.layout import SCHEMA_VERSION
+from radiogenesis.cohort.lesion_slices import LesionSlices, among_largest
 from radiogenesis.cohort.scan import Acquisition
-from radiogenesis.cohort.slices import LesionSlices, among_largest
 from radiogenesis.errors import CohortError
 
 __all__ = ["SCHEMA_VERSION", "Cohort", "PatientData", "Truth"]
 
 if TYPE_CHECKING:
-    from radiogenesis.cohort.sampling import Backgrounds, NoduleSlices
-    from radiogenesis.cohort.whole import WholeSlices
+    from radiogenesis.cohort.sampling.slices import Backgrounds, NoduleSlices
+    from radiogenesis.cohort.sampling.whole_slices import WholeSlices
 
 BY_PATIENT = ("patients", "annotations", "clinical", "truth/factors")
 """Tables whose index is the patient."""
@@ -179,9 +179,9 @@ class Cohort:
     def expression(self) -> AnnData:
         """Patients x genes, raw values, float32, NaN allowed; may hold patients without images."""
         with self._reading("expression"):
-            expression = elements.read_expression_element(self._group, "expression")
+            expression = zarr_tables.read_expression_element(self._group, "expression")
             scale = self._attributes["schema_version"] >= layout.DIGEST_OF_SCALE
-            found = elements.expression_digest(expression, scale=scale)
+            found = zarr_tables.expression_digest(expression, scale=scale)
         self._check("expression", found)
         return expression
 
@@ -263,7 +263,7 @@ class Cohort:
     @cached_property
     def whole(self) -> WholeRows | None:
         """The whole slices of every scan, or None where none are kept."""
-        from radiogenesis.cohort.whole import WholeSlices
+        from radiogenesis.cohort.sampling.whole_slices import WholeSlices
 
         if not self.whole_pixels:
             return None
@@ -304,7 +304,7 @@ class Cohort:
 
     def _frame(self, name: str) -> pd.DataFrame:
         with self._reading(name):
-            frame = elements.read_frame(self._group, name)
+            frame = zarr_tables.read_frame(self._group, name)
         self._check(name, content.frame_digest(frame))
         return frame if name in BY_PATIENT else frame.reset_index(drop=True)
 

@@ -21,8 +21,8 @@ import pandas as pd
 
 from radiogenesis.cohort.audit import refuse_unfinished, without_root
 from radiogenesis.cohort.build import Progress, Silent, beside, find_scans, process
-from radiogenesis.cohort.lesions import main_lesion
-from radiogenesis.cohort.parts import NOT_OUTLINED, Outcome, file_name, read_scan, source_key
+from radiogenesis.cohort.patient_parts import NOT_OUTLINED, Outcome, file_name, read_scan, source_key
+from radiogenesis.cohort.sampling.pieces import main_lesion
 from radiogenesis.cohort.sources import ReadSettings, Source
 from radiogenesis.cohort.workers import BuildSettings, unexpected
 from radiogenesis.errors import InputError, ScanError

@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from radiogenesis.cohort.parts import Outcome
+from radiogenesis.cohort.patient_parts import Outcome
 from radiogenesis.cohort.sources import Source
 from radiogenesis.errors import SettingError
 from radiogenesis.version import __version__

@@ -19,7 +19,7 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from radiogenesis.cohort import digest as content
-from radiogenesis.cohort import elements, layout
+from radiogenesis.cohort import layout, zarr_tables
 from radiogenesis.cohort.layout import SCHEMA_VERSION
 from radiogenesis.cohort.scan import Acquisition
 from radiogenesis.cohort.store import BY_PATIENT, Cohort, PatientData, Truth
@@ -164,14 +164,14 @@ class CohortWriter:
         return Cohort.open(self.path)
 
     def _write_frame(self, name: str, frame: pd.DataFrame) -> None:
-        plain = elements.storable(frame if name in BY_PATIENT else frame.reset_index(drop=True))
-        elements.write_frame(self._group, name, plain)
+        plain = zarr_tables.storable(frame if name in BY_PATIENT else frame.reset_index(drop=True))
+        zarr_tables.write_frame(self._group, name, plain)
         self._digests[name] = content.frame_digest(plain)
 
     def _write_expression(self, expression: AnnData) -> None:
-        plain = elements.storable_expression(expression)
-        elements.write_expression(self._group, "expression", plain)
-        self._digests["expression"] = elements.expression_digest(plain, scale=True)
+        plain = zarr_tables.storable_expression(expression)
+        zarr_tables.write_expression(self._group, "expression", plain)
+        self._digests["expression"] = zarr_tables.expression_digest(plain, scale=True)
 
 
 def versions() -> dict[str, str]:

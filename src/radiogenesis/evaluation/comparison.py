@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from radiogenesis.evaluation.bootstrap import Floats, interval
 from radiogenesis.evaluation.settings import EvaluationSettings
+from radiogenesis.stats.resampling import Floats, interval
 from radiogenesis.training.registry import METHODS
 from radiogenesis.training.settings import TrainSettings
 

@@ -22,9 +22,9 @@ from scipy import ndimage
 
 from radiogenesis.cohort.store import Cohort, WholeRows
 from radiogenesis.errors import CohortError
-from radiogenesis.evaluation.bootstrap import bootstrap, derangements, nanmean
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.methods.tumor_unet import FindSettings, TumorUNet, separate
+from radiogenesis.stats.resampling import bootstrap, derangements, nanmean
 
 UNET, BASELINE, NULL = "U-Net", "densest piece in the lung", "another patient's finding"
 PAIRED = "U-Net minus densest piece"

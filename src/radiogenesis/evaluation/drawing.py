@@ -12,18 +12,18 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from radiogenesis.cohort.expression import ExpressionScaler
-from radiogenesis.cohort.slices import LARGER
+from radiogenesis.cohort.lesion_slices import LARGER
 from radiogenesis.cohort.split import Split
 from radiogenesis.cohort.store import Cohort
+from radiogenesis.cohort.tables.expression import ExpressionScaler
 from radiogenesis.errors import RunError
-from radiogenesis.evaluation.bootstrap import Floats, nanmean, patient_means
-from radiogenesis.evaluation.control import Measured, ridge_prediction, shared_backgrounds
-from radiogenesis.evaluation.fidelity import MEASURES, PASTED, fidelity_values, pasted_values
-from radiogenesis.evaluation.lesions import Lesions, measure_lesions
+from radiogenesis.evaluation.descriptions.lesions import Lesions, measure_lesions
+from radiogenesis.evaluation.measures.control import Measured, ridge_prediction, shared_backgrounds
+from radiogenesis.evaluation.measures.fidelity import MEASURES, PASTED, fidelity_values, pasted_values
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.methods.protocols import Synthesis, Synthesizer
 from radiogenesis.phenotypes.lesion import FEATURES, lesion_features
+from radiogenesis.stats.resampling import Floats, nanmean, patient_means
 
 Progress = Callable[[int, int], None]
 """Called with how many held-out patients are done, and of how many."""

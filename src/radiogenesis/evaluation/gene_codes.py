@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from radiogenesis.cohort.expression import ExpressionScaler
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.evaluation.code_space import (
+from radiogenesis.cohort.tables.expression import ExpressionScaler
+from radiogenesis.evaluation.descriptions.lesions import AXES, SQUASH, Axes, RealLesions
+from radiogenesis.evaluation.genes.code_space import (
     HELD_OUT,
     RAW,
     TRAINING,
@@ -23,9 +24,8 @@ from radiogenesis.evaluation.code_space import (
     mantel_table,
     tsne,
 )
-from radiogenesis.evaluation.lesions import AXES, SQUASH, Axes, RealLesions
+from radiogenesis.evaluation.results import Found
 from radiogenesis.evaluation.settings import EvaluationSettings
-from radiogenesis.evaluation.subject import Found
 from radiogenesis.methods.protocols import GeneEncoder
 
 OURS = ("fusion-gan", "canonical-alignment", "alignment")

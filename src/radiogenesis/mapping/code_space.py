@@ -26,13 +26,13 @@ from numpy.typing import NDArray
 
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import RunError
-from radiogenesis.evaluation.bootstrap import Floats
-from radiogenesis.evaluation.code_space import HELD_OUT, RAW, TRAINING, Codes, Encode, cluster_table, tsne
+from radiogenesis.evaluation.genes.code_space import HELD_OUT, RAW, TRAINING, Codes, Encode, cluster_table, tsne
 from radiogenesis.evaluation.settings import EvaluationSettings
-from radiogenesis.mapping import confounding
-from radiogenesis.mapping.features import FeatureTable, cohort_features
+from radiogenesis.mapping.conventional import confounding
+from radiogenesis.mapping.conventional.features import FeatureTable, cohort_features
 from radiogenesis.mapping.settings import MapSettings
 from radiogenesis.methods.protocols import GeneEncoder, LesionEncoder
+from radiogenesis.stats.resampling import Floats
 from radiogenesis.training.run import Run
 
 PHI, ALIGNED_GENES, ALIGNED_LESIONS = "X_phi", "X_alignment_genes", "X_alignment_lesions"

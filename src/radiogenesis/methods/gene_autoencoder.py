@@ -6,7 +6,7 @@ gene vector; the decoder t draws the LTR from it. The preset `paper` trains what
 patients' mean, regularises, and shows the decoder true genes too.
 
 The error figures that the paper prints, MAE 4.112e-6 and MSE 4.318e-6, are not imitated: see
-`evaluation/gene_prediction.py`.
+`evaluation/genes/prediction.py`.
 """
 
 from __future__ import annotations

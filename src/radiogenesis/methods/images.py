@@ -11,9 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from radiogenesis.networks.lesion_statistics import dilate, gaussian
-
-WINDOW_HU = (-1000.0, 500.0)
-"""Mapped linearly to [-1, 1] and clipped (the authors' own window, METHODS.md section 1)."""
+from radiogenesis.window import WINDOW_HU
 
 
 def to_unit(hu: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from radiogenesis.cohort.dicom_writer import write_scan
+from radiogenesis.cohort.dicom.writer import write_scan
 from radiogenesis.output import whole_folder
 from radiogenesis.phantom.patient import make_scans
 from radiogenesis.phantom.phantom import Plan

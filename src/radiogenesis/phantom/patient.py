@@ -8,8 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from radiogenesis.cohort.lungs import lung_mask
-from radiogenesis.cohort.sampling import Backgrounds, NoduleSlices, SamplingSettings, background_slices, nodule_slices
+from radiogenesis.cohort.sampling.lungs import lung_mask
+from radiogenesis.cohort.sampling.slices import (
+    Backgrounds,
+    NoduleSlices,
+    SamplingSettings,
+    background_slices,
+    nodule_slices,
+)
 from radiogenesis.cohort.scan import Scan
 from radiogenesis.phantom.chest import draw_chest
 from radiogenesis.phantom.factors import LesionFactors

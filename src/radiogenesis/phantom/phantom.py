@@ -16,9 +16,9 @@ import pandas as pd
 from anndata import AnnData
 from scipy.stats import zscore
 
-from radiogenesis.cohort.sampling import SamplingSettings
+from radiogenesis.cohort.sampling.slices import SamplingSettings
+from radiogenesis.cohort.sampling.whole_slices import blind_lungs, whole_slices
 from radiogenesis.cohort.store import Cohort, PatientData, Truth
-from radiogenesis.cohort.whole import blind_lungs, whole_slices
 from radiogenesis.cohort.writer import CohortWriter
 from radiogenesis.phantom import expression as genes
 from radiogenesis.phantom.factors import (

@@ -23,14 +23,14 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from radiogenesis.cohort.build import find_scans
-from radiogenesis.cohort.expression import ExpressionScaler, ExpressionSettings, TableSettings, read_expression
-from radiogenesis.cohort.lungs import lung_mask
-from radiogenesis.cohort.parts import patient_rng, read_scan
-from radiogenesis.cohort.sampling import SamplingSettings, background_slices, draw_centers, nodule_slices
+from radiogenesis.cohort.patient_parts import patient_rng, read_scan
+from radiogenesis.cohort.sampling.lungs import lung_mask
+from radiogenesis.cohort.sampling.slices import SamplingSettings, background_slices, draw_centers, nodule_slices
+from radiogenesis.cohort.sampling.whole_slices import blind_lungs, whole_slices
 from radiogenesis.cohort.scan import Scan
 from radiogenesis.cohort.sources import ReadSettings, Source
 from radiogenesis.cohort.store import Cohort, PatientData, Truth
-from radiogenesis.cohort.whole import blind_lungs, whole_slices
+from radiogenesis.cohort.tables.expression import ExpressionScaler, ExpressionSettings, TableSettings, read_expression
 from radiogenesis.cohort.writer import CohortWriter
 from radiogenesis.errors import ExpressionError, ScanError
 from radiogenesis.phantom.factors import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from radiogenesis.cohort.sampling import SamplingSettings
+from radiogenesis.cohort.sampling.slices import SamplingSettings
 from radiogenesis.phantom.factors import ATTENUATION_HU, FACTORS, SIZE_MM
 
 

@@ -14,7 +14,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-WINDOW_HU = (-1000.0, 500.0)
+from radiogenesis.window import WINDOW_HU
+
 FONT = "DejaVu Sans"  # comes with matplotlib: the same picture everywhere
 
 

@@ -12,9 +12,8 @@ import torch
 from anndata import AnnData
 from numpy.typing import NDArray
 
-from radiogenesis.cohort.expression import ExpressionScaler
-from radiogenesis.cohort.metagenes import Metagenes
 from radiogenesis.cohort.split import Split
+from radiogenesis.cohort.tables.expression import ExpressionScaler
 from radiogenesis.errors import RunError, SettingError
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment
 from radiogenesis.methods.fusion_gan import FusionGAN
@@ -23,6 +22,7 @@ from radiogenesis.methods.images import to_unit
 from radiogenesis.methods.mc_gan import MCGAN
 from radiogenesis.methods.metagene_gan import MetageneGAN
 from radiogenesis.methods.nearest_lesion import NearestLesion
+from radiogenesis.stats.metagenes import Metagenes
 from radiogenesis.training.data import TrainingData
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from torch import nn
 
-from radiogenesis.cohort.sampling import SamplingSettings
+from radiogenesis.cohort.sampling.slices import SamplingSettings
 from radiogenesis.errors import SettingError
 from radiogenesis.methods import fusion_gan, gene_autoencoder, inpainting_gan, mc_gan, metagene_gan, tumor_unet
 from radiogenesis.methods.alignment import Alignment, AlignmentSettings

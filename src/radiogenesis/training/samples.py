@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from matplotlib.image import imsave
 
-from radiogenesis.methods.images import WINDOW_HU
 from radiogenesis.methods.protocols import Synthesis
 from radiogenesis.output import whole_file
+from radiogenesis.window import WINDOW_HU
 
 
 def save_drawing_grid(drawn: Synthesis, path: Path, *, scale: int = 2) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from radiogenesis.cohort.slices import LARGER
+from radiogenesis.cohort.lesion_slices import LARGER
 
 SPLIT_SETTINGS = ("split_seed", "validation", "test", "folds", "fold", "split_by")
 """Who is trained on and who is held out: a method that builds on an alignment takes these from the alignment's run."""

@@ -1,0 +1,219 @@
+"""What one patient contributes, computed on any machine and kept as one file until the cohort is written.
+
+A part is an npz without pickles. Its name carries a key over everything it was made from (settings, files with their
+sizes and times), so that an interrupted build goes on where it was and nothing stale is ever used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Collection
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import quote
+
+import numpy as np
+
+from radiogenesis.cohort.dicom.folder import read_dicom
+from radiogenesis.cohort.digest import json_digest
+from radiogenesis.cohort.nifti import read_nifti
+from radiogenesis.cohort.previews import write_preview
+from radiogenesis.cohort.sampling.pieces import main_lesion
+from radiogenesis.cohort.sampling.slices import (
+    Backgrounds,
+    NoduleSlices,
+    SamplingSettings,
+    background_slices,
+    nodule_slices,
+)
+from radiogenesis.cohort.sampling.upright import upright
+from radiogenesis.cohort.sampling.whole_slices import WholeSlices, blind_lungs, whole_slices
+from radiogenesis.cohort.scan import Acquisition, Scan
+from radiogenesis.cohort.sources import ReadSettings, Source
+from radiogenesis.cohort.store import PatientData
+from radiogenesis.errors import ScanError
+from radiogenesis.output import whole_file
+from radiogenesis.version import __version__
+
+Status = Literal["in", "background only", "out"]
+
+NOT_OUTLINED = "nothing is outlined on the scan"
+_LONGEST_NAME = 150  # most file systems take 255 bytes, and endings come behind it
+_PART_VERSION = 4  # raise it when the same scan and settings give another part
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one patient: cheap to send between processes, the images stay in the part's file."""
+
+    patient: str
+    status: Status
+    reason: str
+    """Why not more; "" where slices and backgrounds were both cut."""
+    series_uid: str = ""
+    spacing_xy_mm: float = float("nan")
+    passing: bool = False
+    """Whether an error of the system was the cause, such as a full disk: another attempt may go well."""
+
+
+def patient_rng(seed: int, patient: str) -> np.random.Generator:
+    """The patient's own stream: the same whatever the order of patients or the number of workers."""
+    name = hashlib.sha256(patient.encode()).digest()[:8]
+    return np.random.default_rng([seed, int.from_bytes(name, "little")])
+
+
+def part_path(folder: Path, source: Source, read: ReadSettings, sampling: SamplingSettings) -> Path:
+    """Where a source's part lies in `folder`, keyed by all that goes into it."""
+    key = source_key(source, version=[__version__, _PART_VERSION], read=asdict(read), sampling=asdict(sampling))
+    return folder / f"{file_name(source.patient)}-{key}.npz"
+
+
+def source_key(source: Source, **settings: Any) -> str:
+    """A digest of the source, its files with their sizes and times, and the settings that something is made with."""
+    files = [(str(file), *_state(file)) for file in (*source.image_files, *source.outline_files)]
+    unread = [(str(file), *_state(file)) for file in (*source.unread_outlines, *source.other_outlines)]
+    about = [source.patient, source.kind, source.chosen_because]
+    return json_digest({**settings, "source": about, "files": files, "unread": unread})[:16]
+
+
+def read_scan(source: Source, read: ReadSettings) -> Scan:
+    """The scan of a source, its planes axial. Raises ScanError where it cannot be read."""
+    return upright(read_dicom(source, read) if source.kind == "dicom" else read_nifti(source, read))
+
+
+def preview_path(folder: Path, patient: str) -> Path:
+    """Where a patient's preview lies in the folder of parts."""
+    return folder / "previews" / f"{file_name(patient)}.png"
+
+
+def file_name(patient: str) -> str:
+    """The patient's id as a file name; a long one is cut, and a digest tells it from others with the same beginning."""
+    name = quote(patient, safe=" ")
+    if len(name) <= _LONGEST_NAME:
+        return name
+    return f"{name[:_LONGEST_NAME]}~{hashlib.sha256(patient.encode()).hexdigest()[:16]}"
+
+
+def make_part(source: Source, read: ReadSettings, sampling: SamplingSettings, path: Path) -> Outcome:
+    """Read the scan, cut slices and backgrounds, and write part and preview. Errors of the scan become the outcome."""
+    try:
+        scan = read_scan(source, read)
+        data, notes, lungs = _cut(scan, sampling, source.unread_outlines)
+    except ScanError as error:
+        return _write(path, None, Outcome(source.patient, "out", str(error)))
+    if data.slices is None and data.backgrounds is None:
+        return _write(path, None, Outcome(source.patient, "out", "; ".join(notes)))
+    status: Status = "background only" if data.slices is None else "in"
+    acquisition = data.acquisition
+    outcome = Outcome(source.patient, status, "; ".join(notes), acquisition.series_uid, scan.spacing_mm[1])
+    write_preview(preview_path(path.parent, source.patient), scan, lungs, data, outcome.reason)
+    return _write(path, data, outcome)
+
+
+def read_outcome(path: Path) -> Outcome | None:
+    """The outcome of a part that is there and whole, or None."""
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as part:
+            return Outcome(**json.loads(str(part["outcome"])))
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+def read_part(path: Path) -> PatientData:
+    """The images of a part whose outcome is not "out"."""
+    with np.load(path, allow_pickle=False) as part:
+        about = json.loads(str(part["about"]))
+        slices = backgrounds = whole = None
+        if "slices.image" in part:
+            slices = NoduleSlices(**{name: part[f"slices.{name}"] for name in _fields(NoduleSlices)})
+        if "backgrounds.image" in part:
+            backgrounds = Backgrounds(**{name: part[f"backgrounds.{name}"] for name in _fields(Backgrounds)})
+        if "scans.image" in part:
+            whole = WholeSlices(**{name: part[f"scans.{name}"] for name in _fields(WholeSlices)})
+    return PatientData(
+        patient=about["patient"],
+        slices=slices,
+        backgrounds=backgrounds,
+        acquisition=Acquisition(**about["acquisition"]),
+        spacing_mm=tuple(about["spacing_mm"]),
+        tumour_volume_ml=about["tumour_volume_ml"],
+        whole=whole,
+    )
+
+
+def _cut(
+    scan: Scan, sampling: SamplingSettings, unread_outlines: Collection[Path]
+) -> tuple[PatientData, list[str], Any]:
+    """Slices, backgrounds and whole slices; each may fail, with a note. Then the notes, and the lung mask or None.
+
+    Where an outline could not be read or placed, what looks like healthy lung may be tumour: then there are nodule
+    slices only. Of several lesions the nodule slices show the largest.
+    """
+    notes = list(scan.remarks)
+    slices = backgrounds = whole = lungs = None
+    shown, several = main_lesion(scan)
+    if scan.tumour is None:
+        notes.append(NOT_OUTLINED)
+    else:
+        notes += filter(None, [several])
+        try:
+            slices = nodule_slices(shown, sampling)
+        except ScanError as error:
+            notes.append(str(error))
+    if unread_outlines:
+        files = ", ".join(map(str, unread_outlines))
+        notes.append(f"no backgrounds: an outline could not be read: {files}")
+    elif scan.unplaced:
+        notes.append(f"no backgrounds: {scan.unplaced}")
+    elif sampling.background_centers or sampling.whole_pixels:
+        notes += [f"backgrounds keep away from {name}" for name in scan.masks if name != scan.tumour]
+        try:
+            blind = blind_lungs(scan)
+            lungs = blind | scan.tumour_mask
+            if sampling.background_centers:
+                backgrounds = background_slices(scan, lungs, sampling, patient_rng(sampling.seed, scan.patient))
+        except ScanError as error:
+            notes.append(f"no backgrounds: {error}")
+        if sampling.whole_pixels and lungs is not None:
+            try:
+                whole = whole_slices(scan, blind, sampling)
+            except ScanError as error:
+                notes.append(f"no whole slices: {error}")
+    volume = float("nan") if scan.tumour is None else shown.volume_ml(scan.tumour)
+    data = PatientData(scan.patient, slices, backgrounds, scan.acquisition, scan.spacing_mm, volume, whole)
+    return data, notes, lungs
+
+
+def _write(path: Path, data: PatientData | None, outcome: Outcome) -> Outcome:
+    """Write the part beside, then rename: what is there is whole."""
+    arrays: dict[str, Any] = {"outcome": json.dumps(asdict(outcome))}
+    if data is not None:
+        about = {
+            "patient": data.patient,
+            "acquisition": asdict(data.acquisition),
+            "spacing_mm": list(data.spacing_mm),
+            "tumour_volume_ml": data.tumour_volume_ml,
+        }
+        arrays["about"] = json.dumps(about)
+        for kind, record in (("slices", data.slices), ("backgrounds", data.backgrounds), ("scans", data.whole)):
+            if record is not None:
+                arrays |= {f"{kind}.{name}": getattr(record, name) for name in _fields(type(record))}
+    with whole_file(path) as partial, partial.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+    return outcome
+
+
+def _fields(record: type[NoduleSlices] | type[Backgrounds] | type[WholeSlices]) -> list[str]:
+    return list(record.__dataclass_fields__)
+
+
+def _state(file: Path) -> tuple[int, int]:
+    """Size and time; a file that cannot be reached has neither, and is refused when it is read."""
+    try:
+        found = file.stat()
+    except OSError:
+        return -1, -1
+    return found.st_size, found.st_mtime_ns

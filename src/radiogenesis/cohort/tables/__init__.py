@@ -1,0 +1,1 @@
+"""Tables as people have them: expression, annotations, clinical data, radiomics; and whose each row is."""

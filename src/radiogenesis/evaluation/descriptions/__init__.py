@@ -1,0 +1,1 @@
+"""Lesions in numbers: what measures of realism, diversity and copies are computed from."""

@@ -1,0 +1,153 @@
+"""Diversity: do the drawings for one patient differ, or has the generator collapsed to one lesion?
+
+The paper admits to mode collapse. Spread is the mean distance between two lesions (in the space of
+`lesions.Space`) and the standard deviation of each lesion feature, of
+- noise alone: one patient's genes on one background;
+- noise and background: one patient's genes on different backgrounds;
+- patients: drawings for different patients, from the same noise on the same background; and real lesions of different
+  patients beside them. A generator that draws the same lesion for everybody fails here only.
+
+The first two stand beside the spread of the patient's own real slices. A collapsed generator has spread 0. A share
+above 100 % is no virtue: then drawings of one patient differ more than the patient's own slices do. Real lesions of
+different patients differ by their slices, too, which drawings from the same noise do not: between patients even a
+perfect generator stays somewhat below 100 %.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.spatial.distance import cdist, pdist
+
+from radiogenesis.evaluation.descriptions.lesions import Lesions, Space
+from radiogenesis.evaluation.settings import EvaluationSettings
+from radiogenesis.phenotypes.lesion import FEATURES
+from radiogenesis.stats.resampling import Floats, Indices, counted, interval, mean_of_pairs, nanmean, resamples
+
+NOISE, BACKGROUND, PATIENTS = "noise alone", "noise and background", "patients"
+DISTANCE = "distance"
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Spread of drawings beside that of real lesions; nan where there are no two.
+
+    Attributes:
+        drawn, real: (n,), patient by patient; or (n, n), between two patients, with a diagonal of nan.
+    """
+
+    drawn: Floats
+    real: Floats
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """Where both could be measured."""
+        return np.isfinite(self.drawn) & np.isfinite(self.real)
+
+    def ratio(self, draws: int, seed: Sequence[int]) -> Floats:
+        """(1 + D,) ratio of the means over patients, and its resamples."""
+        n = len(self.drawn)
+        index = np.concatenate([np.arange(n)[None], resamples(n, draws, seed)])
+        drawn, real = (_means(np.where(self.known, values, np.nan), index) for values in (self.drawn, self.real))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(drawn / real)
+
+
+def _means(values: Floats, index: Indices) -> Floats:
+    """(D,) means over the patients (n,), or over the pairs of patients (n, n), of each resample (D, n)."""
+    if values.ndim == 1:
+        return nanmean(values[index], 1)
+    counts = counted(index, len(values))
+    return mean_of_pairs(values, counts, counts)
+
+
+def spreads(
+    by_noise: Lesions,
+    drawn: Lesions,
+    real: Lesions,
+    space: Space,
+    patients: Sequence[str],
+    properties: Mapping[str, Floats],
+    own: Floats,
+) -> dict[tuple[str, str], Spread]:
+    """Spread by what differs and by measure.
+
+    Args:
+        by_noise: each patient's genes on one background with different noise.
+        drawn: each patient's genes on different backgrounds; the same backgrounds in the same order for everybody.
+        real: the patients' own slices.
+        properties: what differs -> (n, K, F) lesion features of the drawings.
+        own: (N, F) lesion features of `real`.
+    """
+    found: dict[tuple[str, str], Spread] = {}
+    slices = [real[real.patient == p] for p in patients]
+    for what, lesions in ((NOISE, by_noise), (BACKGROUND, drawn)):
+        each = [lesions[lesions.patient == p] for p in patients]
+        found[what, DISTANCE] = Spread(
+            *(_values(_mean_distance(space(one)) for one in part) for part in (each, slices))
+        )
+        for f, name in enumerate(FEATURES):
+            found[what, name] = Spread(
+                _values(_deviation(one) for one in properties[what][:, :, f]),
+                _values(_deviation(own[real.patient == p, f]) for p in patients),
+            )
+    found[PATIENTS, DISTANCE] = Spread(_between_drawings(drawn, space, patients), _between(real, space, patients))
+    return found
+
+
+def _values(numbers: Iterable[float]) -> Floats:
+    return np.array(list(numbers), float)
+
+
+def _mean_distance(x: Floats) -> float:
+    x = x[np.isfinite(x).all(1)]
+    return float(pdist(x).mean()) if len(x) > 1 else float("nan")
+
+
+def _deviation(values: Floats) -> float:
+    values = values[np.isfinite(values)]
+    return float(values.std(ddof=1)) if len(values) > 1 else float("nan")
+
+
+def _between_drawings(drawn: Lesions, space: Space, patients: Sequence[str]) -> Floats:
+    """(n, n) mean distance of the k-th drawing for one patient from the k-th for another: on the same background."""
+    each = np.stack([space(drawn[drawn.patient == p]) for p in patients])  # (n, K, d)
+    found = np.stack([nanmean(np.linalg.norm(each - mine, axis=2), 1) for mine in each])
+    np.fill_diagonal(found, np.nan)
+    return found
+
+
+def _between(real: Lesions, space: Space, patients: Sequence[str]) -> Floats:
+    """(n, n) mean distance of one patient's lesions from another's."""
+    real = real.usable()
+    distance = cdist(space(real), space(real))
+    theirs = np.asarray(np.asarray(patients)[:, None] == real.patient[None], float)
+    count = np.outer(theirs.sum(1), theirs.sum(1))
+    np.fill_diagonal(count, 0)
+    return np.asarray(np.where(count > 0, theirs @ distance @ theirs.T / np.maximum(count, 1), np.nan))
+
+
+def diversity_table(found: dict[tuple[str, str], Spread], settings: EvaluationSettings) -> pd.DataFrame:
+    """One row per what differs and measure.
+
+    Returns:
+        columns differs, measure, drawn, low, high, real, real_low, real_high, ratio, ratio_low, ratio_high, patients.
+    """
+    rows = []
+    for (what, measure), spread in found.items():
+        row: dict[str, object] = {"differs": what, "measure": measure}
+        n = len(spread.drawn)
+        everybody, draws = np.arange(n)[None], resamples(n, settings.bootstrap, [settings.seed, 8])
+        for prefix, name, values in (("", "drawn", spread.drawn), ("real_", "real", spread.real)):
+            low, high = interval(_means(values, draws), settings.confidence)
+            row |= {name: float(_means(values, everybody)[0]), f"{prefix}low": low, f"{prefix}high": high}
+        ratio = spread.ratio(settings.bootstrap, [settings.seed, 8])
+        low, high = interval(ratio[1:], settings.confidence)
+        row |= {"ratio": float(ratio[0]), "ratio_low": low, "ratio_high": high}
+        measured = spread.known if spread.known.ndim == 1 else spread.known.any(1)
+        rows.append({**row, "patients": int(measured.sum())})
+    return pd.DataFrame(rows)

@@ -1,0 +1,214 @@
+"""Fidelity: how much of the background survives. Table 1 of Xu et al. (2020).
+
+MSE, SSIM and PSNR of each synthetic image against the background it was drawn on, intensities scaled to [0, 1] over
+the window [-1000, 500] HU. Averaged by patient, then over patients. Where it is looked at:
+
+- the whole image, and outside the lesion;
+- a band across the lesion's boundary, where in-painting shows its seam: its inner half holds the lesion itself, so it
+  says something beside another method's band only;
+- within 1.5 times the radius, as the paper does for in-painting: the radius of the erased sphere around the image's
+  centre for a method that erases (it has `erased_radius`, in pixels), for every other method that of the circle of the
+  drawn lesion's area, around the lesion's centroid. The paper does not say what the others' radius was.
+
+A lesion is no part of its background, so the better one is drawn, the more of the whole image differs. How much must
+differ is said by the patients' own lesions, cut out and pasted over the same backgrounds. A method
+above them has drawn too little.
+
+PSNR outside the lesion says how a lesion is laid over its background, and nothing else: whatever was drawn, through a
+narrow seam it comes out high.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
+from skimage.metrics import structural_similarity
+
+from radiogenesis.evaluation.settings import EvaluationSettings
+from radiogenesis.stats.resampling import interval, nanmean, patient_means, resamples
+from radiogenesis.window import scaled
+
+PSNR_CAP_DB = 100.0  # an image that is its background has no finite PSNR
+MEASURES = ("mse", "ssim", "psnr")
+WHOLE, OUTSIDE, OTHER = "whole image", "outside the lesion", "null: another background"
+BAND, NEAR = "across the boundary", "within 1.5 x radius"
+PASTED = "reference: whole image, the patient's own lesions pasted"
+NEAR_RADII = 1.5  # Xu et al. (2020), section 3.2
+
+PUBLISHED = pd.DataFrame(
+    [
+        ("in-painting (Jin et al. 2018)", 0.0121, 0.76, 20.94),
+        ("baseline: MC-GAN (Park et al. 2018)", 0.0065, 0.74, 22.05),
+        ("fusion GAN (Xu et al. 2020)", 0.0044, 0.88, 24.52),
+    ],
+    columns=["method", *MEASURES],
+)
+"""Table 1 of Xu et al. (2020): other data (NSCLC Radiogenomics), so a landmark, not a comparison."""
+
+
+def keeps_background(method: object) -> bool:
+    """Whether what it draws can be compared with the background it was given."""
+    return bool(getattr(method, "keeps_background", True))
+
+
+def psnr(mse: NDArray[Any]) -> NDArray[np.float64]:
+    """Peak signal-to-noise ratio in dB for a peak of 1: -10 log10 MSE, at most 100 dB."""
+    return np.asarray(-10 * np.log10(np.maximum(mse, 10 ** (-PSNR_CAP_DB / 10))))
+
+
+def ssim_map(image: NDArray[Any], background: NDArray[Any]) -> NDArray[np.float64]:
+    """(P, P) structural similarity in Wang et al.'s (2004) form: Gaussian window of sigma 1.5, K 0.01 and 0.03."""
+    _, local = structural_similarity(
+        image, background, data_range=1.0, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, full=True
+    )
+    return np.asarray(local)
+
+
+def outside(mask: NDArray[Any], pixel_mm: float, reach_mm: float) -> NDArray[np.bool_]:
+    """(B, P, P) bool: farther than `reach_mm` from the lesion (mask at least 0.5)."""
+    lesion = np.asarray(mask) >= 0.5
+    distance = np.stack([distance_transform_edt(~one) if one.any() else np.full(one.shape, np.inf) for one in lesion])
+    return np.asarray(distance * pixel_mm > reach_mm)
+
+
+def image_fidelity(
+    image: NDArray[Any], background: NDArray[Any], region: NDArray[np.bool_] | None = None
+) -> dict[str, NDArray[np.float64]]:
+    """MSE, SSIM and PSNR of every image.
+
+    Args:
+        image, background: (B, P, P) HU.
+        region: (B, P, P) bool, where to look; everywhere if None. An empty region gives nan.
+
+    Returns:
+        three arrays (B,). SSIM leaves out 5 pixels along the border, where its window does not fit.
+    """
+    error, local = _maps(image, background)
+    return _within(error, local, np.ones(error.shape, bool) if region is None else region)
+
+
+def _maps(image: NDArray[Any], background: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(B, P, P) squared error and structural similarity."""
+    x, b = scaled(image), scaled(background)
+    return (x - b) ** 2, np.stack([ssim_map(xi, bi) for xi, bi in zip(x, b, strict=True)])
+
+
+def _within(error: NDArray[Any], local: NDArray[Any], region: NDArray[np.bool_]) -> dict[str, NDArray[np.float64]]:
+    inner = np.zeros(region.shape, bool)
+    inner[:, 5:-5, 5:-5] = True
+    mse = np.array([_mean(e, w) for e, w in zip(error, region, strict=True)])
+    ssim = np.array([_mean(s, w) for s, w in zip(local, region & inner, strict=True)])
+    return {"mse": mse, "ssim": ssim, "psnr": psnr(mse)}
+
+
+def _mean(values: NDArray[Any], where: NDArray[np.bool_]) -> float:
+    return float(values[where].mean()) if where.any() else float("nan")
+
+
+def band(mask: NDArray[Any], pixel_mm: float, reach_mm: float) -> NDArray[np.bool_]:
+    """(B, P, P) bool: within `reach_mm` of the lesion's boundary, on either side; nowhere without a lesion."""
+    lesion = np.asarray(mask) >= 0.5
+    return np.asarray(~outside(lesion, pixel_mm, reach_mm) & ~outside(~lesion, pixel_mm, reach_mm))
+
+
+def near(mask: NDArray[Any], erased_radius: float | None) -> NDArray[np.bool_]:
+    """(B, P, P) bool: within 1.5 times the radius; see the module. `erased_radius` in pixels."""
+    lesion = np.asarray(mask) >= 0.5
+    rows, columns = np.indices(lesion.shape[1:])
+    found = np.zeros(lesion.shape, bool)
+    for one, where in zip(lesion, found, strict=True):
+        if erased_radius is not None:
+            centre, radius = [(size - 1) / 2 for size in one.shape], erased_radius
+        elif one.any():
+            centre, radius = [float(place.mean()) for place in np.nonzero(one)], float(np.sqrt(one.sum() / np.pi))
+        else:
+            continue
+        where[:] = np.hypot(rows - centre[0], columns - centre[1]) <= NEAR_RADII * radius
+    return found
+
+
+def fidelity_values(
+    image: NDArray[Any],
+    mask: NDArray[Any],
+    background: NDArray[Any],
+    *,
+    pixel_mm: float,
+    outside_mm: float,
+    band_mm: float = 3.0,
+    erased_radius: float | None = None,
+) -> dict[str, dict[str, NDArray[np.float64]]]:
+    """Fidelity of images by region, and its null: the same images against the next one's background.
+
+    The null is nan where the next background is the same one.
+
+    Args:
+        image, mask, background: (B, P, P).
+        erased_radius: of the method, in pixels; None for one that erases nothing.
+    """
+    error, local = _maps(image, background)
+    regions = {
+        WHOLE: np.ones(error.shape, bool),
+        OUTSIDE: outside(mask, pixel_mm, outside_mm),
+        BAND: band(mask, pixel_mm, band_mm),
+        NEAR: near(mask, erased_radius),
+    }
+    found = {name: _within(error, local, region) for name, region in regions.items()}
+    following = np.roll(background, 1, axis=0)
+    another = (following != background).any((1, 2))
+    null = image_fidelity(image, following)
+    return found | {OTHER: {name: np.where(another, values, np.nan) for name, values in null.items()}}
+
+
+def pasted_values(image: NDArray[Any], mask: NDArray[Any], background: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
+    """Fidelity of the whole image where real lesions lie over backgrounds, cut out along their masks.
+
+    Args:
+        image, mask: (S, P, P) slices of one patient in the order in which they are used, evenly over all of them.
+        background: (B, P, P) HU.
+
+    Returns:
+        MSE, SSIM and PSNR (B,).
+    """
+    which = np.linspace(0, len(image) - 1, len(background)).round().astype(int)
+    lesion = np.where(np.asarray(mask)[which] >= 0.5, np.asarray(image)[which], background)
+    return image_fidelity(lesion, background)
+
+
+def fidelity_table(
+    values: Mapping[str, Mapping[str, NDArray[Any]]], patient: NDArray[Any], settings: EvaluationSettings
+) -> pd.DataFrame:
+    """Means over patients of `fidelity_values`, with intervals over patients.
+
+    Args:
+        values: region -> measure -> (B,) values of all images.
+        patient: (B,) whose genes made each.
+
+    Returns:
+        one row per region; for every measure its value, `_low` and `_high`; `patients` and `images`.
+    """
+    patients = sorted(set(map(str, patient)))
+    draws = resamples(len(patients), settings.bootstrap, [settings.seed, 1])
+    rows = []
+    for region, measures in values.items():
+        row: dict[str, Any] = {"region": region}
+        for name in MEASURES:
+            means = patient_means(measures[name], patient, patients)
+            low, high = interval(nanmean(means[draws], axis=1), settings.confidence)
+            row |= {name: float(nanmean(means, axis=0)), f"{name}_low": low, f"{name}_high": high}
+        rows.append({**row, "patients": len(patients), "images": len(patient)})
+    return pd.DataFrame(rows)
+
+
+def fidelity_draws(
+    values: Mapping[str, NDArray[Any]], patient: NDArray[Any], settings: EvaluationSettings
+) -> dict[str, NDArray[np.float64]]:
+    """Measure -> (1 + D,) mean over patients in one region and its resamples, those behind `fidelity_table`."""
+    patients = sorted(set(map(str, patient)))
+    index = resamples(len(patients), settings.bootstrap, [settings.seed, 1])
+    index = np.concatenate([np.arange(len(patients))[None], index])
+    return {name: nanmean(patient_means(values[name], patient, patients)[index], axis=1) for name in MEASURES}

@@ -1,0 +1,99 @@
+"""What is evaluated, and what was found on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from numpy.typing import NDArray
+
+from radiogenesis.cohort.split import Split
+from radiogenesis.cohort.tables.expression import ExpressionScaler
+from radiogenesis.evaluation.comparison import Score
+from radiogenesis.evaluation.drawing import Drawn
+from radiogenesis.evaluation.genes.metagenes import MetageneTable
+from radiogenesis.evaluation.genes.prediction import GenePrediction
+from radiogenesis.reporting.model import Picture
+from radiogenesis.training.preparation import genes_as_trained
+from radiogenesis.training.run import Run
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is evaluated: a trained method, what it was trained on, and who was held out.
+
+    Attributes:
+        name: the run folder's name; names of subjects differ.
+        method: a Synthesizer gets fidelity and control; a GeneEncoder that is a LesionEncoder too gets retrieval.
+        provenance: what the run wrote down about itself.
+    """
+
+    name: str
+    method_name: str
+    method: object
+    split: Split
+    scaler: ExpressionScaler
+    metrics: pd.DataFrame
+    provenance: dict[str, Any]
+    config: dict[str, Any]
+
+    @property
+    def seed(self) -> int:
+        """That the run was trained with."""
+        return int((self.config.get("training") or {}).get("seed", self.provenance.get("seed", 0)))
+
+    @property
+    def images_seen(self) -> int:
+        """In training: steps times batch; 0 for a method that is fitted in closed form."""
+        if "images_seen" in self.metrics:
+            return int(self.metrics["images_seen"].max())
+        return int(self.config.get("steps") or 0) * int((self.config.get("settings") or {}).get("batch", 0))
+
+    def genes(self, expression: AnnData, patients: Sequence[str]) -> NDArray[np.float32]:
+        """Scaled genes (n, G) as the method draws or encodes these patients; see `genes_as_trained`."""
+        return genes_as_trained(self.method, self.scaler, self.split, expression, patients)
+
+    @classmethod
+    def of(cls, run: Run) -> Subject:
+        """A finished run as a subject."""
+        return cls(
+            name=run.path.resolve().name,
+            method_name=run.method_name,
+            method=run.method,
+            split=run.split,
+            scaler=run.scaler,
+            metrics=run.metrics,
+            provenance=run.provenance,
+            config=run.config,
+        )
+
+
+@dataclass
+class Found:
+    """What was found on one subject."""
+
+    subject: Subject
+    fidelity: pd.DataFrame | None = None
+    control: pd.DataFrame | None = None
+    control_patients: pd.DataFrame | None = None
+    control_check: pd.DataFrame | None = None
+    driving: pd.DataFrame | None = None
+    retrieval: pd.DataFrame | None = None
+    retrieval_patients: pd.DataFrame | None = None
+    backgrounds_of: str = ""
+    realism: pd.DataFrame | None = None
+    diversity: pd.DataFrame | None = None
+    memorisation: pd.DataFrame | None = None
+    memorisation_patients: pd.DataFrame | None = None
+    usefulness: pd.DataFrame | None = None
+    usefulness_patients: pd.DataFrame | None = None
+    ignores_genes: bool = False
+    drawn: Drawn | None = None
+    scores: dict[str, Score] = field(default_factory=dict)
+    prediction: GenePrediction | None = None
+    metagenes: MetageneTable | None = None
+    pictures: dict[str, Picture] = field(default_factory=dict)

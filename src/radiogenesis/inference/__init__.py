@@ -1,0 +1,1 @@
+"""What trained methods are used for: drawing lesions, finding tumours."""

@@ -1,0 +1,1 @@
+"""The conventional three steps: metagenes, features, association."""

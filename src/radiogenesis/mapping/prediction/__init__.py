@@ -1,0 +1,1 @@
+"""What genes predict of patients left out."""

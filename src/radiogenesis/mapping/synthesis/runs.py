@@ -1,0 +1,128 @@
+"""The runs that a map by synthesis is made from: the run itself, and those with shuffled genes beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from radiogenesis.cohort.digest import file_digest
+from radiogenesis.cohort.split import Split
+from radiogenesis.cohort.store import Cohort
+from radiogenesis.cohort.tables.expression import ExpressionScaler
+from radiogenesis.errors import RunError
+from radiogenesis.mapping.synthesis import attribution
+from radiogenesis.methods.canonical_alignment import CanonicalAlignment
+from radiogenesis.methods.protocols import Synthesizer
+from radiogenesis.training.run import Run
+from radiogenesis.training.settings import TrainSettings
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained method, and whom it was trained on.
+
+    Attributes:
+        name: of the run.
+        method: what draws.
+        split, scaler: of the run.
+        alignment: the canonical alignment whose code it draws from, if it does.
+        draw: the method with a gradient, if it has one.
+        least_area: of the slices it was trained on; see `TrainSettings`.
+    """
+
+    name: str
+    method: Synthesizer
+    split: Split
+    scaler: ExpressionScaler
+    alignment: CanonicalAlignment | None = None
+    draw: attribution.Draw | None = None
+    least_area: float = TrainSettings.least_area
+
+    @property
+    def unread(self) -> bool:
+        """Whether it draws from an alignment none of whose axes is predicted from genes better than by chance."""
+        return self.alignment is not None and self.alignment.unread
+
+    @property
+    def predicted(self) -> tuple[tuple[str, float, float, float], ...]:
+        """Axis, cross-validated r, its 95th percentile by chance, and p, of each axis along which it draws patients as
+        far from the mean as lesions are, however little of that their genes predict; empty where it leaves the rest to
+        noise, or has no such code."""
+        settings = getattr(self.method, "settings", None)
+        if self.alignment is None or getattr(settings, "calibrated", False):
+            return ()
+        a = self.alignment
+        return tuple(
+            (a.settings.axes[k], float(a.readability[k]), float(a.chance[k]), float(a.p[k]))
+            for k in np.flatnonzero(a.used)
+        )
+
+    @classmethod
+    def of(cls, run: Run, seed: int) -> Trained:
+        """A finished run. Raises RunError for a method that does not draw."""
+        method = run.synthesizer()
+        alignment = getattr(method, "alignment", None)
+        alignment = alignment if isinstance(alignment, CanonicalAlignment) else None
+        return cls(
+            run.path.resolve().name,
+            method,
+            run.split,
+            run.scaler,
+            alignment,
+            attribution.differentiable(method, seed),
+            run.config["training"].get("least_area", 0.0),  # runs older than the setting took every slice
+        )
+
+
+def open_runs(
+    run: str | Path, nulls: Sequence[str | Path], cohort: Cohort, seed: int
+) -> tuple[Trained, list[Trained], dict[str, str]]:
+    """The run, those with shuffled genes, and the digests of their weights.
+
+    Raises:
+        RunError: a run that is not there, not finished, of another cohort or a method that does not draw; one that is
+            given as a null and was trained with the patients' own genes, or the other way round; or a null that differs
+            from the run in more than the shuffle, the seed and its own alignment.
+    """
+    opened = [Run.open(path) for path in (run, *nulls)]
+    for number, one in enumerate(opened):
+        one.open_cohort(cohort.path)
+        shuffled = bool((one.config.get("training") or {}).get("shuffle_genes", False))
+        if shuffled != (number > 0):
+            raise RunError(
+                f"was trained with {'shuffled genes' if shuffled else 'the own genes of patients'}", path=one.path,
+                remedy="--run takes a run with the patients' own genes, --null_run runs with --shuffle_genes true",
+            )  # fmt: skip
+    for other in opened[1:]:
+        _require_alike(opened[0], other)
+    trained, *shuffled_ones = [Trained.of(one, seed) for one in opened]
+    weights = {one.path.resolve().name: file_digest(one.path / "weights.safetensors") for one in opened}
+    digests = {f"Weights of {name}": f"sha256 {digest[:12]}" for name, digest in weights.items()}
+    return trained, shuffled_ones, digests
+
+
+def _require_alike(run: Run, other: Run) -> None:
+    """Raises RunError where a null run says something about other settings than the run's. Settings that one of the
+    two does not know, of an older version, do not count, nor does who made the alignment, or on what machine."""
+    known = {name: value for name, value in run.config.items() if isinstance(value, dict)}
+    training = known.get("training", {})  # seed, threads, devices and the like may differ
+    known["training"] = {name: training[name] for name in ("sampling", "augment", "least_area") if name in training}
+    known |= {name: {name: run.config.get(name)} for name in ("method", "alignment_method", "pixels", "genes")}
+    for name, mine in known.items():
+        theirs = other.config.get(name)
+        theirs = theirs if isinstance(theirs, dict) else {name: theirs}
+        different = sorted(key for key in set(mine) & set(theirs) if mine[key] != theirs[key])
+        if different:
+            key = different[0]
+            raise RunError(
+                f"was trained with {key} {theirs[key]}, {run.path.resolve().name} with {mine[key]}", path=other.path,
+                remedy="train the null run with the same method and settings, and --shuffle_genes true",
+            )  # fmt: skip
+    if set(run.split.train) != set(other.split.train):
+        raise RunError(
+            f"was trained on other patients than {run.path.resolve().name}", path=other.path,
+            remedy="train the null run with the same --split_seed, --test and --validation",
+        )  # fmt: skip

@@ -1,0 +1,1 @@
+"""What evaluations and maps are read in: pages, pictures, sentences."""

@@ -1,0 +1,1 @@
+"""`radiogenesis evaluate`: its folder, page, pictures and sentences."""

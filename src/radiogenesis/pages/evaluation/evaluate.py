@@ -1,0 +1,361 @@
+"""`radiogenesis evaluate`: every run, the same work, one folder.
+
+OUT/
+  evaluation.json      headline, conclusions, cohort, runs, settings, versions
+  page.json            what `radiogenesis report` renders
+  tables/*.csv         comparison, fidelity, realism, control, diversity, memorisation, usefulness, retrieval, gene
+                       codes, and the numbers of every patient behind them
+  pictures/*.png
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from radiogenesis.cohort.split import Split
+from radiogenesis.cohort.store import Cohort
+from radiogenesis.errors import RunError
+from radiogenesis.evaluation import comparison
+from radiogenesis.evaluation.control_check import check_of_control
+from radiogenesis.evaluation.descriptions.lesions import RealLesions, real_lesions
+from radiogenesis.evaluation.drawing import draw, measured, own_features
+from radiogenesis.evaluation.drawn_lesions import appraise, appraise_usefulness
+from radiogenesis.evaluation.gene_codes import CodeSpace, code_space
+from radiogenesis.evaluation.genes.driving import driving_genes
+from radiogenesis.evaluation.genes.prediction import predicts_genes
+from radiogenesis.evaluation.measures.control import MEAN, OWN
+from radiogenesis.evaluation.measures.fidelity import OTHER, OUTSIDE
+from radiogenesis.evaluation.measures.pasted import Pasted, pasted
+from radiogenesis.evaluation.measures.retrieval import retrieval_scores, retrieval_table
+from radiogenesis.evaluation.results import Found, Subject
+from radiogenesis.evaluation.settings import EvaluationSettings
+from radiogenesis.methods.nearest_lesion import NearestLesion
+from radiogenesis.methods.protocols import GeneEncoder, LesionEncoder, Synthesizer
+from radiogenesis.output import check_place, json_text, whole_folder
+from radiogenesis.pages.evaluation import conclusions, pictures
+from radiogenesis.pages.evaluation.detection import detects, evaluate_detection
+from radiogenesis.pages.evaluation.layout import build_page
+from radiogenesis.pages.evaluation.li_sui import (
+    appraise_framework,
+    framework_conclusions,
+    framework_headline,
+)
+from radiogenesis.progress import Progress, silent
+from radiogenesis.stats.resampling import Floats
+from radiogenesis.training.run import Run
+from radiogenesis.version import __version__
+
+LIBRARIES = ("numpy", "scipy", "scikit-learn", "scikit-image", "torch", "pandas", "matplotlib")
+SPELLED_OUT = 4  # runs that draw, up to which all conclusions are drawn in words; beyond, the tables say it
+FEWEST_PATIENTS = 3  # held out; fewer cannot be ranked
+
+
+def evaluate_runs(
+    runs: Sequence[Run],
+    out: str | Path,
+    settings: EvaluationSettings,
+    *,
+    cohort: str | Path | None = None,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Evaluate runs of one cohort and write OUT. Returns what evaluation.json holds.
+
+    Args:
+        runs: finished runs, of the same cohort.
+        out: folder to write; must not exist.
+        cohort: where the cohort lies, if not where it was when the runs were trained.
+
+    Raises:
+        RunError: OUT exists, runs of different cohorts, two runs of one name, or too few held-out patients.
+        CohortError: there is no readable cohort.
+    """
+    check_place(Path(out))
+    if any(map(detects, runs)):
+        return evaluate_detection(runs, Path(out), settings, cohort=cohort)
+    opened = [run.open_cohort(cohort) for run in runs]
+    digests = {c.digest for c in opened}
+    if len(digests) != 1:
+        raise RunError(
+            f"{len(runs)} runs of {len(digests)} different cohorts cannot stand in one table",
+            path=runs[0].path if runs else None,
+            remedy="evaluate the runs of each cohort by themselves",
+        )
+    return evaluate([Subject.of(run) for run in runs], opened[0], out, settings, progress=progress)
+
+
+def evaluate(
+    subjects: Sequence[Subject],
+    cohort: Cohort,
+    out: str | Path,
+    settings: EvaluationSettings,
+    *,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """The same for subjects and an open cohort; see `evaluate_runs`."""
+    out = Path(out)
+    _check(subjects)
+    with whole_folder(out) as partial:
+        for folder in ("tables", "pictures"):
+            (partial / folder).mkdir()
+        into = partial / "pictures"
+        real = _real(subjects, cohort, settings)
+        own = cache(lambda patients: own_features(cohort, patients))  # runs of one split share their patients
+        controls = cache(lambda split: pasted(cohort, split, settings))
+        found = [_evaluate_one(subject, cohort, real, own, controls, into, settings, progress) for subject in subjects]
+        if settings.segmentation_steps:
+            appraise_usefulness(found, cohort, settings)
+        rows = comparison.rows([_compared(one) for one in found if one.scores])
+        codes = code_space(found, cohort, real, settings)
+        summary = _summary(found, rows, codes, cohort, settings)
+        build_page(found, rows, codes, cohort, summary, settings, partial).save(partial)
+        (partial / "evaluation.json").write_text(json_text(summary), encoding="utf-8")
+    return summary
+
+
+def _check(subjects: Sequence[Subject]) -> None:
+    names = [subject.name for subject in subjects]
+    if not names or len(set(names)) != len(names):
+        raise RunError(f"runs must have different names, and there must be one: {names}", remedy="rename a run folder")
+    for subject in subjects:
+        if len(subject.split.test) < FEWEST_PATIENTS:
+            raise RunError(
+                f"only {len(subject.split.test)} held-out patients: at least {FEWEST_PATIENTS} are needed to rank them",
+                path=subject.name,
+                remedy="train with a larger test fraction",
+            )
+        if not (isinstance(subject.method, Synthesizer) or _aligns(subject.method) or predicts_genes(subject.method)):
+            raise RunError(
+                f"the method {subject.method_name} neither draws nor aligns nor predicts genes", path=subject.name
+            )
+
+
+def _aligns(method: object) -> bool:
+    return isinstance(method, GeneEncoder) and isinstance(method, LesionEncoder)
+
+
+def _compared(found: Found) -> comparison.Compared:
+    s = found.subject
+    return comparison.Compared(s.name, s.method_name, s.config, s.seed, found.scores, s.split.test, s.images_seen)
+
+
+def _real(subjects: Sequence[Subject], cohort: Cohort, settings: EvaluationSettings) -> RealLesions:
+    """The real lesions of everybody who was trained on or held out; measured once for all runs."""
+    test = {patient for subject in subjects for patient in subject.split.test}
+    train = {patient for subject in subjects for patient in subject.split.train}
+    return real_lesions(cohort, test | train, test, inception_weights=settings.inception_weights)
+
+
+def _evaluate_one(
+    subject: Subject,
+    cohort: Cohort,
+    real: RealLesions,
+    own: Callable[[tuple[str, ...]], Floats],
+    controls: Callable[[Split], Pasted],
+    folder: Path,
+    settings: EvaluationSettings,
+    progress: Progress,
+) -> Found:
+    """All that the method offers to be measured by."""
+    found = Found(subject)
+    genes = subject.genes(cohort.expression, subject.split.test)
+    if len(subject.metrics):
+        found.pictures["curves"] = pictures.curves(subject.metrics, folder, subject.name)
+    if isinstance(subject.method, Synthesizer):
+        _synthesis(found, subject.method, cohort, real, own, controls, genes, folder, settings, progress)
+    if isinstance(subject.method, GeneEncoder) and isinstance(subject.method, LesionEncoder):
+        _retrieval(found, subject.method.encode(genes), subject.method, cohort, folder, settings)
+    appraise_framework(found, cohort, genes, folder, settings)
+    return found
+
+
+def _synthesis(
+    found: Found,
+    synthesizer: Synthesizer,
+    cohort: Cohort,
+    real: RealLesions,
+    own: Callable[[tuple[str, ...]], Floats],
+    controls: Callable[[Split], Pasted],
+    genes: np.ndarray[Any, Any],
+    folder: Path,
+    settings: EvaluationSettings,
+    progress: Progress,
+) -> None:
+    """Everything that is asked of drawings."""
+    subject, split = found.subject, found.subject.split
+    show = pictures.spread_patients(cohort, split.test)
+    drawn = draw(
+        synthesizer, cohort, split, genes, settings, show, lambda done, total: progress(subject.name, done, total)
+    )
+    patients = measured(drawn, cohort, split, subject.scaler, genes, own)
+    appraise(found, drawn, patients, real, controls(split), cohort, settings)
+    found.driving = driving_genes(genes, subject.scaler.genes, patients, settings)
+    if found.ignores_genes:
+        found.control_check = check_of_control(
+            synthesizer, cohort, drawn.background_index, genes, patients, settings, lot=subject.seed
+        )
+    assert found.control is not None
+    name = subject.name
+    found.pictures |= {
+        "figure 2": pictures.figure_2(drawn, folder, name),
+        "figure 3": pictures.figure_3(drawn, cohort, folder, name),
+        "scatter": pictures.scatter(patients, found.control, folder, name),
+    }
+    for reference in patients.references():
+        found.pictures[f"control {reference}"] = pictures.control_bars(
+            found.control, folder, name, reference, settings.confidence
+        )
+
+
+def _retrieval(
+    found: Found,
+    codes: np.ndarray[Any, Any],
+    lesions: LesionEncoder,
+    cohort: Cohort,
+    folder: Path,
+    settings: EvaluationSettings,
+) -> None:
+    """Which patient's genes belong to this lesion?"""
+    test = found.subject.split.test
+    theirs = cohort.lesions(test)
+    embedded = lesions.encode_lesions(theirs.image.astype(np.float32), theirs.mask)
+    owner = theirs.place_among(test)
+    found.retrieval = retrieval_table(codes, embedded, owner, settings)
+    scores = retrieval_scores(codes, embedded, owner)
+    own = {level: np.diag(measures["mean rank"]) for level, measures in scores.items()}
+    found.retrieval_patients = pd.DataFrame(
+        {"patient": test, "rank": own["patient"], "mean_rank_of_slices": own["slice"], "slices": np.bincount(owner)}
+    )
+    found.pictures["ranks"] = pictures.rank_histogram(own["patient"], len(test), folder, found.subject.name)
+
+
+def _summary(
+    found: Sequence[Found],
+    rows: Sequence[comparison.Row],
+    codes: CodeSpace | None,
+    cohort: Cohort,
+    settings: EvaluationSettings,
+) -> dict[str, Any]:
+    """What evaluation.json holds."""
+    versions = {name: importlib.metadata.version(name) for name in LIBRARIES}
+    return {
+        "headline": [number for one in found for number in [*_headline(one), *framework_headline(one)]],
+        "conclusions": _conclusions(found, rows, codes, cohort, settings),
+        "cohort": {
+            "path": str(cohort.path),
+            "digest": cohort.digest,
+            "known_truth": cohort.truth is not None,
+            "provenance": cohort.provenance,
+            "settings": cohort.settings,
+        },
+        "runs": [
+            {
+                "name": one.subject.name,
+                "method": one.subject.method_name,
+                "held_out": len(one.subject.split.test),
+                "trained_on": len(one.subject.split.train),
+                "backgrounds_of": one.backgrounds_of,
+                "provenance": one.subject.provenance,
+                "config": one.subject.config,
+            }
+            for one in found
+        ],
+        "methods": [{"method": row.label, "runs": row.runs, "seeds": row.seeds} for row in rows],
+        "settings": asdict(settings),
+        "versions": {"radiogenesis": __version__, "python": platform.python_version(), **versions},
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _conclusions(
+    found: Sequence[Found],
+    rows: Sequence[comparison.Row],
+    codes: CodeSpace | None,
+    cohort: Cohort,
+    settings: EvaluationSettings,
+) -> list[str]:
+    """The comparison first; then run by run, of many runs only what the question is: control."""
+    sentences, confidence = [], settings.confidence
+    if len(rows) > 1:
+        sentences += conclusions.comparison_conclusions(comparison.differences(rows, settings), confidence)
+    if len(rows) > 2:
+        sentences += conclusions.leader_conclusions(comparison.leaders(rows, settings), confidence)
+    few = sum(bool(one.scores) for one in found) <= SPELLED_OUT
+    for one in found:
+        name = one.subject.name
+        if one.control is not None:
+            sentences.append(
+                conclusions.control_conclusion(
+                    name, one.control, confidence, ignores_genes=one.ignores_genes, check=one.control_check
+                )
+            )
+        if few and one.realism is not None:
+            sentences.append(conclusions.realism_conclusion(name, one.realism, confidence))
+        if few and one.diversity is not None:
+            sentences.append(conclusions.diversity_conclusion(name, one.diversity, confidence))
+        # Copies are said of every run: they are the one finding that must not be missed.
+        pastes = isinstance(one.subject.method, NearestLesion)
+        if one.memorisation is not None and (few or pastes or conclusions.copies(one.memorisation)):
+            sentences.append(conclusions.memorisation_conclusion(name, one.memorisation, confidence, by_design=pastes))
+        if few and one.usefulness is not None:
+            sentences.append(conclusions.usefulness_conclusion(name, one.usefulness, confidence))
+        if one.retrieval is not None:
+            sentences.append(conclusions.retrieval_conclusion(name, one.retrieval, confidence))
+        sentences += framework_conclusions(one)
+    if codes is not None:
+        sentences.append(conclusions.code_conclusion(codes.clusters, codes.mantel))
+    if any(one.fidelity is not None for one in found):
+        sentences.append(conclusions.SEAM)
+    split = found[0].subject.split
+    shared = conclusions.shared_scans(cohort.patients["series_uid"], split.test, split.train)
+    return [*sentences, *([shared] if shared else []), conclusions.scope(cohort.truth is not None)]
+
+
+def _headline(found: Found) -> list[dict[str, Any]]:
+    """The numbers that matter, each with what it must be read beside."""
+    numbers: list[dict[str, Any]] = []
+    name = found.subject.name
+    if found.control is not None:
+        reference = str(found.control["reference"].iloc[0])
+        row = found.control[(found.control["reference"] == reference) & (found.control["feature"] == MEAN)].iloc[0]
+        numbers.append(
+            {
+                "run": name, "name": "control", "value": row["rho"], "low": row["low"], "high": row["high"],
+                "regression": row["regression"], "null": row["null_mean"], "null_low": row["null_low"],
+                "null_high": row["null_high"], "share": row["share"], "share_low": row["share_low"],
+                "share_high": row["share_high"], "p": row["p"],
+                "reference": reference if reference == OWN else "the planted truth",
+                "text": "mean Spearman over six lesion properties, held-out patients",
+            }
+        )  # fmt: skip
+    if found.fidelity is not None:
+        rows = found.fidelity.set_index("region")
+        numbers.append(
+            {
+                "run": name, "name": "fidelity", "value": rows.loc[OUTSIDE, "psnr"],
+                "low": rows.loc[OUTSIDE, "psnr_low"], "high": rows.loc[OUTSIDE, "psnr_high"],
+                "null": rows.loc[OTHER, "psnr"],
+                "text": "PSNR of the background outside the lesion, dB",
+            }
+        )  # fmt: skip
+    if found.retrieval is not None:
+        row = found.retrieval[
+            (found.retrieval["level"] == "patient") & (found.retrieval["measure"] == "mean rank")
+        ].iloc[0]
+        numbers.append(
+            {
+                "run": name, "name": "retrieval", "value": row["value"], "low": row["low"], "high": row["high"],
+                "chance": row["chance"], "null": row["null_mean"], "p": row["p"], "patients": row["patients"],
+                "text": "mean rank of the right patient's genes, held-out patients",
+            }
+        )  # fmt: skip
+    return [{key: v.item() if isinstance(v, np.generic) else v for key, v in number.items()} for number in numbers]

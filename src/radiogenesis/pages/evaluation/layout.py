@@ -1,0 +1,420 @@
+"""How an evaluation is laid out on the page: sections, tables with their nulls, captions in plain words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from radiogenesis.cohort.store import Cohort
+from radiogenesis.evaluation.comparison import Row
+from radiogenesis.evaluation.gene_codes import CodeSpace
+from radiogenesis.evaluation.measures.control import MEAN, TRUTH
+from radiogenesis.evaluation.measures.fidelity import PUBLISHED, WHOLE
+from radiogenesis.evaluation.results import Found
+from radiogenesis.evaluation.settings import EvaluationSettings
+from radiogenesis.pages.evaluation import pictures
+from radiogenesis.pages.evaluation.comparison import (
+    RUN,
+    code_sections,
+    comparison_section,
+    drawing_sections,
+    method_facts,
+)
+from radiogenesis.pages.evaluation.driving import driving_sections
+from radiogenesis.pages.evaluation.li_sui import framework_sections
+from radiogenesis.pages.wording import coverage, join
+from radiogenesis.reporting.model import Column, Fact, Page, Picture, Section, Table
+
+
+def build_page(
+    found: Sequence[Found],
+    rows: Sequence[Row],
+    codes: CodeSpace | None,
+    cohort: Cohort,
+    summary: dict[str, Any],
+    settings: EvaluationSettings,
+    folder: Path,
+) -> Page:
+    """Write the tables and lay out the page."""
+    tables = folder / "tables"
+    sections = [_cohort_section(cohort, tables, folder / "pictures")]
+    sections += comparison_section(found, rows, cohort, settings, folder)
+    sections += _synthesis_sections(found, cohort, tables, summary)
+    sections += drawing_sections(found, tables, summary)
+    sections += _retrieval_sections(found, tables)
+    sections += framework_sections(found, tables)
+    sections += code_sections(codes, cohort, settings, folder)
+    sections += _training_sections(found)  # loss curves come last: they say how it was made, not what is found
+    known = cohort.truth is not None
+    return Page(
+        title="Which genes show in the scan?",
+        subtitle=(
+            f"{', '.join(sorted({one.subject.method_name for one in found}))} on {_counted(cohort)}"
+            + (", whose gene–image map was planted and is therefore known." if known else ".")
+        ),
+        facts=_facts(rows, summary, settings),
+        conclusions=tuple(summary["conclusions"]),
+        sections=tuple(sections),
+        provenance=_provenance(found, cohort, summary),
+    )
+
+
+def _counted(cohort: Cohort) -> str:
+    with_lesions = int((cohort.patients["n_slices"] > 0).sum())
+    return f"{with_lesions} patients with {len(cohort.slice_image):,} slices of their tumours"
+
+
+def _facts(rows: Sequence[Row], summary: dict[str, Any], settings: EvaluationSettings) -> tuple[Fact, ...]:
+    """The numbers that matter, run by run; of what draws method by method where one has several seeds."""
+    numbers, by_method = summary["headline"], any(len(row.runs) > 1 for row in rows)
+    if by_method:
+        numbers = [number for number in numbers if number["name"] not in ("control", "fidelity")]
+    facts = tuple(_fact(number, summary) for number in numbers)
+    return (*method_facts(rows, settings), *facts) if by_method else facts
+
+
+def _fact(number: dict[str, Any], summary: dict[str, Any]) -> Fact:
+    several = len(summary["runs"]) > 1
+    label = f"{number['run']}: {number['text']}" if several else f"{number['text'][0].upper()}{number['text'][1:]}"
+    low, high = number["low"], number["high"]
+    if not math.isfinite(number["value"]):
+        return Fact(label=label, value="–", beside="Not measured: nothing that can be measured was drawn.")
+    interval = f"{coverage(summary['settings']['confidence'])} interval"
+    if number["name"] == "control":
+        return Fact(
+            label=label,
+            value=f"{number['value']:.2f}".replace("-", "−"),
+            beside=(
+                f"{interval} {low:.2f} to {high:.2f}, against {number['reference']}. Ridge regression from "
+                f"the same genes {number['regression']:.2f}, other patients' genes {number['null_low']:.2f} to "
+                f"{number['null_high']:.2f}."
+            ).replace("-", "−"),
+            share=number["share"],
+        )
+    if number["name"] == "fidelity":
+        beside = f"{interval} {low:.1f} to {high:.1f}."
+        if math.isfinite(number["null"]):  # else there was one background only
+            beside += f" Against a background it was not drawn on: {number['null']:.1f}."
+        beside += " High through a narrow seam, whatever is drawn."
+        return Fact(label=label, value=f"{number['value']:.1f} dB", beside=beside)
+    if number["name"] == "gene prediction":
+        beside = (
+            f"{interval} {low:.3f} to {high:.3f}. Ridge regression on radiomic features {number['regression']:.3f}, "
+            f"null {number['null_low']:.3f} to {number['null_high']:.3f}."
+        )
+        value = f"{number['value']:.3f}".replace("-", "−")
+        return Fact(label=label, value=value, beside=beside.replace("-", "−"))
+    beside = f"of {number['patients']:.0f}. {interval} {low:.1f} to {high:.1f}; chance {number['chance']:.1f}."
+    return Fact(label=label, value=f"{number['value']:.1f}", beside=beside)
+
+
+def _save(table: pd.DataFrame, folder: Path, file: str) -> None:
+    table.to_csv(folder / file, index=False)
+
+
+def _cohort_section(cohort: Cohort, tables: Path, folder: Path) -> Section:
+    patients, audit = cohort.patients, cohort.audit
+    _save(patients.reset_index(), tables, "cohort_patients.csv")
+    _save(audit, tables, "audit.csv")
+    # Reasons often name files; what is shown is how many patients each reason concerns, the commonest first.
+    counts = audit.fillna({"reason": ""}).groupby(["status", "reason"]).size().reset_index(name="patients")
+    counts = counts.sort_values(["status", "patients"], ascending=[True, False]).head(20)
+    _save(counts, tables, "audit_counts.csv")
+    blocks: list[Table | Picture] = [pictures.cohort_picture(cohort, folder)]
+    blocks.append(
+        Table(
+            file="audit_counts.csv",
+            caption="Everybody who was found, and why some are not in. Patient by patient: tables/audit.csv.",
+            columns=(
+                Column(label="Status", value="status"),
+                Column(label="Reason", value="reason"),
+                Column(label="Patients", value="patients", format="d"),
+            ),
+        )
+    )
+    scanners = _scanners(patients)
+    if len(scanners) > 1:
+        _save(scanners, tables, "scanners.csv")
+        blocks.append(
+            Table(
+                file="scanners.csv",
+                caption="How the scans were made: where a batch effect may hide. The commonest first.",
+                columns=(
+                    Column(label="Kernel", value="kernel"),
+                    Column(label="Manufacturer", value="manufacturer"),
+                    Column(label="Slice thickness, mm", value="thickness"),
+                    Column(label="Patients", value="patients", format="d"),
+                ),
+            )
+        )
+    genes = cohort.expression
+    text = (
+        f"{_counted(cohort)}, {len(cohort.background_image):,} backgrounds, {cohort.pixels} × {cohort.pixels} pixels "
+        f"over {cohort.field_of_view_mm:g} mm; expression of {genes.n_vars:,} genes in {genes.n_obs} patients."
+    )
+    if cohort.truth is not None:
+        effects = cohort.truth.gene_effects
+        text += (
+            f" Planted: {len(effects)} effects of genes on {effects['factor'].nunique()} lesion properties. What is "
+            "drawn can be compared with what was planted, which real patients never allow."
+        )
+    return Section(title="The cohort", text=text, blocks=tuple(blocks))
+
+
+def _scanners(patients: pd.DataFrame) -> pd.DataFrame:
+    """Counts of kernels and manufacturers, with the range of slice thickness."""
+    named = patients.assign(
+        kernel=patients["kernel"].replace("", "not stated"),
+        manufacturer=patients["manufacturer"].replace("", "not stated"),
+    )
+    grouped = named.groupby(["kernel", "manufacturer"])["slice_thickness_mm"]
+    table = grouped.agg(["size", "min", "max"]).reset_index()
+    span = [
+        "not stated" if pd.isna(a) else (f"{a:g}" if a == b else f"{a:g} to {b:g}")
+        for a, b in zip(table["min"], table["max"], strict=True)
+    ]
+    table = table.assign(thickness=span).rename(columns={"size": "patients"})
+    return table[["kernel", "manufacturer", "thickness", "patients"]].sort_values("patients", ascending=False).head(12)
+
+
+def _training_sections(found: Sequence[Found]) -> list[Section]:
+    blocks = [one.pictures["curves"] for one in found if "curves" in one.pictures]
+    if not blocks:
+        return []
+    lines: dict[str, list[str]] = {}
+    for one in found:
+        split = one.subject.split
+        counts = f"{len(split.train)} patients, {len(split.validation)} for validation, {len(split.test)} held out"
+        if one.subject.images_seen:
+            counts += f", {one.subject.images_seen:,} images seen"
+        lines.setdefault(counts, []).append(one.subject.name)
+    text = " ".join(f"{join(names)}: trained on {counts}." for counts, names in lines.items())
+    same = len({one.subject.split for one in found}) == 1
+    text += " Patients are split, never slices" + (
+        "; the split is the same for all runs." if same and len(found) > 1 else "."
+    )
+    if not same:
+        text += " The runs held out different patients, so their numbers are not of the same work."
+    return [Section(title="Training", text=text, blocks=tuple(blocks))]
+
+
+def _synthesis_sections(found: Sequence[Found], cohort: Cohort, tables: Path, summary: dict[str, Any]) -> list[Section]:
+    drawing = [one for one in found if one.control is not None]
+    if not drawing:
+        return []
+    keeping = [one for one in drawing if one.fidelity is not None]  # the others have no background, and no weight map
+    grids = [one.pictures["figure 3"] for one in drawing] + [one.pictures["figure 2"] for one in keeping]
+    drawn = Section(
+        title="What it draws",
+        text="Lesions drawn for patients who took no part in training, from their genes alone.",
+        blocks=tuple(grids),
+        notes=("A picture shows what is possible, not how often. The numbers follow.",),
+    )
+    sections = [drawn, _control_section(drawing, tables, summary), *driving_sections(drawing, tables)]
+    return [*sections, _fidelity_section(keeping, tables, summary["settings"]["confidence"])] if keeping else sections
+
+
+def _control_section(found: Sequence[Found], tables: Path, summary: dict[str, Any]) -> Section:
+    blocks: list[Table | Picture] = []
+    table = pd.concat([one.control.assign(run=one.subject.name) for one in found if one.control is not None])
+    _save(table, tables, "control.csv")
+    each = [one.control_patients.assign(run=one.subject.name) for one in found if one.control_patients is not None]
+    _save(pd.concat(each), tables, "control_patients.csv")
+    checks = [one.control_check.assign(run=one.subject.name) for one in found if one.control_check is not None]
+    if checks:
+        _save(pd.concat(checks), tables, "control_check.csv")
+    several = len(found) > 1
+    for reference, rows in table.groupby("reference", sort=False):
+        for one in found:
+            blocks.append(one.pictures[f"control {reference}"])
+        slug = "truth" if reference == TRUTH else "own"
+        file = f"control_{slug}.csv"
+        _save(rows, tables, file)
+        blocks.append(_control_table(file, str(reference), rows, several, summary["settings"]["confidence"]))
+        if reference == TRUTH or len(table["reference"].unique()) == 1:
+            blocks += [one.pictures["scatter"] for one in found]
+    settings = summary["settings"]
+    whose = "; ".join(sorted({one.backgrounds_of for one in found}))
+    return Section(
+        title="Do the genes control it?",
+        text=(
+            "Held-out patients are ranked by what was drawn from their genes, and by the reference; Spearman's ρ "
+            "says how well the two rankings agree: 1 is the same order, 0 none. It is read beside two others: the "
+            "ranking of one ridge regression from the same genes, which is no upper limit and can be passed, and what "
+            "remains when genes are exchanged between patients by lot (the null)."
+        ),
+        blocks=tuple(blocks),
+        notes=(
+            f"{settings['backgrounds_per_patient']} images per patient, all patients on the same backgrounds (of "
+            f"{whose}) with the same noise, so that only genes differ. Intervals: {settings['bootstrap']:,} "
+            f"resamples of patients. Null: {settings['permutations']:,} exchanges of genes between patients; "
+            "one-sided p, q by Benjamini–Hochberg over the properties and references of a run. Own slices: "
+            "those with at least half the area of the patient's largest.",
+            *(
+                f"{one.subject.name} draws the same for everybody; drawn on other backgrounds for each patient, as a "
+                "check of the measure: tables/control_check.csv."
+                for one in found
+                if one.control_check is not None
+            ),
+            *(
+                f"{one.subject.name}: in {float(one.control['unmeasured'].iloc[0]):.1%} of the drawn images there "
+                "was no lesion large enough to measure; they are left out."
+                for one in found
+                if one.control is not None and float(one.control["unmeasured"].iloc[0]) > 0
+            ),
+        ),
+    )
+
+
+def _control_table(file: str, reference: str, rows: pd.DataFrame, several: bool, confidence: float) -> Table:
+    of = coverage(confidence)
+    columns = [RUN] if several else []
+    columns += [
+        Column(label="Property", value="feature"),
+        Column(label="Drawn, ρ", value="rho", low="low", high="high", format=".2f", help=f"Spearman, {of} interval"),
+        Column(label="Regression, ρ", value="regression", low="regression_low", high="regression_high", format=".2f",
+               help="ridge regression from the genes to the measured property, fitted on training patients"),
+        Column(label="Null, ρ", value="null_mean", low="null_low", high="null_high", format=".2f",
+               help=f"genes exchanged between patients: mean and {of} range"),
+        Column(label="Of regression", value="share", low="share_low", high="share_high", format="%",
+               help="drawn over regression"),
+        Column(label="p", value="p", format="p", help="one-sided, genes exchanged between patients"),
+        Column(label="q", value="q", format="p", help="false discovery rate"),
+    ]  # fmt: skip
+    if reference == TRUTH:
+        columns.append(
+            Column(label="Measure", value="measure", format=".2f",
+                   help="the same measure on the patients' own slices against the truth: what it can see at all")
+        )  # fmt: skip
+    columns.append(Column(label="Patients", value="patients", format="d"))
+    columns.append(Column(label="Images", value="images", format="d"))
+    what = "what was planted" if reference == TRUTH else "the same property on the patient's own slices"
+    tests = int(rows.loc[rows["feature"] != MEAN, "p"].notna().sum())
+    return Table(
+        file=file,
+        caption=(
+            f"Drawn lesions against {what}. Brackets: {of} intervals over patients. Regression: ridge regression "
+            "from the same genes. Of regression: drawn over it; above 100 % where the drawings rank the patients "
+            "better. "
+            f"{tests} tests in this table"
+            + (
+                ". Measure: how well the measure itself recovers the planted values from real slices."
+                if reference == TRUTH
+                else "."
+            )
+        ),
+        columns=tuple(columns),
+        strong=("feature", MEAN),
+    )
+
+
+def _fidelity_section(found: Sequence[Found], tables: Path, confidence: float) -> Section:
+    ours = pd.concat([one.fidelity.assign(run=one.subject.name) for one in found if one.fidelity is not None])
+    _save(ours, tables, "fidelity.csv")
+    published = PUBLISHED.rename(columns={"method": "run"}).assign(region="as published, other data")
+    shown = pd.concat([ours, published])
+    _save(shown, tables, "fidelity_shown.csv")
+    columns = [
+        RUN,
+        Column(label="Where", value="region"),
+        *(
+            Column(label=label, value=name, low=f"{name}_low", high=f"{name}_high", format=form)
+            for name, label, form in (("mse", "MSE", "small"), ("ssim", "SSIM", ".2f"), ("psnr", "PSNR, dB", ".2f"))
+        ),
+        Column(label="Patients", value="patients", format="d"),
+        Column(label="Images", value="images", format="d"),
+    ]
+    return Section(
+        title="Does the background survive?",
+        text=(
+            "Each drawn image against the background it was drawn on, as in table 1 of Xu et al. (2020): intensities "
+            "scaled to 0 to 1 over −1000 to 500 HU. A larger lesion changes more pixels, so the whole image cannot and "
+            "should not agree: the patients' own lesions, pasted over the same backgrounds, say by how much. Better "
+            "than they is a method that draws too little. Outside the lesion image and background should agree; PSNR "
+            "there says how a lesion is laid over its background, and not how good it is: through a narrow seam it is "
+            "high, whatever is drawn."
+        ),
+        blocks=(
+            Table(
+                file="fidelity_shown.csv",
+                caption=(
+                    f"Means over patients, {coverage(confidence)} intervals over patients. Null: the same images "
+                    "against a background they were not drawn on. The band across the boundary holds the lesion's "
+                    "edge, too. Radius: of the erased sphere, or of the drawn lesion for methods that erase nothing. "
+                    "The published rows are other data (NSCLC Radiogenomics), other lesions and other intensities: "
+                    "a landmark, not a comparison."
+                ),
+                columns=tuple(columns),
+                strong=("region", WHOLE),
+            ),
+        ),
+    )
+
+
+def _retrieval_sections(found: Sequence[Found], tables: Path) -> list[Section]:
+    aligned = [one for one in found if one.retrieval is not None]
+    if not aligned:
+        return []
+    table = pd.concat([one.retrieval.assign(run=one.subject.name) for one in aligned if one.retrieval is not None])
+    _save(table, tables, "retrieval.csv")
+    each = [
+        one.retrieval_patients.assign(run=one.subject.name) for one in aligned if one.retrieval_patients is not None
+    ]
+    _save(pd.concat(each), tables, "retrieval_patients.csv")
+    several = len(aligned) > 1
+    blocks: list[Table | Picture] = [one.pictures["ranks"] for one in aligned]
+    blocks.append(
+        Table(
+            file="retrieval.csv",
+            caption=(
+                "Among all held-out patients' genes, those of the right patient. By patient: the lesion's embedding "
+                "averaged over the patient's slices; by slice: each slice alone, averaged over the patient. Null: "
+                "genes exchanged between patients."
+            ),
+            columns=(
+                *([RUN] if several else []),
+                Column(label="By", value="level"),
+                Column(label="Measure", value="measure"),
+                Column(label="Found", value="value", low="low", high="high", format=".2f"),
+                Column(label="Chance", value="chance", format=".2f"),
+                Column(label="Null", value="null_mean", low="null_low", high="null_high", format=".2f"),
+                Column(label="p", value="p", format="p"),
+                Column(label="q", value="q", format="p"),
+                Column(label="Patients", value="patients", format="d"),
+                Column(label="Slices", value="slices", format="d"),
+            ),
+            strong=("measure", "mean rank"),
+        )
+    )
+    return [
+        Section(
+            title="Whose genes belong to this lesion?",
+            text=(
+                "An alignment, contrastive or canonical, puts lesions and genes into one space. For each held-out "
+                "patient the genes of all held-out patients are ordered by how near they lie to the lesion; the rank "
+                "of the right ones is counted."
+            ),
+            blocks=tuple(blocks),
+        )
+    ]
+
+
+def _provenance(found: Sequence[Found], cohort: Cohort, summary: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    lines = [
+        ("evaluated", summary["created"]),
+        ("cohort", f"{cohort.path.name}, sha256 {cohort.digest}"),
+        ("cohort made", ", ".join(f"{k} {v}" for k, v in cohort.provenance.items() if isinstance(v, str))),
+        ("evaluation settings", ", ".join(f"{k} {v}" for k, v in summary["settings"].items())),
+        ("versions", ", ".join(f"{k} {v}" for k, v in summary["versions"].items())),
+    ]
+    for one in found:
+        made = ", ".join(f"{k} {v}" for k, v in one.subject.provenance.items() if isinstance(v, str | int | float))
+        lines.append((f"run {one.subject.name}", f"{one.subject.method_name}, {made}"))
+        settings = one.subject.config.get("settings") or {}
+        if settings:
+            lines.append((f"settings of {one.subject.name}", ", ".join(f"{k} {v}" for k, v in settings.items())))
+    return tuple(lines)

@@ -1,0 +1,1 @@
+"""`radiogenesis map`: its folder, page, pictures and sentences."""

@@ -1,0 +1,136 @@
+"""Writes a map, whole or not at all.
+
+OUT/tables/links.*            metagene x feature: genes, effect, p, q, family-wise p, verdict (CSV and Parquet)
+OUT/tables/gene_links.*       gene x feature: all of them as Parquet, those with q below alpha as CSV
+OUT/tables/metagene_genes.*   which gene is in which metagene
+OUT/tables/batches.*          every metagene and feature against every batch variable
+OUT/tables/gene_sets.*, over_representation.*   with gene sets only
+OUT/tables/synthesis_*.*      with --run: metagenes, single genes and gene sets moved in the run; see page_synthesis
+OUT/map.h5ad                  AnnData: patients x metagenes; obsm["features"], obs: batch variables
+OUT/map.json, page.json       numbers and sentences; what `radiogenesis report OUT` renders
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+from anndata import AnnData
+
+from radiogenesis.cohort.store import Cohort, Truth
+from radiogenesis.mapping.conventional.three_step import ConventionalMap
+from radiogenesis.output import json_text, whole_folder
+from radiogenesis.pages.mapping.conclusions import conclusions, counts, plain
+from radiogenesis.pages.mapping.conventional import facts, metagene_table, sections
+from radiogenesis.pages.mapping.names import names_of
+from radiogenesis.reporting.model import Fact, Page, Section
+
+
+@dataclass(frozen=True, kw_only=True)
+class Addition:
+    """What another part of a map puts on its page, after it has written its tables and pictures.
+
+    `about` goes on with the page's subtitle; `numbers`, by the part's name, go into map.json; `provenance` goes to the
+    foot of the page.
+    """
+
+    sections: tuple[Section, ...]
+    facts: tuple[Fact, ...] = ()
+    conclusions: tuple[str, ...] = ()
+    about: str = ""
+    numbers: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    provenance: tuple[tuple[str, str], ...] = ()
+
+
+def write_map(
+    made: ConventionalMap,
+    out: Path,
+    *,
+    truth: Truth | None = None,
+    cohort: Cohort | None = None,
+    provenance: Mapping[str, str] | None = None,
+    additions: Sequence[Callable[[Path], Addition]] = (),
+) -> list[str]:
+    """Write tables, AnnData, pictures and the page into OUT; returns the sentences of what may be concluded.
+
+    Args:
+        cohort: whose CT the page shows beside the strongest links.
+        additions: each is called with the folder (tables/ and pictures/ are in it), writes, and says what to show.
+
+    Raises:
+        OutputError: something is already at OUT.
+    """
+    with whole_folder(out) as partial:
+        for folder in ("tables", "pictures"):
+            (partial / folder).mkdir()
+        write_tables(made, partial / "tables")
+        annotated(made).write_h5ad(partial / "map.h5ad")
+        added = [write(partial) for write in additions]
+        said, settings = conclusions(made), dataclasses.asdict(made.settings)
+        said += [sentence for one in added for sentence in one.conclusions]
+        chosen = ", ".join(f"{name} {value}" for name, value in settings.items() if value != "")
+        facts_about = {**(provenance or {}), "Settings": chosen}
+        page = Page(
+            title="Which genes go with which property?",
+            subtitle=(
+                f"A conventional radiogenomic map with its controls{''.join(one.about for one in added)}: "
+                f"{made.material.source}."
+            ),
+            facts=(*facts(made), *(fact for one in added for fact in one.facts)),
+            conclusions=tuple(said),
+            sections=(*sections(made, partial, truth, cohort), *(section for one in added for section in one.sections)),
+            provenance=(*facts_about.items(), *(fact for one in added for fact in one.provenance)),
+        )
+        page.save(partial)
+        summary = {"numbers": plain(counts(made)), "conclusions": said, "settings": settings}
+        summary |= {name: plain(dict(numbers)) for one in added for name, numbers in one.numbers.items()}
+        (partial / "map.json").write_text(json_text(summary), encoding="utf-8")
+    return said
+
+
+def write_tables(made: ConventionalMap, folder: Path) -> None:
+    """The tidy tables, each as Parquet and CSV."""
+    batches = [
+        table.assign(side=side)
+        for side, table in (
+            ("feature", made.feature_batches), ("metagene", made.metagene_batches), ("gene", made.gene_batches),
+            ("set", made.set_batches),
+        )
+        if len(table)
+    ]  # fmt: skip
+    links, names = made.links.copy(), names_of(made.metagenes)
+    links.insert(1, "genes", links["metagene"].map(lambda name: names[name].partition(": ")[2]))
+    tables: dict[str, pd.DataFrame] = {
+        "links": links,
+        "metagenes": metagene_table(made),
+        "metagene_genes": made.metagenes.table(),
+        "batches": pd.concat(batches, ignore_index=True) if batches else made.feature_batches.assign(side=""),
+    }
+    tables |= {"gene_sets": made.sets} if len(made.sets) else {}
+    tables |= {"over_representation": made.members} if len(made.members) else {}
+    for name, table in tables.items():
+        table.to_parquet(folder / f"{name}.parquet", index=False)
+        table.to_csv(folder / f"{name}.csv", index=False)
+    made.gene_links.to_parquet(folder / "gene_links.parquet", index=False)
+    below = made.gene_links[made.gene_links["q"] < made.settings.alpha]
+    below.to_csv(folder / "gene_links.csv", index=False)
+
+
+def annotated(made: ConventionalMap) -> AnnData:
+    """Patients x metagenes, with the features in obsm and the batch variables in obs."""
+    # A slash in a name would become a folder inside the file.
+    features = made.material.features.values.rename(columns=lambda name: str(name).replace("/", "∕"))
+    batches = made.material.batches.rename(columns=lambda name: str(name).replace("/", "∕"))
+    for name in batches:
+        if batches[name].dtype.kind != "f":
+            batches[name] = pd.Categorical(batches[name])
+    index = pd.Index(list(made.material.patients), name="patient")
+    return AnnData(
+        made.values,
+        obs=batches.set_axis(index),
+        var=metagene_table(made).set_index("metagene"),
+        obsm={"features": features.set_axis(index)},  # type: ignore[dict-item]  # anndata takes tables there
+    )

@@ -1,0 +1,1 @@
+"""Statistics that know no image: resampling, association and multiple testing, metagenes."""
