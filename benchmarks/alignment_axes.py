@@ -29,8 +29,9 @@ from radiogenesis.mapping.synthesis.perturbation import GeneSets
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment, CanonicalAlignmentSettings
 from radiogenesis.methods.canonical_fit import GeneSide, LesionSide, refitted_targets, search_for
 from radiogenesis.phenotypes.lesion import FEATURES
-from radiogenesis.stats.association import associate, false_discovery_rate
+from radiogenesis.stats.association import associate
 from radiogenesis.stats.metagenes import Metagenes
+from radiogenesis.stats.multiple_testing import false_discovery_rate
 from spine import run
 
 CLUSTERS, EXCHANGES = 50, 300

@@ -16,9 +16,9 @@ from collections import defaultdict
 
 import numpy as np
 
-from radiogenesis.mapping.simulated import null_cohort
 from radiogenesis.stats.association import associate
 from radiogenesis.stats.metagenes import Metagenes
+from simulated import null_cohort
 
 
 def main() -> None:

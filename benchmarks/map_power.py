@@ -22,22 +22,23 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
 
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.cohort.writer import versions
 from radiogenesis.mapping.conventional.three_step import conventional_map, material_of
 from radiogenesis.mapping.settings import MapSettings
-from radiogenesis.mapping.simulated import planted_cohort
 from radiogenesis.mapping.synthesis.planted_links import average_precision, planted_links, planted_metagenes
 from radiogenesis.output import refuse_existing, whole_folder
 from radiogenesis.pages.mapping.conventional import known_answers
-from radiogenesis.pages.mapping.pictures import power_curve
 from radiogenesis.phantom.factors import FACTORS
-from radiogenesis.reporting.figures import save_both
+from radiogenesis.reporting.figures import FONT, Theme, save_both
 from radiogenesis.reporting.model import Column, Page, Picture, Section, Table
 from radiogenesis.reporting.page import write_report
 from radiogenesis.stats.association import associate
 from radiogenesis.stats.metagenes import Metagenes
+from simulated import planted_cohort
 
 PATIENTS = (20, 30, 50, 80, 130, 200, 400)
 STRENGTHS = (0.05, 0.1, 0.2, 0.4, 0.9)
@@ -171,6 +172,39 @@ def full(path: Path) -> None:
         mine = made.gene_links[made.gene_links["gene"].isin(flagged) & (made.gene_links["q"] < settings.alpha)]
         print("genes that follow the scanner, below the threshold:")
         print(pd.crosstab(mine["family"], mine["verdict"]).to_string())
+
+
+def power_curve(table: pd.DataFrame, theme: Theme) -> Figure:
+    """Average precision against the number of patients, a line for each effect strength, with its spread over cohorts.
+
+    Args:
+        table: columns patients, strength, mean, low, high, chance.
+    """
+    figure = Figure(figsize=(6.4, 3.4), layout="constrained")
+    axes = figure.add_subplot()
+    shades = LinearSegmentedColormap.from_list("strength", [theme.mute, theme.accent])
+    strengths = sorted(table["strength"].unique())
+    for number, strength in enumerate(strengths):
+        mine = table[table["strength"] == strength].sort_values("patients")
+        colour = shades((number + 1) / len(strengths))
+        axes.fill_between(mine["patients"], mine["low"], mine["high"], color=colour, alpha=0.18, linewidth=0)
+        axes.plot(mine["patients"], mine["mean"], color=colour, linewidth=1.8, marker="o", markersize=3.5,
+                  label=f"{strength:.0%} of the variance")  # fmt: skip
+    axes.axhline(float(table["chance"].mean()), color=theme.second, linewidth=1, linestyle="--", label="chance")
+    axes.set_ylim(0, 1.02)
+    axes.set_xscale("log")
+    ticks = sorted(table["patients"].unique())
+    axes.set_xticks(ticks, [str(n) for n in ticks])
+    axes.minorticks_off()
+    axes.set_xlabel("patients", fontsize=8.5, family=FONT)
+    axes.set_ylabel("average precision", fontsize=8.5, family=FONT)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(theme.line)
+    axes.tick_params(colors=theme.soft, labelsize=8)
+    axes.xaxis.label.set_color(theme.soft)
+    axes.yaxis.label.set_color(theme.soft)
+    axes.legend(frameon=False, fontsize=7.5, labelcolor=theme.soft, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return figure
 
 
 def main() -> None:

@@ -24,8 +24,9 @@ import radiomics.shape2D
 import SimpleITK
 import torch
 
+from pyradiomics_names import PYRADIOMICS
 from radiogenesis.phenotypes.morphology import blur
-from radiogenesis.phenotypes.radiomics import FAMILIES, PYRADIOMICS, RadiomicsSettings, radiomic_features
+from radiogenesis.phenotypes.radiomics import FAMILIES, RadiomicsSettings, radiomic_features
 
 CLASSES = {
     "shape2D": radiomics.shape2D.RadiomicsShape2D,

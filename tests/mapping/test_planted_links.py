@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from radiogenesis.cohort.store import Truth
-from radiogenesis.mapping.simulated import MEASURED, planted_cohort
 from radiogenesis.mapping.synthesis.planted_links import (
     average_precision,
     planted_links,
@@ -17,6 +19,9 @@ from radiogenesis.mapping.synthesis.planted_links import (
 from radiogenesis.phantom.factors import FACTORS
 from radiogenesis.stats.association import associate
 from radiogenesis.stats.metagenes import Metagenes
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
+from simulated import MEASURED, planted_cohort
 
 TRUTH = Truth(
     factors=pd.DataFrame(columns=["size"]),

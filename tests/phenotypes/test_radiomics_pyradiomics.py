@@ -1,6 +1,7 @@
 """Our features against PyRadiomics, lesion by lesion."""
 
 import logging
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,10 @@ import torch
 from radiomics import firstorder, glcm, glrlm, glszm, shape2D
 
 from radiogenesis.phenotypes.morphology import blur
-from radiogenesis.phenotypes.radiomics import FEATURES, PYRADIOMICS, RadiomicsSettings, radiomic_features
+from radiogenesis.phenotypes.radiomics import FEATURES, RadiomicsSettings, radiomic_features
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
+from pyradiomics_names import PYRADIOMICS
 
 logging.getLogger("radiomics").setLevel(logging.ERROR)
 

@@ -8,7 +8,8 @@ import statsmodels.api as sm
 from numpy.typing import NDArray
 from scipy import stats
 
-from radiogenesis.stats.association import associate, false_discovery_rate, null_maxima, permutation
+from radiogenesis.stats.association import associate, null_maxima, permutation
+from radiogenesis.stats.multiple_testing import false_discovery_rate
 
 N, G, F = 40, 5, 4
 NAMES, FEATURES = [f"g{i}" for i in range(G)], [f"f{i}" for i in range(F)]
@@ -70,7 +71,7 @@ def test_blocks_are_the_same_as_their_indicators() -> None:
     assert inside.p[1, 0] == pytest.approx(fit.pvalues[0], rel=1e-8)
 
 
-def test_q_is_benjamini_hochbergs_over_what_could_be_tested() -> None:
+def test_q_is_false_discovery_rates_over_what_could_be_tested() -> None:
     p = np.array([0.01, 0.04, 0.03, np.nan, 0.5])
     assert false_discovery_rate(p) == pytest.approx([0.04, 0.16 / 3, 0.16 / 3, np.nan, 0.5], nan_ok=True)
 

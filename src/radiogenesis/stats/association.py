@@ -17,6 +17,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
+from radiogenesis.stats.multiple_testing import false_discovery_rate
+
 Floats = NDArray[np.float64]
 _Single = NDArray[np.float32]
 Model = Literal["rank", "linear"]
@@ -183,15 +185,6 @@ def also(held: Held, covariates: NDArray[Any], rows: NDArray[Any] | slice = slic
         "covariates": more if before is None else np.hstack([np.asarray(before, np.float64)[rows], more]),
         "model": held["model"],
     }
-
-
-def false_discovery_rate(p: NDArray[Any]) -> Floats:
-    """q values of Benjamini and Hochberg (1995) over all entries that are not nan."""
-    q = np.full(np.shape(p), np.nan)
-    made = np.isfinite(p)
-    if made.any():
-        q[made] = stats.false_discovery_control(np.asarray(p)[made])
-    return q
 
 
 def least_effect(tests: int, freedom: int, alpha: float) -> float:

@@ -158,14 +158,3 @@ def permutation_p(value: float, null: NDArray[Any], *, greater: bool = True) -> 
         return float("nan")
     extreme = null >= value - 1e-12 if greater else null <= value + 1e-12
     return float((1 + extreme.sum()) / (1 + len(null)))
-
-
-def benjamini_hochberg(p: NDArray[Any]) -> Floats:
-    """q values: the smallest false discovery rate at which each test would be called; nan stays nan."""
-    p = np.asarray(p, float)
-    q = np.full(p.shape, np.nan)
-    kept = np.flatnonzero(np.isfinite(p))
-    order = kept[np.argsort(p[kept])]
-    ranked = p[order] * len(order) / np.arange(1, len(order) + 1)
-    q[order] = np.minimum(np.minimum.accumulate(ranked[::-1])[::-1], 1.0)
-    return q

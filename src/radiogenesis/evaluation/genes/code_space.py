@@ -23,81 +23,25 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.spatial.distance import pdist, squareform
-from scipy.stats import rankdata
 from sklearn.cluster import KMeans
 from sklearn.manifold import TSNE
 from sklearn.metrics import silhouette_score
 
 from radiogenesis.evaluation.descriptions.lesions import Axes, Lesions, complete
 from radiogenesis.evaluation.settings import EvaluationSettings
+from radiogenesis.stats.mantel import mantel
+from radiogenesis.stats.multiple_testing import false_discovery_rate
 from radiogenesis.stats.resampling import (
     Floats,
-    Indices,
-    benjamini_hochberg,
     interval,
     nanmean,
     permutation_p,
-    resamples,
 )
 
 TRAINING, HELD_OUT = "training", "held out"
 RAW = "raw genes"
 Encode = Callable[[NDArray[Any]], NDArray[Any]]
 """Scaled genes (B, G) -> codes (B, D)."""
-
-
-@dataclass(frozen=True)
-class Mantel:
-    """A Mantel test: the correlation, its resamples over patients (D,), its null (permutations,), and p (one-sided)."""
-
-    rho: float
-    draws: Floats
-    null: Floats
-    p: float
-
-
-def mantel(one: Floats, other: Floats, *, draws: int, permutations: int, seed: Sequence[int]) -> Mantel:
-    """Spearman's correlation between the pairs of two (n, n) distance matrices; fewer than 4 patients: nan.
-
-    Resampling patients leaves out pairs of a patient with itself.
-    """
-    n = len(one)
-    if n < 4:
-        return Mantel(np.nan, np.full(draws, np.nan), np.full(permutations, np.nan), np.nan)
-    a, b = (_ranks(matrix) for matrix in (one, other))
-    rng = np.random.default_rng(list(seed))
-    rho = float(_correlation(a, b, np.arange(n)[None])[0])
-    null = np.empty(permutations)
-    upper = np.triu_indices(n, 1)
-    x, y = a[upper] - a[upper].mean(), b[upper].mean()
-    scale = np.sqrt((x**2).sum() * ((b[upper] - y) ** 2).sum())
-    for number in range(permutations):
-        order = rng.permutation(n)
-        null[number] = (x @ b[order[upper[0]], order[upper[1]]]) / scale if scale > 0 else 0.0
-    return Mantel(rho, _correlation(a, b, resamples(n, draws, [*seed, 1])), null, permutation_p(rho, null))
-
-
-def _ranks(distance: Floats) -> Floats:
-    """(n, n) ranks of the pairs, 0 on the diagonal."""
-    return np.asarray(squareform(rankdata(squareform(distance, checks=False))))
-
-
-def _correlation(a: Floats, b: Floats, index: Indices) -> Floats:
-    """(D,) Pearson over the pairs of different patients among each resample."""
-    found = np.empty(len(index))
-    n = len(a)
-    others = ~np.eye(n, dtype=bool)
-    for number, chosen in enumerate(index):
-        count = np.bincount(chosen, minlength=n).astype(float)
-        w = np.outer(count, count) * others
-        total = w.sum()
-        if total == 0:
-            found[number] = np.nan
-            continue
-        da, db = a - (w * a).sum() / total, b - (w * b).sum() / total
-        scale = np.sqrt((w * da**2).sum() * (w * db**2).sum())
-        found[number] = (w * da * db).sum() / scale if scale > 0 else 0.0
-    return found
 
 
 @dataclass(frozen=True)
@@ -183,7 +127,7 @@ def cluster_table(
             row |= {"p": max(p), "of_reference": silhouette(space.part(part), reference.labels(part))}
             rows.append({**row, "clusters": settings.clusters, "patients": len(space.part(part))})
     table = pd.DataFrame(rows)
-    return table.assign(q=benjamini_hochberg(table["p"].to_numpy()))
+    return table.assign(q=false_discovery_rate(table["p"].to_numpy()))
 
 
 def _cluster_nulls(
@@ -251,7 +195,7 @@ def mantel_table(
                 }
             )  # fmt: skip
     table = pd.DataFrame(rows)
-    return table.assign(q=benjamini_hochberg(table["p"].to_numpy()))
+    return table.assign(q=false_discovery_rate(table["p"].to_numpy()))
 
 
 def tsne(values: Floats, seed: int) -> Floats:

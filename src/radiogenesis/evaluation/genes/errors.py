@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from radiogenesis.stats.resampling import Floats, Indices, benjamini_hochberg
+from radiogenesis.stats.multiple_testing import false_discovery_rate
+from radiogenesis.stats.resampling import Floats, Indices
 
 AT_ONCE = 2_000  # genes at a time, so that 60,607 of them fit into memory
 
@@ -136,7 +137,7 @@ def correlation_tests(
     p[usable[np.argsort(r[usable], kind="stable")]] = (1 + reached) / (1 + between.sum())
     above = len(order) - np.searchsorted(np.sort(largest), r[usable] - 1e-12, side="left")
     p_max[usable] = (1 + above) / (1 + len(order))
-    return r, p, benjamini_hochberg(p), p_max, total / max(len(usable), 1)
+    return r, p, false_discovery_rate(p), p_max, total / max(len(usable), 1)
 
 
 def mean_correlation(predicted: NDArray[Any], true: NDArray[Any], index: Indices) -> Floats:

@@ -24,10 +24,10 @@ from sklearn.linear_model import RidgeCV
 from radiogenesis.cohort.split import Split
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.evaluation.settings import EvaluationSettings
+from radiogenesis.stats.multiple_testing import false_discovery_rate
 from radiogenesis.stats.resampling import (
     Floats,
     Indices,
-    benjamini_hochberg,
     interval,
     nanmean,
     permutation_p,
@@ -136,7 +136,7 @@ def control_table(measured: Measured, settings: EvaluationSettings) -> pd.DataFr
         rows.append({"reference": reference, "feature": MEAN, **over_all, "measure": measure, "patients": n})
     table = pd.DataFrame(rows)
     single = table["feature"] != MEAN
-    q = benjamini_hochberg(table["p"].where(single).to_numpy())  # the mean is a summary, not one more test
+    q = false_discovery_rate(table["p"].where(single).to_numpy())  # the mean is a summary, not one more test
     return table.assign(q=q, images=measured.images, unmeasured=measured.unmeasured)
 
 

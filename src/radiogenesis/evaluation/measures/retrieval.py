@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from radiogenesis.evaluation.settings import EvaluationSettings
+from radiogenesis.stats.multiple_testing import false_discovery_rate
 from radiogenesis.stats.resampling import (
     Floats,
     Indices,
-    benjamini_hochberg,
     bootstrap,
     interval,
     permutation_p,
@@ -89,4 +89,4 @@ def retrieval_table(
                 }
             )  # fmt: skip
     table = pd.DataFrame(rows)
-    return table.assign(q=benjamini_hochberg(table["p"].to_numpy()))
+    return table.assign(q=false_discovery_rate(table["p"].to_numpy()))

@@ -19,7 +19,8 @@ from scipy import stats
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.mapping.conventional.features import known_text, noise_label, numbers
 from radiogenesis.mapping.conventional.noise import patient_noise
-from radiogenesis.stats.association import FEWEST, FREE, Held, also, associate, false_discovery_rate
+from radiogenesis.stats.association import FEWEST, FREE, Held, also, associate
+from radiogenesis.stats.multiple_testing import false_discovery_rate
 
 SMALLEST_BATCH = 5
 """Patients that a batch must have; smaller ones are taken together as "other"."""

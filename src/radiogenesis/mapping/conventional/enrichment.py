@@ -29,10 +29,10 @@ from radiogenesis.stats.association import (
     Held,
     associate,
     design_of,
-    false_discovery_rate,
     prepared,
 )
 from radiogenesis.stats.metagenes import Metagenes
+from radiogenesis.stats.multiple_testing import false_discovery_rate
 
 GeneSets = Mapping[str, Sequence[str]]
 

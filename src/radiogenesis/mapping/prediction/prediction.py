@@ -40,7 +40,8 @@ from radiogenesis.errors import SettingError
 from radiogenesis.mapping.conventional.features import CLINICAL, LESION, NOISE, RADIOMIC, SEMANTIC
 from radiogenesis.mapping.conventional.three_step import Material
 from radiogenesis.mapping.prediction.settings import PredictionSettings
-from radiogenesis.stats.association import false_discovery_rate, permutation
+from radiogenesis.stats.association import permutation
+from radiogenesis.stats.multiple_testing import false_discovery_rate
 from radiogenesis.stats.resampling import (
     Floats,
     counted,

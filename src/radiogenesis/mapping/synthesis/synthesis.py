@@ -40,7 +40,7 @@ from radiogenesis.mapping.synthesis.perturbation import (
     mean_and_interval,
 )  # fmt: skip
 from radiogenesis.mapping.synthesis.runs import Trained
-from radiogenesis.stats.association import false_discovery_rate
+from radiogenesis.stats.multiple_testing import false_discovery_rate
 from radiogenesis.stats.resampling import Floats, nanmean, resamples, spearman
 
 CONVENTIONAL, BY_SYNTHESIS, NEITHER = "conventional only", "by synthesis only", "neither"

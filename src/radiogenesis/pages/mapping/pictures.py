@@ -178,35 +178,6 @@ def link_scatter(panels: Sequence[Mapping[str, Any]], theme: Theme) -> Figure:
     return figure
 
 
-def power_curve(table: pd.DataFrame, theme: Theme) -> Figure:
-    """Average precision against the number of patients, a line for each effect strength, with its spread over cohorts.
-
-    Args:
-        table: columns patients, strength, mean, low, high, chance.
-    """
-    figure = Figure(figsize=(6.4, 3.4), layout="constrained")
-    axes = figure.add_subplot()
-    shades = LinearSegmentedColormap.from_list("strength", [theme.mute, theme.accent])
-    strengths = sorted(table["strength"].unique())
-    for number, strength in enumerate(strengths):
-        mine = table[table["strength"] == strength].sort_values("patients")
-        colour = shades((number + 1) / len(strengths))
-        axes.fill_between(mine["patients"], mine["low"], mine["high"], color=colour, alpha=0.18, linewidth=0)
-        axes.plot(mine["patients"], mine["mean"], color=colour, linewidth=1.8, marker="o", markersize=3.5,
-                  label=f"{strength:.0%} of the variance")  # fmt: skip
-    axes.axhline(float(table["chance"].mean()), color=theme.second, linewidth=1, linestyle="--", label="chance")
-    axes.set_ylim(0, 1.02)
-    axes.set_xscale("log")
-    ticks = sorted(table["patients"].unique())
-    axes.set_xticks(ticks, [str(n) for n in ticks])
-    axes.minorticks_off()
-    axes.set_xlabel("patients", fontsize=8.5, family=FONT)
-    axes.set_ylabel("average precision", fontsize=8.5, family=FONT)
-    _plain(axes, theme)
-    axes.legend(frameon=False, fontsize=7.5, labelcolor=theme.soft, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    return figure
-
-
 def _order(values: NDArray[Any]) -> NDArray[np.intp]:
     """Rows in the order of their clustering by average linkage of Euclidean distances."""
     if len(values) < 3:

@@ -1,0 +1,18 @@
+"""Many tests at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+
+def false_discovery_rate(p: NDArray[Any]) -> NDArray[np.float64]:
+    """q values of Benjamini and Hochberg (1995) over all entries that are not nan."""
+    q = np.full(np.shape(p), np.nan)
+    made = np.isfinite(p)
+    if made.any():
+        q[made] = stats.false_discovery_control(np.asarray(p)[made])
+    return q
