@@ -273,7 +273,7 @@ def test_an_alignment_at_chance_claims_nothing(painted: Cohort, made: Convention
     assert one.unread
     alignment.p_any[:] = 0.04
     assert not one.unread
-    for name, value in (("readability", 0.75), ("chance", 0.3), ("p", 0.01), ("seen", 1.2)):
+    for name, value in (("cross_validated", 0.75), ("chance", 0.3), ("p", 0.01), ("in_sample_deviation", 1.2)):
         alignment.get_buffer(name)[0] = value
     assert one.predicted == (("appearance 1", pytest.approx(0.75), pytest.approx(0.3), pytest.approx(0.01)),)
     assert replace(one, method=SimpleNamespace(settings=SimpleNamespace(calibrated=True))).predicted == ()
@@ -300,7 +300,7 @@ def test_genes_behind_each_axis_by_pattern_beside_their_weight(tmp_path: Path) -
     """Two copies of one gene share its weight; the pattern of each is that of the gene."""
     assert axes_table(None, ["G0"]).empty
     alignment = CanonicalAlignment(CanonicalAlignmentSettings(directions=1), genes=3)
-    alignment.seen[[0, 6]] = 1.0
+    alignment.in_sample_deviation[[0, 6]] = 1.0
     alignment.p[:] = torch.tensor([0.01, 1, 1, 1, 1, 1, 0.2])
     alignment.gene_weights[:, 0] = torch.tensor([0.1, -0.3, 0.2])
     alignment.gene_patterns[:, 0] = torch.tensor([0.5, 0.1, -0.6])

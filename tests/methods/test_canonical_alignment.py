@@ -54,7 +54,7 @@ def fitted() -> CanonicalAlignment:
 
 def test_the_first_axes_are_the_properties_of_a_lesion_and_say_which_genes_do_them(fitted: CanonicalAlignment) -> None:
     assert fitted.settings.axes == (*FEATURES, "appearance 1", "appearance 2")
-    r, chance, p = (getattr(fitted, name).numpy() for name in ("readability", "chance", "p"))
+    r, chance, p = (getattr(fitted, name).numpy() for name in ("cross_validated", "chance", "p"))
     for axis, driving in ((SIZE, slice(0, 5)), (ATTENUATION, slice(5, 10))):
         assert r[axis] > 0.6 > chance[axis]
         assert p[axis] == pytest.approx(1 / 61)
@@ -84,7 +84,7 @@ def test_directions_alone_find_the_same_two() -> None:
     alone = fit(replace(QUICK, properties=False, directions=4))
     assert alone.settings.axes == tuple(f"appearance {k}" for k in range(1, 5))
     assert alone.used.tolist() == [True, True, False, False]
-    assert alone.readability[:2].min() > 0.6
+    assert alone.cross_validated[:2].min() > 0.6
     assert alone.p[2:].tolist() == [1.0, 1.0]
 
 
@@ -173,7 +173,7 @@ def test_refused_settings(changes: dict[str, Any], message: str) -> None:
 def test_it_says_in_plain_words_what_genes_predict_beside_chance_and_power(fitted: CanonicalAlignment) -> None:
     assert not fitted.unread
     said = fitted.said()
-    r, chance = (float(getattr(fitted, name)[SIZE]) for name in ("readability", "chance"))
+    r, chance = (float(getattr(fitted, name)[SIZE]) for name in ("cross_validated", "chance"))
     assert f"size r {r:.2f} (chance up to {chance:.2f}; p 0.016)" in said
     assert "cross-validated in 60 patients" in said
     assert "no sign of" in said
@@ -191,7 +191,7 @@ def test_the_code_of_a_patient_as_if_unseen_is_what_ridge_regression_on_the_othe
 ) -> None:
     images, masks, owner, genes = lesions()
     side = lesion_side(fitted, images, masks, owner)
-    moved = fitted.unseen_genes(torch.from_numpy(genes), side)
+    moved = fitted.out_of_sample_genes(torch.from_numpy(genes), side)
     code, used = fitted.code(moved).numpy(), fitted.used
     alpha = 3.2 * ((genes - genes.mean(0)) ** 2).sum() / PATIENTS
     targets, expected = fitted.targets(side)[:, used], np.zeros((PATIENTS, int(used.sum())))
@@ -215,15 +215,16 @@ def test_patients_who_were_not_seen_have_a_code_of_variance_one(fitted: Canonica
 def test_in_sample_the_code_overfits_and_is_rescaled(fitted: CanonicalAlignment) -> None:
     images, masks, owner, genes = lesions()
     code, used = fitted.code(torch.from_numpy(genes).float()).numpy(), fitted.used
-    np.testing.assert_allclose(code.std(0), fitted.seen.numpy(), rtol=1e-3)
+    np.testing.assert_allclose(code.std(0), fitted.in_sample_deviation.numpy(), rtol=1e-3)
     targets = fitted.targets(lesion_side(fitted, images, masks, owner))
     in_sample = np.corrcoef(code[:, SIZE], targets[:, SIZE])[0, 1]
-    assert in_sample > fitted.readability[SIZE] + 0.02
-    some = fitted.code(fitted.seen_genes(torch.from_numpy(genes[:20])).float()).numpy()
-    np.testing.assert_allclose(some[:, used], (code / np.where(used, fitted.seen, 1.0))[:20][:, used], atol=1e-3)
+    assert in_sample > fitted.cross_validated[SIZE] + 0.02
+    some = fitted.code(fitted.in_sample_genes(torch.from_numpy(genes[:20])).float()).numpy()
+    scaled = code / np.where(used, fitted.in_sample_deviation, 1.0)
+    np.testing.assert_allclose(some[:, used], scaled[:20][:, used], atol=1e-3)
     predicting = cross_predicting(fitted.gene_side(genes).kernel, 3.2, 5, 0)
     assert np.corrcoef((predicting @ targets)[:, SIZE], targets[:, SIZE])[0, 1] == pytest.approx(
-        float(fitted.readability[SIZE]), abs=0.01
+        float(fitted.cross_validated[SIZE]), abs=0.01
     )
 
 

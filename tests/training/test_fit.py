@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from tiny_training import SHARED, canonical, train
 
 from radiogenesis.cohort.store import Cohort
@@ -21,7 +21,7 @@ from radiogenesis.methods.canonical_alignment import CanonicalAlignment
 from radiogenesis.methods.fusion_gan import FusionGAN, FusionGANSettings
 from radiogenesis.methods.images import images_from_hu
 from radiogenesis.training.fit import count_steps
-from radiogenesis.training.run import Run
+from radiogenesis.training.run import RENAMED, Run
 
 
 @pytest.fixture(scope="module")
@@ -202,6 +202,21 @@ def test_a_method_in_closed_form_is_a_run_like_any_other(discs: Cohort, tmp_path
     gan = train(discs, tmp_path / "gan", "fusion-gan", alignment=run)
     assert gan.config["alignment_method"] == "canonical-alignment"
     assert gan.method.state_dict()["alignment.gene_weights"].equal(method.gene_weights)
+
+
+def test_a_run_from_before_its_tensors_were_renamed_opens(discs: Cohort, tmp_path: Path) -> None:
+    run = canonical(discs, tmp_path / "run")
+    before = {new: old for old, new in RENAMED.items()}
+    shutil.copytree(run.path, tmp_path / "older")
+    weights = load_file(tmp_path / "older" / "weights.safetensors")
+    assert set(before) <= set(weights)
+    save_file({before.get(name, name): t for name, t in weights.items()}, tmp_path / "older" / "weights.safetensors")
+    provenance = tmp_path / "older" / "provenance.json"
+    record = json.loads(provenance.read_text())
+    provenance.write_text(json.dumps({name: value for name, value in record.items() if name != "files"}))
+    method = Run.open(tmp_path / "older").method
+    for name, tensor in run.method.state_dict().items():
+        assert method.state_dict()[name].equal(tensor)
 
 
 def test_a_null_is_a_null_from_the_alignment_on(discs: Cohort, tmp_path: Path) -> None:

@@ -130,7 +130,7 @@ def test_the_code_of_training_patients_varies_as_that_of_patients_who_were_not_s
     np.testing.assert_allclose(code.std(0, correction=0)[used], 1, atol=1e-3)
     if calibrated:
         lesions = lesions_of(alignment, discs, run.split.train, least_area=0.0)
-        expected = alignment.code(alignment.unseen_genes(data.genes, lesions))
+        expected = alignment.code(alignment.out_of_sample_genes(data.genes, lesions))
         np.testing.assert_allclose(code, expected, atol=1e-3)
     else:
         assert torch.corrcoef(torch.stack([code[:, 0], own[:, 0]]))[0, 1] > 0.9999

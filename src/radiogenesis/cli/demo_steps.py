@@ -26,7 +26,7 @@ class DemoSettings:
     metagenes: int = 100
     """Clusters of genes (sui; Li, Sui et al.: 100)."""
     seed: int = 0
-    """Of everything drawn at random."""
+    """Seed of the phantom, the first weights, the batches and the noise."""
 
     def __post_init__(self) -> None:
         if self.patients < 12:

@@ -23,7 +23,7 @@ def audit_table(
     found_in: Mapping[str, set[str]],
     remarks: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
-    """Everybody found anywhere: patient, status, reason.
+    """Every patient in the scans or the tables: patient, status, reason.
 
     Args:
         findings: what the folder of scans held.

@@ -136,7 +136,7 @@ def _remarks(cohort: Cohort) -> list[str]:
 
 
 def _audit(cohort: Cohort) -> list[str]:
-    lines = ["Everybody who was found"]
+    lines = ["Patients in the scans and the tables"]
     for status in ("in", "background only", "out"):
         rows = cohort.audit[cohort.audit["status"] == status]
         if rows.empty:

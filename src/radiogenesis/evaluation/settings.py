@@ -10,7 +10,8 @@ class EvaluationSettings:
     """How much is drawn and resampled."""
 
     backgrounds_per_patient: int = 16
-    """Images drawn for each held-out patient, all on the same backgrounds with the same noise; at least 16 to claim."""
+    """Images drawn for each held-out patient, all on the same backgrounds with the same noise; fewer than 16 are for a
+    first look."""
     bootstrap: int = 2000
     """Resamples of patients behind each confidence interval."""
     permutations: int = 2000

@@ -89,7 +89,7 @@ class CanonicalAlignment(nn.Module):
         genes: number of genes.
 
     Attributes:
-        readability: (K,) cross-validated correlation of each axis with what genes predict of it; 0 where that is
+        cross_validated: (K,) cross-validated correlation of each axis with what genes predict of it; 0 where that is
             negative, or the axis is not used.
         chance: (K,) 95th percentile of the same for permuted patients.
         p: (K,) of each axis against permuted patients, everything found again; 1 where it is not used.
@@ -97,9 +97,9 @@ class CanonicalAlignment(nn.Module):
         gene_weights: (G, K): an axis's coordinate is this weighted sum of a patient's genes.
         gene_patterns: (G, K): covariance of each scaled gene with the axis over the training patients. Where genes are
             correlated, a weight says little of a single gene; its pattern does (Haufe et al. 2014).
-        seen: (K,) deviation of the in-sample code, that of the training patients; that of others is 1.
+        in_sample_deviation: (K,) deviation of the in-sample code, that of the training patients; that of others is 1.
         follows: (K,) correlation of training patients' lesions with the code that a generator is trained with, which is
-            in-sample and so higher than `readability`.
+            in-sample and so higher than `cross_validated`.
         whitening: (S, S): statistics times this are uncorrelated, but for the ridge, and of variance at most 1.
         patients: (1,) how many it was fitted to.
     """
@@ -110,8 +110,9 @@ class CanonicalAlignment(nn.Module):
         k, s = len(settings.axes), sum(SIZES)
         shapes = {
             "mean": (s,), "deviation": (s,), "lesion_weights": (s, k), "gene_mean": (genes,),
-            "gene_weights": (genes, k), "gene_patterns": (genes, k), "seen": (k,), "readability": (k,),
-            "follows": (k,), "chance": (k,), "p": (k,), "p_any": (1,), "whitening": (s, s), "patients": (1,),
+            "gene_weights": (genes, k), "gene_patterns": (genes, k), "in_sample_deviation": (k,),
+            "cross_validated": (k,), "follows": (k,), "chance": (k,), "p": (k,), "p_any": (1,), "whitening": (s, s),
+            "patients": (1,),
         }  # fmt: skip
         for name, shape in shapes.items():
             self.register_buffer(name, torch.zeros(shape))
@@ -121,8 +122,8 @@ class CanonicalAlignment(nn.Module):
         self.gene_mean: Tensor
         self.gene_weights: Tensor
         self.gene_patterns: Tensor
-        self.seen: Tensor
-        self.readability: Tensor
+        self.in_sample_deviation: Tensor
+        self.cross_validated: Tensor
         self.follows: Tensor
         self.chance: Tensor
         self.p: Tensor
@@ -181,7 +182,7 @@ class CanonicalAlignment(nn.Module):
     @property
     def used(self) -> NDArray[np.bool_]:
         """(K,) which axes the code has: the properties that differ between patients, and the directions kept."""
-        return (self.seen > 0).cpu().numpy()
+        return (self.in_sample_deviation > 0).cpu().numpy()
 
     @property
     def further(self) -> int:
@@ -210,7 +211,7 @@ class CanonicalAlignment(nn.Module):
         rows = [
             (name, float(r), float(chance), float(p))
             for name, r, chance, p, used in zip(
-                self.settings.axes, self.readability, self.chance, self.p, self.used, strict=True
+                self.settings.axes, self.cross_validated, self.chance, self.p, self.used, strict=True
             )
             if used
         ]
@@ -232,13 +233,13 @@ class CanonicalAlignment(nn.Module):
         """Scaled genes (B, G) -> coordinates (B, K), of variance 1 over patients that it was not fitted to.
 
         In-sample it overfits: with more genes than patients, training patients' codes follow their own lesions and
-        spread up to 1.5 times wider. See `seen_genes` and `unseen_genes`.
+        spread up to 1.5 times wider. See `in_sample_genes` and `out_of_sample_genes`.
         """
         with torch.autocast(g.device.type, enabled=False):
             return (g.float() - self.gene_mean) @ self.gene_weights
 
     @torch.no_grad()
-    def seen_genes(self, genes: Tensor) -> Tensor:
+    def in_sample_genes(self, genes: Tensor) -> Tensor:
         """Genes whose code is the training patients' own, with variance 1: as far out as that of others.
 
         Moved by as little as that takes, in the few directions that the code reads.
@@ -246,11 +247,11 @@ class CanonicalAlignment(nn.Module):
         Args:
             genes: (n, G) scaled, of patients that this was fitted to.
         """
-        code, seen = (values.double().cpu().numpy() for values in (self.code(genes), self.seen))
-        return self._moved(genes, code / np.where(seen > 0, seen, 1.0))
+        code, deviation = (values.double().cpu().numpy() for values in (self.code(genes), self.in_sample_deviation))
+        return self._moved(genes, code / np.where(deviation > 0, deviation, 1.0))
 
     @torch.no_grad()
-    def unseen_genes(self, genes: Tensor, lesions: LesionSide, seed: int = 0) -> Tensor:
+    def out_of_sample_genes(self, genes: Tensor, lesions: LesionSide, seed: int = 0) -> Tensor:
         """Genes whose code is what the other patients' genes predict: as if each had not been fitted to.
 
         Cross-fitting, as in stacked regression (Wolpert 1992).
@@ -265,7 +266,7 @@ class CanonicalAlignment(nn.Module):
 
     def _moved(self, genes: Tensor, code: NDArray[np.float64]) -> Tensor:
         """The nearest genes (n, G) with this code (n, K)."""
-        shift = np.where(self.seen.cpu() > 0, code - self.code(genes).double().cpu().numpy(), 0.0)
+        shift = np.where(self.in_sample_deviation.cpu() > 0, code - self.code(genes).double().cpu().numpy(), 0.0)
         return genes + torch.from_numpy(shift @ np.linalg.pinv(self.gene_weights.double().cpu().numpy())).to(genes)
 
     def standardised(self, x: Tensor, m: Tensor) -> Tensor:
@@ -286,7 +287,8 @@ class CanonicalAlignment(nn.Module):
         statistics share.
         """
         with torch.autocast(standardised.device.type, enabled=False):
-            whole, axes = standardised.float() @ self.whitening, self.coordinates(standardised)[:, self.seen > 0]
+            whole = standardised.float() @ self.whitening
+            axes = self.coordinates(standardised)[:, self.in_sample_deviation > 0]
             return *standardised.split(SIZES, dim=1), whole, *([axes] if axes.shape[1] else [])
 
     def coordinates(self, standardised: Tensor) -> Tensor:
@@ -333,7 +335,8 @@ class CanonicalAlignment(nn.Module):
     @property
     def _weights(self) -> Tensor:
         """(K,) of the axes in unit vectors: never all 0, so that an alignment at chance ranks patients at random."""
-        return torch.where(self.seen > 0, self.readability.clamp_min(LEAST_WEIGHT), self.readability)
+        least = self.cross_validated.clamp_min(LEAST_WEIGHT)
+        return torch.where(self.in_sample_deviation > 0, least, self.cross_validated)
 
 
 def fitted(
@@ -363,8 +366,8 @@ def fitted(
         "mean": lesions.mean, "deviation": lesions.deviation, "gene_mean": np.asarray(genes, np.float64).mean(axis=0),
         "lesion_weights": padded(axes.lesion_weights), "gene_weights": padded(gene_weights),
         "gene_patterns": padded(side.centred.T @ axes.targets / len(side.centred)),
-        "seen": padded((side.centred @ gene_weights).std(axis=0)),
-        "readability": padded(np.maximum(axes.r, 0.0)), "follows": padded(np.maximum(in_sample, 0.0)),
+        "in_sample_deviation": padded((side.centred @ gene_weights).std(axis=0)),
+        "cross_validated": padded(np.maximum(axes.r, 0.0)), "follows": padded(np.maximum(in_sample, 0.0)),
         "chance": padded(axes.chance), "p": padded(axes.p, 1.0),
         "p_any": [axes.p_any], "whitening": lesions.whitening, "patients": [len(side.centred)],
     }  # fmt: skip

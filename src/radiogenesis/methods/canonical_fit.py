@@ -282,7 +282,7 @@ class Search:
 
 
 def without(rest: Floats, direction: Floats) -> tuple[Floats, Floats]:
-    """`rest` freed of its coordinate along a direction, and the (R, R) map that does it: rest @ map."""
+    """`rest` residualised on its coordinate along a direction, and the (R, R) map that does it: rest @ map."""
     z = rest @ direction
     loading = z @ rest / max(float(z @ z), 1e-300)
     away = np.eye(len(direction)) - np.outer(direction, loading)

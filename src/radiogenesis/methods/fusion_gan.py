@@ -223,7 +223,11 @@ class FusionGAN(nn.Module):
         return shifted((x, m), reach) if reach else (x, m)
 
     def d_code(self, g: Tensor) -> Tensor:
-        """phi(g) as the discriminator reads it: its own, of what styles the lesion, or the generator's, detached."""
+        """The gene code that the discriminator reads.
+
+        With `own_mapping` a mapping of its own: of the aligned code where the generator is styled by that, else of the
+        genes. Without, the generator's code, through which no gradient flows.
+        """
         if self.phi_d is not None:
             aligned = self.aligned(g) if self.settings.gene_code == "aligned" else None
             return self.phi_d(g if aligned is None else aligned)

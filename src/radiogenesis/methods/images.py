@@ -109,7 +109,7 @@ class GrownMask:
         return self._dilated[pixels]
 
     def background_region(self, pixels: int) -> Tensor:
-        """See the function of this name."""
+        """1 outside the dilated mask, 0 inside."""
         return 1 - self.dilated(pixels)
 
     def binary(self) -> GrownMask:

@@ -51,10 +51,10 @@ def prepare_fusion(method: FusionGAN, data: TrainingData, names: Sequence[str], 
     if not isinstance(alignment, CanonicalAlignment):
         return data
     if not method.settings.calibrated:
-        return replace(data, genes=alignment.seen_genes(data.genes))
+        return replace(data, genes=alignment.in_sample_genes(data.genes))
     lesions = alignment.lesion_side(to_unit(data.image), data.mask, data.patient.numpy(), pixel_mm=data.pixel_mm)
-    alignment.follows.copy_(alignment.readability)
-    return replace(data, genes=alignment.unseen_genes(data.genes, lesions, seed))
+    alignment.follows.copy_(alignment.cross_validated)
+    return replace(data, genes=alignment.out_of_sample_genes(data.genes, lesions, seed))
 
 
 def prepare_mc_gan(method: MCGAN, data: TrainingData, names: Sequence[str], seed: int) -> TrainingData:
@@ -87,7 +87,7 @@ def genes_of_trained(method: object, genes: NDArray[Any]) -> NDArray[np.float32]
     given = np.asarray(genes, np.float32)
     if not isinstance(alignment, CanonicalAlignment) or not len(given):
         return given
-    return alignment.seen_genes(torch.from_numpy(given).to(alignment.seen.device)).cpu().numpy()
+    return alignment.in_sample_genes(torch.from_numpy(given).to(alignment.in_sample_deviation.device)).cpu().numpy()
 
 
 def prepare_autoencoder(method: GeneAutoencoder, data: TrainingData, names: Sequence[str], seed: int) -> TrainingData:

@@ -46,6 +46,8 @@ from radiogenesis.training.registry import AnyAlignment, entry
 
 WRITTEN = ("split.json", "scaler.safetensors", "genes.json")
 """What a finished run is read from beside its weights; their digests stand in provenance.json."""
+RENAMED = {"readability": "cross_validated", "seen": "in_sample_deviation"}
+"""What tensors of runs from before 2026-11-27 are called now."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,8 @@ class Run:
         """The trained method, ready for use."""
         self._verify("weights.safetensors")
         try:
-            weights = load_file(self.path / "weights.safetensors")
+            found = load_file(self.path / "weights.safetensors")
+            weights = {_name_now(name): tensor for name, tensor in found.items()}
             made = make_method(self.config, alignment=blank_alignment(self.config))
             made.load_state_dict(weights)
         except (SafetensorError, RuntimeError, ValueError, TypeError, KeyError) as error:
@@ -236,6 +239,12 @@ def read_provenance(run: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"provenance.json cannot be read ({error})", path=run, remedy="train it again") from error
     return provenance
+
+
+def _name_now(tensor: str) -> str:
+    """ "alignment.seen" -> "alignment.in_sample_deviation"; all other names stay."""
+    *place, name = tensor.split(".")
+    return ".".join([*place, RENAMED.get(name, name)])
 
 
 def save_weights(run: Path, method: nn.Module) -> None:

@@ -16,7 +16,8 @@ class TrainSettings:
     """Settings of the training that every method shares."""
 
     seed: int = 0
-    """Of everything drawn at random but the split: weights, batches, noise."""
+    """Seed of the first weights, the batches and the noise; the split has its own. Without a GPU the same seed gives
+    the same weights on the same machine; on a GPU they differ in the last digits."""
     split_seed: int = 0
     """Of the split into training, validation and test patients: runs to be compared share it, whatever their seed. With
     --alignment its run's split is taken over: its split_seed, validation and test."""

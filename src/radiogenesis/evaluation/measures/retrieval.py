@@ -34,7 +34,7 @@ def ranks(similarity: NDArray[Any]) -> Floats:
 def retrieval_scores(
     genes: NDArray[Any], lesions: NDArray[Any], owner: NDArray[np.int64]
 ) -> dict[str, dict[str, Floats]]:
-    """Of p's lesions and q's genes: the mean rank, and how often within the first 1 and 5.
+    """For each pair of a patient's lesions and a patient's genes: mean rank, and how often among the first 1 and 5.
 
     Args:
         genes: (n, D) codes of the held-out patients' genes, unit length.

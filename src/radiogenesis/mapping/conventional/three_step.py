@@ -37,8 +37,8 @@ from radiogenesis.stats.metagenes import Metagenes, Stability, choose_clusters
 
 FOUND, CONFOUNDED, INCOHERENT, SCANNER, NOT_FOUND = "found", "confounded", "incoherent", "scanner", "not found"
 LEANING = 0.05
-"""p below which a found link's feature is taken to lean to a batch variable, inside which the link is then asked again;
-a batch is looked for at a far stricter level (q over all tests) before it flags a link as confounded."""
+"""p below which the feature of a reported link is taken to go with a batch variable; the link is tested again within
+it. A batch is looked for at a far stricter level (q over all tests) before it flags a link as confounded."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -286,7 +286,7 @@ def judged(
 def _given_size(
     links: pd.DataFrame, material: Material, values: NDArray[Any], metagenes: Metagenes, held: Held
 ) -> pd.DataFrame:
-    """p of each link when both sides are freed of the rank of the lesion's size too: more than volume?"""
+    """p of each link adjusted for the rank of the lesion's size: is it more than volume?"""
     given: NDArray[Any] = np.full(len(links), np.nan)
     if material.size:
         table = material.features.values

@@ -283,7 +283,7 @@ def prediction_table(
     blocks: NDArray[Any] | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> pd.DataFrame:
-    """Answer what can be answered; the surest first.
+    """Answer what can be answered; the lowest p first.
 
     Returns:
         target, family, source, score ("R2", "AUC"), n, cases, value, low, high, null_mean, null_high, p, rho, rho_low,

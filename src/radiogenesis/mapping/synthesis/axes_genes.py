@@ -25,7 +25,7 @@ def axes_table(alignment: CanonicalAlignment | None, genes: Sequence[str]) -> pd
                            (alignment.gene_patterns, alignment.gene_weights))  # fmt: skip
         order = np.argsort(-np.abs(pattern), kind="stable")
         about = {name: float(values[k]) for name, values in
-                 (("r", alignment.readability), ("chance", alignment.chance), ("p", alignment.p))}  # fmt: skip
+                 (("r", alignment.cross_validated), ("chance", alignment.chance), ("p", alignment.p))}  # fmt: skip
         named = np.array(genes, object)[order]
         part = {"axis": alignment.settings.axes[k], "gene": named, "pattern": pattern[order], "weight": weight[order]}
         parts.append(pd.DataFrame(part | about))

@@ -56,7 +56,7 @@ class Trained:
             return ()
         a = self.alignment
         return tuple(
-            (a.settings.axes[k], float(a.readability[k]), float(a.chance[k]), float(a.p[k]))
+            (a.settings.axes[k], float(a.cross_validated[k]), float(a.chance[k]), float(a.p[k]))
             for k in np.flatnonzero(a.used)
         )
 

@@ -2,8 +2,8 @@
 
 Both ask which metagene goes with which property of the lesion. The conventional map asks the patients: does the
 property rise with the metagene? This one asks a model that was trained on some of them: what does it draw for patients
-it never saw, when the metagene is moved and nothing else? The second can know no more than the first gave it, but it
-answers for one metagene at a time, all others held still, and the answer can be looked at.
+it never saw, when the metagene is moved and nothing else? The model knows its training patients only, but it
+answers for one metagene at a time, all others unchanged, and the answer can be looked at.
 """
 
 from __future__ import annotations
@@ -402,7 +402,7 @@ def _told_apart(
     table: pd.DataFrame, sets: GeneSets, features: Sequence[str], training: NDArray[Any], lesions: Floats, alpha: float
 ) -> pd.DataFrame:
     """The table with rho_trained; what is found, but not at p < alpha, uncorrected, and in the same direction in the
-    training patients' own lesions (t, F), is drawn along with something else."""
+    training patients' own lesions (t, F), is a collateral effect."""
     rho = spearman(_set_values(sets, training).T[:, None], lesions.T[None])  # (S, F)
     count = np.isfinite(lesions).sum(axis=0)  # (F,)
     with np.errstate(divide="ignore", invalid="ignore"):

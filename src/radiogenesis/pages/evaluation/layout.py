@@ -128,7 +128,8 @@ def _cohort_section(cohort: Cohort, tables: Path, folder: Path) -> Section:
     blocks.append(
         Table(
             file="audit_counts.csv",
-            caption="Everybody who was found, and why some are not in. Patient by patient: tables/audit.csv.",
+            caption="Every patient in the scans or the tables, and why some were left out; by patient in "
+            "tables/audit.csv.",
             columns=(
                 Column(label="Status", value="status"),
                 Column(label="Reason", value="reason"),

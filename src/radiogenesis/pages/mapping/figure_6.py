@@ -226,7 +226,7 @@ def code_section(made: CodeFeatureMap, folder: Path) -> Section:
         Table(
             file="code_features_shown.csv",
             caption=f"The {min(SHOWN, len(made.links))} strongest; all are in tables/code_features.csv. p given size: "
-            "both sides freed of the rank of the lesion's size.",
+            "both sides adjusted for the rank of the lesion's size.",
             columns=(
                 Column(label="Metagene", value="metagene"), Column(label="Most typical genes", value="genes"),
                 Column(label="Feature", value="feature"), Column(label="ρ", value="effect", format=".2f"),
