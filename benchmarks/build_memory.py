@@ -27,7 +27,7 @@ def write_patients(ct: Path, raw: Path, copies: int) -> None:
     read = ReadSettings()
     scan = read_dicom(find_dicom(ct, read).sources[0], read)
     write_nifti(raw / "P000_image.nii", scan.hu, scan.affine)
-    write_nifti(raw / "P000_mask.nii", scan.tumour_mask, scan.affine)
+    write_nifti(raw / "P000_mask.nii", scan.tumor_mask, scan.affine)
     for number in range(1, copies):
         for kind in ("image", "mask"):
             shutil.copy(raw / f"P000_{kind}.nii", raw / f"P{number:03d}_{kind}.nii")

@@ -186,9 +186,9 @@ def power_curve(table: pd.DataFrame, theme: Theme) -> Figure:
     strengths = sorted(table["strength"].unique())
     for number, strength in enumerate(strengths):
         mine = table[table["strength"] == strength].sort_values("patients")
-        colour = shades((number + 1) / len(strengths))
-        axes.fill_between(mine["patients"], mine["low"], mine["high"], color=colour, alpha=0.18, linewidth=0)
-        axes.plot(mine["patients"], mine["mean"], color=colour, linewidth=1.8, marker="o", markersize=3.5,
+        color = shades((number + 1) / len(strengths))
+        axes.fill_between(mine["patients"], mine["low"], mine["high"], color=color, alpha=0.18, linewidth=0)
+        axes.plot(mine["patients"], mine["mean"], color=color, linewidth=1.8, marker="o", markersize=3.5,
                   label=f"{strength:.0%} of the variance")  # fmt: skip
     axes.axhline(float(table["chance"].mean()), color=theme.second, linewidth=1, linestyle="--", label="chance")
     axes.set_ylim(0, 1.02)

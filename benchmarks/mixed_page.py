@@ -35,8 +35,8 @@ def real_and_drawn(run: Run, rng: np.random.Generator) -> tuple[list[NDArray[np.
     method = run.synthesizer()
     for patient in run.split.test:
         places = np.flatnonzero(cohort.background_patient == patient)
-        tumour = np.flatnonzero(cohort.slice_patient == patient)
-        if not len(places) or not len(tumour):
+        tumor = np.flatnonzero(cohort.slice_patient == patient)
+        if not len(places) or not len(tumor):
             continue
         genes = run.scaler.transform(cohort.expression, [patient])
         under = cohort.background_image[rng.choice(places)][None].astype(np.float32)

@@ -2,7 +2,7 @@
 
     python benchmarks/phantom_beside_real.py OUT.png [--data ../shared/data] [--patients 16] [--seed 0]
 
-Real tumours are those of LUNG1-001 and LUNG1-002 (NSCLC-Radiomics), real backgrounds come from AMC-001 and from them;
+Real tumors are those of LUNG1-001 and LUNG1-002 (NSCLC-Radiomics), real backgrounds come from AMC-001 and from them;
 both go through the same sampling as the phantom's. The window is [-1000, 500] HU, the one that networks see.
 """
 
@@ -46,16 +46,16 @@ def main() -> None:
     phantom = phantom_slices(PhantomSettings(patients=given.patients, genes=600, seed=given.seed, pixels=given.pixels))
     rng = np.random.default_rng(given.seed)
     rows = [
-        ("real tumours", real[0]),
+        ("real tumors", real[0]),
         ("real lungs", real[1]),
-        ("phantom tumours", phantom[0]),
+        ("phantom tumors", phantom[0]),
         ("phantom lungs", phantom[1]),
     ]
     draw(given.out, [(name, images[rng.permutation(len(images))]) for name, images in rows])
 
 
 def real_slices(data: Path, sampling: SamplingSettings) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
-    """Tumour slices and backgrounds of the real scans, (n, P, P) each."""
+    """Tumor slices and backgrounds of the real scans, (n, P, P) each."""
     reading = ReadSettings()
     nodules, backgrounds = [], []
     with tempfile.TemporaryDirectory() as folder:
@@ -64,13 +64,13 @@ def real_slices(data: Path, sampling: SamplingSettings) -> tuple[NDArray[np.int1
             scan = read_dicom(source, reading)
             rng = np.random.default_rng(sampling.seed)
             backgrounds.append(background_slices(scan, lung_mask(scan), sampling, rng).image)
-            if scan.tumour is not None:
+            if scan.tumor is not None:
                 nodules.append(nodule_slices(scan, sampling).image)
     return np.concatenate(nodules), np.concatenate(backgrounds)
 
 
 def phantom_slices(settings: PhantomSettings) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
-    """For each phantom patient the slice with most tumour and half-way out, and two backgrounds."""
+    """For each phantom patient the slice with most tumor and half-way out, and two backgrounds."""
     nodules, backgrounds = [], []
     for plan in plan_cohort(settings).patients:
         _, found, lung = sample_patient(plan, settings)

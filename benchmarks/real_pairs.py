@@ -10,7 +10,7 @@ Makes NIfTI, builds the cohort, and answers in turn:
   permuted patients, everything fitted again in each.
 - drawings: five folds; the fusion GAN is trained without each fold, and again with shuffled genes, and lesions drawn
   from the genes of the patients left out are compared with these patients' own.
-- picture: OUT/drawings.png, the README's: patients that the first fold left out, their own tumours, and lesions drawn
+- picture: OUT/drawings.png, the README's: patients that the first fold left out, their own tumors, and lesions drawn
   from their genes on backgrounds of such patients.
 - maps: the conventional map, and beside it the map by synthesis of the first fold's run, as `radiogenesis map` writes
   them.
@@ -74,7 +74,7 @@ def made_cohort(out: Path) -> Cohort:
 
 
 def backgrounds(cohort: Cohort, raw: Path) -> None:
-    """How many patients' background centres lie in the body: the largest piece of tissue, filled slice by slice; and
+    """How many patients' background centers lie in the body: the largest piece of tissue, filled slice by slice; and
     how many background slices show air in their middle."""
     inside = []
     for patient in cohort.patients.index:
@@ -83,8 +83,8 @@ def backgrounds(cohort: Cohort, raw: Path) -> None:
         labels, _ = ndimage.label(ndimage.binary_opening(hu > -400, np.ones((1, 5, 5))))
         body = labels == 1 + int(np.argmax(np.bincount(labels.ravel())[1:]))
         body = np.stack([ndimage.binary_fill_holes(plane) for plane in body])
-        centres = np.unique(cohort.background_center_mm[cohort.background_patient == patient], axis=0)
-        ras = centres * [-1, -1, 1]
+        centers = np.unique(cohort.background_center_mm[cohort.background_patient == patient], axis=0)
+        ras = centers * [-1, -1, 1]
         voxels = np.rint(nib.affines.apply_affine(np.linalg.inv(image.affine), ras)).astype(int)
         inside.append(bool(all(body[z, y, x] for x, y, z in voxels)))
     outside = [str(name) for name, good in zip(cohort.patients.index, inside, strict=True) if not good]
@@ -104,7 +104,7 @@ def by_properties(part: NDArray[np.intp], others: NDArray[np.intp], lesions: Les
 
 def by_directions(part: NDArray[np.intp], others: NDArray[np.intp], lesions: LesionSide, genes: GeneSide) -> Values:
     """Canonical directions found on the others, four at most; each property is regressed on them there."""
-    inner = GeneSide.of(genes.centred[others], genes.ridge, 0)
+    inner = GeneSide.of(genes.centered[others], genes.ridge, 0)
     rest = lesions.rest[others] - lesions.rest[others].mean(axis=0)
     search = Search((slice(0, rest.shape[1]),), np.array([[0.0, 1.0]]))
     z = rest @ directions(rest, inner.predicting, search, 4)
@@ -203,7 +203,7 @@ def drawn_features(cohort: Cohort, trained: Run) -> pd.DataFrame:
 
 
 def picture(cohort: Cohort, trained: Run, path: Path) -> None:
-    """Patients left out, from the smallest to the largest tumour: their own, and lesions drawn from their genes."""
+    """Patients left out, from the smallest to the largest tumor: their own, and lesions drawn from their genes."""
     patients = spread_patients(cohort, list(trained.split.test))
     index, _ = shared_backgrounds(cohort, trained.split, 2 * len(patients), 0)
     under = cohort.background_image[index].astype(np.float32)
@@ -211,7 +211,7 @@ def picture(cohort: Cohort, trained: Run, path: Path) -> None:
     drawn = trained.synthesizer().synthesize(under, np.concatenate([genes, genes]), seed=0).image
     own = [cohort.slice_image[largest_slice(cohort, patient)] for patient in patients]
     n = len(patients)
-    rows = [("own tumour", own), ("background", under[:n]), ("drawn", drawn[:n]), ("drawn on\nanother", drawn[n:])]
+    rows = [("own tumor", own), ("background", under[:n]), ("drawn", drawn[:n]), ("drawn on\nanother", drawn[n:])]
     slice_grid([(label, [gray(image) for image in images]) for label, images in rows], path, columns=patients)
 
 

@@ -52,10 +52,10 @@ def main() -> None:
         run("cohort", "plant", unpacked(out), DATA / TABLE, cohort, "--orientation", "genes-in-rows")
     else:
         table = ("--expression", DATA / TABLE, "--orientation", "genes-in-rows")
-        for edge in ("centre", "touched"):
+        for edge in ("center", "touched"):
             path = out / f"{edge}.zarr"
             run("cohort", "build", unpacked(out), path, *table, "--contour_edge", edge)
-            for patient, volume in Cohort.open(path).patients["tumour_volume_ml"].dropna().items():
+            for patient, volume in Cohort.open(path).patients["tumor_volume_ml"].dropna().items():
                 print(f"contour_edge={edge}: {patient} {volume:.1f} ml")
         return
     run("train", "canonical-alignment", cohort, alignment)

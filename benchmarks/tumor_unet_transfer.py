@@ -1,4 +1,4 @@
-"""Stage 1 of Li, Sui et al. 2021, from one cohort to others: does a U-Net trained on phantoms find real tumours?
+"""Stage 1 of Li, Sui et al. 2021, from one cohort to others: does a U-Net trained on phantoms find real tumors?
 
     python benchmarks/tumor_unet_transfer.py OUT [--patients 200] [--steps 2000] [--seeds 0 1 2] [--size_mm 13 70]
         [--attenuation_hu -150 60]
@@ -72,7 +72,7 @@ def measured(name: str, runs: dict[int, Run], cohort: Cohort, patients: list[str
         found = findings(method, stacks, find, seed=settings.seed)
         _, each = detection_table(stacks, found, settings)
         parts.append(each.assign(seed=seed))
-        shown = shown or [(s.patient, s.image, s.tumour, f > 0) for s, f in zip(stacks, found[UNET], strict=True)]
+        shown = shown or [(s.patient, s.image, s.tumor, f > 0) for s, f in zip(stacks, found[UNET], strict=True)]
         if left_out:
             print(f"{name}, left out: {left_out}")
         print(f"{name}, seed {seed}: mean Dice {each.groupby('finder', sort=False)['dice'].mean().round(3).to_dict()}")
@@ -93,17 +93,17 @@ def main() -> None:
     options.add_argument("--others", type=int, default=24, help="patients of the second phantom")
     options.add_argument("--steps", type=int, default=2000)
     options.add_argument("--seeds", type=int, nargs="+", default=[0], help="one training each; the split is the same")
-    # Real tumours of NSCLC-Radiomics measure up to 9 cm: the phantom's are drawn larger than in the default cohort.
+    # Real tumors of NSCLC-Radiomics measure up to 9 cm: the phantom's are drawn larger than in the default cohort.
     options.add_argument("--size_mm", type=float, nargs=2, default=(13.0, 70.0), help="least and largest diameter")
-    # Nor are they ground glass: a U-Net that rarely meets solid tumours looks for a density between lung and wall.
+    # Nor are they ground glass: a U-Net that rarely meets solid tumors looks for a density between lung and wall.
     options.add_argument("--attenuation_hu", type=float, nargs=2, default=(-150.0, 60.0), help="lightest and densest")
     given = options.parse_args()
     out: Path = given.out
     out.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
     size, attenuation = ("[{:g},{:g}]".format(*ends) for ends in (given.size_mm, given.attenuation_hu))
-    tumours = ("--size_mm", size, "--attenuation_hu", attenuation)
-    phantom = (*WHOLE, *tumours, "--genes", 200, "--modules", 8, "--slices_per_center", 2)
+    tumors = ("--size_mm", size, "--attenuation_hu", attenuation)
+    phantom = (*WHOLE, *tumors, "--genes", 200, "--modules", 8, "--slices_per_center", 2)
     for name, patients, seed in (("phantom", given.patients, 0), ("other", given.others, 1)):
         path = out / f"{name}.zarr"
         made(path, "cohort", "phantom", path, "--patients", patients, "--seed", seed, *phantom)
@@ -118,7 +118,7 @@ def main() -> None:
     patients["phantom"] = list(first.split.test)
     for name, cohort in cohorts.items():
         measured(name, runs, cohort, patients[name], out)
-    made(out / "found", "find-tumour", first.path, out / "raw" / "ct", out / "found")
+    made(out / "found", "find-tumor", first.path, out / "raw" / "ct", out / "found")
     print(f"{(time.perf_counter() - started) / 60:.1f} minutes")
 
 

@@ -2,7 +2,7 @@
 
     python benchmarks/unlisted.py OUT [--strength 0.6] [--seeds 1] [--steps 800]
 
-Every tumour has a denser part, and a module of genes drives how far off the middle it lies (`cohort phantom --unlisted
+Every tumor has a denser part, and a module of genes drives how far off the middle it lies (`cohort phantom --unlisted
 true`). Printed: what each description knows of the factor (ridge regression, cross-validated over patients, and the
 best single feature); and of three maps the average precision with which they rank the factor's metagenes among all
 that drive nothing else, by their largest |z|: six properties; properties and the radiomic features of the Image

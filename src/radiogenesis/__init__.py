@@ -1,4 +1,4 @@
-"""radiogenesis: which genes show in a scan, and how would this tumour look if they changed?
+"""radiogenesis: which genes show in a scan, and how would this tumor look if they changed?
 
 `import radiogenesis as rg`: everything in `radiogenesis.api` is here too, and read when it is first asked for.
 """

@@ -20,12 +20,12 @@ def _write_chest(folder: Path, patient: str) -> None:
     hu = np.full(z.shape, -1000)
     hu[((y - 120) / 105) ** 2 + ((x - 150) / 140) ** 2 < 1] = 40
     hu[ball(85, 55, 75, 45) | ball(215, 55, 75, 45)] = -860
-    tumour = ball(85, 9, 9, 9)
-    hu[tumour] = 30
+    tumor = ball(85, 9, 9, 9)
+    hu[tumor] = 30
     affine = np.array([[0, 0, 3, -150], [0, 3, 0, -120], [3, 0, 0, 0], [0, 0, 0, 1]], float)
     (folder / patient).mkdir(parents=True)
     write_nifti(folder / patient / "image.nii.gz", hu.astype(np.int16), affine)
-    write_nifti(folder / patient / "mask.nii.gz", tumour, affine)
+    write_nifti(folder / patient / "mask.nii.gz", tumor, affine)
 
 
 def test_build_and_describe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

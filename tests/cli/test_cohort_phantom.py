@@ -12,7 +12,7 @@ from radiogenesis.cohort.dicom.folder import find_dicom, read_dicom
 from radiogenesis.cohort.sources import ReadSettings
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.cohort.tables.expression import read_expression
-from radiogenesis.phantom.patient import TUMOUR, make_scans
+from radiogenesis.phantom.patient import TUMOR, make_scans
 from radiogenesis.phantom.phantom import plan_cohort
 from radiogenesis.phantom.settings import PhantomSettings
 
@@ -31,10 +31,10 @@ def test_a_cohort_and_its_dicom(tmp_path: Path, capsys: pytest.CaptureFixture[st
     scan = read_dicom(findings.sources[0], ReadSettings())
     drawn, _ = make_scans(plan_cohort(PhantomSettings(patients=2, genes=200, modules=8)).patients[0])
     np.testing.assert_array_equal(scan.hu, drawn.hu)
-    np.testing.assert_array_equal(scan.tumour_mask, drawn.tumour_mask)
+    np.testing.assert_array_equal(scan.tumor_mask, drawn.tumor_mask)
     np.testing.assert_allclose(scan.affine, drawn.affine, atol=1e-6)
     assert scan.acquisition.kernel == drawn.acquisition.kernel
-    assert drawn.volume_ml(TUMOUR) == pytest.approx(cohort.patients.loc["PH0001", "tumour_volume_ml"])
+    assert drawn.volume_ml(TUMOR) == pytest.approx(cohort.patients.loc["PH0001", "tumor_volume_ml"])
 
     table = read_expression(folder / "expression.csv", patients=["PH0001", "PH0002"])
     np.testing.assert_allclose(table.to_df()[cohort.expression.var_names], cohort.expression.to_df(), rtol=1e-5)

@@ -59,13 +59,13 @@ def test_refused_settings_are_one_line(
 
 
 @pytest.mark.pictures
-def test_figure_5_shows_the_slice_with_most_tumour_and_enlarges_it(
+def test_figure_5_shows_the_slice_with_most_tumor_and_enlarges_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image = np.full((3, 48, 48), -850.0)
-    tumour = np.zeros((3, 48, 48), bool)
-    tumour[1, 30:40, 2:8] = tumour[2, 30, 4] = True
-    image[1][tumour[1]] = 40
+    tumor = np.zeros((3, 48, 48), bool)
+    tumor[1, 30:40, 2:8] = tumor[2, 30, 4] = True
+    image[1][tumor[1]] = 40
     shown: dict[str, Any] = {}
     from radiogenesis.reporting import figures
 
@@ -76,12 +76,12 @@ def test_figure_5_shows_the_slice_with_most_tumour_and_enlarges_it(
         real(rows, path, **options)
 
     monkeypatch.setattr(figures, "slice_grid", look)
-    picture = figure_5({"P1": (image, tumour, tumour)}, tmp_path, "unet")
+    picture = figure_5({"P1": (image, tumor, tumor)}, tmp_path, "unet")
     (_, (whole,)), (_, (part,)), (_, (outlined,)) = shown["rows"]
     np.testing.assert_array_equal(whole, figures.gray(image[1]))
     np.testing.assert_array_equal(part, figures.gray(image[1, 26:42, 0:16]))  # a third of the side around (34.5, 4.5)
     np.testing.assert_array_equal(outlined, part)
-    np.testing.assert_array_equal(shown["contours"][0][0], tumour[1])
-    np.testing.assert_array_equal(shown["contours"][2][0], tumour[1, 26:42, 0:16])
+    np.testing.assert_array_equal(shown["contours"][0][0], tumor[1])
+    np.testing.assert_array_equal(shown["contours"][2][0], tumor[1, 26:42, 0:16])
     with Image.open(tmp_path / picture.file) as written:
         assert written.size[0] > 100

@@ -135,22 +135,22 @@ def _reference(image: Dataset) -> Dataset:
 
 
 def circle(ct: Ct, z: float, center_yx: tuple[float, float], radius: float, points: int = 200) -> NDArray[np.float64]:
-    """(n, 3) LPS mm of a circle on plane z; centre and radius in pixels."""
+    """(n, 3) LPS mm of a circle on plane z; center and radius in pixels."""
     angle = np.linspace(0, 2 * np.pi, points, endpoint=False)
     y, x = center_yx[0] + radius * np.sin(angle), center_yx[1] + radius * np.cos(angle)
     return ct.points(np.column_stack([np.full(points, z), y, x]))
 
 
-def segment(number: int = 1, label: str = "Nodule", *, tumour: bool = True, by: str = "MANUAL") -> Dataset:
+def segment(number: int = 1, label: str = "Nodule", *, tumor: bool = True, by: str = "MANUAL") -> Dataset:
     """The description of one segment."""
     algorithm = highdicom.AlgorithmIdentificationSequence("net", codes.DCM.ArtificialIntelligence, "1")
     return highdicom.seg.SegmentDescription(
         segment_number=number,
         segment_label=label,
         segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure
-        if tumour
+        if tumor
         else codes.SCT.AnatomicalStructure,
-        segmented_property_type=codes.SCT.Neoplasm if tumour else codes.SCT.Lung,
+        segmented_property_type=codes.SCT.Neoplasm if tumor else codes.SCT.Lung,
         algorithm_type=by,
         algorithm_identification=None if by == "MANUAL" else algorithm,
     )

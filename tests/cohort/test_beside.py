@@ -1,4 +1,4 @@
-"""Whatever is outlined beside the tumour may be another lesion: no background is cut from it."""
+"""Whatever is outlined beside the tumor may be another lesion: no background is cut from it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def ball(center: tuple[float, ...], radius: float) -> NDArray[np.bool_]:
 
 @pytest.fixture
 def ct() -> Ct:
-    """A body with two lungs of 1.1 litres each, and a tumour in each."""
+    """A body with two lungs of 1.1 litres each, and a tumor in each."""
     y, x = np.mgrid[:64, :64] * 4.0
     hu = np.full((40, 64, 64), -1000, np.int16)
     hu[:, ((y - 128) / 110) ** 2 + ((x - 128) / 120) ** 2 < 1] = 40
@@ -57,17 +57,17 @@ def outlines(ct: Ct, how: str, folder: Path) -> None:
         save(seg(ct, ball(SECOND, 12)), folder / "2.dcm")
     elif how == "another segment":
         both = np.stack([ball(FIRST, 15), ball(SECOND, 12)], axis=-1)
-        save(seg(ct, both, [segment(1, "Tumour"), segment(2, "Second")]), folder / "seg.dcm")
+        save(seg(ct, both, [segment(1, "Tumor"), segment(2, "Second")]), folder / "seg.dcm")
 
 
 @pytest.mark.parametrize("how", ["GTV-2", "another name", "SEG beside RTSTRUCT", "two SEG", "another segment"])
 def test_no_background_lies_in_another_lesion(tmp_path: Path, ct: Ct, how: str) -> None:
     ct.write(tmp_path)
     outlines(ct, how, tmp_path)
-    settings = ReadSettings(segment="Tumour" if how == "another segment" else "*")
+    settings = ReadSettings(segment="Tumor" if how == "another segment" else "*")
     (source,) = find_dicom(tmp_path, settings).sources
     scan = read_dicom(source, settings)
-    assert not (scan.tumour_mask & ball(SECOND, 12)).any()
+    assert not (scan.tumor_mask & ball(SECOND, 12)).any()
     assert (ball(SECOND, 10) & ~scan.outlined_mask).sum() == 0
     assert (scan.outlined_mask & ~ball(FIRST, 17) & ~ball(SECOND, 14)).sum() == 0  # the lung is no lesion
     cut = background_slices(scan, ct.hu < 100, SamplingSettings(background_centers=300, slices_per_center=1), rng())
@@ -75,7 +75,7 @@ def test_no_background_lies_in_another_lesion(tmp_path: Path, ct: Ct, how: str) 
     assert away.min() >= 12
     part = tmp_path / "part.npz"
     outcome = make_part(source, settings, SamplingSettings(pixels=16), part)
-    assert "backgrounds keep away from what is outlined beside the tumour: " in outcome.reason
+    assert "backgrounds keep away from what is outlined beside the tumor: " in outcome.reason
     assert read_part(part).backgrounds is not None
 
 
@@ -90,7 +90,7 @@ def test_an_outline_by_an_algorithm_is_kept_away_from_where_it_is_left_out(tmp_p
     (source,) = find(tmp_path, settings).sources
     assert (source.outline_files, source.other_outlines) == ((), (tmp_path / "ai.dcm",))
     scan = read_dicom(source, settings)
-    assert scan.tumour is None
+    assert scan.tumor is None
     np.testing.assert_array_equal(scan.outlined_mask, ball(FIRST, 15))
 
 
@@ -105,7 +105,7 @@ def test_an_outline_that_has_no_place_on_the_ct_takes_the_backgrounds(tmp_path: 
     (source,) = find(tmp_path).sources
     outcome = make_part(source, ReadSettings(), SamplingSettings(pixels=16), tmp_path / "part.npz")
     assert outcome.status == "in"
-    line = f"no backgrounds: what is outlined beside the tumour cannot be placed on the CT: {path}"
+    line = f"no backgrounds: what is outlined beside the tumor cannot be placed on the CT: {path}"
     assert outcome.reason == line
     assert read_part(tmp_path / "part.npz").backgrounds is None
 
@@ -114,7 +114,7 @@ def test_anatomy_by_its_code_is_no_lesion(tmp_path: Path, ct: Ct) -> None:
     ct.write(tmp_path)
     save(seg(ct, ball(FIRST, 15)), tmp_path / "1.dcm")
     small = ball(SECOND, 12)
-    save(seg(ct, small, [segment(1, "bronchus", tumour=False)], date="20190101"), tmp_path / "2.dcm")
+    save(seg(ct, small, [segment(1, "bronchus", tumor=False)], date="20190101"), tmp_path / "2.dcm")
     (source,) = find(tmp_path).sources
     scan: Scan = read_dicom(source, ReadSettings())
     np.testing.assert_array_equal(scan.outlined_mask, ball(FIRST, 15))

@@ -88,12 +88,12 @@ def test_what_the_cohort_holds(built: Cohort) -> None:
     assert built.patients["n_backgrounds"].tolist() == [4, 4, 4, 4]
     assert built.patients["has_expression"].tolist() == [True, True, False, False]
     expected_ml = 4 / 3 * np.pi * 0.9**3
-    np.testing.assert_allclose(built.patients["tumour_volume_ml"][:3], expected_ml, rtol=0.1)
+    np.testing.assert_allclose(built.patients["tumor_volume_ml"][:3], expected_ml, rtol=0.1)
     assert built.settings["sampling"]["pixels"] == 16
     assert built.provenance["verb"] == "cohort build"
     assert len(built.provenance["tables"]["expression"]["sha256"]) == 64
-    tumour = built.slice_image[built.slice_mask]
-    assert abs(np.percentile(tumour, 80) - 30) < 20  # its edge is mixed with lung at 3.75 mm per pixel
+    tumor = built.slice_image[built.slice_mask]
+    assert abs(np.percentile(tumor, 80) - 30) < 20  # its edge is mixed with lung at 3.75 mm per pixel
 
 
 def test_previews_beside_and_no_work_folder(built: Cohort) -> None:
@@ -301,7 +301,7 @@ def test_the_real_scans(real_data: Path, tmp_path: Path) -> None:
     cohort = build_cohort(real_data / "ct", tmp_path / "c", tables, build=ONE)
     audit = cohort.audit.set_index("patient")
     assert audit.loc["LUNG1-001", "status"] == "in"
-    kept_away = "backgrounds keep away from what is outlined beside the tumour: 'CTV-1', '1,SUV_primair', 'Spinal cord'"
+    kept_away = "backgrounds keep away from what is outlined beside the tumor: 'CTV-1', '1,SUV_primair', 'Spinal cord'"
     assert audit.loc["LUNG1-001", "reason"] == f"{kept_away}; no expression"
     assert audit.loc["AMC-001", "status"] == "background only"
     assert len(audit) == 213  # 211 in the clinical table, and the two of another collection

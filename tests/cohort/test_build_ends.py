@@ -52,11 +52,11 @@ def test_when_nobody_is_left_there_is_no_cohort_but_the_reason(tmp_path: Path) -
     for name in ("P3", "P4", "P5"):
         example_ct(1, patient=name).write(tmp_path / "raw" / name)
     with pytest.raises(InputError) as caught:
-        build_cohort(tmp_path / "raw", tmp_path / "c", read=ReadSettings(roi="Tumour"), sampling=SAMPLING, build=ONE)
+        build_cohort(tmp_path / "raw", tmp_path / "c", read=ReadSettings(roi="Tumor"), sampling=SAMPLING, build=ONE)
     line = str(caught.value)
     assert line.startswith(f"{tmp_path / 'raw'}: none of its 5 patients can be used: the CT series has one slice")
     assert "; give the whole series (3: P3, P4, P5); " in line
-    assert "no ROI 'Tumour' in the RTSTRUCT; it has 'GTV-1'; set --roi (1: P1)" in line
+    assert "no ROI 'Tumor' in the RTSTRUCT; it has 'GTV-1'; set --roi (1: P1)" in line
     assert line.endswith("c.parts is kept)")
     assert len(list((tmp_path / "c.parts").glob("*.npz"))) == 5
     assert not (tmp_path / "c").exists()

@@ -99,7 +99,7 @@ def test_the_patient_it_names_the_nearest_folder_or_nobody(tmp_path: Path) -> No
     assert kept_out() == ["A", "B", "C"]
 
 
-def test_beside_a_whole_outline_the_tumour_is_read_and_nothing_else_is_cut(tmp_path: Path) -> None:
+def test_beside_a_whole_outline_the_tumor_is_read_and_nothing_else_is_cut(tmp_path: Path) -> None:
     ct = example_ct()
     ct.write(tmp_path)
     save(outline(ct), tmp_path / "rt.dcm")
@@ -107,8 +107,8 @@ def test_beside_a_whole_outline_the_tumour_is_read_and_nothing_else_is_cut(tmp_p
     (source,) = find(tmp_path).sources
     assert [path.name for path in source.outline_files] == ["rt.dcm"]
     assert source.unread_outlines == (lost,)
-    assert read_dicom(source, SETTINGS).tumour == "GTV-1"
-    # A whole outline without the tumour's name does not excuse the one that may have it.
+    assert read_dicom(source, SETTINGS).tumor == "GTV-1"
+    # A whole outline without the tumor's name does not excuse the one that may have it.
     save(rtstruct(ct, {"Heart": [circle(ct, 2, (10, 9), 4)]}), tmp_path / "rt.dcm")
     assert refusal(tmp_path) == f"an outline could not be read: {lost}; copy it again"
 
@@ -128,7 +128,7 @@ def test_a_truncated_copy_beside_the_whole_outline_is_dropped(tmp_path: Path, le
 def test_a_part_of_such_a_patient_has_slices_only(tmp_path: Path) -> None:
     write_chest(tmp_path / "raw", "P1")
     (whole,) = find_nifti(tmp_path / "raw").sources
-    assert read_nifti(whole, ReadSettings()).tumour == "tumour"
+    assert read_nifti(whole, ReadSettings()).tumor == "tumor"
     source = Source(**{**vars(whole), "unread_outlines": (tmp_path / "raw" / "rt.dcm",)})
     sampling = SamplingSettings(pixels=16, slices_per_center=2, whole_pixels=32)
     outcome = make_part(source, ReadSettings(), sampling, tmp_path / "part.npz")

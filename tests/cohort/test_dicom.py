@@ -38,7 +38,7 @@ def test_hu_affine_and_acquisition(tmp_path: Path) -> None:
     np.testing.assert_array_equal(scan.hu, ct.hu)
     np.testing.assert_allclose(scan.affine, ct.affine, atol=1e-9)
     assert scan.patient == "P1"
-    assert scan.tumour is None
+    assert scan.tumor is None
     made = scan.acquisition
     assert (made.manufacturer, made.model, made.kernel, made.kvp) == ("ACME", "Ring 9", "B30f", 120)
     assert (made.slice_thickness_mm, made.study_date, made.chosen_because) == (2.0, "20200102", "")
@@ -294,7 +294,7 @@ def test_lung1_and_amc(real_data: Path) -> None:
     scan = read_dicom(amc, SETTINGS)
     assert scan.hu.shape == (155, 512, 512)
     assert scan.spacing_mm == pytest.approx((1.25, 0.742188, 0.742188))
-    assert (scan.hu.min(), scan.hu.max(), scan.tumour) == (AIR_HU, 3071, None)
+    assert (scan.hu.min(), scan.hu.max(), scan.tumor) == (AIR_HU, 3071, None)
     assert (scan.hu[:, :20, :20] == AIR_HU).all()  # outside the scan circle
 
     # The outlines' own volumes (shoelace area of the contours times 3 mm) are 155.88 and 358.66 ml. The 163 and 368 ml
@@ -303,7 +303,7 @@ def test_lung1_and_amc(real_data: Path) -> None:
         scan = read_dicom(source, SETTINGS)
         assert scan.hu.shape == (slices, 512, 512)
         assert scan.volume_ml("GTV-1") == pytest.approx(own_ml, rel=0.002)
-        inside = scan.hu[scan.tumour_mask]
+        inside = scan.hu[scan.tumor_mask]
         assert np.median(inside) > 0  # soft tissue: the mask is neither shifted nor flipped
         painted = drawn(source, ReadSettings(contour_edge="touched"))
         assert painted.sum() * np.prod(scan.spacing_mm) / 1000 == pytest.approx(painted_ml, rel=0.02)

@@ -41,8 +41,8 @@ def test_a_flat_folder_with_everything_mixed(tmp_path: Path) -> None:
     for one in localiser.slices:
         one.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
     scatter(localiser)
-    tumour = [circle(outlined, z, (10, 9), 4) for z in (2, 3)]
-    save(rtstruct(outlined, {"Lung": tumour, "gtv-1": tumour}), folder / f"{next(names)}.dcm")
+    tumor = [circle(outlined, z, (10, 9), 4) for z in (2, 3)]
+    save(rtstruct(outlined, {"Lung": tumor, "gtv-1": tumor}), folder / f"{next(names)}.dcm")
     (folder / "notes.txt").write_text("left lung")
     (folder / "empty.dcm").touch()
     (folder / "cut.dcm").write_bytes(min(folder.glob("[0-9]*.dcm")).read_bytes()[:200])
@@ -59,8 +59,8 @@ def test_a_flat_folder_with_everything_mixed(tmp_path: Path) -> None:
     assert pickle.loads(pickle.dumps(findings.sources)) == findings.sources
     scan = read_dicom(first, SETTINGS)
     np.testing.assert_array_equal(scan.hu, outlined.hu)
-    assert scan.tumour == "gtv-1"
-    assert scan.tumour_mask[2:4].sum() == scan.tumour_mask.sum() > 0
+    assert scan.tumor == "gtv-1"
+    assert scan.tumor_mask[2:4].sum() == scan.tumor_mask.sum() > 0
     assert scan.acquisition.chosen_because == first.chosen_because
 
 
@@ -95,17 +95,17 @@ def test_rule_for_several_series_without_an_outline(tmp_path: Path) -> None:
 
 
 def test_rule_for_several_outlines(tmp_path: Path) -> None:
-    """Tumour named, RTSTRUCT, person before algorithm, latest; and automatic ones can be left out."""
+    """Tumor named, RTSTRUCT, person before algorithm, latest; and automatic ones can be left out."""
     ct = example_ct(6)
     ct.write(tmp_path / "ct")
     mask = np.zeros(ct.hu.shape, bool)
     mask[2:4, 5:9, 5:9] = True
-    tumour = [circle(ct, z, (10, 9), 4) for z in (2, 3)]
-    save(rtstruct(ct, {"GTV-1": tumour}), tmp_path / "rt.dcm")
+    tumor = [circle(ct, z, (10, 9), 4) for z in (2, 3)]
+    save(rtstruct(ct, {"GTV-1": tumor}), tmp_path / "rt.dcm")
     save(seg(ct, mask), tmp_path / "old.dcm")
     save(seg(ct, mask, date="20210101"), tmp_path / "new.dcm")
     save(seg(ct, mask, [segment(by="AUTOMATIC")], date="20220101"), tmp_path / "ai.dcm")
-    save(rtstruct(ct, {"Heart": tumour}), tmp_path / "heart.dcm")
+    save(rtstruct(ct, {"Heart": tumor}), tmp_path / "heart.dcm")
     for expected in ("rt", "new", "old", "ai"):
         (source,) = find(tmp_path).sources
         assert [path.stem for path in source.outline_files] == [expected]
@@ -186,7 +186,7 @@ def test_images_name_the_series_where_the_header_names_two(tmp_path: Path) -> No
     save(data, tmp_path / "seg.dcm")
     (source,) = find(tmp_path).sources
     assert {path.parent.name for path in source.image_files} == {"ct"}
-    np.testing.assert_array_equal(read_dicom(source, SETTINGS).tumour_mask, mask)
+    np.testing.assert_array_equal(read_dicom(source, SETTINGS).tumor_mask, mask)
 
 
 def test_outline_without_its_points(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def example(**changes: object) -> Scan:
         hu=hu,
         affine=turned(0, 0, (1.25, 0.7, 0.7), (-10.1, -20.2, 30.3)),
         masks={"Nodule": mask},
-        tumour="Nodule",
+        tumor="Nodule",
         acquisition=acquisition,
     )
     return replace(scan, **changes)  # type: ignore[arg-type]
@@ -64,9 +64,9 @@ def test_round_trip(tmp_path: Path, synthetic: bool) -> None:
     write(scan, tmp_path / "out", synthetic=synthetic)
     back = read(tmp_path / "out")
     np.testing.assert_array_equal(back.hu, scan.hu)
-    np.testing.assert_array_equal(back.tumour_mask, scan.tumour_mask)
+    np.testing.assert_array_equal(back.tumor_mask, scan.tumor_mask)
     np.testing.assert_allclose(back.affine, scan.affine, atol=1e-9)
-    assert (back.patient, back.tumour) == ("R01-001", "Nodule")
+    assert (back.patient, back.tumor) == ("R01-001", "Nodule")
     made = back.acquisition
     assert (made.manufacturer, made.model, made.kernel, made.kvp) == ("ACME", "Ring 9", "B30f", 120)
     assert (made.study_date, made.slice_thickness_mm) == ("20200102", 1.25)
@@ -91,14 +91,14 @@ def test_any_grid_comes_back(
     write(scan, folder)
     back = read(folder)
     np.testing.assert_array_equal(back.hu, scan.hu)
-    np.testing.assert_array_equal(back.tumour_mask, scan.tumour_mask)
+    np.testing.assert_array_equal(back.tumor_mask, scan.tumor_mask)
     np.testing.assert_allclose(back.affine, scan.affine, atol=1e-6)
 
 
-def test_without_a_tumour_there_is_no_seg(tmp_path: Path) -> None:
-    write(example(masks={}, tumour=None), tmp_path / "out")
+def test_without_a_tumor_there_is_no_seg(tmp_path: Path) -> None:
+    write(example(masks={}, tumor=None), tmp_path / "out")
     assert not (tmp_path / "out" / "seg.dcm").exists()
-    assert read(tmp_path / "out").tumour is None
+    assert read(tmp_path / "out").tumor is None
 
 
 def test_unknown_acquisition(tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_highdicom_reads_the_series_and_the_seg(tmp_path: Path) -> None:
         frame_of_reference_uid=slices[0].FrameOfReferenceUID,
     )
     np.testing.assert_array_equal(volume.match_geometry(ours).array, scan.hu)
-    np.testing.assert_array_equal(seg.match_geometry(ours).array, scan.tumour_mask)
+    np.testing.assert_array_equal(seg.match_geometry(ours).array, scan.tumor_mask)
 
 
 def test_refusals(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ BALL_ML = 4 / 3 * np.pi * 15**3 / 1000
 
 
 def ball(*center: float, radius: float = 15.0, spacing: tuple[float, float, float] = SPACING) -> NDArray[np.bool_]:
-    """Centre in mm, (z, y, x)."""
+    """Center in mm, (z, y, x)."""
     z, y, x = np.mgrid[:40, :90, :90] * np.array(spacing)[:, None, None, None]
     return (z - center[0]) ** 2 + (y - center[1]) ** 2 + (x - center[2]) ** 2 < radius**2
 
@@ -83,20 +83,20 @@ def scan_with(mask: NDArray[np.bool_]) -> Scan:
     affine = np.zeros((4, 4))
     affine[2, 0], affine[1, 1], affine[0, 2], affine[3, 3] = *SPACING, 1
     hu = np.where(mask, 30, -850).astype(np.int16)
-    return Scan(patient="P1", hu=hu, affine=affine, masks={"GTV": mask}, tumour="GTV")
+    return Scan(patient="P1", hu=hu, affine=affine, masks={"GTV": mask}, tumor="GTV")
 
 
 def test_images_show_the_largest_of_two_lesions() -> None:
-    """They would be centred between the two, where there is none."""
+    """They would be centered between the two, where there is none."""
     large, small = ball(60, 20, 20, radius=12), ball(60, 20, 70, radius=8)
     scan = scan_with(large | small)
     shown, remark = main_lesion(scan)
-    np.testing.assert_array_equal(shown.tumour_mask, large)
+    np.testing.assert_array_equal(shown.tumor_mask, large)
     assert remark == "outlined in 2 pieces 50 mm apart (7.04, 2.18 ml): slices and volume are of the largest one"
     assert (ml(large), ml(small)) == pytest.approx((7.24, 2.14), rel=0.03)  # 4 / 3 pi r3
     slices = nodule_slices(shown, SamplingSettings())
     np.testing.assert_allclose(slices.center_mm, [20, 20, 60], atol=0.5)
-    np.testing.assert_array_equal(scan.tumour_mask, large | small)
+    np.testing.assert_array_equal(scan.tumor_mask, large | small)
 
 
 @pytest.mark.parametrize(

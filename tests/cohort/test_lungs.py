@@ -57,21 +57,21 @@ class Chest:
         t = np.clip(sum(p * a for p, a in zip(parts, along, strict=True)) / (along @ along), 0, 1)
         return sum((p - t * a) ** 2 for p, a in zip(parts, along, strict=True)) <= radius**2
 
-    def scan(self, parts: list[tuple[Mask, float]], tumour: Mask | None = None) -> Scan:
+    def scan(self, parts: list[tuple[Mask, float]], tumor: Mask | None = None) -> Scan:
         """Paints the parts in their order, blurs and adds noise as a scanner does."""
         hu = np.full(np.broadcast_shapes(self.z.shape, self.y.shape, self.x.shape), -1000.0, np.float32)
         for mask, value in parts:
             hu[np.broadcast_to(mask, hu.shape)] = value
         hu = ndimage.gaussian_filter(hu, (0.3, 0.7, 0.7)) + np.random.default_rng(0).normal(0, 40, hu.shape)
         scan = Scan(patient="P", hu=hu.clip(-1024, 3071).astype(np.int16), affine=self.affine)
-        return scan if tumour is None else scan.with_mask("GTV", tumour, tumour=True)
+        return scan if tumor is None else scan.with_mask("GTV", tumor, tumor=True)
 
 
 @pytest.mark.parametrize("spacing", [(3.0, 1.0, 1.0), (1.25, 1.4, 1.4), (5.0, 0.8, 0.8)])
 def test_both_lungs_without_airways_table_and_outside_air(spacing: tuple[float, float, float]) -> None:
     chest = Chest(spacing)
     lungs = chest.right | chest.left
-    tumour = chest.ellipsoid((20, -70, 90), (14, 14, 14)) & chest.body
+    tumor = chest.ellipsoid((20, -70, 90), (14, 14, 14)) & chest.body
     airways = chest.trachea | chest.bronchi
     walls = [(chest.tube((10, 0, 0), (-15, 0, side), 8), 30.0) for side in (45, -45)]
     scan = chest.scan(
@@ -81,14 +81,14 @@ def test_both_lungs_without_airways_table_and_outside_air(spacing: tuple[float, 
             *walls,
             (airways, -1000),
             (chest.vessels, 40),
-            (tumour, 50),
+            (tumor, 50),
             (chest.table, 0),
         ],
-        tumour,
+        tumor,
     )
     found = lung_mask(scan)
-    assert dice(found & ~tumour, lungs & ~tumour) > 0.965
-    assert (found & tumour).sum() == tumour.sum()
+    assert dice(found & ~tumor, lungs & ~tumor) > 0.965
+    assert (found & tumor).sum() == tumor.sum()
     assert (found & chest.trachea).sum() < 0.02 * chest.trachea.sum()
     assert not found[~np.broadcast_to(chest.body, found.shape)].any()
     inner = ndimage.binary_erosion(lungs, iterations=4) & chest.vessels
@@ -161,13 +161,13 @@ def test_a_scan_without_lung_is_refused() -> None:
 @pytest.mark.real_data
 @pytest.mark.parametrize("patient", ["LUNG1-001", "LUNG1-002"])
 def test_agrees_with_the_outlines_of_nsclc_radiomics(real_data: Path, patient: str) -> None:
-    """Measured: 0.966, 0.959. The tumour is left out on both sides: the outlines hold 10 and 16 % of it by no rule."""
+    """Measured: 0.966, 0.959. The tumor is left out on both sides: the outlines hold 10 and 16 % of it by no rule."""
     (source,) = find_dicom(real_data / "ct" / patient, ReadSettings()).sources
     scan, outlined = read_dicom(source, ReadSettings()), drawn(source, ReadSettings(roi="Lung ?"))
     found = lung_mask(scan)
-    healthy = ~scan.tumour_mask
+    healthy = ~scan.tumor_mask
     assert dice(found & healthy, outlined & healthy) > 0.955
-    assert found[scan.tumour_mask].all()
+    assert found[scan.tumor_mask].all()
 
 
 @pytest.mark.real_data

@@ -58,7 +58,7 @@ def test_round_trip(tmp_path: Path, suffix: str, angle: float) -> None:
     write_nifti(tmp_path / f"b{suffix}", mask, affine(angle=angle))
     scan = read_nifti(source(tmp_path / f"a{suffix}", tmp_path / f"b{suffix}"), ReadSettings())
     np.testing.assert_array_equal(scan.hu, hu)
-    np.testing.assert_array_equal(scan.tumour_mask, mask)
+    np.testing.assert_array_equal(scan.tumor_mask, mask)
     np.testing.assert_allclose(scan.affine, affine(angle=angle), atol=1e-4)
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"a{suffix}", f"b{suffix}"]
 
@@ -193,7 +193,7 @@ def test_mask_of_one_label_and_of_probabilities(tmp_path: Path) -> None:
 
     def voxels(path: Path) -> int:
         scan: Scan = read_nifti(source(image, path), ReadSettings())
-        return int(scan.tumour_mask.sum())
+        return int(scan.tumor_mask.sum())
 
     assert voxels(save(tmp_path / "probability.nii", mask, np.eye(4))) == 2
     assert voxels(save(tmp_path / "label7.nii", (mask > 0).astype(np.uint8) * 7, np.eye(4))) == 3
@@ -217,7 +217,7 @@ def test_a_mask_with_noise_has_one_label(tmp_path: Path, noise: float) -> None:
     path = save(tmp_path / "mask.nii", noisy, np.eye(4))
     rounded = sitk.GetArrayFromImage(sitk.Round(sitk.ReadImage(str(path))))
     scan = read_nifti(source(image, path), ReadSettings())
-    np.testing.assert_array_equal(scan.tumour_mask[:, ::-1, ::-1], rounded == 3)
+    np.testing.assert_array_equal(scan.tumor_mask[:, ::-1, ::-1], rounded == 3)
     two = save(tmp_path / "two.nii", np.where(np.arange(6) > 2, 2, 1) * np.sign(label).astype(np.float32), np.eye(4))
     assert "several labels (1, 2)" in refusal(image, two)
 
@@ -227,7 +227,7 @@ def test_values_that_are_neither_labels_nor_probabilities(tmp_path: Path) -> Non
     mask = np.zeros((4, 5, 6), np.float32)
     mask[1, 2, 1:5] = [-0.08, 0.6, 1.1, 0.4]  # a spline overshoots
     scan = read_nifti(source(image, save(tmp_path / "spline.nii", mask, np.eye(4))), ReadSettings())
-    assert scan.tumour_mask.sum() == 2
+    assert scan.tumor_mask.sum() == 2
     mask[1, 2, 1:5] = [30, 200.4, 255, 99.7]
     line = refusal(image, save(tmp_path / "grey.nii", mask, np.eye(4)))
     assert "values up to 255 are neither labels nor probabilities; save it with 1 inside" in line

@@ -47,8 +47,8 @@ def test_every_background_lies_in_the_body_and_is_aerated(pairs: tuple[Cohort, P
         labels, _ = ndimage.label(ndimage.binary_opening(hu > -400, np.ones((1, 5, 5))))
         body = labels == 1 + int(np.argmax(np.bincount(labels.ravel())[1:]))
         mine = cohort.background_patient == patient
-        (centre,) = np.unique(cohort.background_center_mm[mine], axis=0)
-        x, y, z = np.rint(nib.affines.apply_affine(np.linalg.inv(image.affine), centre * [-1, -1, 1])).astype(int)
+        (center,) = np.unique(cohort.background_center_mm[mine], axis=0)
+        x, y, z = np.rint(nib.affines.apply_affine(np.linalg.inv(image.affine), center * [-1, -1, 1])).astype(int)
         assert ndimage.binary_fill_holes(body[z])[y, x]
         assert (np.median(cohort.background_image[mine][:, 28:36, 28:36], axis=(1, 2)) < -500).all()
 

@@ -52,21 +52,21 @@ def test_circle_has_its_analytic_volume(tmp_path: Path, orientation: tuple[float
     scan = read(tmp_path, ct, {"GTV-1": [circle(ct, z, (40.3, 35.6), 25) for z in (1, 2, 3)]})
     expected_ml = 3 * np.pi * (25 * 0.75) ** 2 * 2.0 / 1000
     assert scan.volume_ml("GTV-1") == pytest.approx(expected_ml, rel=0.005)
-    planes, rows, columns = np.nonzero(scan.tumour_mask)
+    planes, rows, columns = np.nonzero(scan.tumor_mask)
     assert set(planes) == {1, 2, 3}
     assert (rows.mean(), columns.mean()) == pytest.approx((40.3, 35.6), abs=0.05)
 
 
 def test_ring_and_island(tmp_path: Path) -> None:
-    """An inner contour is a hole, and one inside the hole is tumour again."""
+    """An inner contour is a hole, and one inside the hole is tumor again."""
     ct = big_ct()
     radii = (30, 20, 10)
     scan = read(tmp_path, ct, {"GTV-1": [circle(ct, 2, (40, 35), radius) for radius in radii]})
     expected = np.pi * (30**2 - 20**2 + 10**2)
-    assert scan.tumour_mask.sum() == pytest.approx(expected, rel=0.01)
-    assert scan.tumour_mask[2, 40, 35]
-    assert not scan.tumour_mask[2, 40, 50]
-    assert scan.tumour_mask[2, 40, 60]
+    assert scan.tumor_mask.sum() == pytest.approx(expected, rel=0.01)
+    assert scan.tumor_mask[2, 40, 35]
+    assert not scan.tumor_mask[2, 40, 50]
+    assert scan.tumor_mask[2, 40, 60]
 
 
 def test_keyhole_is_a_ring(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_keyhole_is_a_ring(tmp_path: Path) -> None:
     outer, inner = circle(ct, 2, (40, 35), 30), circle(ct, 2, (40, 35), 15)[::-1]
     keyhole = np.concatenate([outer, outer[:1], inner[-1:], inner, inner[-1:], outer[:1]])
     scan = read(tmp_path, ct, {"GTV-1": [keyhole]})
-    assert scan.tumour_mask.sum() == pytest.approx(np.pi * (30**2 - 15**2), rel=0.01)
+    assert scan.tumor_mask.sum() == pytest.approx(np.pi * (30**2 - 15**2), rel=0.01)
 
 
 @pytest.mark.parametrize("again", ["same", "reversed", "other start", "point twice", "a little off"])
@@ -91,7 +91,7 @@ def test_a_contour_written_twice_does_not_erase_itself(tmp_path: Path, again: st
         "a little off": circle(ct, 2, (40.1, 35.1), 20),
     }[again]
     scan = read(tmp_path, ct, {"GTV-1": [once, circle(ct, 2, (40, 35), 8), twin]})
-    assert scan.tumour_mask.sum() == pytest.approx(np.pi * (20**2 - 8**2), rel=0.02)
+    assert scan.tumor_mask.sum() == pytest.approx(np.pi * (20**2 - 8**2), rel=0.02)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_a_contour_redrawn_a_little_inside_is_no_hole(tmp_path: Path, again: lis
     ct.write(tmp_path)
     save(data, tmp_path / "rt.dcm")
     scan = read_dicom(find_dicom(tmp_path, ReadSettings()).sources[0], ReadSettings())
-    assert scan.tumour_mask.sum() == pytest.approx(np.pi * 20**2, rel=0.01)
+    assert scan.tumor_mask.sum() == pytest.approx(np.pi * 20**2, rel=0.01)
     told = sum("taken for another one redrawn: they lie within 1.5 pixels of it" in remark for remark in scan.remarks)
     assert told == (again != [19.6])  # where they share 95 % of their area, as ever
 
@@ -120,7 +120,7 @@ def test_a_contour_redrawn_with_few_points_is_no_hole(tmp_path: Path) -> None:
     """An octagon in its circle shares 90 % of it."""
     ct = big_ct()
     rois = {"GTV-1": [circle(ct, 2, (40.3, 35.4), 18), circle(ct, 2, (40.3, 35.4), 18, points=8)]}
-    assert read(tmp_path, ct, rois).tumour_mask.sum() == pytest.approx(np.pi * 18**2, rel=0.01)
+    assert read(tmp_path, ct, rois).tumor_mask.sum() == pytest.approx(np.pi * 18**2, rel=0.01)
 
 
 @pytest.mark.parametrize(("outer", "inner", "off"), [(10, 8, 0), (20, 17, 2.9), (4, 2, 0)])
@@ -129,7 +129,7 @@ def test_a_cavity_with_a_thin_wall_stays_one(tmp_path: Path, outer: float, inner
     ct = big_ct()
     rois = {"GTV-1": [circle(ct, 2, (40.3, 35.4), outer), circle(ct, 2, (40.3, 35.4 + off), inner)]}
     scan = read(tmp_path, ct, rois)
-    assert scan.tumour_mask.sum() == pytest.approx(np.pi * (outer**2 - inner**2), rel=0.06)
+    assert scan.tumor_mask.sum() == pytest.approx(np.pi * (outer**2 - inner**2), rel=0.06)
     assert scan.remarks == ()
 
 
@@ -146,15 +146,15 @@ def test_contours_that_are_not_closed_are_told(tmp_path: Path) -> None:
 def test_a_forgotten_plane_is_interpolated(tmp_path: Path) -> None:
     ct = big_ct()
     scan = read(tmp_path, ct, {"GTV-1": [circle(ct, z, (40.3, 35.4), 20) for z in (0, 1, 3, 4, 5)]})
-    assert scan.tumour_mask.sum() == pytest.approx(6 * np.pi * 20**2, rel=0.01)
+    assert scan.tumor_mask.sum() == pytest.approx(6 * np.pi * 20**2, rel=0.01)
     assert scan.remarks == ("1 plane without contour inside the lesion interpolated",)
 
 
 def test_crossing_contours_are_united_unless_they_say_xor(tmp_path: Path) -> None:
     ct = big_ct()
     left, right = circle(ct, 2, (40.3, 25.4), 12), circle(ct, 2, (40.3, 37.4), 12)
-    lens = 12**2 * (2 * np.pi / 3 - np.sqrt(3) / 2)  # two circles, each through the other's centre
-    united = read(tmp_path / "closed", ct, {"GTV-1": [left, right]}).tumour_mask
+    lens = 12**2 * (2 * np.pi / 3 - np.sqrt(3) / 2)  # two circles, each through the other's center
+    united = read(tmp_path / "closed", ct, {"GTV-1": [left, right]}).tumor_mask
     assert united.sum() == pytest.approx(2 * np.pi * 12**2 - lens, rel=0.01)
 
     data = rtstruct(ct, {"GTV-1": [left, right]})
@@ -163,7 +163,7 @@ def test_crossing_contours_are_united_unless_they_say_xor(tmp_path: Path) -> Non
     ct.write(tmp_path / "xor")
     save(data, tmp_path / "xor" / "rt.dcm")
     (source,) = find_dicom(tmp_path / "xor", ReadSettings()).sources
-    exclusive = read_dicom(source, ReadSettings()).tumour_mask
+    exclusive = read_dicom(source, ReadSettings()).tumor_mask
     assert exclusive.sum() == pytest.approx(2 * (np.pi * 12**2 - lens), rel=0.01)
 
 
@@ -171,8 +171,8 @@ def test_pattern_unites_rois_and_is_recorded(tmp_path: Path) -> None:
     ct = big_ct()
     left, right = circle(ct, 2, (40, 20), 10), circle(ct, 2, (40, 30), 10)  # they overlap: united, not even-odd
     scan = read(tmp_path, ct, {"GTV-1": [left], "gtv-2": [right], "Lung": [left]}, roi="GTV*")
-    assert scan.tumour == "GTV-1+gtv-2"
-    assert scan.tumour_mask[2, 40, 25]
+    assert scan.tumor == "GTV-1+gtv-2"
+    assert scan.tumor_mask[2, 40, 25]
     assert scan.acquisition.chosen_because == "united 'GTV-1', 'gtv-2'"
 
 
@@ -180,15 +180,15 @@ def test_pattern_unites_rois_and_is_recorded(tmp_path: Path) -> None:
 def test_a_name_with_brackets_can_be_given(tmp_path: Path, roi: str) -> None:
     ct = big_ct()
     scan = read(tmp_path, ct, {"GTV[1]": [circle(ct, 2, (40, 35), 20)], "GTV1": [circle(ct, 3, (40, 35), 20)]}, roi=roi)
-    assert scan.tumour == "GTV[1]"
+    assert scan.tumor == "GTV[1]"
 
 
 def test_touched_edges_add_the_voxels_on_the_contour(tmp_path: Path) -> None:
     """A circle passes through about 8/pi voxels per two pixels of radius: 8 r in all (its taxicab length)."""
     ct = big_ct()
     rois = {"GTV-1": [circle(ct, 2, (40.3, 35.6), 25, points=800)]}
-    inside = read(tmp_path / "a", ct, rois).tumour_mask
-    touched = read(tmp_path / "b", ct, rois, contour_edge="touched").tumour_mask
+    inside = read(tmp_path / "a", ct, rois).tumor_mask
+    touched = read(tmp_path / "b", ct, rois, contour_edge="touched").tumor_mask
     assert not (inside & ~touched).any()
     distance = np.hypot(*(np.mgrid[:80, :70] - np.array([40.3, 35.6])[:, None, None]))
     assert (distance[touched[2] & ~inside[2]] <= 25 + np.sqrt(0.5)).all()
@@ -201,7 +201,7 @@ def test_contours_longer_than_a_ds_may_be(tmp_path: Path) -> None:
     ct = big_ct()
     scan = read(tmp_path, ct, {"GTV-1": [circle(ct, 2, (40.3, 35.6), 25, points=4000)]})
     assert b"UN" in (tmp_path / "rt.dcm").read_bytes()
-    assert scan.tumour_mask.sum() == pytest.approx(np.pi * 25**2, rel=0.005)
+    assert scan.tumor_mask.sum() == pytest.approx(np.pi * 25**2, rel=0.005)
 
 
 def test_missing_roi_lists_those_there_are(tmp_path: Path) -> None:
@@ -233,7 +233,7 @@ def test_contours_off_every_plane(tmp_path: Path, z: float, refused: bool) -> No
         off = abs(z - round(z)) * 2
         assert f"lies {off:.2f} mm off the nearest plane of the CT" in refusal(tmp_path, ct, rois)
     else:
-        assert read(tmp_path, ct, rois).tumour_mask[2].any()
+        assert read(tmp_path, ct, rois).tumor_mask[2].any()
 
 
 def test_a_tilted_contour_is_refused(tmp_path: Path) -> None:
@@ -273,7 +273,7 @@ polygons = st.lists(st.tuples(coordinate, coordinate), min_size=3, max_size=12).
 @settings(max_examples=200, deadline=None)
 @given(polygons)
 def test_filling_agrees_with_scikit_image(polygon: NDArray[np.float64]) -> None:
-    """Any polygon, also self-crossing and leaving the image; pixel centres within 1e-6 of an edge may go either way."""
+    """Any polygon, also self-crossing and leaving the image; pixel centers within 1e-6 of an edge may go either way."""
     mine, theirs = fill_even_odd([polygon], (30, 28)), polygon2mask((30, 28), polygon)
     for y, x in zip(*np.nonzero(mine != theirs), strict=True):
         assert _distance(np.array([y, x]), polygon) < 1e-6
@@ -287,7 +287,7 @@ def _distance(point: NDArray[np.float64], polygon: NDArray[np.float64]) -> float
 
 
 def test_neighbours_share_no_pixel() -> None:
-    """Polygons that share edges through pixel centres tile the plane."""
+    """Polygons that share edges through pixel centers tile the plane."""
     left, right = (np.array([[1, x], [1, x + 4], [6, x + 4], [6, x]], float) for x in (2, 6))
     a, b = fill_even_odd([left], (10, 12)), fill_even_odd([right], (10, 12))
     assert not (a & b).any()

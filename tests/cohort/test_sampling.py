@@ -36,7 +36,7 @@ def scan_with_ball(spacing: Spacing = (2.5, 0.8, 0.7), radius_mm: float = 11.0) 
     center = (14.3, 51.6, 55.2)
     hu = np.full(shape, -850, np.int16)
     scan = Scan(patient="P", hu=hu, affine=affine(spacing))
-    return scan.with_mask("GTV", ball(shape, spacing, center, radius_mm), tumour=True)
+    return scan.with_mask("GTV", ball(shape, spacing, center, radius_mm), tumor=True)
 
 
 def test_slices_of_a_ball_have_the_areas_of_its_circles() -> None:
@@ -52,7 +52,7 @@ def test_slices_of_a_ball_have_the_areas_of_its_circles() -> None:
     np.testing.assert_allclose(found.center_mm, [-30 + 55.2 * 0.7, 20 + 51.6 * 0.8, 700 + 14.3 * 2.5], atol=0.1)
 
 
-def test_the_tumour_lies_in_the_middle_of_its_images() -> None:
+def test_the_tumor_lies_in_the_middle_of_its_images() -> None:
     found = nodule_slices(scan_with_ball(), SamplingSettings())
     middle = ndimage.center_of_mass(found.mask.sum(axis=0))
     np.testing.assert_allclose(middle, [31.5, 31.5], atol=0.3)
@@ -73,10 +73,10 @@ def test_a_ramp_stays_the_same_ramp_at_any_spacing_and_size(
     ramp = slope[0] * y * spacing[1] + slope[1] * x * spacing[2]
     scan = Scan(patient="P", hu=np.rint(ramp)[None].astype(np.int16), affine=affine(spacing))
     center = (size[0] // 2, size[1] // 2)
-    tumour = np.zeros(scan.hu.shape, bool)
+    tumor = np.zeros(scan.hu.shape, bool)
     width = int(np.ceil(chosen.pixel_mm / min(spacing[1:]))) + 1
-    tumour[0, center[0] - width : center[0] + width + 1, center[1] - width : center[1] + width + 1] = True
-    image = nodule_slices(scan.with_mask("GTV", tumour, tumour=True), chosen).image[0]
+    tumor[0, center[0] - width : center[0] + width + 1, center[1] - width : center[1] + width + 1] = True
+    image = nodule_slices(scan.with_mask("GTV", tumor, tumor=True), chosen).image[0]
     position = (np.arange(pixels) - (pixels - 1) / 2) * chosen.pixel_mm
     expected = slope[0] * (center[0] * spacing[1] + position[:, None]) + slope[1] * (center[1] * spacing[2] + position)
     np.testing.assert_allclose(image, expected, atol=1.01)  # the scan and the image are rounded to whole HU
@@ -88,7 +88,7 @@ def test_pixels_smaller_than_voxels_are_interpolated_as_scipy_does() -> None:
     scan = replace(scan, hu=rng.integers(-1000, 200, scan.hu.shape).astype(np.int16))
     chosen = SamplingSettings(pixels=80)
     found = nodule_slices(scan, chosen)
-    z, y, x = np.argwhere(scan.tumour_mask).mean(axis=0)
+    z, y, x = np.argwhere(scan.tumor_mask).mean(axis=0)
     steps = (np.arange(80) - 39.5) * 0.75 / 0.98
     grid = np.meshgrid(y + steps, x + steps, indexing="ij")
     for image, offset in zip(found.image, found.offset_mm, strict=True):
@@ -104,17 +104,17 @@ def test_details_finer_than_a_pixel_do_not_alias() -> None:
     assert np.abs(image[:, 4:-4, 4:-4] + 800).max() < 25
 
 
-def test_outside_the_scan_is_air_and_no_tumour() -> None:
+def test_outside_the_scan_is_air_and_no_tumor() -> None:
     scan = scan_with_ball()
-    cut = 49  # the ball's centre lies 2.6 rows from the new edge
+    cut = 49  # the ball's center lies 2.6 rows from the new edge
     cropped = Scan(patient="P", hu=scan.hu[:, cut:], affine=scan.affine)
-    found = nodule_slices(cropped.with_mask("GTV", scan.tumour_mask[:, cut:], tumour=True), SamplingSettings())
+    found = nodule_slices(cropped.with_mask("GTV", scan.tumor_mask[:, cut:], tumor=True), SamplingSettings())
     assert (found.image[:, :20] == AIR_HU).all()
     assert not found.mask[:, :20].any()
     assert (found.image[:, 32:] == -850).all()
 
 
-def test_slices_beyond_the_volume_and_slices_with_little_tumour_are_left_out() -> None:
+def test_slices_beyond_the_volume_and_slices_with_little_tumor_are_left_out() -> None:
     scan = scan_with_ball(spacing=(2.5, 0.8, 0.7), radius_mm=25)
     every = nodule_slices(scan, SamplingSettings(min_area_mm2=0))
     narrow = nodule_slices(scan, SamplingSettings(field_of_view_mm=30, min_area_mm2=0))
@@ -132,7 +132,7 @@ def test_without_an_outline_or_with_a_speck_there_is_one_precise_line() -> None:
     speck = np.zeros(scan.hu.shape, bool)
     speck[10, 50, 50] = True
     with pytest.raises(ScanError, match=r"none of the 1 slices shows 10 mm2 .* the largest 0.6 mm2"):
-        nodule_slices(bare.with_mask("GTV", speck, tumour=True), SamplingSettings())
+        nodule_slices(bare.with_mask("GTV", speck, tumor=True), SamplingSettings())
 
 
 def brute_force_distance(mask: NDArray[np.bool_], spacing: Spacing, index: NDArray[np.intp]) -> float:
@@ -145,7 +145,7 @@ def brute_force_distance(mask: NDArray[np.bool_], spacing: Spacing, index: NDArr
     seed=st.integers(0, 2**32 - 1),
 )
 @settings(max_examples=40, deadline=None)
-def test_drawn_centres_lie_between_the_two_distances(
+def test_drawn_centers_lie_between_the_two_distances(
     spacing: Spacing, boundary: tuple[float, float], seed: int
 ) -> None:
     shape = (20, 40, 36)
@@ -188,7 +188,7 @@ def chest() -> tuple[Scan, NDArray[np.bool_]]:
     hu = np.random.default_rng(5).normal(-850, 40, shape).astype(np.int16)
     scan = Scan(patient="P", hu=hu, affine=affine(spacing))
     lungs = ball(shape, spacing, (20, 45, 45), 42)
-    return scan.with_mask("GTV", ball(shape, spacing, (20, 45, 60), 9), tumour=True), lungs
+    return scan.with_mask("GTV", ball(shape, spacing, (20, 45, 60), 9), tumor=True), lungs
 
 
 def test_backgrounds_come_from_healthy_lung_slice_by_slice(chest: tuple[Scan, NDArray[np.bool_]]) -> None:
@@ -205,7 +205,7 @@ def test_backgrounds_come_from_healthy_lung_slice_by_slice(chest: tuple[Scan, ND
         assert (found.center_mm[block : block + 6] == center).all()
         z, y, x = np.rint((center - scan.affine[:3, 3])[::-1] / scan.spacing_mm).astype(int)
         distance = {
-            plane: brute_force_distance(lungs & ~scan.tumour_mask, scan.spacing_mm, np.array([plane, y, x]))
+            plane: brute_force_distance(lungs & ~scan.tumor_mask, scan.spacing_mm, np.array([plane, y, x]))
             for plane in planes[np.abs(planes - z) * 2.5 <= 30]
         }
         assert 5 <= distance[z] <= 25
@@ -216,17 +216,17 @@ def test_backgrounds_come_from_healthy_lung_slice_by_slice(chest: tuple[Scan, ND
         )
         assert found.boundary_mm[block : block + 6].min() >= 5
         left_out += sum(value < 5 for value in distance.values())
-    assert left_out > 0  # some planes of these volumes have chest wall or tumour in the middle
+    assert left_out > 0  # some planes of these volumes have chest wall or tumor in the middle
     assert len(np.unique(found.center_mm, axis=0)) == 3
 
 
 def test_the_papers_backgrounds_are_any_slices_of_the_volume(chest: tuple[Scan, NDArray[np.bool_]]) -> None:
-    """Only the centre keeps its distance (Xu et al. 2020, section 3): the middle of a slice may be tumour or wall."""
+    """Only the center keeps its distance (Xu et al. 2020, section 3): the middle of a slice may be tumor or wall."""
     scan, lungs = chest
     planes = np.arange(len(scan.hu))
     scan = replace(scan, hu=np.broadcast_to((planes - 900)[:, None, None], scan.hu.shape).astype(np.int16))
     chosen = SamplingSettings(background_centers=1, slices_per_center=12, middle_in_lung=False)
-    healthy = lungs & ~scan.tumour_mask
+    healthy = lungs & ~scan.tumor_mask
     outside = 0
     for seed in range(4):
         found = background_slices(scan, lungs, chosen, np.random.default_rng(seed))
@@ -276,7 +276,7 @@ def test_the_middle_of_a_background_is_air_whatever_the_mask_says(chest: tuple[S
     settings = SamplingSettings(background_centers=8, slices_per_center=4)
     found = background_slices(scan, lungs, settings, np.random.default_rng(0))
     assert (np.median(found.image[:, 28:36, 28:36], axis=(1, 2)) < -800).all()
-    with pytest.raises(ScanError, match="around 50 centres in the lung no slice is aerated"):
+    with pytest.raises(ScanError, match="around 50 centers in the lung no slice is aerated"):
         background_slices(replace(scan, hu=np.full_like(hu, 20)), lungs, settings, np.random.default_rng(0))
 
 
@@ -284,7 +284,7 @@ def test_the_middle_of_a_background_is_air_whatever_the_mask_says(chest: tuple[S
 def test_a_lung_without_such_a_voxel_is_refused(chest: tuple[Scan, NDArray[np.bool_]], radius_mm: float) -> None:
     scan, _ = chest
     lungs = ball(scan.hu.shape, scan.spacing_mm, (5, 20, 20), radius_mm) & (radius_mm > 0)
-    with pytest.raises(ScanError, match="no voxel of lung minus tumour lies 5 to 25 mm inside"):
+    with pytest.raises(ScanError, match="no voxel of lung minus tumor lies 5 to 25 mm inside"):
         background_slices(scan, lungs, SamplingSettings(), np.random.default_rng(0))
 
 

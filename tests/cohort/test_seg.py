@@ -21,7 +21,7 @@ from radiogenesis.cohort.scan import Scan
 from radiogenesis.errors import ScanError
 
 
-def tumour(ct: Ct) -> NDArray[np.bool_]:
+def tumor(ct: Ct) -> NDArray[np.bool_]:
     """A mask without any symmetry, so that a flip cannot hide."""
     mask = np.zeros(ct.hu.shape, bool)
     mask[1:4, 3:8, 5:9] = True
@@ -49,9 +49,9 @@ def refusal(folder: Path, ct: Ct, data: Dataset, **settings: object) -> str:
 )
 def test_binary(tmp_path: Path, orientation: tuple[float, ...]) -> None:
     ct = example_ct(orientation=orientation)
-    scan = read(tmp_path, ct, seg(ct, tumour(ct)))
-    np.testing.assert_array_equal(scan.tumour_mask, tumour(ct))
-    assert scan.tumour == "Nodule"
+    scan = read(tmp_path, ct, seg(ct, tumor(ct)))
+    np.testing.assert_array_equal(scan.tumor_mask, tumor(ct))
+    assert scan.tumor == "Nodule"
     assert scan.acquisition.chosen_because == (
         "segment 'Nodule' coded as Neoplasm (SCT 108369006), Morphologically Abnormal Structure (SCT 49755003)"
     )
@@ -59,17 +59,17 @@ def test_binary(tmp_path: Path, orientation: tuple[float, ...]) -> None:
 
 def test_one_frame(tmp_path: Path) -> None:
     ct = example_ct()
-    mask = tumour(ct)
+    mask = tumor(ct)
     mask[2:] = False
-    np.testing.assert_array_equal(read(tmp_path, ct, seg(ct, mask)).tumour_mask, mask)
+    np.testing.assert_array_equal(read(tmp_path, ct, seg(ct, mask)).tumor_mask, mask)
 
 
-def test_two_tumours_far_apart(tmp_path: Path) -> None:
-    """Frames without tumour may be left out: the gap between frames is not the slice spacing."""
+def test_two_tumors_far_apart(tmp_path: Path) -> None:
+    """Frames without tumor may be left out: the gap between frames is not the slice spacing."""
     ct = example_ct(12)
     mask = np.zeros(ct.hu.shape, bool)
     mask[[1, 2, 8], 3:8, 5:9] = True
-    np.testing.assert_array_equal(read(tmp_path, ct, seg(ct, mask)).tumour_mask, mask)
+    np.testing.assert_array_equal(read(tmp_path, ct, seg(ct, mask)).tumor_mask, mask)
 
 
 @pytest.mark.parametrize(("fraction", "voxels"), [(0.5, 2), (0.2, 3), (1.0, 1)])
@@ -78,15 +78,15 @@ def test_fractional(tmp_path: Path, fraction: float, voxels: int) -> None:
     weights = np.zeros(ct.hu.shape, np.float32)
     weights[2, 5, 5:9] = [0.1, 0.3, 0.6, 1.0]
     scan = read(tmp_path, ct, seg(ct, weights, kind="FRACTIONAL"), fraction=fraction)
-    assert scan.tumour_mask.sum() == voxels
+    assert scan.tumor_mask.sum() == voxels
 
 
 def test_label_map(tmp_path: Path) -> None:
     ct = example_ct()
-    labels = tumour(ct).astype(np.uint8) * 2
+    labels = tumor(ct).astype(np.uint8) * 2
     labels[0] = 1
-    data = seg(ct, labels, [segment(1, "Lung", tumour=False), segment(2, "Nodule")], kind="LABELMAP")
-    np.testing.assert_array_equal(read(tmp_path, ct, data, segment="nod*").tumour_mask, tumour(ct))
+    data = seg(ct, labels, [segment(1, "Lung", tumor=False), segment(2, "Nodule")], kind="LABELMAP")
+    np.testing.assert_array_equal(read(tmp_path, ct, data, segment="nod*").tumor_mask, tumor(ct))
 
 
 def several(ct: Ct, **kinds: bool) -> Dataset:
@@ -94,29 +94,29 @@ def several(ct: Ct, **kinds: bool) -> Dataset:
     array = np.zeros((*ct.hu.shape, len(kinds)), np.uint8)
     for number in range(len(kinds)):
         array[number + 1, 4:9, 4:9, number] = 1
-    return seg(ct, array, [segment(n, name, tumour=kind) for n, (name, kind) in enumerate(kinds.items(), start=1)])
+    return seg(ct, array, [segment(n, name, tumor=kind) for n, (name, kind) in enumerate(kinds.items(), start=1)])
 
 
 def test_abnormal_structures_are_united(tmp_path: Path) -> None:
     ct = example_ct()
     scan = read(tmp_path, ct, several(ct, Lung=False, Nodule1=True, Nodule2=True))
-    assert scan.tumour == "Nodule1+Nodule2"
-    assert set(np.nonzero(scan.tumour_mask)[0]) == {2, 3}
+    assert scan.tumor == "Nodule1+Nodule2"
+    assert set(np.nonzero(scan.tumor_mask)[0]) == {2, 3}
     assert scan.acquisition.chosen_because.startswith("united 'Nodule1', 'Nodule2'; segment 'Nodule1' coded as Neo")
 
 
 def test_segment_by_name(tmp_path: Path) -> None:
     ct = example_ct()
     scan = read(tmp_path, ct, several(ct, Lung=False, Nodule1=True, Nodule2=True), segment="nodule2")
-    assert set(np.nonzero(scan.tumour_mask)[0]) == {3}
+    assert set(np.nonzero(scan.tumor_mask)[0]) == {3}
 
 
 def test_segments_that_cannot_be_told(tmp_path: Path) -> None:
     ct = example_ct()
     line = refusal(tmp_path / "several", ct, several(ct, Left=False, Right=False))
     assert "several segments match, none coded as abnormal structure '*'; the SEG has 'Left', 'Right'" in line
-    line = refusal(tmp_path / "none", ct, several(ct, Left=False, Right=False), segment="Tumour")
-    assert line.endswith("no segment matches 'Tumour'; the SEG has 'Left', 'Right'; set --segment")
+    line = refusal(tmp_path / "none", ct, several(ct, Left=False, Right=False), segment="Tumor")
+    assert line.endswith("no segment matches 'Tumor'; the SEG has 'Left', 'Right'; set --segment")
 
 
 def coded(data: Dataset, category: tuple[str, str, str], kind: tuple[str, str, str]) -> None:
@@ -135,16 +135,16 @@ def coded(data: Dataset, category: tuple[str, str, str], kind: tuple[str, str, s
         (("85756007", "SCT", "Tissue"), ("3341006", "SCT", "Right lung")),
     ],
 )
-def test_a_single_segment_of_anatomy_is_not_the_tumour(
+def test_a_single_segment_of_anatomy_is_not_the_tumor(
     tmp_path: Path, category: tuple[str, str, str], kind: tuple[str, str, str]
 ) -> None:
     ct = example_ct()
-    data = bent(seg(ct, tumour(ct)), lambda one: coded(one, category, kind), tmp_path)
+    data = bent(seg(ct, tumor(ct)), lambda one: coded(one, category, kind), tmp_path)
     line = refusal(tmp_path / "all", ct, data)
     assert f"its only segment is coded as anatomy, not as a lesion: segment 'Nodule' coded as {kind[2]} (" in line
     assert line.endswith("; set --segment")
     by_name = read(tmp_path / "named", ct, data, segment="nodule")
-    np.testing.assert_array_equal(by_name.tumour_mask, tumour(ct))
+    np.testing.assert_array_equal(by_name.tumor_mask, tumor(ct))
 
 
 @pytest.mark.parametrize(
@@ -160,23 +160,23 @@ def test_a_single_segment_that_may_be_a_lesion_is(
     tmp_path: Path, category: tuple[str, str, str], kind: tuple[str, str, str]
 ) -> None:
     ct = example_ct()
-    data = bent(seg(ct, tumour(ct)), lambda one: coded(one, category, kind), tmp_path)
+    data = bent(seg(ct, tumor(ct)), lambda one: coded(one, category, kind), tmp_path)
     scan = read(tmp_path / "all", ct, data)
-    np.testing.assert_array_equal(scan.tumour_mask, tumour(ct))
+    np.testing.assert_array_equal(scan.tumor_mask, tumor(ct))
     assert f"segment 'Nodule' coded as {kind[2]} ({kind[1]} {kind[0]})" in scan.acquisition.chosen_because
 
 
-def test_a_lung_never_wins_over_a_tumour(tmp_path: Path) -> None:
+def test_a_lung_never_wins_over_a_tumor(tmp_path: Path) -> None:
     ct = example_ct()
     ct.write(tmp_path)
     everywhere = np.ones(ct.hu.shape, bool)
-    save(seg(ct, everywhere, [segment(1, "Lung", tumour=False)], date="20300101"), tmp_path / "lung.dcm")
+    save(seg(ct, everywhere, [segment(1, "Lung", tumor=False)], date="20300101"), tmp_path / "lung.dcm")
     save(rtstruct(ct, {"GTV-1": [circle(ct, 2, (10, 9), 4)]}), tmp_path / "rt.dcm")
     (source,) = find_dicom(tmp_path, ReadSettings()).sources
-    assert read_dicom(source, ReadSettings()).tumour == "GTV-1"
-    save(seg(ct, tumour(ct), [segment(by="AUTOMATIC")]), tmp_path / "rt.dcm")
+    assert read_dicom(source, ReadSettings()).tumor == "GTV-1"
+    save(seg(ct, tumor(ct), [segment(by="AUTOMATIC")]), tmp_path / "rt.dcm")
     (source,) = find_dicom(tmp_path, ReadSettings()).sources
-    assert read_dicom(source, ReadSettings()).tumour == "Nodule"
+    assert read_dicom(source, ReadSettings()).tumor == "Nodule"
 
 
 def double_references(data: Dataset) -> None:
@@ -224,12 +224,12 @@ def no_segment_codes(data: Dataset) -> None:
 def test_early_slicer(tmp_path: Path, bend: Callable[[Dataset], None], caplog: pytest.LogCaptureFixture) -> None:
     """What highdicom refuses is read with pydicom, and said so."""
     ct = example_ct()
-    data = bent(seg(ct, tumour(ct)), bend, tmp_path)
+    data = bent(seg(ct, tumor(ct)), bend, tmp_path)
     with pytest.raises(Exception, match=r".+"):
         highdicom.seg.Segmentation.from_dataset(data).get_volume()
     with caplog.at_level(logging.WARNING, logger="radiogenesis"):
         scan = read(tmp_path / "all", ct, data)
-    np.testing.assert_array_equal(scan.tumour_mask, tumour(ct))
+    np.testing.assert_array_equal(scan.tumor_mask, tumor(ct))
     assert "read with pydicom, because highdicom refused it" in scan.acquisition.chosen_because
     assert "read with pydicom" in caplog.text
 
@@ -245,14 +245,14 @@ def test_early_slicer_fractional(tmp_path: Path) -> None:
     weights = np.zeros(ct.hu.shape, np.float32)
     weights[2, 5, 5:9] = [0.1, 0.3, 0.6, 1.0]
     data = bent(seg(ct, weights, kind="FRACTIONAL"), double_references, tmp_path)
-    assert read(tmp_path / "all", ct, data).tumour_mask.sum() == 2
+    assert read(tmp_path / "all", ct, data).tumor_mask.sum() == 2
 
 
 def test_early_slicer_several_segments(tmp_path: Path) -> None:
     ct = example_ct()
     both = several(ct, Lung=False, Nodule=True)
     scan = read(tmp_path / "told", ct, bent(both, double_references, tmp_path))
-    assert set(np.nonzero(scan.tumour_mask)[0]) == {2}
+    assert set(np.nonzero(scan.tumor_mask)[0]) == {2}
     line = refusal(tmp_path / "untold", ct, bent(both, no_segment_numbers, tmp_path))
     assert "frame 1 of the SEG does not say to which segment it belongs" in line
 
@@ -264,7 +264,7 @@ def test_early_slicer_without_any_position(tmp_path: Path) -> None:
             del group.DerivationImageSequence
 
     ct = example_ct()
-    line = refusal(tmp_path / "all", ct, bent(seg(ct, tumour(ct)), bend, tmp_path))
+    line = refusal(tmp_path / "all", ct, bent(seg(ct, tumor(ct)), bend, tmp_path))
     assert "has neither a position nor a source image in the CT series" in line
 
 
@@ -277,7 +277,7 @@ def test_off_plane(tmp_path: Path) -> None:
         series_uid=ct.series_uid,
         study_uid=ct.study_uid,
     )
-    line = refusal(tmp_path, ct, seg(shifted, tumour(ct)))
+    line = refusal(tmp_path, ct, seg(shifted, tumor(ct)))
     assert "seg.dcm: the SEG does not fall on the CT's planes: a frame at (-10.00, -20.00, " in line
     assert "lies 0.50 voxels off the CT's 2.000 x 0.750 x 0.750 mm" in line
 
@@ -313,7 +313,7 @@ def test_cropped_and_turned_grid(tmp_path: Path) -> None:
     )
     expected = np.zeros(ct.hu.shape, bool)
     expected[2:5, 5:7, 6:10] = True
-    np.testing.assert_array_equal(read(tmp_path, ct, seg(ct, part)).tumour_mask, expected)
+    np.testing.assert_array_equal(read(tmp_path, ct, seg(ct, part)).tumor_mask, expected)
 
 
 def test_outside_the_ct(tmp_path: Path) -> None:
@@ -326,7 +326,7 @@ def test_outside_the_ct(tmp_path: Path) -> None:
 
 def test_another_frame_of_reference(tmp_path: Path) -> None:
     ct = example_ct()
-    data = bent(seg(ct, tumour(ct)), lambda one: setattr(one, "FrameOfReferenceUID", generate_uid()), tmp_path)
+    data = bent(seg(ct, tumor(ct)), lambda one: setattr(one, "FrameOfReferenceUID", generate_uid()), tmp_path)
     assert "the outline refers to another frame of reference" in refusal(tmp_path / "all", ct, data)
 
 
@@ -336,14 +336,14 @@ def test_empty(tmp_path: Path) -> None:
     def erase(data: Dataset) -> None:
         data.PixelData = pack_bits(np.zeros(int(data.NumberOfFrames) * data.Rows * data.Columns, np.uint8))
 
-    data = bent(seg(ct, tumour(ct)), erase, tmp_path)
+    data = bent(seg(ct, tumor(ct)), erase, tmp_path)
     assert "segment 'Nodule' is empty" in refusal(tmp_path / "all", ct, data)
 
 
 def test_truncated(tmp_path: Path) -> None:
     ct = example_ct()
     ct.write(tmp_path)
-    path = save(seg(ct, tumour(ct)), tmp_path / "seg.dcm")
+    path = save(seg(ct, tumor(ct)), tmp_path / "seg.dcm")
     path.write_bytes(path.read_bytes()[:-60])
     (source,) = find_dicom(tmp_path, ReadSettings()).sources
     with pytest.raises(ScanError, match=r"an outline could not be read: .*seg\.dcm; copy it again"):

@@ -81,7 +81,7 @@ def test_blank_uids(tmp_path: Path, kind: str) -> None:
     for source in findings.sources:
         assert source.outline_files == (tmp_path / source.patient / "outline.dcm",)
         scan = read_dicom(source, SETTINGS)
-        assert scan.tumour_mask[2].any()
+        assert scan.tumor_mask[2].any()
         assert "those of one folder are taken for a series" in source.chosen_because
         assert "only series of the patient that outline.dcm names" in source.chosen_because
 
@@ -104,7 +104,7 @@ def test_blank_class_with_a_file_header(tmp_path: Path) -> None:
     for index, one in enumerate(ct.slices):
         one.save_as(tmp_path / "ct" / f"{index}.dcm")
     data.save_as(tmp_path / "rt.dcm")
-    assert read(tmp_path).tumour == "GTV-1"
+    assert read(tmp_path).tumor == "GTV-1"
 
 
 def captured(ct: Ct) -> Ct:
@@ -119,7 +119,7 @@ def test_ct_as_secondary_capture(tmp_path: Path) -> None:
     save(outline(ct), tmp_path / "rt.dcm")
     scan = read(tmp_path)
     np.testing.assert_array_equal(scan.hu, ct.hu)
-    assert scan.tumour == "GTV-1"
+    assert scan.tumor == "GTV-1"
 
 
 def test_a_captured_screen_is_no_ct_and_a_capture_stands_behind_ct(tmp_path: Path) -> None:

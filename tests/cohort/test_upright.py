@@ -17,7 +17,7 @@ from radiogenesis.cohort.scan import Scan
 
 def scan_of(ct: Ct) -> Scan:
     mask = ct.hu > 1000
-    return Scan(patient="P1", hu=ct.hu, affine=ct.affine, masks={"tumour": mask}, tumour="tumour")
+    return Scan(patient="P1", hu=ct.hu, affine=ct.affine, masks={"tumor": mask}, tumor="tumor")
 
 
 def by_simpleitk(ct: Ct) -> tuple[np.ndarray, np.ndarray]:
@@ -49,8 +49,8 @@ def test_turned_as_simpleitk_turns(orientation: tuple[float, ...], planes: str) 
     np.testing.assert_array_equal(turned.hu, hu)
     corners = turned.to_patient(np.array([[0, 0, 0], np.array(hu.shape) - 1], float))
     np.testing.assert_allclose(corners, ends, atol=1e-6)
-    np.testing.assert_array_equal(turned.tumour_mask, turned.hu > 1000)
-    np.testing.assert_array_equal(turned_back(turned.tumour_mask, scan), scan.tumour_mask)
+    np.testing.assert_array_equal(turned.tumor_mask, turned.hu > 1000)
+    np.testing.assert_array_equal(turned_back(turned.tumor_mask, scan), scan.tumor_mask)
     told = (f"the CT is {planes}: turned to axial planes, planes were 2 mm apart",) if planes else ()
     assert turned.remarks == told
 
@@ -69,5 +69,5 @@ def test_the_outline_of_a_sagittal_series_turns_with_it(tmp_path: Path) -> None:
     (source,) = find_dicom(tmp_path, ReadSettings()).sources
     as_read, turned = read_dicom(source, ReadSettings()), read_scan(source, ReadSettings())
     assert turned.hu.shape == (24, 20, 6)
-    np.testing.assert_array_equal(np.sort(turned.hu[turned.tumour_mask]), np.sort(as_read.hu[mask]))
-    assert turned.tumour_mask.any(axis=(1, 2)).sum() == 4
+    np.testing.assert_array_equal(np.sort(turned.hu[turned.tumor_mask]), np.sort(as_read.hu[mask]))
+    assert turned.tumor_mask.any(axis=(1, 2)).sum() == 4

@@ -44,9 +44,9 @@ def test_each_row_is_what_pyradiomics_says(raw: Path, tmp_path: Path, capsys: py
     assert list(table.index) == ["P1", "P2"]
     for source in find_scans(raw, ReadSettings()).sources[:2]:
         scan = read_scan(source, ReadSettings())
-        known = volume_features(scan.hu, scan.tumour_mask, scan.spacing_mm, VolumeSettings(bin_width_hu=50.0))
+        known = volume_features(scan.hu, scan.tumor_mask, scan.spacing_mm, VolumeSettings(bin_width_hu=50.0))
         assert table.loc[source.patient].to_dict() == pytest.approx(known, nan_ok=True)
-        volume = scan.tumour_mask.sum() * np.prod(scan.spacing_mm)
+        volume = scan.tumor_mask.sum() * np.prod(scan.spacing_mm)
         assert table.loc[source.patient, "original_shape_VoxelVolume"] == pytest.approx(volume)
     about = json.loads((tmp_path / "table.csv.json").read_text())
     assert about["settings"]["volume"]["bin_width_hu"] == 50
@@ -100,7 +100,7 @@ def test_what_is_wrong_is_said_at_once(raw: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.real_data
-def test_the_volumes_of_real_tumours_are_those_of_their_contours(real_data: Path, tmp_path: Path) -> None:
+def test_the_volumes_of_real_tumors_are_those_of_their_contours(real_data: Path, tmp_path: Path) -> None:
     """Shoelace area of the contours times the slice spacing: 358.7 ml (docs/MEASURED.md)."""
     for patient in ("AMC-001", "LUNG1-002"):
         (tmp_path / "ct").mkdir(exist_ok=True)

@@ -12,6 +12,8 @@ import pytest
 from numpy.typing import NDArray
 from tiny_cohorts import PATIENTS_OF_CHESTS, audit, expression, patient_data, whole_of, write_chest, write_cohort
 
+from radiogenesis.cohort import digest as content
+from radiogenesis.cohort import layout
 from radiogenesis.cohort.build import BuildSettings, build_cohort
 from radiogenesis.cohort.nifti import find_nifti, read_nifti
 from radiogenesis.cohort.sampling.slices import SamplingSettings
@@ -41,7 +43,7 @@ def test_the_slices_with_lung_are_kept_every_few_millimetres(chest: Scan, lungs:
     found = whole_slices(chest, lungs, WHOLE)
     area = lungs.sum(axis=(1, 2)) * 9.0
     assert found.plane.tolist() == np.flatnonzero(area >= WHOLE.whole_lung_mm2)[::2].tolist()
-    assert found.image.shape == found.tumour.shape == found.lungs.shape == (len(found.plane), 64, 64)
+    assert found.image.shape == found.tumor.shape == found.lungs.shape == (len(found.plane), 64, 64)
     every = whole_slices(chest, lungs, replace(WHOLE, whole_every_mm=0))
     assert every.plane.tolist() == np.flatnonzero(area >= WHOLE.whole_lung_mm2).tolist()
 
@@ -63,11 +65,11 @@ def test_a_pixel_knows_its_place_in_the_patient(chest: Scan, lungs: NDArray[np.b
 def test_a_mask_of_the_scan_comes_back_as_it_was(chest: Scan, lungs: NDArray[np.bool_]) -> None:
     fine = replace(WHOLE, whole_pixels=256, whole_every_mm=0)  # 1.5 mm pixels, two to a voxel of the scan
     frame = Frame.around(lungs, chest, fine)
-    back = frame.back(frame.masks(chest.tumour_mask).astype(np.float32), chest.hu.shape) > 0.5
-    both = (back & chest.tumour_mask).sum()
-    assert 2 * both / (back.sum() + chest.tumour_mask.sum()) > 0.85
-    centres = [np.argwhere(mask).mean(axis=0) for mask in (back, chest.tumour_mask)]
-    np.testing.assert_allclose(*centres, atol=0.5)
+    back = frame.back(frame.masks(chest.tumor_mask).astype(np.float32), chest.hu.shape) > 0.5
+    both = (back & chest.tumor_mask).sum()
+    assert 2 * both / (back.sum() + chest.tumor_mask.sum()) > 0.85
+    centers = [np.argwhere(mask).mean(axis=0) for mask in (back, chest.tumor_mask)]
+    np.testing.assert_allclose(*centers, atol=0.5)
     assert not back[np.setdiff1d(np.arange(len(back)), frame.planes)].any()
 
 
@@ -85,8 +87,8 @@ def test_the_way_back_of_a_ramp_is_the_ramp(chest: Scan, lungs: NDArray[np.bool_
 
 
 def test_the_lungs_are_found_without_the_outline(chest: Scan) -> None:
-    outlined = chest.with_mask("all", np.ones(chest.hu.shape, bool), tumour=True)
-    np.testing.assert_array_equal(blind_lungs(outlined), blind_lungs(replace(chest, masks={}, tumour=None)))
+    outlined = chest.with_mask("all", np.ones(chest.hu.shape, bool), tumor=True)
+    np.testing.assert_array_equal(blind_lungs(outlined), blind_lungs(replace(chest, masks={}, tumor=None)))
 
 
 def test_beyond_the_scan_is_air(chest: Scan, lungs: NDArray[np.bool_]) -> None:
@@ -106,6 +108,16 @@ def test_settings_out_of_range(wrong: dict[str, float]) -> None:
         SamplingSettings(**wrong)  # type: ignore[arg-type]
 
 
+def as_before_the_array_was_renamed(path: Path) -> None:
+    (path / "scans" / "tumor").rename(path / "scans" / "tumour")
+    document = json.loads((path / "zarr.json").read_text())
+    document.pop("consolidated_metadata", None)
+    attributes = document["attributes"]
+    attributes["parts"]["scans/tumour"] = attributes["parts"].pop("scans/tumor")
+    attributes["digest"] = content.cohort_digest(layout.facts(attributes), attributes["parts"])
+    (path / "zarr.json").write_text(json.dumps(document))
+
+
 def test_a_cohort_keeps_whole_slices_and_its_digest_covers_them(tmp_path: Path) -> None:
     settings = {"sampling": asdict(SamplingSettings(pixels=16, whole_pixels=32))}
 
@@ -118,15 +130,19 @@ def test_a_cohort_keeps_whole_slices_and_its_digest_covers_them(tmp_path: Path) 
 
     cohort = written("a", 0)
     assert cohort.whole is not None
-    expected = np.concatenate([whole_of(patient, seed=0).tumour for patient in PATIENTS_OF_CHESTS])
-    np.testing.assert_array_equal(cohort.whole.slices.tumour, expected)
+    expected = np.concatenate([whole_of(patient, seed=0).tumor for patient in PATIENTS_OF_CHESTS])
+    np.testing.assert_array_equal(cohort.whole.slices.tumor, expected)
     assert list(cohort.whole.patient) == list(np.repeat(PATIENTS_OF_CHESTS, 3))
     assert cohort.whole.pixel_mm == 12.0
     assert Cohort.open(tmp_path / "a", verify=True).digest == cohort.digest == written("b", 0).digest
     assert written("c", 1).digest != cohort.digest
     assert "whole slices 6 of 32 x 32 pixels, 12 mm per pixel, from 2 patients" in cohort.describe()
+    as_before_the_array_was_renamed(tmp_path / "b")
+    older = Cohort.open(tmp_path / "b", verify=True)
+    assert older.whole is not None
+    np.testing.assert_array_equal(older.whole.slices.tumor, expected)
     chunk = tmp_path / "c" / "scans" / "lungs" / "c" / "0" / "0" / "0"
-    shutil.copy(tmp_path / "c" / "scans" / "tumour" / "c" / "0" / "0" / "0", chunk)
+    shutil.copy(tmp_path / "c" / "scans" / "tumor" / "c" / "0" / "0" / "0", chunk)
     with pytest.raises(CohortError, match="scans/lungs"):
         Cohort.open(tmp_path / "c", verify=True)
 
@@ -143,5 +159,5 @@ def test_a_build_keeps_them_too(tmp_path: Path) -> None:
     write_chest(tmp_path / "raw", "C2", outlined=False)
     cohort = build_cohort(tmp_path / "raw", tmp_path / "cohort", sampling=WHOLE, build=BuildSettings(workers=1))
     assert cohort.whole is not None
-    tumour = {name: cohort.whole.slices.tumour[cohort.whole.patient == name].any() for name in ("C1", "C2")}
-    assert tumour == {"C1": True, "C2": False}
+    tumor = {name: cohort.whole.slices.tumor[cohort.whole.patient == name].any() for name in ("C1", "C2")}
+    assert tumor == {"C1": True, "C2": False}

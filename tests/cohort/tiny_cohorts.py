@@ -56,8 +56,8 @@ def whole_of(patient: str, *, seed: int = 0, pixels: int = 32) -> WholeSlices:
     to_patient[:, 1, 0] = to_patient[:, 0, 1] = 384 / pixels
     to_patient[:, 2, 2] = 5.0 * np.arange(3)
     image = rng.integers(-1000, 500, shape).astype(np.int16)
-    tumour, lungs = rng.random(shape) > 0.9, rng.random(shape) > 0.5
-    return WholeSlices(image, tumour, lungs, np.arange(3, dtype=np.int32), to_patient)
+    tumor, lungs = rng.random(shape) > 0.9, rng.random(shape) > 0.5
+    return WholeSlices(image, tumor, lungs, np.arange(3, dtype=np.int32), to_patient)
 
 
 def expression(patients: list[str], genes: int = 4) -> AnnData:
@@ -95,7 +95,7 @@ def write_cohort(path: Path, patients: list[str], *, with_truth: bool = False, s
 
 
 def write_chest(folder: Path, patient: str, *, outlined: bool = True) -> None:
-    """A NIfTI pair: a body with two ellipsoid lungs, a ball of 18 mm as tumour; 3 mm voxels."""
+    """A NIfTI pair: a body with two ellipsoid lungs, a ball of 18 mm as tumor; 3 mm voxels."""
     spacing = 3.0
     z, y, x = np.mgrid[:40, :80, :100] * spacing
     rng = np.random.default_rng(list(patient.encode()))
@@ -105,15 +105,15 @@ def write_chest(folder: Path, patient: str, *, outlined: bool = True) -> None:
 
     body = ((y - 120) / 105) ** 2 + ((x - 150) / 140) ** 2 < 1
     lungs = ellipsoid((60, 120, 85), (55, 75, 45)) | ellipsoid((60, 120, 215), (55, 75, 45))
-    tumour = ellipsoid((60, 120 + rng.integers(-20, 20), 85), (9, 9, 9))
+    tumor = ellipsoid((60, 120 + rng.integers(-20, 20), 85), (9, 9, 9))
     hu = np.full(body.shape, -1000.0)
-    hu[body], hu[lungs], hu[tumour] = 40, -860, 30
+    hu[body], hu[lungs], hu[tumor] = 40, -860, 30
     hu += rng.normal(0, 15, hu.shape)
     affine = np.array([[0, 0, spacing, -150], [0, spacing, 0, -120], [spacing, 0, 0, 0], [0, 0, 0, 1]], float)
     folder.mkdir(parents=True, exist_ok=True)
     write_nifti(folder / f"{patient}_image.nii.gz", hu.round().astype(np.int16), affine)
     if outlined:
-        write_nifti(folder / f"{patient}_mask.nii.gz", tumour, affine)
+        write_nifti(folder / f"{patient}_mask.nii.gz", tumor, affine)
 
 
 def write_table(path: Path, patients: list[str], genes: int = 5) -> Path:

@@ -53,7 +53,7 @@ def lung(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
 
 
 def write(path: Path, *, patients: int = 40, planted: bool = True, whole: bool = False) -> Cohort:
-    """The cohort; genes are standard normal. `whole`: with whole slices of 32 pixels, a box of tumour in each."""
+    """The cohort; genes are standard normal. `whole`: with whole slices of 32 pixels, a box of tumor in each."""
     rng = np.random.default_rng(0)
     texture = np.random.default_rng(1)  # by which a lesion is recognised
     names = [f"P{number:02d}" for number in range(patients)]
@@ -101,14 +101,14 @@ def write(path: Path, *, patients: int = 40, planted: bool = True, whole: bool =
 
 
 def whole_slices(number: int) -> WholeSlices:
-    """Five slices of 6 mm pixels, 5 mm apart, lung everywhere; the tumour is a box whose place follows the number."""
-    tumour = np.zeros((5, 32, 32), bool)
-    tumour[1:4, 8 + number % 12 : 12 + number % 12, 10:14] = True
+    """Five slices of 6 mm pixels, 5 mm apart, lung everywhere; the tumor is a box whose place follows the number."""
+    tumor = np.zeros((5, 32, 32), bool)
+    tumor[1:4, 8 + number % 12 : 12 + number % 12, 10:14] = True
     to_patient = np.zeros((5, 3, 3))
     to_patient[:, 0, 1] = to_patient[:, 1, 0] = 6.0
     to_patient[:, 2, 2] = 5.0 * np.arange(5)
-    image = np.where(tumour, 30, -850).astype(np.int16)
-    return WholeSlices(image, tumour, np.ones_like(tumour), np.arange(5, dtype=np.int32), to_patient)
+    image = np.where(tumor, 30, -850).astype(np.int16)
+    return WholeSlices(image, tumor, np.ones_like(tumor), np.arange(5, dtype=np.int32), to_patient)
 
 
 class Perfect:

@@ -128,7 +128,7 @@ def test_the_map_is_the_same_each_time_and_works_for_few() -> None:
         (["raw genes", "mc-gan"], "mc-gan"),
     ],
 )
-def test_our_codes_colour_the_figure(names: list[str], expected: str) -> None:
+def test_our_codes_color_the_figure(names: list[str], expected: str) -> None:
     x = np.random.default_rng(10).normal(size=(6, 2))
     codes = [c.Codes.of(name, lambda g: g, x, x, 2, 0) for name in names]
     assert leading(codes).name == expected

@@ -67,11 +67,11 @@ def test_boxes_by_hand() -> None:
 
 
 def test_scores_by_hand() -> None:
-    tumour = mask(np.s_[1:3, 2:6, 2:6])  # 32 voxels
+    tumor = mask(np.s_[1:3, 2:6, 2:6])  # 32 voxels
     labels = np.zeros((4, 10, 10), np.int32)
     labels[1, 2:6, 2:6] = 1  # half of it
     labels[0, 8:9, 8:9] = 2  # nothing there
-    found = scores(labels, tumour)
+    found = scores(labels, tumor)
     assert found == {
         "dice": pytest.approx(2 * 16 / (17 + 32)),
         "slice_dice": pytest.approx((1 + 0) / 2),
@@ -80,7 +80,7 @@ def test_scores_by_hand() -> None:
         "hit": 1.0,
         "false_positives": 1.0,
     }
-    nothing = scores(np.zeros_like(labels), tumour)
+    nothing = scores(np.zeros_like(labels), tumor)
     assert nothing == dict.fromkeys(MEASURES, 0.0)
 
 
@@ -175,7 +175,7 @@ def test_evaluate_writes_tables_picture_and_page(tmp_path: Path) -> None:
     assert set(table["finder"]) == {UNET, BASELINE, NULL, PAIRED}
     assert "the baseline's 1.00 (paired difference 0.00, 0.00 to 0.00)" in summary["conclusions"][0]
     page = Page.load(tmp_path / "out")
-    assert page.sections[0].title == "Finding the tumour"
+    assert page.sections[0].title == "Finding the tumor"
     for picture in ("unet_found.png", "figure5-unet.png"):
         assert picture in {block.file for block in page.sections[0].blocks}
         assert (tmp_path / "out" / "pictures" / picture).is_file()
@@ -244,7 +244,7 @@ class Bright(TumorUNet):
 
 
 def cohort_of_stacks(path: Path, *, outlined: str = "abcdefg", off_the_slices: str = "", names: str = "abc") -> Cohort:
-    """Patients with a box of tumour each, at different places, 6 mm pixels, slices 5 mm apart.
+    """Patients with a box of tumor each, at different places, 6 mm pixels, slices 5 mm apart.
 
     Args:
         outlined: who has an outline.
@@ -255,14 +255,14 @@ def cohort_of_stacks(path: Path, *, outlined: str = "abcdefg", off_the_slices: s
     lesion = NoduleSlices(np.zeros((1, 16, 16), np.int16), np.ones((1, 16, 16), bool), np.zeros(1), np.zeros(3))
     with CohortWriter(path, settings={"sampling": asdict(sampling)}) as writer:
         for at, name in enumerate(names):
-            tumour = np.zeros((5, 32, 32), bool)
-            tumour[1:4, 8 + 4 * at : 12 + 4 * at, 10:14] = True
-            image = np.where(tumour, 30, -850).astype(np.int16)
+            tumor = np.zeros((5, 32, 32), bool)
+            tumor[1:4, 8 + 4 * at : 12 + 4 * at, 10:14] = True
+            image = np.where(tumor, 30, -850).astype(np.int16)
             to_patient = np.zeros((5, 3, 3))
             to_patient[:, 0, 1] = to_patient[:, 1, 0] = 6.0
             to_patient[:, 2, 2] = 5.0 * np.arange(5)
-            lungs = np.ones_like(tumour)
-            drawn = tumour & (name in outlined)
+            lungs = np.ones_like(tumor)
+            drawn = tumor & (name in outlined)
             whole = WholeSlices(image, drawn, lungs, np.arange(5, dtype=np.int32), to_patient)
             nodule = lesion if name in off_the_slices else None
             writer.add(PatientData(name, nodule, None, Acquisition(), (5.0, 1.0, 1.0), 1.0, whole))
@@ -292,10 +292,10 @@ def test_the_table_holds_finder_baseline_and_null(tmp_path: Path) -> None:
     assert set(alone["finder"]) == {UNET, BASELINE, PAIRED}
 
 
-def test_a_tumour_off_the_kept_slices_is_missed_and_who_has_no_outline_is_named(tmp_path: Path) -> None:
+def test_a_tumor_off_the_kept_slices_is_missed_and_who_has_no_outline_is_named(tmp_path: Path) -> None:
     cohort = cohort_of_stacks(tmp_path / "c", outlined="ac", off_the_slices="b", names="abcd")
     _, left_out = outlined_stacks(cohort, list("abcde"), 32, 6.0)
-    assert left_out == {"d": "no outlined tumour", "e": "fewer than two whole slices"}
+    assert left_out == {"d": "no outlined tumor", "e": "fewer than two whole slices"}
     _, each = table_of(cohort, "abcd")
     missed = each[(each["finder"] == UNET) & (each["patient"] == "b")].iloc[0]
     assert missed[list(MEASURES)].to_dict() == dict.fromkeys(MEASURES, 0.0) | {"false_positives": 1.0}
@@ -304,7 +304,7 @@ def test_a_tumour_off_the_kept_slices_is_missed_and_who_has_no_outline_is_named(
 
 def test_cohorts_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     cohort = cohort_of_stacks(tmp_path / "c", outlined="")
-    with pytest.raises(CohortError, match="shows no outlined tumour"):
+    with pytest.raises(CohortError, match="shows no outlined tumor"):
         outlined_stacks(cohort, ["a"], 32, 6.0)
     with pytest.raises(CohortError, match="--whole_pixels 32 --whole_field_mm 96"):
         outlined_stacks(cohort, ["a"], 32, 3.0)

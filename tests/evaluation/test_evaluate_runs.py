@@ -137,7 +137,7 @@ def test_the_same_seed_gives_the_same_numbers(cohort: Cohort, evaluated: Path, t
 def test_the_summary_claims_what_was_shown_and_no_more(evaluated: Path) -> None:
     summary = json.loads((evaluated / "evaluation.json").read_text())
     *_, scope = told = summary["conclusions"]
-    assert "says nothing about real tumours" in scope
+    assert "says nothing about real tumors" in scope
     of = {
         name: [sentence for sentence in told if sentence.startswith(name + ":")]
         for name in ("perfect", "deaf", "restless")
@@ -309,7 +309,7 @@ def test_the_report_stands_alone(evaluated: Path) -> None:
         "Do drawn lesions look real?",
         "Do the drawings differ?",
         "Are they copies?",
-        "Do patients with similar genes have similar tumours?",
+        "Do patients with similar genes have similar tumors?",
     ):
         assert words in page
     assert page.count("data:image/png;base64,") >= 10

@@ -88,7 +88,7 @@ def out(runs: list[Run], tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_stages_share_a_page_and_its_numbers(out: Path) -> None:
     titles = [section.title for section in Page.load(out).sections]
-    assert titles[1] == "Finding the tumour"
+    assert titles[1] == "Finding the tumor"
     assert titles[-1] == "Metagenes and the encoder's own features"
     summary = json.loads((out / "evaluation.json").read_text(encoding="utf-8"))
     assert (summary["headline"][0]["run"], summary["headline"][0]["name"]) == ("finds", "detection")
@@ -98,8 +98,8 @@ def test_the_stages_share_a_page_and_its_numbers(out: Path) -> None:
     for stage in ("finds, held-out patients", "reads: Metagenes and encoder features", "reads: it is"):
         assert any(stage in sentence for sentence in summary["conclusions"])
     assert {path.name for path in out.iterdir()} == {"tables", "pictures", "evaluation.json", "page.json"}
-    assert "Dice of the tumours found" in demo.headline(out)[0]
-    assert "Finding the tumour" in write_report(out).read_text(encoding="utf-8")
+    assert "Dice of the tumors found" in demo.headline(out)[0]
+    assert "Finding the tumor" in write_report(out).read_text(encoding="utf-8")
 
 
 def test_metagenes_come_with_members_and_stability(out: Path, cohort: Cohort) -> None:

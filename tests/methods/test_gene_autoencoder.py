@@ -123,12 +123,12 @@ def test_genes_can_be_scaled_together_as_the_papers_vector_is() -> None:
     np.testing.assert_allclose(method.unit_genes(np.array([[2.0, 9.0, -4.0]])), [[0.5, 1.0, 0.0]])
 
 
-@pytest.mark.parametrize("centred", [True, False])
-def test_the_decoder_is_given_genes_with_or_without_their_mean(centred: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    method = made(centred_decoder=centred)
+@pytest.mark.parametrize("centered", [True, False])
+def test_the_decoder_is_given_genes_with_or_without_their_mean(centered: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    method = made(centered_decoder=centered)
     method.gene_mean.fill_(0.25)
     monkeypatch.setattr(method, "decoder", nn.Identity())
-    assert (method.draw(torch.full((2, GENES), 0.75)) == (0.5 if centred else 0.75)).all()
+    assert (method.draw(torch.full((2, GENES), 0.75)) == (0.5 if centered else 0.75)).all()
 
 
 @pytest.mark.parametrize("head", ["grid", "components"])
@@ -330,7 +330,7 @@ def test_the_paper_preset_is_the_papers() -> None:
     assert (paper.epochs, paper.ltr_pixels, paper.learning_rate, paper.perceptual) == (4000, 128, 1e-3, "vgg16")
     assert paper.true_genes == paper.dropout == paper.weight_decay == 0
     assert (paper.head, paper.turns, paper.shrink) == ("grid", 1, 1.0)
-    assert (paper.gene_scale, paper.centred_decoder) == ("together", False)
+    assert (paper.gene_scale, paper.centered_decoder) == ("together", False)
     assert GeneAutoencoderSettings(**PRESETS["default"]) == GeneAutoencoderSettings()
 
 

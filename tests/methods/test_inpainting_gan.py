@@ -53,7 +53,7 @@ def moved(module: nn.Module) -> set[str]:
 
 
 def test_a_disc_by_hand() -> None:
-    # Pixel centres are at +-0.5 and +-1.5 from the centre: 0.71 is in, 1.58 is not.
+    # Pixel centers are at +-0.5 and +-1.5 from the center: 0.71 is in, 1.58 is not.
     expected = [[0, 0, 0, 0], [0, 1, 1, 0], [0, 1, 1, 0], [0, 0, 0, 0]]
     assert disc(4, 1.0)[0, 0].tolist() == expected
     assert disc(200, 60.0).sum().item() == pytest.approx(np.pi * 60**2, rel=0.01)

@@ -1,4 +1,4 @@
-"""Tumour regions against hand-made slices, against scipy's resampling, and slice by slice."""
+"""Tumor regions against hand-made slices, against scipy's resampling, and slice by slice."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from radiogenesis.methods.images import soften
-from radiogenesis.methods.regions import tumour_boxes, tumour_regions
+from radiogenesis.methods.regions import tumor_boxes, tumor_regions
 
 
 def slice_with_box(top: int, left: int, bottom: int, right: int, size: int = 64) -> tuple[NDArray, NDArray]:
@@ -22,14 +22,14 @@ def cut(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """LTR and TTR of slices (B, P, P); values pass through, whatever their unit."""
     x, m = (torch.from_numpy(np.ascontiguousarray(v, np.float32))[:, None] for v in (image, mask))
-    found = tumour_regions(x, m, ltr_pixels=ltr_pixels, ttr_pixels=ttr_pixels, loose_side=loose_side)
+    found = tumor_regions(x, m, ltr_pixels=ltr_pixels, ttr_pixels=ttr_pixels, loose_side=loose_side)
     return found[0][:, 0].numpy(), found[1][:, 0].numpy()
 
 
 def test_boxes_by_hand() -> None:
     mask = torch.zeros(2, 1, 8, 8)
     mask[0, 0, 2, 3] = mask[0, 0, 4, 6] = mask[1, 0, 0, 0] = 1
-    first, last = tumour_boxes(mask)
+    first, last = tumor_boxes(mask)
     assert first.tolist() == [[2, 3], [0, 0]]
     assert last.tolist() == [[5, 7], [1, 1]]
 
@@ -74,11 +74,11 @@ def test_beyond_the_slice_its_border_goes_on_and_a_ramp_stays_a_ramp_when_reduce
     np.testing.assert_allclose(ltr[0, 0, 64:], 99.5 + (np.arange(64) + 0.5) * 100 / 128, atol=1e-3)
 
 
-def test_a_tumour_at_the_border_has_no_frame() -> None:
+def test_a_tumor_at_the_border_has_no_frame() -> None:
     image, mask = slice_with_box(0, 20, 10, 44)
     image[0, :, 50:] = 300  # a wall along the right border
     ltr, _ = cut(image, mask, ltr_pixels=64)
-    np.testing.assert_allclose(ltr[0, :20, 24:40], 40, atol=1e-3)  # the tumour's own row goes on
+    np.testing.assert_allclose(ltr[0, :20, 24:40], 40, atol=1e-3)  # the tumor's own row goes on
     np.testing.assert_allclose(ltr[0, :, 54:], 300, atol=1e-3)
 
 
@@ -97,14 +97,14 @@ def test_a_softened_mask_has_the_same_box_along_straight_edges() -> None:
     mask = torch.zeros(2, 1, 32, 32)
     mask[0, 0, 5:12, 8:30] = mask[1, 0, 20:22, 3:5] = 1
     for given in (mask, soften(mask)):
-        first, last = tumour_boxes(given)
+        first, last = tumor_boxes(given)
         assert first.tolist() == [[5, 8], [20, 3]]
         assert last.tolist() == [[12, 30], [22, 5]]
 
 
-def test_a_tumour_of_one_softened_pixel_still_has_a_box() -> None:
+def test_a_tumor_of_one_softened_pixel_still_has_a_box() -> None:
     mask = torch.zeros(1, 1, 16, 16)
     mask[0, 0, 4, 9] = 1
-    first, last = tumour_boxes(soften(mask))
+    first, last = tumor_boxes(soften(mask))
     assert first.tolist() == [[4, 9]]  # of the binomial filter's 1 2 1 / 2 4 2 / 1 2 1, the 4 alone is above half
     assert last.tolist() == [[5, 10]]

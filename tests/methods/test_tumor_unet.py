@@ -1,4 +1,4 @@
-"""The tumour U-Net: equation 4 by hand, its batches, and how pieces become tumours."""
+"""The tumor U-Net: equation 4 by hand, its batches, and how pieces become tumors."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def test_equation_4_by_hand() -> None:
 
 def test_the_loss_is_one_minus_dice_and_the_weighted_cross_entropy() -> None:
     batch = SliceBatch(torch.zeros(2, 1, 32, 32), torch.zeros(2, 1, 32, 32))
-    batch.tumour[:, :, :8] = 1
+    batch.tumor[:, :, :8] = 1
     for weight in (0.0, 0.5):
         method = TumorUNet(replace(PLAIN, cross_entropy=weight), pixels=32).eval()
         with torch.no_grad():
             method.unet.to_logit.weight.zero_()
-            method.unet.to_logit.bias.fill_(math.log(3))  # p = 3/4 everywhere, a quarter of the pixels is tumour
+            method.unet.to_logit.bias.fill_(math.log(3))  # p = 3/4 everywhere, a quarter of the pixels is tumor
         dice = 2 * 0.75 * 0.25 / (0.75 + 0.25)
         entropy = -(0.25 * math.log(0.75) + 0.75 * math.log(0.25))
         record = method.loss(method.prepare(batch))
@@ -61,9 +61,9 @@ def test_without_distortion_the_batch_is_left_alone_and_with_it_image_and_mask_m
     torch.testing.assert_close(same.image, batch.image)
     torch.manual_seed(0)
     moved = TumorUNet(replace(PLAIN, turn_degrees=20.0, resize=0.3, shift=0.1), pixels=64).prepare(batch)
-    assert not torch.equal(moved.tumour, batch.tumour)
-    assert ((moved.image > 0).float() == moved.tumour).float().mean() > 0.99
-    areas = moved.tumour.sum((1, 2, 3)) / disc[0].sum()
+    assert not torch.equal(moved.tumor, batch.tumor)
+    assert ((moved.image > 0).float() == moved.tumor).float().mean() > 0.99
+    areas = moved.tumor.sum((1, 2, 3)) / disc[0].sum()
     assert areas.min() > 0.7**2 * 0.9
     assert areas.max() < 1.3**2 * 1.1
     assert areas.std() > 0.05
@@ -90,14 +90,14 @@ def test_it_learns_to_find_a_bright_disc() -> None:
         optimizer.step()
     test = drawn(8)
     found = method.probability(((test.image[:, 0] + 1) * 750 - 1000).numpy())
-    truth = test.tumour[:, 0].numpy() > 0
+    truth = test.tumor[:, 0].numpy() > 0
     assert 2 * ((found > 0.5) & truth).sum() / ((found > 0.5).sum() + truth.sum()) > 0.8
 
 
-def test_training_starts_from_few_pixels_of_tumour() -> None:
+def test_training_starts_from_few_pixels_of_tumor() -> None:
     torch.manual_seed(0)
     found = TumorUNet(PLAIN, pixels=64).probability(np.random.default_rng(0).normal(-500, 300, (4, 64, 64)))
-    assert 0.0005 < found.mean() < 0.05  # a tumour of 36 mm covers 0.7 % of a whole slice of 384 mm
+    assert 0.0005 < found.mean() < 0.05  # a tumor of 36 mm covers 0.7 % of a whole slice of 384 mm
 
 
 def test_slices_of_another_size_are_refused() -> None:
@@ -132,7 +132,7 @@ def test_the_start_can_be_torchs_own() -> None:
     assert spread[False] == pytest.approx(spread[True] / math.sqrt(6), rel=0.05)  # of torch's: 1 / (3 fan-in)
 
 
-def test_pieces_become_tumours_the_most_likely_first() -> None:
+def test_pieces_become_tumors_the_most_likely_first() -> None:
     probability = np.zeros((4, 20, 20), np.float32)
     probability[0:2, 2:6, 2:6] = 0.6  # 32 voxels, sum 19.2
     probability[2, 6, 6] = 0.55  # touches it at a corner: the same piece

@@ -47,7 +47,7 @@ def test_the_weight_map_is_what_the_finest_gate_holds_back() -> None:
     weight = generator(torch.randn(1, 1, 32, 32), torch.randn(1, 3)).weight
     held_back = 1 - gates[0][0].mean(0)
     assert held_back.shape == (16, 16)  # half the resolution
-    # Bilinear, pixel centres aligned: an inner pixel is 9/16, 3/16, 3/16 and 1/16 of its four neighbours.
+    # Bilinear, pixel centers aligned: an inner pixel is 9/16, 3/16, 3/16 and 1/16 of its four neighbours.
     expected = (
         9 * held_back[..., 3, 5] + 3 * held_back[..., 3, 4] + 3 * held_back[..., 2, 5] + held_back[..., 2, 4]
     ) / 16

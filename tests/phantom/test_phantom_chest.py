@@ -1,4 +1,4 @@
-"""The whole chest: two lungs that the lung mask of real scans finds, a midline, and tumours where they are wanted."""
+"""The whole chest: two lungs that the lung mask of real scans finds, a midline, and tumors where they are wanted."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from radiogenesis.cohort.scan import Scan
 from radiogenesis.phantom import patient as making
 from radiogenesis.phantom.chest import draw_chest
 from radiogenesis.phantom.factors import LesionFactors
-from radiogenesis.phantom.patient import TUMOUR, make_scans
+from radiogenesis.phantom.patient import TUMOR, make_scans
 from radiogenesis.phantom.phantom import make_patient, plan_cohort
 from radiogenesis.phantom.settings import PhantomSettings
 from radiogenesis.phantom.thorax import Thorax
@@ -79,7 +79,7 @@ def test_some_slabs_show_the_diaphragm_and_others_do_not(chests: list[Thorax]) -
     assert max(shares) > 0.9
 
 
-def test_tumours_lie_at_the_edge_and_away_from_it(finer: list[Thorax]) -> None:
+def test_tumors_lie_at_the_edge_and_away_from_it(finer: list[Thorax]) -> None:
     thorax = finer[0]
     for edge in (False, True):
         depths = []
@@ -105,8 +105,8 @@ def test_a_patient_of_a_whole_cohort_contributes_whole_slices() -> None:
     assert data.whole is not None
     scan, _ = make_scans(replace(plan, factors=ROUND))
     pixel_ml = (settings.whole_field_mm / 64) ** 2 * np.diff(data.whole.to_patient[:, 2, 2]).mean() / 1000
-    assert data.whole.tumour.sum() * pixel_ml == pytest.approx(scan.volume_ml(TUMOUR), rel=0.35)
-    assert scan.volume_ml(TUMOUR) == pytest.approx(np.pi / 6 * 24**3 / 1000, rel=0.15)
+    assert data.whole.tumor.sum() * pixel_ml == pytest.approx(scan.volume_ml(TUMOR), rel=0.35)
+    assert scan.volume_ml(TUMOR) == pytest.approx(np.pi / 6 * 24**3 / 1000, rel=0.15)
     assert (data.whole.lungs.mean(axis=(1, 2)) > 0.01).all()
 
 

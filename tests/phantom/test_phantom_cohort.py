@@ -25,7 +25,7 @@ from radiogenesis.methods.images import images_from_hu, outside_lung
 from radiogenesis.phantom import patient as making
 from radiogenesis.phantom.dicom import write_dicom
 from radiogenesis.phantom.factors import FACTORS, UNLISTED, LesionFactors
-from radiogenesis.phantom.patient import TUMOUR, PatientPlan, make_scans, sample_patient
+from radiogenesis.phantom.patient import TUMOR, PatientPlan, make_scans, sample_patient
 from radiogenesis.phantom.phantom import make_phantom, plan_cohort
 from radiogenesis.phantom.settings import PhantomSettings
 from radiogenesis.phantom.thorax import Thorax, draw_thorax
@@ -77,14 +77,14 @@ def test_what_is_planted_is_what_is_measured(
 def test_the_outlined_volume_is_that_of_the_sphere(size: float) -> None:
     for seed in (1, 2):
         scan, healthy = make_scans(PatientPlan("p", replace(MIDDLE, size_mm=size), "smooth", seed))
-        assert scan.volume_ml(TUMOUR) == pytest.approx(np.pi / 6 * size**3 / 1000, rel=0.08)
-        assert healthy.tumour is None
-        assert np.abs(scan.hu[scan.tumour_mask].mean() - healthy.hu[scan.tumour_mask].mean()) > 300
+        assert scan.volume_ml(TUMOR) == pytest.approx(np.pi / 6 * size**3 / 1000, rel=0.08)
+        assert healthy.tumor is None
+        assert np.abs(scan.hu[scan.tumor_mask].mean() - healthy.hu[scan.tumor_mask].mean()) > 300
 
 
 @pytest.mark.parametrize(("share", "least", "most"), [(0.0, 0.0, 0.06), (1.0, 0.1, 0.9)])
-def test_tumours_touch_the_chest_wall_where_they_are_asked_to(share: float, least: float, most: float) -> None:
-    """Share of the chest wall and mediastinum in a band of 3 mm around the tumour; 0.12 in 62 real patients."""
+def test_tumors_touch_the_chest_wall_where_they_are_asked_to(share: float, least: float, most: float) -> None:
+    """Share of the chest wall and mediastinum in a band of 3 mm around the tumor; 0.12 in 62 real patients."""
     found = []
     for seed in range(3):
         _, slices, _ = sample_patient(PatientPlan("p", MIDDLE, "standard", seed, at_the_edge=share), SamplingSettings())
@@ -108,7 +108,7 @@ def test_the_cohort_holds_everything(cohort: Cohort) -> None:
     assert cohort.truth.settings["seed"] == 7
     assert set(cohort.patients["kernel"]) <= {"smooth", "standard", "sharp"}
     sphere_ml = np.pi / 6 * cohort.truth.factors["size"] ** 3 / 1000
-    np.testing.assert_allclose(cohort.patients["tumour_volume_ml"], sphere_ml, rtol=0.15)
+    np.testing.assert_allclose(cohort.patients["tumor_volume_ml"], sphere_ml, rtol=0.15)
 
 
 def test_the_same_seed_gives_the_same_cohort_with_any_number_of_workers(cohort: Cohort, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def test_the_maps_are_monotone_and_stay_in_their_ranges() -> None:
     assert table.iloc[-1].to_numpy() == pytest.approx([36, 40, 1, 7, 150, 0.6], rel=1e-3)
 
 
-def test_solid_tumours_alone_can_be_asked_for() -> None:
+def test_solid_tumors_alone_can_be_asked_for() -> None:
     scores = pd.DataFrame({factor: [-9.0, 0.0, 9.0] for factor in FACTORS}, index=["a", "b", "c"])
     table = factor_table(factors_from_scores(scores, attenuation_hu=(-100.0, 60.0)))
     assert table["attenuation"].tolist() == pytest.approx([-100, -20, 60])

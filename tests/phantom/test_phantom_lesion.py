@@ -150,7 +150,7 @@ def test_the_same_stream_draws_the_same_lesion() -> None:
     assert (first[0] != other[0]).any()
 
 
-def test_a_centre_outside_is_refused() -> None:
+def test_a_center_outside_is_refused() -> None:
     with pytest.raises(ValueError, match="not inside a volume of shape"):
         plant_lesion(np.zeros((4, 4, 4), np.float32), (1.0, 1.0, 1.0), (5, 1, 1), PLAIN, np.random.default_rng(0))
 

@@ -31,20 +31,20 @@ GENES_IN_ROWS = TableSettings(orientation="genes-in-rows")
 
 
 def ellipsoid(center: tuple[float, ...], radii: tuple[float, ...]) -> np.ndarray:
-    """Centre and radii in mm along (z, y, x), from the middle of the volume."""
+    """Center and radii in mm along (z, y, x), from the middle of the volume."""
     axes = np.ogrid[tuple(slice(0, n) for n in SHAPE)]
     parts = zip(axes, SHAPE, SPACING, center, radii, strict=True)
     return sum((((axis - (n - 1) / 2) * step - c) / r) ** 2 for axis, n, step, c, r in parts) <= 1
 
 
-def write_chest(folder: Path, patient: str, *, tumour: bool, lungs: bool = True) -> None:
+def write_chest(folder: Path, patient: str, *, tumor: bool, lungs: bool = True) -> None:
     hu = np.full(SHAPE, -1000.0)
     hu[ellipsoid((0, 0, 0), (1e4, 100, 145))] = 30
     if lungs:
         for side in (-70, 70):
             hu[ellipsoid((0, 0, side), (100, 75, 55))] = -850
     mask = ellipsoid((0, 0, 70), (20, 20, 20))
-    if tumour:
+    if tumor:
         hu[mask] = 40
         write_nifti(folder / f"{patient}_mask.nii.gz", mask, AFFINE)
     hu += np.random.default_rng(len(patient)).normal(0, 25, SHAPE)
@@ -70,17 +70,17 @@ def write_table(path: Path, patients: list[str] = PATIENTS) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three scans: with a tumour, without, and one of a belly."""
+    """Three scans: with a tumor, without, and one of a belly."""
     folder = tmp_path_factory.mktemp("ct")
-    write_chest(folder, "outlined", tumour=True)
-    write_chest(folder, "clean", tumour=False)
-    write_chest(folder, "zz_belly", tumour=False, lungs=False)
+    write_chest(folder, "outlined", tumor=True)
+    write_chest(folder, "clean", tumor=False)
+    write_chest(folder, "zz_belly", tumor=False, lungs=False)
     return folder
 
 
 @pytest.fixture(scope="module")
 def one_scan(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The scan without a tumour alone: most of the time of planting is what is found out of each scan."""
+    """The scan without a tumor alone: most of the time of planting is what is found out of each scan."""
     alone = tmp_path_factory.mktemp("one")
     shutil.copy(folder / "clean_image.nii.gz", alone)
     return alone
@@ -114,7 +114,7 @@ def test_the_audit_names_the_scan_of_everybody_and_the_scan_that_lends_nothing(c
 
 def test_lesions_have_the_volume_and_the_density_of_the_truth(cohort: Cohort) -> None:
     factors = cohort.truth.factors
-    volume = cohort.patients["tumour_volume_ml"].reindex(factors.index) * 1000
+    volume = cohort.patients["tumor_volume_ml"].reindex(factors.index) * 1000
     diameter = (6 * volume / np.pi) ** (1 / 3)
     np.testing.assert_allclose(diameter, factors["size"], rtol=0.08)
     solid = factors.index[factors["cavitation"] == 0]
@@ -144,15 +144,15 @@ def test_driving_genes_are_complete_and_from_one_cluster_each(cohort: Cohort) ->
     assert (modules.drop(effects["gene"]) == -1).all()
 
 
-def test_lesions_lie_in_lung_away_from_the_tumour_and_backgrounds_away_from_them(cohort: Cohort, folder: Path) -> None:
+def test_lesions_lie_in_lung_away_from_the_tumor_and_backgrounds_away_from_them(cohort: Cohort, folder: Path) -> None:
     reason = cohort.audit.set_index("patient")["reason"]
-    places = cohort.patients[["tumour_x_mm", "tumour_y_mm", "tumour_z_mm"]]
-    tumour = np.array([70.0, 0, 0]) + AFFINE[:3, 3] + AFFINE[:3, :3] @ ((np.array(SHAPE) - 1) / 2)
+    places = cohort.patients[["tumor_x_mm", "tumor_y_mm", "tumor_z_mm"]]
+    tumor = np.array([70.0, 0, 0]) + AFFINE[:3, 3] + AFFINE[:3, :3] @ ((np.array(SHAPE) - 1) / 2)
     for patient, place in places.iterrows():
         index = np.rint(np.linalg.inv(AFFINE)[:3] @ [*place, 1]).astype(int)
         assert (ellipsoid((0, 0, -70), (100, 75, 55)) | ellipsoid((0, 0, 70), (100, 75, 55)))[tuple(index)]
         if "scan of outlined" in reason[patient]:
-            assert np.linalg.norm(place - tumour) > 20 + 20
+            assert np.linalg.norm(place - tumor) > 20 + 20
         centers = cohort.background_center_mm[cohort.background_patient == patient]
         radius = cohort.truth.factors.loc[patient, "size"] / 2
         assert np.linalg.norm(centers - place.to_numpy(), axis=1).min() > 0.6 * radius + 20
@@ -206,7 +206,7 @@ def test_a_mirrored_scan_keeps_its_places_in_the_patient(folder: Path) -> None:
     assert mirrored.scan.spacing_mm == host.scan.spacing_mm
     # Cutting the scan down to its lungs moves nothing either.
     whole = ndimage.center_of_mass(ellipsoid((0, 0, 70), (20, 20, 20)))
-    inside = host.scan.to_patient(np.array(ndimage.center_of_mass(host.scan.tumour_mask)))
+    inside = host.scan.to_patient(np.array(ndimage.center_of_mass(host.scan.tumor_mask)))
     np.testing.assert_allclose(inside, AFFINE[:3, :3] @ whole + AFFINE[:3, 3], atol=1e-6)
 
 
@@ -219,12 +219,12 @@ def test_whole_slices_show_the_lesion_and_what_was_outlined_before(folder: Path)
     sampling = SamplingSettings(pixels=16, slices_per_center=2, background_centers=1, whole_pixels=96, whole_every_mm=0)
     data = plant_patient("T00", host, factors, SETTINGS, sampling, np.random.default_rng(0))
     assert data.whole is not None
-    pieces, count = ndimage.label(data.whole.tumour)
+    pieces, count = ndimage.label(data.whole.tumor)
     assert count == 2
     ml = np.sort(np.bincount(pieces.ravel())[1:]) * 4.0 * 4.0 * SPACING[0] / 1000
-    np.testing.assert_allclose(ml, [data.tumour_volume_ml, 4 / 3 * np.pi * 20**3 / 1000], rtol=0.1)
-    assert np.median(data.whole.image[data.whole.tumour]) == pytest.approx(35, abs=30)
-    assert np.median(data.whole.image[data.whole.lungs & ~data.whole.tumour]) == pytest.approx(-850, abs=30)
+    np.testing.assert_allclose(ml, [data.tumor_volume_ml, 4 / 3 * np.pi * 20**3 / 1000], rtol=0.1)
+    assert np.median(data.whole.image[data.whole.tumor]) == pytest.approx(35, abs=30)
+    assert np.median(data.whole.image[data.whole.lungs & ~data.whole.tumor]) == pytest.approx(-850, abs=30)
 
 
 def test_modules_hang_together_and_little_with_each_other() -> None:
@@ -289,7 +289,7 @@ def test_real_genes_in_real_lungs(real_data: Path, tmp_path: Path) -> None:
     factors = cohort.truth.factors
     assert len(cohort.patients) == 12
     assert set(cohort.patients["manufacturer"]) == {"SIEMENS", "GE MEDICAL SYSTEMS"}
-    volume = cohort.patients["tumour_volume_ml"].reindex(factors.index) * 1000
+    volume = cohort.patients["tumor_volume_ml"].reindex(factors.index) * 1000
     assert spearmanr(volume, factors["size"]).statistic > 0.97
     density = [
         np.median(cohort.slice_image[i][cohort.slice_mask[i]])

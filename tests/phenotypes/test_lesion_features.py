@@ -30,12 +30,12 @@ def flower(
     cavity: float = 0.0,
     texture: float = 0.0,
 ) -> tuple[Tensor, Tensor, float]:
-    """Discs of r(phi) = radius (1 + height cos(petals phi)) mm off the grid's centre, in lung of -850 HU."""
+    """Discs of r(phi) = radius (1 + height cos(petals phi)) mm off the grid's center, in lung of -850 HU."""
     pixel = 60 / side
     g = torch.Generator().manual_seed(3)
     grid = torch.arange(float(side)) * pixel
-    centre = 29 + 2 * torch.rand(batch, 2, generator=g)
-    dy, dx = grid[None, :, None] - centre[:, :1, None], grid[None, None, :] - centre[:, 1:, None]
+    center = 29 + 2 * torch.rand(batch, 2, generator=g)
+    dy, dx = grid[None, :, None] - center[:, :1, None], grid[None, None, :] - center[:, 1:, None]
     r, edge = torch.hypot(dy, dx), radius * (1 + height * torch.cos(petals * torch.atan2(dy, dx)))
     share = torch.special.ndtr((edge - r) / blur_mm)
     inside = torch.full_like(r, hu)

@@ -35,8 +35,8 @@ def lesions(count: int, side: int = 40, seed: int = 0) -> tuple[torch.Tensor, to
     smooth = [blur(torch.randn(count, side, side, generator=generator), 1.5) * 5 for _ in range(2)]
     image = 40 + 60 * smooth[0] + 15 * torch.randn(count, side, side, generator=generator)
     axis = torch.arange(side)
-    centre = side / 2 + torch.randn(count, 2, 1, 1, generator=generator) * 6
-    radius = torch.hypot(axis[:, None] - centre[:, 0], axis[None] - centre[:, 1])
+    center = side / 2 + torch.randn(count, 2, 1, 1, generator=generator) * 6
+    radius = torch.hypot(axis[:, None] - center[:, 0], axis[None] - center[:, 1])
     size = 3 + torch.rand(count, 1, 1, generator=generator) * side * 0.35
     mask = (radius + 2 * smooth[1] < size) & ~((radius < 2) & (torch.arange(count) % 3 == 0)[:, None, None])
     return image[:, None], mask[:, None]

@@ -10,7 +10,7 @@ from radiogenesis.phenotypes.volumes import VolumeSettings, volume_features
 
 
 def box() -> tuple[np.ndarray, np.ndarray]:
-    """A tumour of 4 x 6 x 8 voxels, HU from a fixed seed."""
+    """A tumor of 4 x 6 x 8 voxels, HU from a fixed seed."""
     mask = np.zeros((8, 12, 12), bool)
     mask[2:6, 3:9, 2:10] = True
     return np.random.default_rng(0).integers(-50, 90, mask.shape).astype(np.int16), mask
@@ -40,7 +40,7 @@ def test_what_cannot_be_measured():
         volume_features(hu, np.zeros_like(mask), (1.0, 1.0, 1.0))
     one = np.zeros_like(mask)
     one[4, 4, 4] = True
-    with pytest.raises(ScanError, match=r"cannot measure the tumour \(1 voxels\)"):
+    with pytest.raises(ScanError, match=r"cannot measure the tumor \(1 voxels\)"):
         volume_features(hu, one, (1.0, 1.0, 1.0))
     with pytest.raises(SettingError, match="filters has 'Sobel'"):
         volume_features(hu, mask, (1.0, 1.0, 1.0), VolumeSettings(filters=("Sobel",)))

@@ -77,7 +77,7 @@ def test_curves_leave_out_what_was_never_written() -> None:
     assert [axes.get_title(loc="left") for axes in f.training_curves(metrics, f.DARK).axes] == ["a loss"]
 
 
-def test_code_panels_show_every_patient_in_the_colour_of_the_cluster() -> None:
+def test_code_panels_show_every_patient_in_the_color_of_the_cluster() -> None:
     places = pd.DataFrame(
         {
             "space": ["raw"] * 3 + ["code"] * 3,

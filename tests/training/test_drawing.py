@@ -149,7 +149,7 @@ def test_nifti_lies_where_it_should(run: Run, discs: Cohort, drawn: Synthesis, t
         np.testing.assert_allclose(image.affine, mask.affine)
         np.testing.assert_array_equal(np.asarray(image.dataobj)[:, :, 0].T, np.round(drawn.image[i]))
         np.testing.assert_array_equal(np.asarray(mask.dataobj)[:, :, 0].T, drawn.mask[i] >= 0.5)
-        middle = image.affine @ [15.5, 15.5, 0, 1]  # centred at the origin
+        middle = image.affine @ [15.5, 15.5, 0, 1]  # centered at the origin
         np.testing.assert_allclose(middle[:3], 0, atol=1e-5)
         # NIfTI is RAS: columns run to the left, rows to the back, as a radiologist sees an axial slice.
         assert nib.aff2axcodes(image.affine) == ("L", "P", "S")

@@ -1,4 +1,4 @@
-"""find-tumour from DICOM to SEG, NIfTI and tables, with a network whose finding is known: what is brighter than lung.
+"""find-tumor from DICOM to SEG, NIfTI and tables, with a network whose finding is known: what is brighter than lung.
 
 The network itself is exact here (one convolution passes the image through), so that boxes can be computed by hand.
 """
@@ -32,11 +32,11 @@ from radiogenesis.training.run import Run, save_weights, write_config, write_tex
 
 SETTINGS = TumorUNetSettings(widths=(1, 1, 1, 1, 1), decoder_norm=False)
 SPACING = (4.0, 3.0, 3.0)
-BALL = (16, 40, 30)  # plane, row, column of its centre
+BALL = (16, 40, 30)  # plane, row, column of its center
 
 
 def brightness_network(pixels: int) -> TumorUNet:
-    """Logit = 20 * (image + 0.5): tumour from -625 HU on, half way between lung (-850) and the ball (-400)."""
+    """Logit = 20 * (image + 0.5): tumor from -625 HU on, half way between lung (-850) and the ball (-400)."""
     method = TumorUNet(SETTINGS, pixels=pixels)
     with torch.no_grad():
         for parameter in method.parameters():
@@ -93,16 +93,16 @@ def test_the_network_of_this_test_is_the_brightness() -> None:
 
 
 def ball_of(found: finding.Found) -> pd.Series:
-    """The row of the tumour whose centre is the ball's; the chest wall is bright too."""
+    """The row of the tumor whose center is the ball's; the chest wall is bright too."""
     place = np.array([-50 + 3 * BALL[2], -60 + 3 * BALL[1], -700 + 4 * BALL[0]])
-    centers = found.tumours[["center_x_mm", "center_y_mm", "center_z_mm"]].to_numpy()
+    centers = found.tumors[["center_x_mm", "center_y_mm", "center_z_mm"]].to_numpy()
     away = np.linalg.norm(centers - place, axis=1)
     assert away.min() < 0.5
-    return found.tumours.iloc[int(away.argmin())]
+    return found.tumors.iloc[int(away.argmin())]
 
 
 def test_the_ball_is_found_where_it_is_in_voxels_and_in_millimetres(run: Run, scan: Scan) -> None:
-    found = finding.find_tumours(run, scan, FindSettings())
+    found = finding.find_tumors(run, scan, FindSettings())
     row = ball_of(found)
     assert (row["first_plane"], row["last_plane"]) == (13, 19)  # 4 mm planes within 15 mm, the last at 12 mm
     assert row["first_row"] == pytest.approx(36, abs=1)
@@ -112,13 +112,13 @@ def test_the_ball_is_found_where_it_is_in_voxels_and_in_millimetres(run: Run, sc
     assert row["high_z_mm"] == -700 + 4 * 19.5
     assert row["low_x_mm"] == -50 + 3 * (row["first_column"] - 0.5)
     assert row["high_y_mm"] == -60 + 3 * (row["last_row"] + 0.5)
-    slices = found.slices[found.slices["tumour"] == row["tumour"]]
+    slices = found.slices[found.slices["tumor"] == row["tumor"]]
     assert slices["first_plane"].tolist() == list(range(13, 20))
     assert (slices["last_plane"] == slices["first_plane"]).all()
     widths = slices["last_column"] - slices["first_column"]
     assert widths.iloc[3] > widths.iloc[0]
-    outlined = scan.with_mask("drawn", np.ones(scan.hu.shape, bool), tumour=True)
-    pd.testing.assert_frame_equal(finding.find_tumours(run, outlined, FindSettings()).tumours, found.tumours)
+    outlined = scan.with_mask("drawn", np.ones(scan.hu.shape, bool), tumor=True)
+    pd.testing.assert_frame_equal(finding.find_tumors(run, outlined, FindSettings()).tumors, found.tumors)
 
 
 @pytest.mark.pictures
@@ -128,17 +128,17 @@ def test_the_verb_writes_seg_nifti_and_tables(
     raw, out = tmp_path / "raw", tmp_path / "out"
     write_scan(scan, raw / "X-1", synthetic=True, description="test", uid_seed="x")
     before = {path: path.stat().st_mtime_ns for path in raw.rglob("*")}
-    assert command.main(["find-tumour", str(run.path), str(raw), str(out)]) == 0
+    assert command.main(["find-tumor", str(run.path), str(raw), str(out)]) == 0
     assert "X-1:" in capsys.readouterr().out
     assert {path: path.stat().st_mtime_ns for path in raw.rglob("*")} == before
-    assert {path.name for path in out.iterdir()} == {"tumours.csv", "slices.csv", "scans.csv", "finding.json", "X-1"}
+    assert {path.name for path in out.iterdir()} == {"tumors.csv", "slices.csv", "scans.csv", "finding.json", "X-1"}
     assert {path.name for path in (out / "X-1").iterdir()} == {"mask.nii.gz", "seg.dcm", "overlay.png"}
 
-    expected = finding.find_tumours(run, scan, FindSettings())
-    written = pd.read_csv(out / "tumours.csv")
-    pd.testing.assert_frame_equal(written, expected.tumours, check_dtype=False)
+    expected = finding.find_tumors(run, scan, FindSettings())
+    written = pd.read_csv(out / "tumors.csv")
+    pd.testing.assert_frame_equal(written, expected.tumors, check_dtype=False)
     image = nib.load(out / "X-1" / "mask.nii.gz")
-    np.testing.assert_array_equal(np.asarray(image.dataobj).transpose(2, 1, 0) > 0, expected.scan.tumour_mask)
+    np.testing.assert_array_equal(np.asarray(image.dataobj).transpose(2, 1, 0) > 0, expected.scan.tumor_mask)
     corner = image.affine @ [0, 0, 0, 1]
     np.testing.assert_allclose(corner[:3], [50, 60, -700])  # RAS
     seg = pydicom.dcmread(out / "X-1" / "seg.dcm")
@@ -148,18 +148,18 @@ def test_the_verb_writes_seg_nifti_and_tables(
     # read back beside its CT by the reader of every cohort, it is the mask
     (out / "X-1" / "seg.dcm").rename(raw / "X-1" / "seg.dcm")
     (source,) = find_scans(raw, ReadSettings()).sources
-    np.testing.assert_array_equal(read_dicom(source, ReadSettings()).tumour_mask, expected.scan.tumour_mask)
+    np.testing.assert_array_equal(read_dicom(source, ReadSettings()).tumor_mask, expected.scan.tumor_mask)
 
 
 def test_a_cohort_is_built_from_what_was_found(run: Run, scan: Scan, tmp_path: Path) -> None:
     write_scan(
-        replace(scan, masks={}, tumour=None), tmp_path / "raw" / "X-1", synthetic=True, description="t", uid_seed="x"
+        replace(scan, masks={}, tumor=None), tmp_path / "raw" / "X-1", synthetic=True, description="t", uid_seed="x"
     )
     both = tmp_path / "raw"
-    assert command.main(["find-tumour", str(run.path), str(both), str(both / "found")]) == 0
+    assert command.main(["find-tumor", str(run.path), str(both), str(both / "found")]) == 0
     (source,) = find_scans(both, ReadSettings()).sources
-    expected = finding.find_tumours(run, scan, FindSettings())
-    np.testing.assert_array_equal(read_dicom(source, ReadSettings()).tumour_mask, expected.scan.tumour_mask)
+    expected = finding.find_tumors(run, scan, FindSettings())
+    np.testing.assert_array_equal(read_dicom(source, ReadSettings()).tumor_mask, expected.scan.tumor_mask)
     assert command.main(["cohort", "build", str(both), str(tmp_path / "cohort.zarr"), "--workers", "1"]) == 0
     assert Cohort.open(tmp_path / "cohort.zarr").patients.loc["X-1", "n_slices"] > 0
 
@@ -176,7 +176,7 @@ def test_as_much_lung_is_asked_for_as_in_the_cohort_trained_on(run: Run, scan: S
         patch.setattr(Cohort, "settings", settings)
         assert finding.least_lung_mm2(moved, FindSettings()) == 33.0
     with pytest.raises(ScanError, match=r"no slice shows 1e\+06 mm2 of lung.*lower --whole_lung_mm2"):
-        finding.find_tumours(run, scan, FindSettings(whole_lung_mm2=1e6))
+        finding.find_tumors(run, scan, FindSettings(whole_lung_mm2=1e6))
 
 
 def test_refusals_leave_nothing_behind(run: Run, scan: Scan, tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ def test_headers_that_an_anonymiser_stripped_cost_at_most_the_seg(
             delattr(data, keyword)
         data.save_as(path)
     table = finding.find_in_folder(run, tmp_path / "raw", tmp_path / "out", FindSettings()).set_index("patient")
-    assert (table["tumours"] > 0).all()
+    assert (table["tumors"] > 0).all()
     assert (tmp_path / "out" / "X-2" / "mask.nii.gz").is_file()
     assert (tmp_path / "out" / "X-1" / "seg.dcm").is_file()
     assert (tmp_path / "out" / "X-2" / "seg.dcm").is_file() == seg
@@ -240,7 +240,7 @@ def test_one_scan_that_provokes_a_library_costs_itself(
     table = finding.find_in_folder(run, tmp_path / "raw", tmp_path / "out", FindSettings()).set_index("patient")
     assert table.loc["X-1", "note"] == "unexpected AttributeError: odd header"
     assert {path.name for path in (tmp_path / "out").iterdir() if path.is_dir()} == {"X-2"}
-    assert set(pd.read_csv(tmp_path / "out" / "tumours.csv")["patient"]) == {"X-2"}
+    assert set(pd.read_csv(tmp_path / "out" / "tumors.csv")["patient"]) == {"X-2"}
 
 
 def test_a_sagittal_series_is_looked_at_in_axial_planes(run: Run, scan: Scan, tmp_path: Path) -> None:
@@ -251,12 +251,12 @@ def test_a_sagittal_series_is_looked_at_in_axial_planes(run: Run, scan: Scan, tm
         affine=np.array([[-3.0, 0, 0, -50 + 89 * 3.0], [0, 0, 3.0, -60], [0, -4.0, 0, -700 + 29 * 4.0], [0, 0, 0, 1]]),
     )
     write_scan(sagittal, tmp_path / "raw" / "X-1", synthetic=True, description="t", uid_seed="x")
-    expected = finding.find_tumours(run, scan, FindSettings())
+    expected = finding.find_tumors(run, scan, FindSettings())
     table = finding.find_in_folder(run, tmp_path / "raw", tmp_path / "out", FindSettings())
-    written = pd.read_csv(tmp_path / "out" / "tumours.csv")
-    pd.testing.assert_frame_equal(written, expected.tumours, check_dtype=False)
+    written = pd.read_csv(tmp_path / "out" / "tumors.csv")
+    pd.testing.assert_frame_equal(written, expected.tumors, check_dtype=False)
     assert table["note"].tolist() == ["the CT is sagittal: turned to axial planes, planes were 3 mm apart"]
     (tmp_path / "out" / "X-1" / "seg.dcm").rename(tmp_path / "raw" / "X-1" / "seg.dcm")
     (source,) = find_scans(tmp_path / "raw", ReadSettings()).sources
-    mask = read_dicom(source, ReadSettings()).tumour_mask  # (-x, -z, y)
-    np.testing.assert_array_equal(mask[::-1, ::-1].transpose(1, 2, 0), expected.scan.tumour_mask)
+    mask = read_dicom(source, ReadSettings()).tumor_mask  # (-x, -z, y)
+    np.testing.assert_array_equal(mask[::-1, ::-1].transpose(1, 2, 0), expected.scan.tumor_mask)

@@ -206,7 +206,7 @@ def test_a_method_in_closed_form_is_a_run_like_any_other(discs: Cohort, tmp_path
 
 def test_a_run_from_before_its_tensors_were_renamed_opens(discs: Cohort, tmp_path: Path) -> None:
     run = canonical(discs, tmp_path / "run")
-    before = {new: old for old, new in RENAMED.items()}
+    before = {new: old for old, new in RENAMED.items() if old in ("readability", "seen")}
     shutil.copytree(run.path, tmp_path / "older")
     weights = load_file(tmp_path / "older" / "weights.safetensors")
     assert set(before) <= set(weights)

@@ -172,12 +172,12 @@ def evaluated(
     Runs of tumor-unet beside others are stage 1 on the page of the others; the first gene autoencoder has figure 6.
 
     Raises:
-        SettingError: other than the default of how tumours are found, and no run finds any.
+        SettingError: other than the default of how tumors are found, and no run finds any.
         RunError: runs of different cohorts, or two of one name; and what the evaluations raise.
     """
     finding, others = ([run for run in runs if detects(run) is wanted] for wanted in (True, False))
     if not finding and find != type(find)():
-        raise SettingError("settings of how tumours are found were given, and no run of tumor-unet")
+        raise SettingError("settings of how tumors are found were given, and no run of tumor-unet")
     if not others:
         return evaluate_detection(finding, out, settings, find=find, cohort=cohort)
     if finding:

@@ -15,7 +15,7 @@ def main(arguments: list[str]) -> None:
 
     options = parser(
         "cohort radiomics",
-        "Measure the outlined tumour of every scan under RAW in three dimensions with PyRadiomics (the extra "
+        "Measure the outlined tumor of every scan under RAW in three dimensions with PyRadiomics (the extra "
         "`radiomics`), and write the table OUT, which `radiogenesis map --radiomics OUT` reads. Stopped at any moment, "
         "the same command goes on where it was.",
     )

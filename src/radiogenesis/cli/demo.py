@@ -17,7 +17,7 @@ from radiogenesis.errors import RunError
 from radiogenesis.output import write_text
 
 AT_THE_EDGE = 0.35
-"""Share of the phantom's tumours at the chest wall: as many as in real patients (docs/MEASURED.md)."""
+"""Share of the phantom's tumors at the chest wall: as many as in real patients (docs/MEASURED.md)."""
 _DESCRIPTION = """Everything that radiogenesis does, on a phantom cohort, in minutes on a laptop CPU.
 
 What is already in the folder is kept, so a demo that was interrupted goes on where it was."""

@@ -13,14 +13,14 @@ class DemoSettings:
     """How long the demo takes."""
 
     framework: Literal["xu", "sui"] = "xu"
-    """xu: the fusion GAN and its alignment (Xu et al. 2020); sui: find the tumour, read genes off it, draw it from
+    """xu: the fusion GAN and its alignment (Xu et al. 2020); sui: find the tumor, read genes off it, draw it from
     metagenes (Li, Sui et al. 2021)."""
     patients: int = 130
     """Patients of the phantom cohort (Xu et al. 2020: 130)."""
     gan_steps: int = 800
     """Training steps of the fusion GAN (xu), or of the metagene GAN (sui)."""
     unet_steps: int = 300
-    """Training steps of the tumour U-Net (sui)."""
+    """Training steps of the tumor U-Net (sui)."""
     autoencoder_steps: int = 300
     """Training steps of the gene autoencoder (sui)."""
     metagenes: int = 100

@@ -25,11 +25,11 @@ def main(out: Path, settings: DemoSettings) -> Path:
             STEPS,
         )
         cohort_phantom.main([cohort, f"--patients={settings.patients}", f"--whole_pixels={WHOLE_PIXELS}", seed])
-    step(2, "stage 1: the U-Net learns to find tumours in whole slices", STEPS)
+    step(2, "stage 1: the U-Net learns to find tumors in whole slices", STEPS)
     go_on(train.main, ["tumor-unet", cohort, unet, f"--steps={settings.unet_steps}", seed])
-    step(3, "stage 2: the autoencoder learns to read genes off tumour regions, and to draw regions from genes", STEPS)
+    step(3, "stage 2: the autoencoder learns to read genes off tumor regions, and to draw regions from genes", STEPS)
     go_on(train.main, ["gene-autoencoder", cohort, autoencoder, f"--steps={settings.autoencoder_steps}", seed])
-    step(4, "stage 3: the conditional GAN learns to draw tumour regions from metagenes", STEPS)
+    step(4, "stage 3: the conditional GAN learns to draw tumor regions from metagenes", STEPS)
     gan_arguments = ["metagene-gan", cohort, gan, f"--steps={settings.gan_steps}", seed]
     go_on(train.main, [*gan_arguments, f"--metagenes={settings.metagenes}"])
     if not evaluation.exists():

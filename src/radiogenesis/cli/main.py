@@ -12,16 +12,18 @@ from collections.abc import Sequence
 
 from radiogenesis.errors import RadiogenesisError
 
+OLD_NAMES = {"find-tumour": "find-tumor"}
+"""What verbs were called before."""
 VERBS = {
     "demo": "everything below, on a phantom cohort, in minutes on a laptop CPU",
     "cohort build": "RAW COHORT: folders of DICOM or NIfTI, and an expression table -> cohort",
     "cohort phantom": "COHORT: a cohort whose gene-image map is known, because it was planted",
     "cohort plant": "CT_FOLDER TABLE COHORT: lesions planted into real lungs, driven by real expression",
     "cohort describe": "COHORT: what is in it, who is not and why, and whether it is intact",
-    "cohort radiomics": "RAW OUT: 3-D radiomic features of the outlined tumours (PyRadiomics), for map --radiomics",
+    "cohort radiomics": "RAW OUT: 3-D radiomic features of the outlined tumors (PyRadiomics), for map --radiomics",
     "train": "METHOD COHORT RUN: fit a method (fusion-gan, mc-gan, gene-autoencoder, ...) to a cohort",
     "synthesize": "RUN OUT: draw lesions from genes: PNG, NPZ, NIfTI, DICOM with SEG",
-    "find-tumour": "RUN CT_FOLDER OUT: tumours in whole scans: masks, boxes in mm, DICOM SEG, NIfTI",
+    "find-tumor": "RUN CT_FOLDER OUT: tumors in whole scans: masks, boxes in mm, DICOM SEG, NIfTI",
     "evaluate": "RUN... OUT: fidelity, realism, control and copies, beside what they are read by",
     "map": "COHORT OUT: which genes go with which property of the lesion, and how far to believe it",
     "report": "OUT: one HTML file that opens offline",
@@ -36,7 +38,7 @@ def usage() -> str:
         [
             "usage: radiogenesis VERB ...",
             "",
-            "Which genes show in a scan, and how would this tumour look if they changed?",
+            "Which genes show in a scan, and how would this tumor look if they changed?",
             "",
             "verbs, in the order you meet them:",
             *lines,
@@ -50,7 +52,7 @@ def usage() -> str:
 def find_verb(arguments: Sequence[str]) -> tuple[str, list[str]] | None:
     """The verb at the head of the arguments and what follows it, or None where no verb is named."""
     for words in (2, 1):
-        verb = " ".join(arguments[:words])
+        verb = " ".join(OLD_NAMES.get(word, word) for word in arguments[:words])
         if len(arguments) >= words and verb in VERBS:
             return verb, list(arguments[words:])
     return None

@@ -47,15 +47,15 @@ def _images(cohort: Cohort) -> list[str]:
         f"  backgrounds  {backgrounds['n_backgrounds'].sum()} from {len(backgrounds)} patients",
     ]
     if cohort.whole is not None:
-        with_tumour = np.asarray(cohort.whole.slices.tumour.any(axis=(1, 2)))
+        with_tumor = np.asarray(cohort.whole.slices.tumor.any(axis=(1, 2)))
         lines.append(
-            f"  whole slices {len(with_tumour)} of {cohort.whole_pixels} x {cohort.whole_pixels} pixels,"
+            f"  whole slices {len(with_tumor)} of {cohort.whole_pixels} x {cohort.whole_pixels} pixels,"
             f" {cohort.whole.pixel_mm:.3g} mm per pixel, from {len(set(cohort.whole.patient))} patients;"
-            f" {with_tumour.sum()} with tumour"
+            f" {with_tumor.sum()} with tumor"
         )
-    volumes = patients["tumour_volume_ml"].dropna()
+    volumes = patients["tumor_volume_ml"].dropna()
     if len(volumes):
-        lines.append(f"  tumours      median {volumes.median():.3g} ml ({volumes.min():.3g} to {volumes.max():.3g})")
+        lines.append(f"  tumors      median {volumes.median():.3g} ml ({volumes.min():.3g} to {volumes.max():.3g})")
     for label, column, unit in (
         ("scanners", "manufacturer", ""),
         ("kernels", "kernel", ""),

@@ -19,7 +19,7 @@ class LesionSlices:
 
     Attributes:
         image: (N, P, P) int16 HU.
-        mask: (N, P, P) bool, the tumour.
+        mask: (N, P, P) bool, the tumor.
         patient: (N,) whose slice it is.
         row: (N,) its place among the cohort's slices.
     """

@@ -1,4 +1,4 @@
-"""NIfTI pairs: an image in HU and a mask of its tumour.
+"""NIfTI pairs: an image in HU and a mask of its tumor.
 
 Two layouts are understood, and may be mixed under one folder:
 
@@ -93,7 +93,7 @@ def read_nifti(source: Source, settings: ReadSettings) -> Scan:
                 remedy="resample the mask to the image",
             )
         mask, remark = whole_planes(_inside(weights, path, settings), scan.spacing_mm, path)
-        scan = scan.with_mask("tumour", mask, tumour=True)
+        scan = scan.with_mask("tumor", mask, tumor=True)
         scan = replace(scan, remarks=(*scan.remarks, *filter(None, [remark])))
     return scan
 
@@ -107,14 +107,14 @@ def _inside(weights: NDArray[np.float32], path: Path, settings: ReadSettings) ->
         raise ScanError(
             f"the mask's values up to {weights.max():g} are neither labels nor probabilities",
             path=path,
-            remedy="save it with 1 inside the tumour and 0 elsewhere",
+            remedy="save it with 1 inside the tumor and 0 elsewhere",
         )
     labels = np.unique(nearest[nearest >= 1])
     if len(labels) > 1:
         raise ScanError(
             f"the mask holds several labels ({', '.join(f'{label:g}' for label in labels[:8])})",
             path=path,
-            remedy="keep the tumour's label only",
+            remedy="keep the tumor's label only",
         )
     return nearest >= 1
 

@@ -139,7 +139,7 @@ def read_part(path: Path) -> PatientData:
         backgrounds=backgrounds,
         acquisition=Acquisition(**about["acquisition"]),
         spacing_mm=tuple(about["spacing_mm"]),
-        tumour_volume_ml=about["tumour_volume_ml"],
+        tumor_volume_ml=about["tumor_volume_ml"],
         whole=whole,
     )
 
@@ -149,13 +149,13 @@ def _cut(
 ) -> tuple[PatientData, list[str], Any]:
     """Slices, backgrounds and whole slices; each may fail, with a note. Then the notes, and the lung mask or None.
 
-    Where an outline could not be read or placed, what looks like healthy lung may be tumour: then there are nodule
+    Where an outline could not be read or placed, what looks like healthy lung may be tumor: then there are nodule
     slices only. Of several lesions the nodule slices show the largest.
     """
     notes = list(scan.remarks)
     slices = backgrounds = whole = lungs = None
     shown, several = main_lesion(scan)
-    if scan.tumour is None:
+    if scan.tumor is None:
         notes.append(NOT_OUTLINED)
     else:
         notes += filter(None, [several])
@@ -169,10 +169,10 @@ def _cut(
     elif scan.unplaced:
         notes.append(f"no backgrounds: {scan.unplaced}")
     elif sampling.background_centers or sampling.whole_pixels:
-        notes += [f"backgrounds keep away from {name}" for name in scan.masks if name != scan.tumour]
+        notes += [f"backgrounds keep away from {name}" for name in scan.masks if name != scan.tumor]
         try:
             blind = blind_lungs(scan)
-            lungs = blind | scan.tumour_mask
+            lungs = blind | scan.tumor_mask
             if sampling.background_centers:
                 backgrounds = background_slices(scan, lungs, sampling, patient_rng(sampling.seed, scan.patient))
         except ScanError as error:
@@ -182,7 +182,7 @@ def _cut(
                 whole = whole_slices(scan, blind, sampling)
             except ScanError as error:
                 notes.append(f"no whole slices: {error}")
-    volume = float("nan") if scan.tumour is None else shown.volume_ml(scan.tumour)
+    volume = float("nan") if scan.tumor is None else shown.volume_ml(scan.tumor)
     data = PatientData(scan.patient, slices, backgrounds, scan.acquisition, scan.spacing_mm, volume, whole)
     return data, notes, lungs
 
@@ -195,7 +195,7 @@ def _write(path: Path, data: PatientData | None, outcome: Outcome) -> Outcome:
             "patient": data.patient,
             "acquisition": asdict(data.acquisition),
             "spacing_mm": list(data.spacing_mm),
-            "tumour_volume_ml": data.tumour_volume_ml,
+            "tumor_volume_ml": data.tumor_volume_ml,
         }
         arrays["about"] = json.dumps(about)
         for kind, record in (("slices", data.slices), ("backgrounds", data.backgrounds), ("scans", data.whole)):

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from radiogenesis.cohort.store import PatientData
 
 _WINDOW = {"vmin": -1000, "vmax": 500, "cmap": "gray"}  # HU, the window that the networks see
-_TUMOUR, _LUNGS, _CENTER = "#ff4d4d", "#4dd2ff", "#ffe14d"
+_TUMOR, _LUNGS, _CENTER = "#ff4d4d", "#4dd2ff", "#ffe14d"
 _STRIP = 8  # samples shown of each kind
 _WIDTH, _CUT = 12.0, 6.2  # inches: the whole width, and the height of the cuts
 
 
 def write_preview(path: Path, scan: Scan, lungs: NDArray[np.bool_] | None, data: PatientData, note: str) -> None:
-    """Axial and coronal cut with the tumour's outline (red), the lungs' (blue) and the backgrounds' centres projected
+    """Axial and coronal cut with the tumor's outline (red), the lungs' (blue) and the backgrounds' centers projected
     onto the cut (yellow); below, the first slices and backgrounds as the cohort has them."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -33,10 +33,10 @@ def write_preview(path: Path, scan: Scan, lungs: NDArray[np.bool_] | None, data:
     strips = [record for record in (data.slices, data.backgrounds) if record is not None]
     z, y, _ = _center(scan, lungs)
     dz, dy, dx = scan.spacing_mm
-    volume = "" if np.isnan(data.tumour_volume_ml) else f"   tumour {data.tumour_volume_ml:.1f} ml"
+    volume = "" if np.isnan(data.tumor_volume_ml) else f"   tumor {data.tumor_volume_ml:.1f} ml"
     air = "" if lungs is None else f"   lungs {lungs.sum() * dz * dy * dx / 1e6:.2f} l"
     title = f"{scan.patient}{volume}{air}   {dz:g} x {dy:.3g} x {dx:.3g} mm"
-    legend = "red: tumour   blue: lungs   yellow: centres of the backgrounds, projected onto the cut"
+    legend = "red: tumor   blue: lungs   yellow: centers of the backgrounds, projected onto the cut"
     head = [title, *textwrap.wrap(note, 120), legend]
     # Places are reckoned here: finding them by the text's extents took longer than drawing all the pictures.
     above, below = 0.3 + 0.17 * len(head), 1.75 * len(strips)
@@ -48,8 +48,8 @@ def write_preview(path: Path, scan: Scan, lungs: NDArray[np.bool_] | None, data:
         figure.add_axes((left / _WIDTH, below / height, 5.8 / _WIDTH, (_CUT - 0.1) / height)) for left in (0.15, 6.1)
     )
     centers = _centers(scan, data)
-    _cut(axial, scan.hu[z], _at(lungs, np.s_[z]), scan.tumour_mask[z], dy / dx, centers[:, [2, 1]])
-    _cut(coronal, scan.hu[:, y], _at(lungs, np.s_[:, y]), scan.tumour_mask[:, y], dz / dx, centers[:, [2, 0]])
+    _cut(axial, scan.hu[z], _at(lungs, np.s_[z]), scan.tumor_mask[z], dy / dx, centers[:, [2, 1]])
+    _cut(coronal, scan.hu[:, y], _at(lungs, np.s_[:, y]), scan.tumor_mask[:, y], dz / dx, centers[:, [2, 0]])
     coronal.invert_yaxis()  # z ascends towards the head
     axial.set_title(f"axial, slice {z} of {len(scan.hu)}", fontsize=9)
     coronal.set_title(f"coronal, row {y}", fontsize=9)
@@ -61,8 +61,8 @@ def write_preview(path: Path, scan: Scan, lungs: NDArray[np.bool_] | None, data:
 
 
 def _center(scan: Scan, lungs: NDArray[np.bool_] | None) -> tuple[int, int, int]:
-    """(z, y, x) of the tumour's slice with the largest area, else of the lungs' middle, else of the scan's."""
-    mask = scan.tumour_mask if scan.tumour is not None and scan.tumour_mask.any() else lungs
+    """(z, y, x) of the tumor's slice with the largest area, else of the lungs' middle, else of the scan's."""
+    mask = scan.tumor_mask if scan.tumor is not None and scan.tumor_mask.any() else lungs
     if mask is None or not mask.any():
         z, y, x = (size // 2 for size in scan.hu.shape)
         return z, y, x
@@ -72,7 +72,7 @@ def _center(scan: Scan, lungs: NDArray[np.bool_] | None) -> tuple[int, int, int]
 
 
 def _centers(scan: Scan, data: PatientData) -> NDArray[np.float64]:
-    """(n, 3) array indices (z, y, x) of the backgrounds' centres."""
+    """(n, 3) array indices (z, y, x) of the backgrounds' centers."""
     if data.backgrounds is None or not len(data.backgrounds.center_mm):
         return np.empty((0, 3))
     centers = np.unique(data.backgrounds.center_mm, axis=0)
@@ -83,20 +83,20 @@ def _cut(
     axes: Axes,
     hu: NDArray[np.int16],
     lungs: NDArray[np.bool_] | None,
-    tumour: NDArray[np.bool_],
+    tumor: NDArray[np.bool_],
     aspect: float,
     centers_xy: NDArray[np.float64],
 ) -> None:
     axes.imshow(hu, aspect=aspect, interpolation="nearest", **_WINDOW)  # type: ignore[arg-type]
-    for mask, colour in ((lungs, _LUNGS), (tumour, _TUMOUR)):
-        _outline(axes, mask, colour)
+    for mask, color in ((lungs, _LUNGS), (tumor, _TUMOR)):
+        _outline(axes, mask, color)
     axes.plot(*centers_xy.T, "x", color=_CENTER, markersize=8, markeredgewidth=1.5)
     axes.set_axis_off()
 
 
-def _outline(axes: Axes, mask: NDArray[np.bool_] | None, colour: str) -> None:
+def _outline(axes: Axes, mask: NDArray[np.bool_] | None, color: str) -> None:
     if mask is not None and mask.any() and not mask.all():
-        axes.contour(mask, levels=[0.5], colors=colour, linewidths=0.8)
+        axes.contour(mask, levels=[0.5], colors=color, linewidths=0.8)
 
 
 def _strip(axes: Axes, record: NoduleSlices | Backgrounds) -> None:
@@ -115,7 +115,7 @@ def _strip(axes: Axes, record: NoduleSlices | Backgrounds) -> None:
             axes.text(middle, -gap, f"{record.offset_mm[at]:+.1f} mm", fontsize=7, ha="center", va="bottom")
     axes.set_axis_off()
     axes.imshow(picture, interpolation="nearest", **_WINDOW)  # type: ignore[arg-type]
-    _outline(axes, outlines, _TUMOUR)
+    _outline(axes, outlines, _TUMOR)
 
 
 def _at(mask: NDArray[np.bool_] | None, where: Any) -> NDArray[np.bool_] | None:

@@ -36,9 +36,9 @@ class Scan:
         patient: patient identifier.
         hu: (Z, Y, X) int16, Hounsfield units; z ascends along the slice normal, voxels outside the scan circle are air.
         affine: (4, 4) float64, maps array index (z, y, x, 1) to patient coordinates (x, y, z, 1), mm, LPS as in DICOM.
-        masks: name -> (Z, Y, X) bool; the tumour is under the name that `tumour` gives. What else is outlined may be
+        masks: name -> (Z, Y, X) bool; the tumor is under the name that `tumor` gives. What else is outlined may be
             another lesion: it is no healthy lung either.
-        tumour: name of the tumour's mask in `masks`, or None where nothing is outlined.
+        tumor: name of the tumor's mask in `masks`, or None where nothing is outlined.
         acquisition: scanner, kernel, slice thickness, identifiers.
         remarks: what was assumed when the scan was read, in words, for the audit.
         unplaced: an outline whose place on the scan is unknown, in words: what looks healthy may be in it. "" for none.
@@ -48,7 +48,7 @@ class Scan:
     hu: NDArray[np.int16]
     affine: NDArray[np.float64]
     masks: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
-    tumour: str | None = None
+    tumor: str | None = None
     acquisition: Acquisition = field(default_factory=Acquisition)
     remarks: tuple[str, ...] = ()
     unplaced: str = ""
@@ -60,23 +60,23 @@ class Scan:
             if mask.shape != self.hu.shape or mask.dtype != np.bool_:
                 found = f"{mask.dtype} {mask.shape}, not bool {self.hu.shape}"
                 raise ScanError(f"scan of {self.patient}: mask {name!r} is {found}")
-        if self.tumour is not None and self.tumour not in self.masks:
-            raise ScanError(f"scan of {self.patient}: no mask {self.tumour!r} among {sorted(self.masks)}")
+        if self.tumor is not None and self.tumor not in self.masks:
+            raise ScanError(f"scan of {self.patient}: no mask {self.tumor!r} among {sorted(self.masks)}")
 
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
-        """Distance between voxel centres in mm along (z, y, x)."""
+        """Distance between voxel centers in mm along (z, y, x)."""
         dz, dy, dx = np.linalg.norm(self.affine[:3, :3], axis=0)
         return float(dz), float(dy), float(dx)
 
     @property
-    def tumour_mask(self) -> NDArray[np.bool_]:
+    def tumor_mask(self) -> NDArray[np.bool_]:
         """(Z, Y, X) bool; all False where nothing is outlined."""
-        return np.zeros(self.hu.shape, bool) if self.tumour is None else self.masks[self.tumour]
+        return np.zeros(self.hu.shape, bool) if self.tumor is None else self.masks[self.tumor]
 
     @property
     def outlined_mask(self) -> NDArray[np.bool_]:
-        """(Z, Y, X) bool; the tumour and all else that is outlined."""
+        """(Z, Y, X) bool; the tumor and all else that is outlined."""
         return np.logical_or.reduce([np.zeros(self.hu.shape, bool), *self.masks.values()])
 
     def volume_ml(self, name: str) -> float:
@@ -87,6 +87,6 @@ class Scan:
         """Array indices (..., 3) as (z, y, x) -> patient coordinates (..., 3) as (x, y, z) in mm."""
         return index_zyx @ self.affine[:3, :3].T + self.affine[:3, 3]
 
-    def with_mask(self, name: str, mask: NDArray[np.bool_], *, tumour: bool = False) -> Scan:
-        """The same scan with one more mask, which is the tumour's if `tumour`."""
-        return replace(self, masks={**self.masks, name: mask}, tumour=name if tumour else self.tumour)
+    def with_mask(self, name: str, mask: NDArray[np.bool_], *, tumor: bool = False) -> Scan:
+        """The same scan with one more mask, which is the tumor's if `tumor`."""
+        return replace(self, masks={**self.masks, name: mask}, tumor=name if tumor else self.tumor)

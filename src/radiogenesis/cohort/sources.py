@@ -13,19 +13,19 @@ class ReadSettings:
     """How scans and the outlines on them are read."""
 
     roi: str = "GTV-1"
-    """Name of the tumour's ROI in an RTSTRUCT, or a pattern (`GTV*`), case-insensitive; several matches are united.
-    `GTV-1` is the primary tumour in NSCLC-Radiomics (Aerts et al. 2014)."""
+    """Name of the tumor's ROI in an RTSTRUCT, or a pattern (`GTV*`), case-insensitive; several matches are united.
+    `GTV-1` is the primary tumor in NSCLC-Radiomics (Aerts et al. 2014)."""
     segment: str = "*"
-    """Label of the tumour's segment in a DICOM SEG, or a pattern, case-insensitive. Where it matches several segments,
+    """Label of the tumor's segment in a DICOM SEG, or a pattern, case-insensitive. Where it matches several segments,
     those whose property category is a morphologically abnormal structure (SCT 49755003) are united; without such a
     code the SEG is refused. With `*`, a single segment is refused too where it is coded as anatomy, such as a lung."""
     automatic_outlines: bool = True
     """Use a SEG whose segments were all made by an algorithm (SegmentAlgorithmType AUTOMATIC) where no person outlined
-    the tumour; it is recorded. With false, such a scan serves for backgrounds only, which keep away from it."""
-    contour_edge: Literal["centre", "touched"] = "centre"
-    """Which voxels a contour holds: `centre`, those whose centre lies inside, so that the mask has the contour's own
+    the tumor; it is recorded. With false, such a scan serves for backgrounds only, which keep away from it."""
+    contour_edge: Literal["center", "touched"] = "center"
+    """Which voxels a contour holds: `center`, those whose center lies inside, so that the mask has the contour's own
     volume; `touched`, also those it passes through, as OpenCV, PIL and the tools built on them paint it (3 to
-    5 % more volume for a tumour of 160 to 370 ml, a fifth more for a nodule of 10 mm)."""
+    5 % more volume for a tumor of 160 to 370 ml, a fifth more for a nodule of 10 mm)."""
     fraction: float = 0.5
     """A voxel of a FRACTIONAL SEG is inside from this probability or occupancy on, 0 to 1."""
     spacing_tolerance_mm: float = 0.1
@@ -54,9 +54,9 @@ class Source:
         patient: patient identifier.
         kind: which reader takes it.
         image_files: the slices of the CT series (DICOM) or the one image (NIfTI).
-        outline_files: the RTSTRUCT, SEG or mask that outlines the tumour; empty where nothing is outlined.
-        unread_outlines: outlines of this patient that are damaged: where they say that tumour is, is unknown, so that
-            no background may be cut. Where no other outline names the tumour, `outline_files` holds the first of them.
+        outline_files: the RTSTRUCT, SEG or mask that outlines the tumor; empty where nothing is outlined.
+        unread_outlines: outlines of this patient that are damaged: where they say that tumor is, is unknown, so that
+            no background may be cut. Where no other outline names the tumor, `outline_files` holds the first of them.
         other_outlines: whole outlines on the same CT that were not chosen: other lesions may be in them.
         chosen_because: the rule that chose this series and outline among several; "" where there was no choice.
     """

@@ -84,7 +84,7 @@ def split_scans(
     fold: tuple[int, int] | None = None,
     by: str = "",
 ) -> Split:
-    """Divide the patients whose whole slices show tumour, with or without expression; see `split_patients`.
+    """Divide the patients whose whole slices show tumor, with or without expression; see `split_patients`.
 
     Where these are the patients who have slices and expression, it is the same split for the same seed.
 
@@ -93,10 +93,10 @@ def split_scans(
     """
     if cohort.whole is None:
         raise CohortError(
-            "keeps no whole slices", path=cohort.path, remedy="build it with --whole_pixels 128 to find tumours in it"
+            "keeps no whole slices", path=cohort.path, remedy="build it with --whole_pixels 128 to find tumors in it"
         )
-    shown = cohort.whole.patient[cohort.whole.slices.tumour.any(axis=(1, 2))]
-    return _divide(cohort, map(str, set(shown)), "whole slices with tumour", seed, fractions, fold, by)
+    shown = cohort.whole.patient[cohort.whole.slices.tumor.any(axis=(1, 2))]
+    return _divide(cohort, map(str, set(shown)), "whole slices with tumor", seed, fractions, fold, by)
 
 
 def _divide(

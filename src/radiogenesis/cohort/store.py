@@ -3,7 +3,7 @@
     COHORT/                      a Zarr 3 group; its attributes: schema version, settings, provenance, digests
       slices/                    image (N, P, P) int16 HU, mask (N, P, P) bool, patient (N,) code, offset_mm (N,)
       backgrounds/               image (M, P, P) int16 HU, patient (M,) code, center_mm (M, 3), boundary_mm (M,)
-      scans/                     where whole slices are kept: image (W, S, S) int16 HU, tumour and lungs (W, S, S) bool,
+      scans/                     where whole slices are kept: image (W, S, S) int16 HU, tumor and lungs (W, S, S) bool,
                                  patient (W,) code, plane (W,), to_patient (W, 3, 3): pixel -> patient coordinates
       patients, audit            tables, and where there are any: annotations, annotation_codes, clinical
       expression                 AnnData, patients x genes, raw values
@@ -54,7 +54,7 @@ class PatientData:
     acquisition: Acquisition
     spacing_mm: tuple[float, float, float]
     """Of the scan, along (z, y, x)."""
-    tumour_volume_ml: float
+    tumor_volume_ml: float
     """Of the outline on the scan's own grid; nan where nothing is outlined."""
     whole: WholeSlices | None = None
     """Where the settings ask for whole slices, and lungs were found."""
@@ -65,7 +65,7 @@ class WholeRows:
     """The whole slices of every scan of a cohort; see `cohort.whole.WholeSlices`.
 
     Attributes:
-        slices: image, tumour, lungs, plane, to_patient, one row per slice.
+        slices: image, tumor, lungs, plane, to_patient, one row per slice.
         patient: (W,) whose scan it is.
         pixel_mm: side of a pixel.
     """
@@ -152,8 +152,9 @@ class Cohort:
 
     @cached_property
     def patients(self) -> pd.DataFrame:
-        """Index patient; counts of slices and backgrounds, has_expression, tumour volume, acquisition, spacing."""
-        return self._frame("patients")
+        """Index patient; counts of slices and backgrounds, has_expression, tumor volume, acquisition, spacing."""
+        table = self._frame("patients")
+        return table.rename(columns=lambda name: str(name).replace("tumour_", "tumor_"))  # as older cohorts have it
 
     @cached_property
     def audit(self) -> pd.DataFrame:
@@ -222,12 +223,12 @@ class Cohort:
 
     @cached_property
     def slice_mask(self) -> NDArray[np.bool_]:
-        """(N, P, P), the tumour."""
+        """(N, P, P), the tumor."""
         return self._array("slices/mask")
 
     @cached_property
     def slice_offset_mm(self) -> NDArray[np.float32]:
-        """(N,) distance of the slice from the tumour's centre along the normal."""
+        """(N,) distance of the slice from the tumor's center along the normal."""
         return self._array("slices/offset_mm")
 
     @cached_property
@@ -237,17 +238,17 @@ class Cohort:
 
     @cached_property
     def background_image(self) -> NDArray[np.int16]:
-        """(M, P, P) HU, lung without tumour."""
+        """(M, P, P) HU, lung without tumor."""
         return self._array("backgrounds/image")
 
     @cached_property
     def background_center_mm(self) -> NDArray[np.float64]:
-        """(M, 3) centre in the patient's LPS coordinates."""
+        """(M, 3) center in the patient's LPS coordinates."""
         return self._array("backgrounds/center_mm")
 
     @cached_property
     def background_boundary_mm(self) -> NDArray[np.float32]:
-        """(M,) distance of the drawn centre from the boundary of lung minus tumour."""
+        """(M,) distance of the drawn center from the boundary of lung minus tumor."""
         return self._array("backgrounds/boundary_mm")
 
     @cached_property
@@ -279,7 +280,7 @@ class Cohort:
 
     def verify(self) -> None:
         """Read every part, block by block, and compare it with its digest. Raises CohortError where one differs."""
-        arrays = layout.arrays(self.pixels, self.whole_pixels)
+        arrays = {self._stored(name) for name in layout.arrays(self.pixels, self.whole_pixels)}
         for name in arrays:
             with self._reading(name):
                 array = cast(zarr.Array[Any], self._group[name])
@@ -292,7 +293,13 @@ class Cohort:
             self._frame(name)
         _ = self.expression, self.truth
 
+    def _stored(self, name: str) -> str:
+        """What the store calls an array; older ones call one differently."""
+        old = layout.OLD_NAMES.get(name, name)
+        return old if old in self._attributes["parts"] else name
+
     def _array(self, name: str) -> NDArray[Any]:
+        name = self._stored(name)
         with self._reading(name):
             values = np.asarray(cast(zarr.Array[Any], self._group[name])[:])
         self._check(name, content.array_digest(values))

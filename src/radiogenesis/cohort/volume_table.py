@@ -1,4 +1,4 @@
-"""3-D radiomic features of every outlined tumour in a folder of scans: the table that `map --radiomics` reads.
+"""3-D radiomic features of every outlined tumor in a folder of scans: the table that `map --radiomics` reads.
 
 OUT            CSV as PyRadiomics writes it: `Image` (here the patient's id), then one column per feature
 OUT.json       settings, versions, and who is left out and why
@@ -55,7 +55,7 @@ def volume_table(
     build: BuildSettings | None = None,
     progress: Progress | None = None,
 ) -> VolumeTable:
-    """Measure every outlined tumour under `raw`; what is outlined on one scan is one tumour.
+    """Measure every outlined tumor under `raw`; what is outlined on one scan is one tumor.
 
     Args:
         raw: folder with DICOM or NIfTI, as for `cohort build`.
@@ -67,7 +67,7 @@ def volume_table(
         SettingError: PyRadiomics is not installed, or does not know a filter.
         OutputError: something is at `out`.
         ScanError: `raw` is no folder.
-        InputError: no tumour could be measured, or some failed by an error of the system, which may pass.
+        InputError: no tumor could be measured, or some failed by an error of the system, which may pass.
     """
     raw, out = (Path(os.path.abspath(path)) for path in (raw, out))  # workers may have another working directory
     volume, read, build = volume or VolumeSettings(), read or ReadSettings(), build or BuildSettings()
@@ -120,7 +120,7 @@ def _measure(job: tuple[Source, Path], *, volume: VolumeSettings, read: ReadSett
     try:
         scan = read_scan(source, read)
         shown, several = main_lesion(scan)
-        found = volume_features(scan.hu, shown.tumour_mask, scan.spacing_mm, volume)
+        found = volume_features(scan.hu, shown.tumor_mask, scan.spacing_mm, volume)
         remark = "; ".join(filter(None, [*scan.remarks, several]))
         write_text(path, json_text({"features": found, "remark": remark}))
     except ScanError as error:

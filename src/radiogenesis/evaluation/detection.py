@@ -1,12 +1,12 @@
-"""Does the U-Net find the tumour? On held-out patients and on other cohorts, beside a simple baseline and a null.
+"""Does the U-Net find the tumor? On held-out patients and on other cohorts, beside a simple baseline and a null.
 
-Stage 1 of Li, Sui et al. 2021, who give a Dice only. Here also: how well the box fits, how often the tumour is hit, and
+Stage 1 of Li, Sui et al. 2021, who give a Dice only. Here also: how well the box fits, how often the tumor is hit, and
 how many pieces per scan are none; each with a bootstrap interval over patients. Everything is measured on the whole
-slices that a cohort keeps, in which no outline has a part: the lungs were found without it. A tumour of which these
+slices that a cohort keeps, in which no outline has a part: the lungs were found without it. A tumor of which these
 slices show nothing is a miss of whoever looks at them.
 
 The baseline takes the largest compact dense piece inside the lungs, by threshold; both are compared by patient.
-The null gives every patient what the U-Net found in another patient: what can be had from the place of tumours alone.
+The null gives every patient what the U-Net found in another patient: what can be had from the place of tumors alone.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ UNET, BASELINE, NULL = "U-Net", "densest piece in the lung", "another patient's 
 PAIRED = "U-Net minus densest piece"
 MEASURES = {
     "dice": "Dice of all that is found",
-    "slice_dice": "Dice on slices with tumour",
-    "box_iou": "IoU of the first tumour's box, 3-D",
-    "slice_box_iou": "IoU of the boxes on slices with tumour",
-    "hit": "share of scans whose tumour is touched",
-    "false_positives": "pieces per scan that touch no tumour",
+    "slice_dice": "Dice on slices with tumor",
+    "box_iou": "IoU of the first tumor's box, 3-D",
+    "slice_box_iou": "IoU of the boxes on slices with tumor",
+    "hit": "share of scans whose tumor is touched",
+    "false_positives": "pieces per scan that touch no tumor",
 }
 DENSE_HU = -400.0
-"""The baseline's threshold: lung is below, tumour and vessels above."""
+"""The baseline's threshold: lung is below, tumor and vessels above."""
 COMPACT = 0.25
 """The baseline's pieces fill at least this share of their box; vessels fill less."""
 
@@ -51,14 +51,14 @@ class Stack:
     Attributes:
         patient: whose.
         image: (Z, S, S) HU.
-        tumour: (Z, S, S) outlined.
+        tumor: (Z, S, S) outlined.
         lungs: (Z, S, S) found without the outline.
         spacing_mm: along (z, y, x).
     """
 
     patient: str
     image: NDArray[np.int16]
-    tumour: NDArray[np.bool_]
+    tumor: NDArray[np.bool_]
     lungs: NDArray[np.bool_]
     spacing_mm: tuple[float, float, float]
 
@@ -72,7 +72,7 @@ def stack_of(whole: WholeRows, patient: str) -> Stack:
     origins = slices.to_patient[rows, :, 2]
     dz = float(np.median(np.linalg.norm(np.diff(origins, axis=0), axis=1)))
     return Stack(
-        patient, slices.image[rows], slices.tumour[rows], slices.lungs[rows], (dz, whole.pixel_mm, whole.pixel_mm)
+        patient, slices.image[rows], slices.tumor[rows], slices.lungs[rows], (dz, whole.pixel_mm, whole.pixel_mm)
     )
 
 
@@ -96,25 +96,25 @@ def densest_piece(stack: Stack, settings: FindSettings) -> Labels:
     return ((pieces == best) & (best > 0)).astype(np.int32)
 
 
-def scores(labels: Labels, tumour: NDArray[np.bool_]) -> dict[str, float]:
+def scores(labels: Labels, tumor: NDArray[np.bool_]) -> dict[str, float]:
     """What one finding is worth; see MEASURES.
 
     Args:
-        labels: (Z, S, S) 0 for nothing, 1 for the most likely tumour, 2 for the next.
-        tumour: (Z, S, S) what is outlined; empty where the tumour lies off the slices: then it is missed.
+        labels: (Z, S, S) 0 for nothing, 1 for the most likely tumor, 2 for the next.
+        tumor: (Z, S, S) what is outlined; empty where the tumor lies off the slices: then it is missed.
     """
     found = labels > 0
-    shown = np.flatnonzero(tumour.any(axis=(1, 2)))
+    shown = np.flatnonzero(tumor.any(axis=(1, 2)))
     pieces = range(1, int(labels.max()) + 1)
     if not len(shown):
         return dict.fromkeys(MEASURES, 0.0) | {"false_positives": float(len(pieces))}
     return {
-        "dice": dice(found, tumour),
-        "slice_dice": float(np.mean([dice(found[at], tumour[at]) for at in shown])),
-        "box_iou": box_iou(labels == 1, tumour),
-        "slice_box_iou": float(np.mean([box_iou(found[at], tumour[at]) for at in shown])),
-        "hit": float((found & tumour).any()),
-        "false_positives": float(sum(not tumour[labels == piece].any() for piece in pieces)),
+        "dice": dice(found, tumor),
+        "slice_dice": float(np.mean([dice(found[at], tumor[at]) for at in shown])),
+        "box_iou": box_iou(labels == 1, tumor),
+        "slice_box_iou": float(np.mean([box_iou(found[at], tumor[at]) for at in shown])),
+        "hit": float((found & tumor).any()),
+        "false_positives": float(sum(not tumor[labels == piece].any() for piece in pieces)),
     }
 
 
@@ -135,7 +135,7 @@ def box_iou(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
 
 
 def found_in(method: TumorUNet, stack: Stack, settings: FindSettings) -> Labels:
-    """What the U-Net finds, counted as `find-tumour` counts it: (Z, S, S), see `separate`."""
+    """What the U-Net finds, counted as `find-tumor` counts it: (Z, S, S), see `separate`."""
     return separate(method.probability(stack.image), stack.lungs, stack.spacing_mm, settings)
 
 
@@ -145,7 +145,7 @@ def findings(method: TumorUNet, stacks: Sequence[Stack], find: FindSettings, *, 
     Args:
         method: the trained U-Net.
         stacks: of patients whom it was not trained on; see `outlined_stacks`.
-        find: how probabilities become tumours.
+        find: how probabilities become tumors.
         seed: of who is given whose finding.
     """
     unet = [found_in(method, stack, find) for stack in stacks]
@@ -170,7 +170,7 @@ def detection_table(
         tidy: finder, measure, value, low, high, patients; and one row per finder and patient with every measure.
     """
     rows: list[dict[str, Any]] = [
-        {"finder": finder, "patient": stack.patient, **scores(labels, stack.tumour)}
+        {"finder": finder, "patient": stack.patient, **scores(labels, stack.tumor)}
         for finder, theirs in found.items()
         for stack, labels in zip(stacks, theirs, strict=True)
     ]
@@ -241,7 +241,7 @@ def _mean_of(values: NDArray[np.float64]) -> Callable[[NDArray[np.int64]], NDArr
 def outlined_stacks(
     cohort: Cohort, patients: Sequence[str], pixels: int, pixel_mm: float
 ) -> tuple[list[Stack], dict[str, str]]:
-    """The stacks of those of the patients whose tumour is outlined, and why the others have none.
+    """The stacks of those of the patients whose tumor is outlined, and why the others have none.
 
     A patient who has slices of a lesion has an outline, whether or not the whole slices that were kept show any of it.
 
@@ -254,7 +254,7 @@ def outlined_stacks(
         the stacks; patient -> why there is none.
 
     Raises:
-        CohortError: the cohort keeps no whole slices, or others than the U-Net was trained on; or outlines no tumour of
+        CohortError: the cohort keeps no whole slices, or others than the U-Net was trained on; or outlines no tumor of
             these patients.
     """
     whole = cohort.whole
@@ -274,12 +274,12 @@ def outlined_stacks(
             left_out[patient] = "fewer than two whole slices"
             continue
         stack = stack_of(whole, patient)
-        if stack.tumour.any() or patient in with_lesion:
+        if stack.tumor.any() or patient in with_lesion:
             stacks.append(stack)
         else:
-            left_out[patient] = "no outlined tumour"
+            left_out[patient] = "no outlined tumor"
     if not stacks:
-        raise CohortError(f"shows no outlined tumour of the {len(patients)} patients", path=cohort.path)
+        raise CohortError(f"shows no outlined tumor of the {len(patients)} patients", path=cohort.path)
     return stacks, left_out
 
 

@@ -29,7 +29,7 @@ from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.methods.protocols import GeneEncoder
 
 OURS = ("fusion-gan", "canonical-alignment", "alignment")
-"""Whose clusters colour figure 4: the first of these that is there."""
+"""Whose clusters color figure 4: the first of these that is there."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class CodeSpace:
     Attributes:
         clusters, mantel: see `cluster_table` and `mantel_table`.
         places: tidy: space, patient, part, x, y (t-SNE of all patients), cluster (of the reference).
-        reference: the space whose clusters colour all of them.
-        typical: cluster -> patients, the nearest to its centre first.
+        reference: the space whose clusters color all of them.
+        typical: cluster -> patients, the nearest to its center first.
     """
 
     clusters: pd.DataFrame
@@ -93,7 +93,7 @@ def code_space(
 
 
 def leading(codes: Sequence[Codes]) -> Codes:
-    """The codes whose clusters colour figure 4: ours, or failing that the last."""
+    """The codes whose clusters color figure 4: ours, or failing that the last."""
     return next((one for ours in OURS for one in codes if one.name == ours), codes[-1])
 
 

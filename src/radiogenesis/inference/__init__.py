@@ -1,1 +1,1 @@
-"""What trained methods are used for: drawing lesions, finding tumours."""
+"""What trained methods are used for: drawing lesions, finding tumors."""

@@ -136,14 +136,14 @@ def _write_all(drawn: Synthesis, folder: Path, run: Run, cohort: Cohort, setting
         if "nifti" in settings.formats:
             (folder / "nifti").mkdir(exist_ok=True)
             write_nifti(folder / "nifti" / f"{name}_image.nii.gz", scan.hu, scan.affine)
-            write_nifti(folder / "nifti" / f"{name}_mask.nii.gz", scan.tumour_mask.astype(np.uint8), scan.affine)
+            write_nifti(folder / "nifti" / f"{name}_mask.nii.gz", scan.tumor_mask.astype(np.uint8), scan.affine)
         if "dicom" in settings.formats:
             write_scan(
                 scan,
                 folder / "dicom" / name,
                 synthetic=True,
                 description="nodule drawn from genes",
-                uid_seed=f"{origin}/{name}/{array_digest(scan.hu)}/{array_digest(scan.tumour_mask)}",
+                uid_seed=f"{origin}/{name}/{array_digest(scan.hu)}/{array_digest(scan.tumor_mask)}",
             )
 
 
@@ -182,7 +182,7 @@ def names_of(drawn: Synthesis) -> list[str]:
 
 
 def as_scan(drawn: Synthesis, index: int, cohort: Cohort) -> Scan:
-    """One drawing as a scan of one slice, as thick as those of the background's scan, centred at the origin."""
+    """One drawing as a scan of one slice, as thick as those of the background's scan, centered at the origin."""
     owner = str(cohort.background_patient[drawn.background_index[index]])
     thickness = float(cohort.patients["spacing_z_mm"][owner])
     half = cohort.field_of_view_mm / 2 - cohort.pixel_mm / 2
@@ -193,6 +193,6 @@ def as_scan(drawn: Synthesis, index: int, cohort: Cohort) -> Scan:
     mask = drawn.mask[index][None] >= 0.5
     acquisition = Acquisition(manufacturer="radiogenesis", slice_thickness_mm=thickness)
     return Scan(
-        patient=f"SYNTHETIC-{drawn.patient[index]}", hu=hu, affine=affine, masks={"lesion": mask}, tumour="lesion",
+        patient=f"SYNTHETIC-{drawn.patient[index]}", hu=hu, affine=affine, masks={"lesion": mask}, tumor="lesion",
         acquisition=acquisition,
     )  # fmt: skip

@@ -1,7 +1,7 @@
-"""What `find-tumour` does: a trained U-Net looks for tumours in scans that nobody has outlined, and writes them down.
+"""What `find-tumor` does: a trained U-Net looks for tumors in scans that nobody has outlined, and writes them down.
 
 OUT/
-  tumours.csv        every tumour: volume, centre and bounding box in millimetres (LPS) and in the scan's own voxels
+  tumors.csv        every tumor: volume, center and bounding box in millimetres (LPS) and in the scan's own voxels
   slices.csv         the box on every slice
   scans.csv          every scan that was found, what came of it, what was assumed, and why not more
   finding.json       run, settings, versions
@@ -43,7 +43,7 @@ from radiogenesis.reporting.overlays import overlay_grid
 from radiogenesis.training.run import Run
 from radiogenesis.version import __version__
 
-TUMOUR = "tumour"
+TUMOR = "tumor"
 _LPS = ("x", "y", "z")
 _VOXEL = ("plane", "row", "column")
 
@@ -53,13 +53,13 @@ class Found:
     """What was found in one scan.
 
     Attributes:
-        scan: the scan, its tumour mask the union of all that was found.
-        tumours: one row per tumour, the most likely first.
-        slices: one row per tumour and slice.
+        scan: the scan, its tumor mask the union of all that was found.
+        tumors: one row per tumor, the most likely first.
+        slices: one row per tumor and slice.
     """
 
     scan: Scan
-    tumours: pd.DataFrame
+    tumors: pd.DataFrame
     slices: pd.DataFrame
 
 
@@ -67,7 +67,7 @@ def tumor_unet(run: Run) -> TumorUNet:
     """The trained U-Net of a run. Raises RunError for a run of another method."""
     if not isinstance(run.method, TumorUNet):
         raise RunError(
-            f"the method {run.method_name} does not find tumours", path=run.path, remedy="give a run of tumor-unet"
+            f"the method {run.method_name} does not find tumors", path=run.path, remedy="give a run of tumor-unet"
         )
     return run.method
 
@@ -88,8 +88,8 @@ def least_lung_mm2(run: Run, settings: FindSettings) -> float:
     return SamplingSettings().whole_lung_mm2 if recorded is None else float(recorded)
 
 
-def find_tumours(run: Run, scan: Scan, settings: FindSettings) -> Found:
-    """Look for tumours in every slice that contains lung (Li, Sui et al. 2021, section III.B).
+def find_tumors(run: Run, scan: Scan, settings: FindSettings) -> Found:
+    """Look for tumors in every slice that contains lung (Li, Sui et al. 2021, section III.B).
 
     Args:
         run: a run of tumor-unet.
@@ -107,33 +107,33 @@ def find_tumours(run: Run, scan: Scan, settings: FindSettings) -> Found:
         whole_every_mm=0,
         whole_lung_mm2=least_lung_mm2(run, settings),
     )
-    scan = replace(scan, masks={}, tumour=None)
+    scan = replace(scan, masks={}, tumor=None)
     lungs = blind_lungs(scan)
     frame = Frame.around(lungs, scan, sampling)
     probability = frame.back(tumor_unet(run).probability(frame.images(scan)), scan.hu.shape)
     labels = separate(probability, lungs, scan.spacing_mm, settings)
-    tumours, slices = tables(labels, probability, scan)
-    return Found(scan.with_mask(TUMOUR, labels > 0, tumour=True), tumours, slices)
+    tumors, slices = tables(labels, probability, scan)
+    return Found(scan.with_mask(TUMOR, labels > 0, tumor=True), tumors, slices)
 
 
 def tables(
     labels: NDArray[np.int32], probability: NDArray[np.float32], scan: Scan
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Every tumour, and every tumour's box on every slice, in voxels and in millimetres of the patient.
+    """Every tumor, and every tumor's box on every slice, in voxels and in millimetres of the patient.
 
     Boxes run from the outer edge of the first voxel to that of the last; in millimetres they are the smallest boxes
     along x, y, z (LPS) that hold the voxels' boxes, the same where the scan is not oblique.
     """
     voxel_ml = float(np.prod(scan.spacing_mm)) / 1000
-    tumours, slices = [], []
+    tumors, slices = [], []
     for rank, box in enumerate(ndimage.find_objects(labels), start=1):
         inside = labels[box] == rank
         corner = np.array([edge.start for edge in box])
         center = scan.to_patient(np.argwhere(inside).mean(axis=0) + corner)
-        tumours.append(
+        tumors.append(
             {
                 "patient": scan.patient,
-                "tumour": rank,
+                "tumor": rank,
                 "volume_ml": float(inside.sum() * voxel_ml),
                 "probability": float(probability[box][inside].mean()),
                 **{f"center_{axis}_mm": float(value) for axis, value in zip(_LPS, center, strict=True)},
@@ -145,10 +145,10 @@ def tables(
                 (low_y, low_x), (high_y, high_x) = np.argwhere(mask).min(axis=0), np.argwhere(mask).max(axis=0)
                 first = corner + np.array([plane, low_y, low_x])
                 size = (1, int(high_y - low_y) + 1, int(high_x - low_x) + 1)
-                slices.append({"patient": scan.patient, "tumour": rank, **_box(first, size, scan)})
-    columns = ["patient", "tumour", *_box(np.zeros(3, int), (1, 1, 1), scan)]
-    lead = ["patient", "tumour", "volume_ml", "probability", *(f"center_{axis}_mm" for axis in _LPS)]
-    return pd.DataFrame(tumours, columns=[*lead, *columns[2:]]), pd.DataFrame(slices, columns=columns)
+                slices.append({"patient": scan.patient, "tumor": rank, **_box(first, size, scan)})
+    columns = ["patient", "tumor", *_box(np.zeros(3, int), (1, 1, 1), scan)]
+    lead = ["patient", "tumor", "volume_ml", "probability", *(f"center_{axis}_mm" for axis in _LPS)]
+    return pd.DataFrame(tumors, columns=[*lead, *columns[2:]]), pd.DataFrame(slices, columns=columns)
 
 
 def _box(first: NDArray[np.integer[Any]], shape: tuple[int, ...], scan: Scan) -> dict[str, float]:
@@ -173,10 +173,10 @@ def find_in_folder(
     read: ReadSettings | None = None,
     tell: Progress = silent,
 ) -> pd.DataFrame:
-    """Look for tumours in every CT under a folder and write OUT, whole or not at all; see the module.
+    """Look for tumors in every CT under a folder and write OUT, whole or not at all; see the module.
 
     Returns:
-        the table scans.csv: patient, tumours, volume_ml, note.
+        the table scans.csv: patient, tumors, volume_ml, note.
 
     Raises:
         OutputError: OUT exists.
@@ -191,29 +191,29 @@ def find_in_folder(
     if not findings.sources:
         raise ScanError("holds no CT that can be used", path=ct_folder, remedy="give a folder of DICOM or NIfTI")
     with whole_folder(out) as partial:
-        scans = [{"patient": patient, "tumours": 0, "note": note} for patient, note in findings.refused]
-        tumours, slices = [], []
+        scans = [{"patient": patient, "tumors": 0, "note": note} for patient, note in findings.refused]
+        tumors, slices = [], []
         for done, source in enumerate(findings.sources):
             tell(source.patient, done, len(findings.sources))
             try:
                 scan = _read(source, read)
-                found = find_tumours(run, upright(scan), settings)
+                found = find_tumors(run, upright(scan), settings)
                 note = _write_scan(found, scan, source, partial / file_name(source.patient), run)
             except OutputError:
                 raise
             except Exception as error:
                 why = str(error) if isinstance(error, ScanError) else _reason(source, error)
                 shutil.rmtree(partial / file_name(source.patient), ignore_errors=True)
-                scans.append({"patient": source.patient, "tumours": 0, "note": why})
+                scans.append({"patient": source.patient, "tumors": 0, "note": why})
                 continue
-            volume = float(found.tumours["volume_ml"].sum())
-            scans.append({"patient": source.patient, "tumours": len(found.tumours), "volume_ml": volume, "note": note})
-            tumours.append(found.tumours)
+            volume = float(found.tumors["volume_ml"].sum())
+            scans.append({"patient": source.patient, "tumors": len(found.tumors), "volume_ml": volume, "note": note})
+            tumors.append(found.tumors)
             slices.append(found.slices)
-        if not tumours:
+        if not tumors:
             raise ScanError("no scan shows lung", path=ct_folder, remedy=str(scans[0]["note"]))
-        table = pd.DataFrame(scans, columns=["patient", "tumours", "volume_ml", "note"]).sort_values("patient")
-        for name, frame in (("scans", table), ("tumours", pd.concat(tumours)), ("slices", pd.concat(slices))):
+        table = pd.DataFrame(scans, columns=["patient", "tumors", "volume_ml", "note"]).sort_values("patient")
+        for name, frame in (("scans", table), ("tumors", pd.concat(tumors)), ("slices", pd.concat(slices))):
             frame.to_csv(partial / f"{name}.csv", index=False)
         record = {
             "run": str(run.path),
@@ -247,22 +247,22 @@ def _write_scan(found: Found, as_read: Scan, source: Source, folder: Path, run: 
     """Write one scan's folder; returns what is to be noted: what was assumed, and why there is no SEG."""
     folder.mkdir()
     scan, notes = found.scan, list(found.scan.remarks)
-    write_nifti(folder / "mask.nii.gz", scan.tumour_mask, scan.affine)
-    if source.kind == "dicom" and scan.tumour_mask.any():
+    write_nifti(folder / "mask.nii.gz", scan.tumor_mask, scan.affine)
+    if source.kind == "dicom" and scan.tumor_mask.any():
         seed = f"{run.provenance['cohort_digest']}/{json.dumps(run.config, sort_keys=True)}"
-        own = as_read.with_mask(TUMOUR, turned_back(scan.tumour_mask, as_read), tumour=True)
+        own = as_read.with_mask(TUMOR, turned_back(scan.tumor_mask, as_read), tumor=True)
         try:
             write_segmentation(
-                own, source.image_files, folder / "seg.dcm", description="tumour found by U-Net", uid_seed=seed
+                own, source.image_files, folder / "seg.dcm", description="tumor found by U-Net", uid_seed=seed
             )
         except ScanError as error:
             notes.append(f"no seg.dcm: {error}")
     planes = _planes(scan)
-    overlay_grid([(scan.patient, scan.hu[planes], None, scan.tumour_mask[planes])], folder / "overlay.png")
+    overlay_grid([(scan.patient, scan.hu[planes], None, scan.tumor_mask[planes])], folder / "overlay.png")
     return "; ".join(notes)
 
 
 def _planes(scan: Scan) -> NDArray[np.intp]:
-    """Planes to show: those with tumour, else every tenth."""
-    shown = np.flatnonzero(scan.tumour_mask.any(axis=(1, 2)))
+    """Planes to show: those with tumor, else every tenth."""
+    shown = np.flatnonzero(scan.tumor_mask.any(axis=(1, 2)))
     return shown if len(shown) else np.arange(0, len(scan.hu), 10)

@@ -2,7 +2,7 @@
 
 All patients of the cohort with expression are encoded: by the generator's phi (or the aligned code that stands in its
 place), and by the genes' and the lesions' side of the alignment. Clusters are those of the training patients' codes;
-held-out patients join the nearest centre. Two questions, for training and held-out patients apart, because a code that
+held-out patients join the nearest center. Two questions, for training and held-out patients apart, because a code that
 was trained on lesions must tell the lesions of its training patients apart, whether or not it can tell others':
 
 - are there clusters? The silhouette beside its null (`evaluation.code_space`);
@@ -51,7 +51,7 @@ class CodeSpace:
         features: tidy: feature, part, effect (share of the ranks' variance between clusters), p, q, n, and the mean of
             each cluster ("cluster 1", ...).
         batches: the same for batch variables, all patients: batch, test, effect, p, q, n.
-        typical: (cluster, part) -> patients, the nearest to the cluster's centre first.
+        typical: (cluster, part) -> patients, the nearest to the cluster's center first.
     """
 
     data: AnnData

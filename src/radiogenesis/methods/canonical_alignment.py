@@ -354,7 +354,7 @@ def fitted(
     spread = (side.predicting @ axes.targets).std(axis=0)  # over patients as if they had not been fitted to
     alive = (spread > 1e-9) & (axes.targets.std(axis=0) > 1e-9)
     gene_weights = np.where(alive, side.weights(axes.targets) / np.where(alive, spread, 1.0), 0.0)
-    in_sample = correlations(axes.targets, side.centred @ gene_weights)
+    in_sample = correlations(axes.targets, side.centered @ gene_weights)
 
     def padded(columns: NDArray[Any], fill: float = 0.0) -> NDArray[Any]:
         """`fill` where an axis is not used, so that the shape does not depend on the data."""
@@ -365,9 +365,9 @@ def fitted(
     return {
         "mean": lesions.mean, "deviation": lesions.deviation, "gene_mean": np.asarray(genes, np.float64).mean(axis=0),
         "lesion_weights": padded(axes.lesion_weights), "gene_weights": padded(gene_weights),
-        "gene_patterns": padded(side.centred.T @ axes.targets / len(side.centred)),
-        "in_sample_deviation": padded((side.centred @ gene_weights).std(axis=0)),
+        "gene_patterns": padded(side.centered.T @ axes.targets / len(side.centered)),
+        "in_sample_deviation": padded((side.centered @ gene_weights).std(axis=0)),
         "cross_validated": padded(np.maximum(axes.r, 0.0)), "follows": padded(np.maximum(in_sample, 0.0)),
         "chance": padded(axes.chance), "p": padded(axes.p, 1.0),
-        "p_any": [axes.p_any], "whitening": lesions.whitening, "patients": [len(side.centred)],
+        "p_any": [axes.p_any], "whitening": lesions.whitening, "patients": [len(side.centered)],
     }  # fmt: skip

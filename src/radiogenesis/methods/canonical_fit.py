@@ -167,14 +167,14 @@ class GeneSide:
     """The genes of n patients, and the regression from them.
 
     Attributes:
-        centred: (n, G).
+        centered: (n, G).
         kernel: (n, n) in units of a patient's mean squared expression.
         scale: that unit.
         ridge: of the regression, in these units.
         predicting: (n, n): times the values (n, k) of the patients' lesions, what the other patients predict of each.
     """
 
-    centred: Floats
+    centered: Floats
     kernel: Floats
     scale: float
     ridge: float
@@ -184,15 +184,15 @@ class GeneSide:
     def of(cls, genes: NDArray[Any], ridge: float, seed: int) -> GeneSide:
         """Genes (n, G) scaled; the seed divides the patients into folds."""
         genes = np.asarray(genes, np.float64)
-        centred = genes - genes.mean(axis=0)
-        scale = float((centred**2).sum() / len(genes)) or 1.0
-        kernel = centred @ centred.T / scale
-        return cls(centred, kernel, scale, ridge, cross_predicting(kernel, ridge, REPEATS, seed))
+        centered = genes - genes.mean(axis=0)
+        scale = float((centered**2).sum() / len(genes)) or 1.0
+        kernel = centered @ centered.T / scale
+        return cls(centered, kernel, scale, ridge, cross_predicting(kernel, ridge, REPEATS, seed))
 
     def weights(self, targets: Floats) -> Floats:
         """(G, k) of the ridge regression from genes to targets (n, k), made on all patients."""
         dual = np.linalg.solve(self.kernel + self.ridge * np.eye(len(self.kernel)), targets)
-        return np.asarray(self.centred.T @ dual / self.scale)
+        return np.asarray(self.centered.T @ dual / self.scale)
 
 
 def cross_predicting(kernel: Floats, ridge: float, repeats: int, seed: int) -> Floats:
@@ -213,7 +213,7 @@ def cross_predicting(kernel: Floats, ridge: float, repeats: int, seed: int) -> F
 
 def predicting_from(kernel: Floats, ridge: float, part: NDArray[np.intp], others: NDArray[np.intp]) -> Floats:
     """(p, t): times values (t, k) of `others`, what kernel ridge regression on them predicts of `part`, about their
-    mean. Genes and values are centred on the others alone."""
+    mean. Genes and values are centered on the others alone."""
     t = len(others)
     among, to = kernel[np.ix_(others, others)], kernel[np.ix_(part, others)]
     rows, columns = among.mean(axis=0), to.mean(axis=1, keepdims=True)

@@ -67,7 +67,7 @@ class FusionGANSettings:
     (ours); nearest, as in the code of Park et al. 2018, from which section 2.1 of the paper starts (open in the paper;
     in its preset)."""
     central_mask: bool = True
-    """Start from a mask in the middle of the image, where every volume has its tumour (beyond the paper)."""
+    """Start from a mask in the middle of the image, where every volume has its tumor (beyond the paper)."""
     fill: bool = True
     """Draw the lesion as air of the background that is filled with tissue: chest wall and vessels, which hold no air,
     stay and the lesion merges with them, and only its inside can be darker than the background (beyond the paper)."""

@@ -1,6 +1,6 @@
-"""The gene autoencoder: a tumour's image to the patient's genes and back (Li, Sui et al., sections III.C and IV).
+"""The gene autoencoder: a tumor's image to the patient's genes and back (Li, Sui et al., sections III.C and IV).
 
-METHODS.md section 3, stage 2. The encoder h reads the tight and the loose tumour region (TTR, LTR) and predicts the
+METHODS.md section 3, stage 2. The encoder h reads the tight and the loose tumor region (TTR, LTR) and predicts the
 gene vector; the decoder t draws the LTR from it. The preset `paper` trains what the paper describes; the preset
 `default` is made for a CPU and, each as a setting, shares one code among all genes, starts from the training
 patients' mean, regularises, and shows the decoder true genes too.
@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from radiogenesis.methods.checks import require
 from radiogenesis.methods.images import images_from_hu, soften, to_hu, with_scanner_noise
 from radiogenesis.methods.protocols import Batch, LossRecord, Player
-from radiogenesis.methods.regions import tumour_regions
+from radiogenesis.methods.regions import tumor_regions
 from radiogenesis.networks.gene_autoencoder import DOWN, Components, Head, RegionDecoder, RegionEncoder
 from radiogenesis.networks.vgg import Perceptual, VGG16Features, perceptual_features
 
@@ -42,10 +42,10 @@ class GeneAutoencoderSettings:
     batch: int = 32
     """Slices per step (open in the paper)."""
     ltr_pixels: int = 64
-    """Side of the loose tumour region; the tight one's is half of it (128 and 64 in Li, Sui et al., section III.B)."""
+    """Side of the loose tumor region; the tight one's is half of it (128 and 64 in Li, Sui et al., section III.B)."""
     ltr_share: float = 1.0
-    """Side of the loose tumour region in sides of the cohort's slices, which are 60 mm unless it was built with another
-    --field_of_view_mm: 1 takes the whole slice, the tumour moved to its middle."""
+    """Side of the loose tumor region in sides of the cohort's slices, which are 60 mm unless it was built with another
+    --field_of_view_mm: 1 takes the whole slice, the tumor moved to its middle."""
     widths: tuple[int, int, int] = (32, 64, 128)
     """Channels of the three blocks of each region's branch; the first two blocks of both give the 192 features."""
     head: Head = "components"
@@ -59,7 +59,7 @@ class GeneAutoencoderSettings:
     gene_scale: Literal["per_gene", "together"] = "per_gene"
     """What becomes 0 and 1: each gene's least and greatest value in the training patients (beyond the paper), or those
     of all genes together (the paper scales the vector; its values are logarithms, here with --zscore false)."""
-    centred_decoder: bool = True
+    centered_decoder: bool = True
     """The decoder is given genes minus the training patients' mean (beyond the paper; off in its preset)."""
     hidden: int = 256
     """Units between genes and the decoder's first map, of all heads but the grid."""
@@ -67,7 +67,7 @@ class GeneAutoencoderSettings:
     """Share of the dense head's code, or of what the components are read off, set to zero while training, 0 to 1
     (beyond the paper)."""
     turns: int = 4
-    """Quarter turns of each slice, 1 to 4, whose predictions are averaged: a tumour has no upright (beyond the paper; 1
+    """Quarter turns of each slice, 1 to 4, whose predictions are averaged: a tumor has no upright (beyond the paper; 1
     in the paper preset)."""
     shrink: float = 0.5
     """What is left in a prediction of its distance from the training patients' mean, 0 to 1: learned by few patients,
@@ -115,13 +115,13 @@ PAPER: dict[str, Any] = {
     "scanner_noise_hu": 0.0,
     "start_from_mean": False,
     "gene_scale": "together",
-    "centred_decoder": False,
+    "centered_decoder": False,
     "true_genes": 0.0,
     "perceptual": "vgg16",
     "weight_decay": 0.0,
 }
 """The preset `paper`: METHODS.md section 3, stage 2, as it is written. The registry adds the split of 8 : 2 and slices
-as they are, in epochs. Masks stay softened: only the tumour's box is read from them. The paper crops its LTR out of the
+as they are, in epochs. Masks stay softened: only the tumor's box is read from them. The paper crops its LTR out of the
 CT, 128 of the scan's pixels or about 90 mm: build the cohort with --field_of_view_mm 90 --pixels 128, and the whole
 slice is that crop."""
 
@@ -250,7 +250,7 @@ class GeneAutoencoder(nn.Module):
         """Slices in [-1, 1] and masks (B, 1, P, P) -> TTR and LTR in [0, 1]."""
         side = self.settings.ltr_pixels
         loose = self.settings.ltr_share * x.shape[-1]
-        ltr, ttr = tumour_regions(x, m, ltr_pixels=side, ttr_pixels=side // 2, loose_side=loose)
+        ltr, ttr = tumor_regions(x, m, ltr_pixels=side, ttr_pixels=side // 2, loose_side=loose)
         return (ttr + 1) / 2, (ltr + 1) / 2
 
     def unit_tensor(self, g: Tensor) -> Tensor:
@@ -259,7 +259,7 @@ class GeneAutoencoder(nn.Module):
 
     def draw(self, genes: Tensor) -> Tensor:
         """Genes (B, length) in [0, 1], padded -> LTR (B, 1, L, L) in [0, 1]."""
-        if self.settings.centred_decoder:
+        if self.settings.centered_decoder:
             genes = genes - F.pad(self.gene_mean, (0, self.padding))
         drawn: Tensor = self.decoder(genes)
         return drawn

@@ -133,7 +133,7 @@ def turned(images: Tensor, turn: int) -> Tensor:
 
 
 def disc(pixels: int, radius: float) -> Tensor:
-    """(1, 1, P, P): 1 within `radius` pixels of the image's centre, else 0."""
+    """(1, 1, P, P): 1 within `radius` pixels of the image's center, else 0."""
     line = torch.arange(pixels) - (pixels - 1) / 2
     return (torch.hypot(line[:, None], line[None, :]) <= radius).float()[None, None]
 

@@ -1,6 +1,6 @@
-"""In-painting: the centre of a slice is erased and filled with a lesion (Jin et al. 2018), here in 2-D.
+"""In-painting: the center of a slice is erased and filled with a lesion (Jin et al. 2018), here in 2-D.
 
-METHODS.md section 2. The centre sphere of the volume becomes a disc of the slice. The generator learns to give a
+METHODS.md section 2. The center sphere of the volume becomes a disc of the slice. The generator learns to give a
 lesion slice back from its surroundings; to draw, the disc of a background is erased and filled, and outside it the
 background stays as it is. Genes have no part in it, and neither has chance: the generator has no noise, so it draws
 the same lesion on a background whatever the genes and the seed.
@@ -106,7 +106,7 @@ def find_lesion(
     2. Cut inside the disc at Otsu's threshold, about half-way between lesion and no rise at all, or at `contrast`
        where that is more. Where nothing rose so much there is no lesion.
     3. Opened (3 x 3). Of the connected parts the one that is largest when each pixel counts as much as it is far from
-       the disc's edge: every volume is centred on its tumour, and chest wall that was redrawn lies at the edge.
+       the disc's edge: every volume is centered on its tumor, and chest wall that was redrawn lies at the edge.
     4. Its holes filled: cavities belong to the lesion.
 
     Args:

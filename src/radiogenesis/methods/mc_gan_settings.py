@@ -37,7 +37,7 @@ class MCGANSettings:
     spatial_noise: bool = False
     """One noise map in each synthesis block, its strength learned (beyond the paper)."""
     central_mask: bool = False
-    """Start from a mask in the middle of the image, where every volume has its tumour (beyond the paper)."""
+    """Start from a mask in the middle of the image, where every volume has its tumor (beyond the paper)."""
     fill: bool = False
     """Draw the lesion as air of the background that is filled with tissue, as the fusion GAN does (beyond the
     paper)."""

@@ -1,6 +1,6 @@
-"""The metagene GAN: noise and a patient's metagenes to a tumour region (Li, Sui et al., section III.D).
+"""The metagene GAN: noise and a patient's metagenes to a tumor region (Li, Sui et al., section III.D).
 
-METHODS.md section 3, stage 3. What it draws is the loose tumour region: the tumour in the middle of its surroundings,
+METHODS.md section 3, stage 3. What it draws is the loose tumor region: the tumor in the middle of its surroundings,
 both drawn. It is given no background and keeps none, so fidelity to a background is not a measure of it.
 
 The paper's network draws an image and no mask. Where a mask is needed, `mask="threshold"` finds the lesion in the
@@ -45,7 +45,7 @@ class MetageneGANSettings:
     batch: int = 32
     """Slices per step (open in the paper)."""
     region_pixels: int = 64
-    """Side of the drawn region, a power of two (the paper preset: 128, its loose tumour region)."""
+    """Side of the drawn region, a power of two (the paper preset: 128, its loose tumor region)."""
     metagenes: int = 100
     """Clusters of genes, fitted on the training patients (100 in Li, Sui et al., section IV)."""
     clustering: Literal["kmeans", "hierarchical"] = "kmeans"

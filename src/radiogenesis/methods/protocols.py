@@ -46,11 +46,11 @@ class SliceBatch:
 
     Attributes:
         image: (B, 1, S, S) whole slices in [-1, 1].
-        tumour: (B, 1, S, S) float, 1 inside the tumour and 0 elsewhere.
+        tumor: (B, 1, S, S) float, 1 inside the tumor and 0 elsewhere.
     """
 
     image: Tensor
-    tumour: Tensor
+    tumor: Tensor
 
 
 @dataclass(frozen=True)

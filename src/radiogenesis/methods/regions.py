@@ -1,10 +1,10 @@
-"""Tumour regions of a batch of slices, on the device that trains (Li, Sui et al., section III.B).
+"""Tumor regions of a batch of slices, on the device that trains (Li, Sui et al., section III.B).
 
-The loose tumour region (LTR) is a square with the tumour in its middle and its surroundings around; the tight tumour
-region (TTR) is the tumour's own box, stretched to a square. The middle of both is the middle of the tumour's box in
+The loose tumor region (LTR) is a square with the tumor in its middle and its surroundings around; the tight tumor
+region (TTR) is the tumor's own box, stretched to a square. The middle of both is the middle of the tumor's box in
 that slice; whether the outline was drawn by a person or found by the U-Net makes no difference. Values are interpolated
 linearly, and averaged over a window where a pixel of the region is larger than one of the slice. Beyond the slice its
-border goes on: air there would frame every region whose tumour is not in the middle of its slice, and a GAN would learn
+border goes on: air there would frame every region whose tumor is not in the middle of its slice, and a GAN would learn
 to draw frames.
 """
 
@@ -14,14 +14,14 @@ import torch
 from torch import Tensor
 
 
-def tumour_regions(
+def tumor_regions(
     x: Tensor, m: Tensor, *, ltr_pixels: int, ttr_pixels: int, loose_side: float | None = None
 ) -> tuple[Tensor, Tensor]:
     """The loose and the tight region of every slice.
 
     Args:
         x: (B, 1, P, P) in [-1, 1].
-        m: (B, 1, P, P) masks, hard or softened: tumour is above half of the mask's own maximum.
+        m: (B, 1, P, P) masks, hard or softened: tumor is above half of the mask's own maximum.
         ltr_pixels, ttr_pixels: sides of the regions.
         loose_side: side of what the loose region shows, in pixels of the slice; P where None.
 
@@ -29,7 +29,7 @@ def tumour_regions(
         LTR (B, 1, ltr_pixels, ltr_pixels), TTR (B, 1, ttr_pixels, ttr_pixels) in [-1, 1].
     """
     side = x.shape[-1] if loose_side is None else loose_side
-    first, last = tumour_boxes(m)  # (B, 2) rows and columns
+    first, last = tumor_boxes(m)  # (B, 2) rows and columns
     middle = (first + last - 1) / 2
     loose = resampled(x, middle, torch.full_like(middle, side), ltr_pixels)
     return loose, resampled(x, middle, last - first, ttr_pixels)
@@ -40,14 +40,14 @@ def loose_regions(x: Tensor, m: Tensor, pixels: int) -> tuple[Tensor, Tensor]:
 
     x (B, 1, P, P) in [-1, 1] and m (B, 1, P, P) in [0, 1] -> the same at (B, 1, pixels, pixels).
     """
-    first, last = tumour_boxes(m)
+    first, last = tumor_boxes(m)
     middle = (first + last - 1) / 2
     image, mask = (resampled(v, middle, torch.full_like(middle, x.shape[-1]), pixels) for v in (x, m))
     return image, mask
 
 
-def tumour_boxes(m: Tensor) -> tuple[Tensor, Tensor]:
-    """First row and column, last row and column + 1 of the tumour: (B, 1, P, P) -> two (B, 2) float."""
+def tumor_boxes(m: Tensor) -> tuple[Tensor, Tensor]:
+    """First row and column, last row and column + 1 of the tumor: (B, 1, P, P) -> two (B, 2) float."""
     m = m[:, 0]
     inside = m > 0.5 * m.amax((1, 2), keepdim=True)
     first, last = [], []

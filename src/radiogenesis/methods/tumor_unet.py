@@ -1,7 +1,7 @@
-"""Stage 1 of Li, Sui et al. 2021: a U-Net finds the tumour in whole CT slices (section III.B; METHODS.md section 3).
+"""Stage 1 of Li, Sui et al. 2021: a U-Net finds the tumor in whole CT slices (section III.B; METHODS.md section 3).
 
-The preset `paper` trains what the paper describes: slices that contain tumour, the soft Dice of equation 4 alone, Adam
-1e-3, 500 epochs. The preset `default` adds, each as a setting, slices without tumour, cross-entropy, and distortions of
+The preset `paper` trains what the paper describes: slices that contain tumor, the soft Dice of equation 4 alone, Adam
+1e-3, 500 epochs. The preset `default` adds, each as a setting, slices without tumor, cross-entropy, and distortions of
 the slices, without which nothing that is learned on one cohort holds in another.
 """
 
@@ -31,7 +31,7 @@ EPSILON = 1e-6
 
 @dataclass(frozen=True, kw_only=True)
 class TumorUNetSettings:
-    """Settings of the tumour U-Net; the defaults are the preset `default`."""
+    """Settings of the tumor U-Net; the defaults are the preset `default`."""
 
     steps: int = 600
     """Training steps; the paper preset counts epochs instead (500, see `epochs`)."""
@@ -50,13 +50,13 @@ class TumorUNetSettings:
     """Start the convolutions with the spread of He et al. 2015, without which the deep blocks are not heard (open in
     the paper; its preset has torch's own start)."""
     first_logit: float = -5.0
-    """The logit from which training starts. Tumour is one pixel of a whole slice in hundreds; as long as the
+    """The logit from which training starts. Tumor is one pixel of a whole slice in hundreds; as long as the
     probabilities sum up to far more than that, Dice has hardly a gradient for anything else (beyond the paper; 0 in its
     preset)."""
     empty_share: float = 0.3
-    """Share of each batch that shows lung without tumour (0 in the paper preset: slices that contain tumour)."""
+    """Share of each batch that shows lung without tumor (0 in the paper preset: slices that contain tumor)."""
     dice_over: Literal["image", "batch"] = "batch"
-    """Sum equation 4 over each image, as in the paper, or over the whole batch, where slices without tumour count."""
+    """Sum equation 4 over each image, as in the paper, or over the whole batch, where slices without tumor count."""
     cross_entropy: float = 0.5
     """Weight of the pixels' mean binary cross-entropy beside the Dice loss (beyond the paper; 0 in its preset)."""
     turn_degrees: float = 10.0
@@ -113,12 +113,12 @@ PRESETS: dict[str, dict[str, Any]] = {"default": {}, "paper": PAPER}
 
 @dataclass(frozen=True, kw_only=True)
 class FindSettings:
-    """From the U-Net's probabilities to tumours."""
+    """From the U-Net's probabilities to tumors."""
 
     threshold: float = 0.5
-    """A voxel is tumour from this probability on, 0 to 1."""
+    """A voxel is tumor from this probability on, 0 to 1."""
     smallest_ml: float = 0.3
-    """Smaller pieces are no tumour, in ml (a ball of 8 mm has 0.3 ml)."""
+    """Smaller pieces are no tumor, in ml (a ball of 8 mm has 0.3 ml)."""
     lung_mm: float = 5.0
     """A piece must touch the lungs or come this near to them, in mm; others lie on the table or in the abdomen."""
     most: int = 5
@@ -152,7 +152,7 @@ def bent(image: Tensor, gamma: float) -> Tensor:
 
 
 class TumorUNet(nn.Module):
-    """Finds tumours in whole slices. Implements Trainable, on whole slices.
+    """Finds tumors in whole slices. Implements Trainable, on whole slices.
 
     Args:
         settings: see TumorUNetSettings.
@@ -189,14 +189,14 @@ class TumorUNet(nn.Module):
     def prepare(self, batch: SliceBatch) -> SliceBatch:
         """The batch, each slice turned, resized and shifted by chance, its grey levels bent, with noise."""
         s = self.settings
-        image, tumour = batch.image, batch.tumour
+        image, tumor = batch.image, batch.tumor
         if s.turn_degrees or s.resize or s.shift:
             grid = self._distortion(image)
             air = F.grid_sample(image + 1, grid, align_corners=False) - 1  # beyond the slice is air
-            image, tumour = air, (F.grid_sample(tumour, grid, align_corners=False) > 0.5).to(tumour.dtype)
+            image, tumor = air, (F.grid_sample(tumor, grid, align_corners=False) > 0.5).to(tumor.dtype)
         if s.gamma:
             image = bent(image, s.gamma)
-        return SliceBatch(with_scanner_noise(image, s.scanner_noise_hu), tumour)
+        return SliceBatch(with_scanner_noise(image, s.scanner_noise_hu), tumor)
 
     def _distortion(self, image: Tensor) -> Tensor:
         """Where each pixel is taken from: (B, H, W, 2)."""
@@ -215,17 +215,17 @@ class TumorUNet(nn.Module):
         """1 - Dice, and the cross-entropy where it has a weight."""
         s = self.settings
         logits = self.unet(batch.image).float()
-        dice = soft_dice(logits.sigmoid(), batch.tumour, over=s.dice_over)
+        dice = soft_dice(logits.sigmoid(), batch.tumor, over=s.dice_over)
         total, terms = 1 - dice, {"dice": dice.detach()}
         if s.cross_entropy:
-            entropy = F.binary_cross_entropy_with_logits(logits, batch.tumour)
+            entropy = F.binary_cross_entropy_with_logits(logits, batch.tumor)
             total = total + s.cross_entropy * entropy
             terms["cross_entropy"] = entropy.detach()
         return LossRecord(total, terms)
 
     @torch.no_grad()
     def probability(self, images: NDArray[np.number]) -> NDArray[np.float32]:
-        """Whole slices (N, S, S) in HU -> the probability of tumour (N, S, S).
+        """Whole slices (N, S, S) in HU -> the probability of tumor (N, S, S).
 
         Raises:
             ValueError: slices of another size than it was trained on.
@@ -247,7 +247,7 @@ def separate(
     spacing_mm: tuple[float, float, float],
     settings: FindSettings,
 ) -> NDArray[np.int32]:
-    """The tumours in a stack of slices: pieces at the lungs that hang together, the most likely first.
+    """The tumors in a stack of slices: pieces at the lungs that hang together, the most likely first.
 
     Args:
         probability: (Z, Y, X).

@@ -42,10 +42,10 @@ class _StyledNormalisation(torch.autograd.Function):
     def forward(ctx: Any, o: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
         precise = torch.promote_types(o.dtype, torch.float32)
         mean = o.mean((2, 3), keepdim=True, dtype=precise)
-        centred = o.to(precise) - mean
-        per_std = (centred.square().mean((2, 3), keepdim=True) + 1e-5).rsqrt()  # epsilon as in nn.InstanceNorm2d
+        centered = o.to(precise) - mean
+        per_std = (centered.square().mean((2, 3), keepdim=True) + 1e-5).rsqrt()  # epsilon as in nn.InstanceNorm2d
         ctx.save_for_backward(o, mean, per_std, gamma)
-        return torch.addcmul(beta.to(precise), centred, gamma * per_std).to(o.dtype)
+        return torch.addcmul(beta.to(precise), centered, gamma * per_std).to(o.dtype)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -176,7 +176,7 @@ class FusionGenerator(nn.Module):
         outer_weight, spatial_noise, adain, weight_map, decided_weight_map: see FusionBlock.
         upsampling: of the features between two blocks.
         central_mask: start from a mask that covers the middle of the image, by a learned bias of the mask's logits
-            (beyond the paper). Every volume is centred on its tumour, so the middle is where lesions are.
+            (beyond the paper). Every volume is centered on its tumor, so the middle is where lesions are.
         mask_output: False gives the image only (an ablation).
     """
 

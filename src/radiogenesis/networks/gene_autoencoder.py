@@ -2,7 +2,7 @@
 
 The paper pads the gene vector to the size of the encoder's output, which is therefore a map: `head="grid"` reads the
 genes off a map of `ltr_pixels / 8` a side with as many channels as the genes need, so that 60,607 genes cost no large
-matrix. `head="dense"` (beyond the paper) pools the map to a code that the whole tumour shares, and needs no padding.
+matrix. `head="dense"` (beyond the paper) pools the map to a code that the whole tumor shares, and needs no padding.
 `head="components"` (beyond the paper) reads the scores of a few principal components of the training patients' genes
 off that pool: some dozen patients cannot teach thousands of genes one by one which of them an image shows.
 """
@@ -150,7 +150,7 @@ class MeanAndDeviation(nn.Module):
 
 
 class RegionDecoder(nn.Module):
-    """t: genes (B, length), centred -> LTR (B, 1, L, L) in [0, 1].
+    """t: genes (B, length), centered -> LTR (B, 1, L, L) in [0, 1].
 
     Args:
         genes: number of genes.

@@ -144,7 +144,7 @@ def block_e(incoming: int) -> Mixed:
 class InceptionFeatures(nn.Module):
     """Grey images (B, 1, H, W) in [-1, 1] -> (B, 2048).
 
-    The grey image stands in all three colours, enlarged to 299 x 299. [-1, 1] is what torchvision's weights were
+    The grey image stands in all three colors, enlarged to 299 x 299. [-1, 1] is what torchvision's weights were
     trained on (its `transform_input`).
     """
 

@@ -32,7 +32,7 @@ class Merging(nn.Module):
 
 
 class InpaintingGenerator(nn.Module):
-    """G(y): a slice whose centre is erased (B, 1, P, P) -> the whole slice (B, 1, P, P) in [-1, 1].
+    """G(y): a slice whose center is erased (B, 1, P, P) -> the whole slice (B, 1, P, P) in [-1, 1].
 
     Args:
         pixels: P, a multiple of 16, at least 32.

@@ -54,7 +54,7 @@ class Region:
 
 
 class RegionGenerator(nn.Module):
-    """Noise (B, N) and metagenes (B, K) -> tumour region (figure 4, top).
+    """Noise (B, N) and metagenes (B, K) -> tumor region (figure 4, top).
 
     Args:
         pixels: P, a power of two of at least 16.

@@ -1,4 +1,4 @@
-"""The U-Net that finds tumours in whole CT slices (Li, Sui et al. 2021, figure 2; METHODS.md section 3, stage 1)."""
+"""The U-Net that finds tumors in whole CT slices (Li, Sui et al. 2021, figure 2; METHODS.md section 3, stage 1)."""
 
 from __future__ import annotations
 

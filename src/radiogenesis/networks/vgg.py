@@ -28,7 +28,7 @@ REMEDY = f"give torchvision's {FILE} with --vgg16_weights, or say --perceptual r
 class VGG16Features(nn.Module):
     """phi_j, j = block5_conv3 after its ReLU: (B, 1, H, W) in [0, 1] -> (B, 512, H / 16, W / 16).
 
-    The grey image stands in all three colours. Its parameters are held still.
+    The grey image stands in all three colors. Its parameters are held still.
     """
 
     def __init__(self) -> None:

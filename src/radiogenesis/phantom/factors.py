@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 FACTORS = ("size", "attenuation", "spiculation", "margin", "heterogeneity", "cavitation")
-UNLISTED = "off-centre solid part"
+UNLISTED = "off-center solid part"
 """How far a denser part lies from the middle of its lesion: whatever its place, the lesion's histogram, its texture and
 its outline are nearly the same."""
 SIZE_MM = (13.0, 36.0)
@@ -131,9 +131,9 @@ def scores_from_expression(
 
 def _standardise(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Columns of mean 0 and variance 1; a column that does not vary becomes 0."""
-    centred = values - values.mean(axis=0)
-    spread = centred.std(axis=0)
-    scaled: NDArray[np.float64] = centred / np.where(spread > 0, spread, 1.0)
+    centered = values - values.mean(axis=0)
+    spread = centered.std(axis=0)
+    scaled: NDArray[np.float64] = centered / np.where(spread > 0, spread, 1.0)
     return scaled
 
 

@@ -60,7 +60,7 @@ class Surface:
 
     @property
     def reach_mm(self) -> float:
-        """No point of the surface is further from the centre."""
+        """No point of the surface is further from the center."""
         return float(self.radius(np.concatenate([self.axes, _sphere(600)])).max() * 1.02)
 
 
@@ -125,8 +125,8 @@ def plant_lesion(
 
     Args:
         hu: (Z, Y, X) HU, float32 or int16.
-        spacing_mm: distance between voxel centres along (z, y, x).
-        center_zyx: the lesion's centre as an array index, fractions allowed.
+        spacing_mm: distance between voxel centers along (z, y, x).
+        center_zyx: the lesion's center as an array index, fractions allowed.
         factors: what it looks like.
         rng: draws what the factors leave open: shape, orientation, texture, place of the cavity.
         lungs: (Z, Y, X) bool; the lesion does not grow out of them. None: it grows anywhere.
@@ -136,11 +136,11 @@ def plant_lesion(
         cavity included.
 
     Raises:
-        ValueError: the centre is outside the volume.
+        ValueError: the center is outside the volume.
     """
     center = np.asarray(center_zyx, np.float64)
     if hu.ndim != 3 or not ((center >= 0) & (center <= np.array(hu.shape) - 1)).all():
-        raise ValueError(f"centre {center.tolist()} is not inside a volume of shape {hu.shape}")
+        raise ValueError(f"center {center.tolist()} is not inside a volume of shape {hu.shape}")
     surface = draw_surface(factors.size_mm, factors.spiculation, rng)
     sigma = factors.margin_mm / TEN_TO_NINETY
     box = _box(center, max(surface.reach_mm, surface.radius_mm + STRAND_MM) + EDGE_REACH * sigma, spacing_mm, hu.shape)
@@ -180,7 +180,7 @@ def _box(
 
 
 def _offsets(box: tuple[slice, ...], center: NDArray[np.float64], spacing_mm: Spacing) -> NDArray[np.float32]:
-    """(Z, Y, X, 3): where each voxel of the box lies from the lesion's centre, (z, y, x) in mm."""
+    """(Z, Y, X, 3): where each voxel of the box lies from the lesion's center, (z, y, x) in mm."""
     axes = [
         ((np.arange(edge.start, edge.stop) - c) * step).astype(np.float32)
         for edge, c, step in zip(box, center, spacing_mm, strict=True)

@@ -23,9 +23,9 @@ from radiogenesis.phantom.lesion import plant_lesion
 from radiogenesis.phantom.scanner import acquire, average_slices, draw_scanner
 from radiogenesis.phantom.thorax import Thorax, draw_thorax
 
-TUMOUR = "tumour"
+TUMOR = "tumor"
 CHEST, SAMPLING = 0, 1  # what a patient's random streams are for
-EDGE_DEPTH = (0.75, 1.0)  # depth of their centres as a share of their radius: a small cap of the volume is cut off
+EDGE_DEPTH = (0.75, 1.0)  # depth of their centers as a share of their radius: a small cap of the volume is cut off
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class PatientPlan:
     whole: bool = False
     """A whole chest; else half of one."""
     at_the_edge: float = 0.0
-    """Chance that the tumour touches the lung's surface; else it lies deep in the lung."""
+    """Chance that the tumor touches the lung's surface; else it lies deep in the lung."""
     stream: str = ""
     """What the patient's chance follows beside the seed; "" for the name."""
 
@@ -64,7 +64,7 @@ def make_scans(plan: PatientPlan) -> tuple[Scan, Scan]:
     )
     scan = Scan(
         patient=plan.patient, hu=acquire(ill, scanner, rng), affine=affine, acquisition=scanner.acquisition
-    ).with_mask(TUMOUR, mask, tumour=True)
+    ).with_mask(TUMOR, mask, tumor=True)
     return scan, healthy
 
 

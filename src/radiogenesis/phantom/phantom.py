@@ -30,13 +30,13 @@ from radiogenesis.phantom.factors import (
     factors_from_scores,
     scores_from_expression,
 )
-from radiogenesis.phantom.patient import TUMOUR, PatientPlan, sample_patient
+from radiogenesis.phantom.patient import TUMOR, PatientPlan, sample_patient
 from radiogenesis.phantom.scanner import KERNELS
 from radiogenesis.phantom.settings import PhantomSettings
 from radiogenesis.progress import Progress, silent
 
 WORKERS = 2
-EDGE_OF_WHOLE = 0.5  # share of the tumours in whole chests that touch the lung's surface
+EDGE_OF_WHOLE = 0.5  # share of the tumors in whole chests that touch the lung's surface
 # Where a kernel stands between smooth (-1) and sharp (+1): what the batch effect follows.
 SHARPNESS = {"smooth": -1.0, "standard": 0.0, "sharp": 1.0}
 
@@ -118,7 +118,7 @@ def make_patient(plan: PatientPlan, settings: PhantomSettings) -> PatientData:
         backgrounds=backgrounds,
         acquisition=scan.acquisition,
         spacing_mm=scan.spacing_mm,
-        tumour_volume_ml=scan.volume_ml(TUMOUR),
+        tumor_volume_ml=scan.volume_ml(TUMOR),
         whole=whole_slices(scan, blind_lungs(scan), settings) if settings.whole_pixels else None,
     )
 

@@ -57,7 +57,7 @@ class PlantSettings:
     module_genes: int = 20
     """Genes that drive each factor: a seed gene and those most correlated with it."""
     depth_mm: tuple[float, float] = (6.0, 25.0)
-    """Least and greatest distance of a lesion's centre from the boundary of healthy lung, in mm; a large lesion lies at
+    """Least and greatest distance of a lesion's center from the boundary of healthy lung, in mm; a large lesion lies at
     least its own radius deep, so that it is seen whole."""
     aerated: float = 0.85
     """Least share of the place that must be as light as lung: nothing is planted onto a hilum or a consolidation."""
@@ -96,7 +96,7 @@ def plant_cohort(
     that cannot be used leaves its patients to the others; a patient for whom no place is found stands in the audit.
 
     Args:
-        ct_folder: DICOM or NIfTI of chests; outlined tumours are kept away from.
+        ct_folder: DICOM or NIfTI of chests; outlined tumors are kept away from.
         table: expression, as `cohort build` reads it.
         out: the cohort; must not exist yet.
         settings, sampling, tables, read: settings; all that is drawn derives from `sampling.seed`.
@@ -295,11 +295,11 @@ def plant_patient(
     around = cropped(host.scan, box)
     center = place - [edge.start for edge in box]
     hu, lesion = plant_lesion(around.hu, spacing, center.astype(np.float64), factors, rng, lungs=host.lungs[box])
-    planted = replace(around, hu=hu, masks={"lesion": lesion}, tumour="lesion", patient=patient)
+    planted = replace(around, hu=hu, masks={"lesion": lesion}, tumor="lesion", patient=patient)
 
     free = host.healthy.copy()
     free[box] &= ~_near(lesion, settings.apart_mm, around)
-    backgrounds = background_slices(replace(host.scan, patient=patient, masks={}, tumour=None), free, sampling, rng)
+    backgrounds = background_slices(replace(host.scan, patient=patient, masks={}, tumor=None), free, sampling, rng)
     whole = None
     if sampling.whole_pixels:
         chest = _with_lesion(replace(host.scan, patient=patient), box, hu, lesion)
@@ -311,17 +311,17 @@ def plant_patient(
         backgrounds=backgrounds,
         acquisition=replace(host.scan.acquisition, chosen_because=came_from),
         spacing_mm=spacing,
-        tumour_volume_ml=planted.volume_ml("lesion"),
+        tumor_volume_ml=planted.volume_ml("lesion"),
         whole=whole,
     )
 
 
 def _with_lesion(host: Scan, box: tuple[slice, ...], hu: NDArray[np.int16], lesion: NDArray[np.bool_]) -> Scan:
-    """The whole host with the lesion in its box. What was outlined on the host before is tumour too."""
-    planted, mask = host.hu.copy(), host.tumour_mask.copy()
+    """The whole host with the lesion in its box. What was outlined on the host before is tumor too."""
+    planted, mask = host.hu.copy(), host.tumor_mask.copy()
     planted[box] = hu
     mask[box] |= lesion
-    return replace(host, hu=planted, masks={"lesion": mask}, tumour="lesion")
+    return replace(host, hu=planted, masks={"lesion": mask}, tumor="lesion")
 
 
 def _place(

@@ -21,15 +21,15 @@ class PhantomSettings(SamplingSettings):
     strength: float = 0.9
     """Share of each factor's variance that genes explain, 0 to 1; the rest is chance. 0 is a null cohort."""
     size_mm: tuple[float, float] = SIZE_MM
-    """Diameters of the smallest and the largest tumour in mm, 5 to 70; beyond 36 mm a tumour fills its 60 mm image."""
+    """Diameters of the smallest and the largest tumor in mm, 5 to 70; beyond 36 mm a tumor fills its 60 mm image."""
     attenuation_hu: tuple[float, float] = ATTENUATION_HU
-    """Mean tissue of the lightest and the densest tumour in HU, -700 to 100: ground glass is near -600, solid
+    """Mean tissue of the lightest and the densest tumor in HU, -700 to 100: ground glass is near -600, solid
     tissue near 40."""
     at_the_edge: float = 0.0
-    """Share of the tumours that touch the lung's surface, 0 to 1; of whole chests (whole_pixels) at least a half do. In
-    62 real patients (NSCLC Radiogenomics) a third of the slices show a tumour at the chest wall."""
+    """Share of the tumors that touch the lung's surface, 0 to 1; of whole chests (whole_pixels) at least a half do. In
+    62 real patients (NSCLC Radiogenomics) a third of the slices show a tumor at the chest wall."""
     unlisted: bool = False
-    """Every tumour has a denser part, and a seventh module drives how far off the middle it lies: an appearance that
+    """Every tumor has a denser part, and a seventh module drives how far off the middle it lies: an appearance that
     none of the six properties is made to measure."""
     batch_effect: float = 0.0
     """Shift of a group of genes between smooth and sharp scanner kernels, in standard deviations of a gene. These genes
@@ -51,7 +51,7 @@ class PhantomSettings(SamplingSettings):
         if not 0 <= self.strength <= 1:
             raise ValueError(f"strength {self.strength}: a share of variance, 0 to 1")
         if not 0 <= self.at_the_edge <= 1:
-            raise ValueError(f"at_the_edge {self.at_the_edge}: a share of the tumours, 0 to 1")
+            raise ValueError(f"at_the_edge {self.at_the_edge}: a share of the tumors, 0 to 1")
         if not 5 <= self.size_mm[0] < self.size_mm[1] <= 70:
             raise ValueError(f"size_mm {self.size_mm}: two diameters from 5 to 70 mm, the smaller first")
         if not -700 <= self.attenuation_hu[0] < self.attenuation_hu[1] <= 100:

@@ -100,12 +100,12 @@ def fit_edge(profile: Tensor, count: Tensor, centers: Tensor) -> EdgeFit:
     step = torch.special.ndtr(-(centers[None] - delta[:, None]) / sigma[:, None])  # (G, K)
     w = count / count.sum(1, keepdim=True).clamp_min(1e-6)  # (B, K)
     mean_y = (w * profile).sum(1, keepdim=True)  # (B, 1)
-    centred = w * (profile - mean_y)  # (B, K)
+    centered = w * (profile - mean_y)  # (B, K)
     mean_x = w @ step.T  # (B, G)
     var_x = (w @ step.square().T - mean_x.square()).clamp_min(1e-6)
-    cov = centred @ step.T
+    cov = centered @ step.T
     slope = (cov / var_x).clamp_min(0.0)  # a lesion is denser than lung
-    residual = (centred * (profile - mean_y)).sum(1, keepdim=True) - slope * (2 * cov - slope * var_x)  # (B, G)
+    residual = (centered * (profile - mean_y)).sum(1, keepdim=True) - slope * (2 * cov - slope * var_x)  # (B, G)
     best = residual.min(1)
     scale = best.values.clamp_min(1.0)[:, None]
     posterior = torch.softmax(

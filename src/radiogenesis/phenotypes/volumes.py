@@ -1,4 +1,4 @@
-"""Radiomic features of a tumour in three dimensions, by PyRadiomics (the extra `radiomics`)."""
+"""Radiomic features of a tumor in three dimensions, by PyRadiomics (the extra `radiomics`)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class VolumeSettings:
     """Side of the cubic voxels that the scan is resampled to first (B-spline), in mm; as it is if not given. Without
     it, features of scans with different voxels cannot be compared."""
     range_hu: tuple[float, float] | None = None
-    """Voxels outside these HU are left out of the tumour (IBSI resegmentation)."""
+    """Voxels outside these HU are left out of the tumor (IBSI resegmentation)."""
     filters: tuple[str, ...] = ("Original",)
     """Images to measure, as PyRadiomics names them: Original, Wavelet, LoG (with its default sigmas), Gradient ..."""
 
@@ -74,8 +74,8 @@ def volume_features(
 
     Args:
         hu: (Z, Y, X) Hounsfield units.
-        mask: (Z, Y, X) bool, the tumour.
-        spacing_mm: distance of the voxel centres along z, y, x.
+        mask: (Z, Y, X) bool, the tumor.
+        spacing_mm: distance of the voxel centers along z, y, x.
         settings: the defaults if not given.
 
     Raises:
@@ -86,7 +86,7 @@ def volume_features(
     import SimpleITK
 
     if not mask.any():
-        raise ScanError("nothing is outlined: there is no tumour to measure")
+        raise ScanError("nothing is outlined: there is no tumor to measure")
     image, outline = (
         SimpleITK.GetImageFromArray(np.ascontiguousarray(array))
         for array in (hu.astype(np.float64), mask.astype(np.uint8))
@@ -96,5 +96,5 @@ def volume_features(
     try:
         found = extractor.execute(image, outline)
     except ValueError as error:
-        raise ScanError(f"PyRadiomics cannot measure the tumour ({int(mask.sum())} voxels): {error}") from None
+        raise ScanError(f"PyRadiomics cannot measure the tumor ({int(mask.sum())} voxels): {error}") from None
     return {name: float(value) for name, value in found.items() if not name.startswith("diagnostics_")}

@@ -21,7 +21,7 @@ FONT = "DejaVu Sans"  # comes with matplotlib: the same picture everywhere
 
 @dataclass(frozen=True)
 class Theme:
-    """Colours of a plot. Backgrounds stay transparent: the page shows through."""
+    """Colors of a plot. Backgrounds stay transparent: the page shows through."""
 
     name: str
     ink: str
@@ -38,7 +38,7 @@ THEMES = (LIGHT, DARK)
 
 
 CLUSTERS = ("#12a5b8", "#e8590c", "#8f6fd8", "#5a9e3d", "#d6457f", "#b98a12")
-"""Colours of clusters, told apart on light and on dark paper; after the last they begin again."""
+"""Colors of clusters, told apart on light and on dark paper; after the last they begin again."""
 
 
 def save_both(draw: Any, folder: Path, name: str) -> tuple[str, str]:
@@ -247,7 +247,7 @@ def rank_histogram(ranks: NDArray[Any], patients: int, theme: Theme) -> Figure:
 def code_panels(
     places: pd.DataFrame, theme: Theme, *, hollow: str, notes: Mapping[str, str], columns: int = 3
 ) -> Figure:
-    """A panel per space, a dot per patient in the colour of the patient's cluster.
+    """A panel per space, a dot per patient in the color of the patient's cluster.
 
     Args:
         places: tidy: space, part, x, y, cluster (0, 1, ...).

@@ -25,10 +25,8 @@ def correlation_histogram(method: NDArray[Any], baselines: Mapping[str, NDArray[
     axes.hist(method[np.isfinite(method)], bins=bins, color=theme.accent, alpha=0.75, label="the method")
     looks = ((theme.second, "-"), (theme.ink, "--"), (theme.soft, ":"))
     for number, (name, r) in enumerate(baselines.items()):
-        colour, line = looks[number % len(looks)]
-        axes.hist(
-            r[np.isfinite(r)], bins=bins, histtype="step", linewidth=1.3, label=name, color=colour, linestyle=line
-        )
+        color, line = looks[number % len(looks)]
+        axes.hist(r[np.isfinite(r)], bins=bins, histtype="step", linewidth=1.3, label=name, color=color, linestyle=line)
     axes.axvline(0, color=theme.mute, linewidth=0.9)
     axes.set_xlabel("Pearson's r over held-out patients", fontsize=8.5, family=FONT)
     axes.set_ylabel("genes", fontsize=8.5, family=FONT)

@@ -40,9 +40,9 @@ def overlay_grid(
             axes.set_axis_off()
         for axes, at in zip(axes_row, chosen, strict=False):
             axes.imshow(images[at], cmap="gray", vmin=-1000, vmax=500, interpolation="nearest")
-            for mask, colour in ((true, TRUE_COLOUR), (found, FOUND_COLOUR)):
+            for mask, color in ((true, TRUE_COLOUR), (found, FOUND_COLOUR)):
                 if mask is not None and mask[at].any() and not mask[at].all():
-                    axes.contour(mask[at], levels=[0.5], colors=colour, linewidths=0.9)
+                    axes.contour(mask[at], levels=[0.5], colors=color, linewidths=0.9)
         axes_row[0].set_title(label, fontsize=7, color="white", loc="left")
     with whole_file(path) as partial:
         figure.savefig(partial, dpi=110, format="png")

@@ -1,6 +1,6 @@
 """Every gene or metagene against every feature: Spearman, Mann-Whitney, or a linear model with covariates.
 
-All three are correlations of columns that were prepared once (ranked, residualised on covariates, centred, scaled), so
+All three are correlations of columns that were prepared once (ranked, residualised on covariates, centered, scaled), so
 the whole table is one matrix product, and so is each permutation of patients. For a feature of two values, r times
 sqrt(n - 1) of the ranks is the Mann-Whitney z with its correction for ties; for a linear model, the correlation of what
 covariates leave of both sides has the t of the regression (Frisch, Waugh and Lovell).

@@ -246,11 +246,11 @@ def choose_clusters(
 
 
 def _unit_profiles(genes: NDArray[Any]) -> _Single:
-    """(n, G) -> (G, n) centred and of length 1, so that a product is a correlation; 0 where a gene does not vary."""
-    centred = np.asarray(genes, np.float64).T
-    centred = centred - centred.mean(axis=1, keepdims=True)
-    length = np.linalg.norm(centred, axis=1, keepdims=True)
-    return np.ascontiguousarray(centred / np.where(length > 1e-9, length, np.inf), np.float32)
+    """(n, G) -> (G, n) centered and of length 1, so that a product is a correlation; 0 where a gene does not vary."""
+    centered = np.asarray(genes, np.float64).T
+    centered = centered - centered.mean(axis=1, keepdims=True)
+    length = np.linalg.norm(centered, axis=1, keepdims=True)
+    return np.ascontiguousarray(centered / np.where(length > 1e-9, length, np.inf), np.float32)
 
 
 def _cluster(unit: _Single, clusters: int, method: Method, seed: int, starts: int = _STARTS) -> NDArray[np.int64]:
@@ -302,12 +302,12 @@ def _spread_profiles(unit: _Single, clusters: int, rng: np.random.Generator) -> 
     return unit[chosen]
 
 
-def _k_means(unit: _Single, centre: _Single) -> tuple[NDArray[np.int64], float]:
+def _k_means(unit: _Single, center: _Single) -> tuple[NDArray[np.int64], float]:
     """Assign to the profile of largest |r|, average with signs, until nothing moves; labels and the sum of |r|."""
-    rows, clusters = np.arange(len(unit)), len(centre)
+    rows, clusters = np.arange(len(unit)), len(center)
     label = np.full(len(unit), -1)
     for _ in range(_STEPS):
-        product = unit @ centre.T  # (G, K)
+        product = unit @ center.T  # (G, K)
         nearest = np.abs(product).argmax(axis=1)
         fit = np.abs(product[rows, nearest])
         for empty in np.setdiff1d(np.arange(clusters), nearest):  # it takes the gene that fits worst elsewhere
@@ -319,7 +319,7 @@ def _k_means(unit: _Single, centre: _Single) -> tuple[NDArray[np.int64], float]:
             break
         label = nearest
         sums = _sums(unit, label, np.where(product[rows, label] < 0, -1.0, 1.0), clusters)
-        centre = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
+        center = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
     return label.astype(np.int64), float(fit.sum())
 
 

@@ -124,7 +124,7 @@ METHODS: dict[str, Entry] = {
     "inpainting-gan": Entry(
         InpaintingGANSettings,
         lambda settings, genes, pixels, alignment: InpaintingGAN(settings, pixels=pixels),
-        "erases the centre of a slice and fills it with a lesion, without genes (Jin et al. 2018, in 2-D)",
+        "erases the center of a slice and fills it with a lesion, without genes (Jin et al. 2018, in 2-D)",
         {**inpainting_gan.PRESETS, "paper": {**inpainting_gan.PAPER, **AS_IN_XU}},
         made_for={"paper": COHORT_OF_XU},
     ),
@@ -137,7 +137,7 @@ METHODS: dict[str, Entry] = {
     "gene-autoencoder": Entry(
         GeneAutoencoderSettings,
         lambda settings, genes, pixels, alignment: GeneAutoencoder(settings, genes=genes),
-        "a tumour's image to the patient's genes and back (Li, Sui et al.)",
+        "a tumor's image to the patient's genes and back (Li, Sui et al.)",
         {**gene_autoencoder.PRESETS, "paper": {**gene_autoencoder.PAPER, **SPLIT_8_TO_2, **SLICES_AS_THEY_ARE}},
         prepare_autoencoder,
         made_for={"paper": REGIONS_OF_SUI},
@@ -146,7 +146,7 @@ METHODS: dict[str, Entry] = {
     "metagene-gan": Entry(
         MetageneGANSettings,
         lambda settings, genes, pixels, alignment: MetageneGAN(settings, genes=genes, pixels=pixels),
-        "draws tumour regions from metagenes, without a background (Li, Sui et al.)",
+        "draws tumor regions from metagenes, without a background (Li, Sui et al.)",
         {**metagene_gan.PRESETS, "paper": {**metagene_gan.PAPER, **SPLIT_8_TO_2, **SLICES_AS_THEY_ARE}},
         prepare_metagenes,
         made_for={"paper": REGIONS_OF_SUI},
@@ -154,7 +154,7 @@ METHODS: dict[str, Entry] = {
     "tumor-unet": Entry(
         TumorUNetSettings,
         lambda settings, genes, pixels, alignment: TumorUNet(settings, pixels=pixels),
-        "finds the tumour in whole CT slices; needs a cohort with --whole_pixels (Li, Sui et al. 2021, stage 1)",
+        "finds the tumor in whole CT slices; needs a cohort with --whole_pixels (Li, Sui et al. 2021, stage 1)",
         {**tumor_unet.PRESETS, "paper": {**tumor_unet.PAPER, **SLICES_AS_THEY_ARE}},
         data="whole slices",
         made_for={"paper": WHOLE_OF_SUI},

@@ -46,8 +46,10 @@ from radiogenesis.training.registry import AnyAlignment, entry
 
 WRITTEN = ("split.json", "scaler.safetensors", "genes.json")
 """What a finished run is read from beside its weights; their digests stand in provenance.json."""
-RENAMED = {"readability": "cross_validated", "seen": "in_sample_deviation"}
-"""What tensors of runs from before 2026-11-27 are called now."""
+RENAMED = {
+    "readability": "cross_validated", "seen": "in_sample_deviation", "centred_decoder": "centered_decoder",
+}  # fmt: skip
+"""What tensors and settings of runs from before 2026-11-27 are called now."""
 
 
 @dataclass(frozen=True)
@@ -193,7 +195,7 @@ def make_method(config: dict[str, Any], *, alignment: AnyAlignment | None) -> nn
     """
     method = entry(config["method"])
     try:
-        settings = method.settings(**{**method.before, **_tuples(config["settings"])})
+        settings = method.settings(**{**method.before, **_tuples(_settings_now(config["settings"]))})
         return method.make(settings, int(config["genes"]), int(config["pixels"]), alignment)
     except ValueError as error:
         raise SettingError(str(error)) from error
@@ -239,6 +241,10 @@ def read_provenance(run: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"provenance.json cannot be read ({error})", path=run, remedy="train it again") from error
     return provenance
+
+
+def _settings_now(settings: dict[str, Any]) -> dict[str, Any]:
+    return {RENAMED.get(name, name): value for name, value in settings.items()}
 
 
 def _name_now(tensor: str) -> str:

@@ -40,7 +40,7 @@ class TrainSettings:
     papers count them: Li, Sui et al., section III; the code of Park et al.)."""
     least_area: float = LARGER
     """Least area of a slice to be trained on, as a share of its patient's largest, 0 to 1. Towards its poles a lesion
-    is cut obliquely: neither cavity nor texture nor margin show there. 0 takes every slice with tumour (Xu et al. 2020;
+    is cut obliquely: neither cavity nor texture nor margin show there. 0 takes every slice with tumor (Xu et al. 2020;
     the paper presets). Whole slices are taken as they are."""
     augment: bool = True
     """Mirror images, and quarter turns, of image and mask together (METHODS.md section 1, beyond Xu et al. 2020 and Li,

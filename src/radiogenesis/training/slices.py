@@ -1,4 +1,4 @@
-"""Whole slices of the training patients in memory, and batches of them: what a detector of tumours is trained on."""
+"""Whole slices of the training patients in memory, and batches of them: what a detector of tumors is trained on."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ class SliceData:
 
     Attributes:
         image: (N, 1, S, S) int16 HU.
-        tumour: (N, 1, S, S) bool.
-        with_tumour: the slices of each patient that show tumour.
+        tumor: (N, 1, S, S) bool.
+        with_tumor: the slices of each patient that show tumor.
         without: the slices of each patient that do not; a patient may have none.
-        empty_share: share of a batch that shows no tumour.
+        empty_share: share of a batch that shows no tumor.
     """
 
     image: Tensor
-    tumour: Tensor
-    with_tumour: tuple[Tensor, ...]
+    tumor: Tensor
+    with_tumor: tuple[Tensor, ...]
     without: tuple[Tensor, ...]
     empty_share: float
 
@@ -39,32 +39,32 @@ class SliceData:
         """Take the whole slices of `patients`.
 
         Raises:
-            CohortError: the cohort keeps none, or they show no tumour; or no slice without tumour where some are asked
+            CohortError: the cohort keeps none, or they show no tumor; or no slice without tumor where some are asked
                 for.
         """
         if cohort.whole is None:
             raise CohortError("keeps no whole slices", path=cohort.path, remedy="build it with --whole_pixels 128")
         rows = np.flatnonzero(np.isin(cohort.whole.patient, list(patients)))
-        tumour = cohort.whole.slices.tumour[rows]
-        owner, shown = cohort.whole.patient[rows], np.asarray(tumour.any(axis=(1, 2)))
+        tumor = cohort.whole.slices.tumor[rows]
+        owner, shown = cohort.whole.patient[rows], np.asarray(tumor.any(axis=(1, 2)))
         groups: list[tuple[Tensor, ...]] = []
         for kind in (shown, ~shown):
             found = (torch.from_numpy(np.flatnonzero(kind & (owner == name))) for name in patients)
             groups.append(tuple(one for one in found if len(one)))
         if not groups[0] or (empty_share and not groups[1]):
             what = "without" if groups[0] else "with"
-            raise CohortError(f"the training patients have no whole slice {what} tumour", path=cohort.path)
+            raise CohortError(f"the training patients have no whole slice {what} tumor", path=cohort.path)
         image = torch.from_numpy(cohort.whole.slices.image[rows]).unsqueeze(1)
-        return cls(image, torch.from_numpy(tumour).unsqueeze(1), groups[0], groups[1], empty_share)
+        return cls(image, torch.from_numpy(tumor).unsqueeze(1), groups[0], groups[1], empty_share)
 
     @property
     def epoch(self) -> int:
-        """Slices in one pass over the training data: those that show tumour, and as many empty ones as go with them."""
-        return round(sum(map(len, self.with_tumour)) / (1 - self.empty_share))
+        """Slices in one pass over the training data: those that show tumor, and as many empty ones as go with them."""
+        return round(sum(map(len, self.with_tumor)) / (1 - self.empty_share))
 
     def to(self, device: torch.device) -> SliceData:
         """The same data on another device."""
-        return replace(self, image=self.image.to(device), tumour=self.tumour.to(device))
+        return replace(self, image=self.image.to(device), tumor=self.tumor.to(device))
 
     def batch(
         self,
@@ -86,24 +86,24 @@ class SliceData:
             by_patient: evenly over patients rather than over slices.
             augment: mirror every other slice from left to right, by chance.
             quarter_turns, soft_masks: no effect: a chest has an upright, and its outlines are what is to be found.
-            epochs: take the slices whose turn it is, those with tumour and those without for themselves.
+            epochs: take the slices whose turn it is, those with tumor and those without for themselves.
             views: 1; whole slices are not paired.
         """
         if views != 1:
             raise ValueError(f"{views} views: whole slices are not paired")
         empty = round(size * self.empty_share)
-        shown = [(self.with_tumour, size - empty), (self.without, empty)]
+        shown = [(self.with_tumor, size - empty), (self.without, empty)]
         if epochs is None:
             drawn = [_draw(groups, count, generator, by_patient=by_patient) for groups, count in shown if count]
         else:
             drawn = [_in_turn(groups, count, epochs) for groups, count in shown if count]
         rows = torch.cat(drawn).to(self.image.device)
-        image, tumour = to_unit(self.image[rows]), self.tumour[rows].float()
+        image, tumor = to_unit(self.image[rows]), self.tumor[rows].float()
         if augment:
             mirrored = (torch.rand(size, generator=generator) < 0.5).to(image.device)[:, None, None, None]
-            image, tumour = (torch.where(mirrored, values.flip(3), values) for values in (image, tumour))
+            image, tumor = (torch.where(mirrored, values.flip(3), values) for values in (image, tumor))
         return SliceBatch(
-            image.contiguous(memory_format=torch.channels_last), tumour.contiguous(memory_format=torch.channels_last)
+            image.contiguous(memory_format=torch.channels_last), tumor.contiguous(memory_format=torch.channels_last)
         )
 
 

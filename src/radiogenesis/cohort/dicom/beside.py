@@ -1,4 +1,4 @@
-"""What is outlined beside the tumour: it may be another lesion, so none of it is healthy lung."""
+"""What is outlined beside the tumor: it may be another lesion, so none of it is healthy lung."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def with_others(scan: Scan, source: Source, series: Series, settings: ReadSettin
         except (ScanError, *DAMAGE):
             unplaced.append(str(path))
     if mask.any():
-        scan = scan.with_mask(f"what is outlined beside the tumour: {listed(names)}", mask)
+        scan = scan.with_mask(f"what is outlined beside the tumor: {listed(names)}", mask)
     if unplaced:
-        where = f"what is outlined beside the tumour cannot be placed on the CT: {', '.join(unplaced)}"
+        where = f"what is outlined beside the tumor cannot be placed on the CT: {', '.join(unplaced)}"
         scan = replace(scan, unplaced=where)
     return scan
 

@@ -5,11 +5,11 @@ grouped by patient and series UID, patients by PatientID of the CT, and outlines
 The rules, in their order, each recorded in `Source.chosen_because`:
 
 Which outline of a patient:
-    1. one in which the tumour can be told by the settings, before one in which it cannot;
+    1. one in which the tumor can be told by the settings, before one in which it cannot;
     2. RTSTRUCT, before SEG in which a person had a hand, before SEG made by an algorithm alone;
     3. the latest by content date and time; then SOP instance UID order.
     A damaged outline keeps the patient it names out of the backgrounds or, where that cannot be read or is nobody
-    here, everybody in the nearest folder; where no other outline names the tumour, the patient is out. The same holds
+    here, everybody in the nearest folder; where no other outline names the tumor, the patient is out. The same holds
     for a whole one that names nobody and no image that is here.
     The others on the same CT are not used, and no background is cut where they lie (see `beside`).
 Which CT series an outline belongs to:
@@ -128,12 +128,12 @@ def read_dicom(source: Source, settings: ReadSettings) -> Scan:
         because = "; ".join(filter(None, [scan.acquisition.chosen_because, how]))
         scan = replace(scan, acquisition=replace(scan.acquisition, chosen_because=because))
         scan = replace(scan, remarks=(*scan.remarks, *filter(None, [remark])))
-        scan = scan.with_mask(name, mask, tumour=True)
+        scan = scan.with_mask(name, mask, tumor=True)
     return with_others(scan, source, series, settings)
 
 
 def _read_outline(path: Path, series: Series, settings: ReadSettings) -> tuple[str, NDArray[np.bool_], str, str]:
-    """Name and mask (Z, Y, X) of the tumour, a remark on how it was read, and one on what was assumed."""
+    """Name and mask (Z, Y, X) of the tumor, a remark on how it was read, and one on what was assumed."""
     data = read_outline(path)
     if data.get("SOPClassUID") == RTSTRUCT:
         name, mask, remark = read_rtstruct(data, path, series, settings)
@@ -167,7 +167,7 @@ def _refuse_shared(own: Iterable[CtSeries], series: Iterable[CtSeries]) -> None:
 def _outlines(
     headers: Iterable[Header], settings: ReadSettings
 ) -> tuple[list[Outline], list[Unread], list[tuple[Path, str]]]:
-    """The outlines that are whole, those that are damaged, and (file, reason) of those that may not be the tumour's."""
+    """The outlines that are whole, those that are damaged, and (file, reason) of those that may not be the tumor's."""
     found, damaged, left_out = [], [], []
     for header in headers:
         if header.sop_class not in (RTSTRUCT, *SEGMENTATIONS):

@@ -252,7 +252,7 @@ def _unread(path: Path, reason: str) -> Unread:
 
 def _was_outline(path: Path) -> bool:
     """Whether a damaged file was an outline: by the class UID in its first bytes or, where no such UID is left, by the
-    file's or folder's name. Nothing else goes by names, but an outline that is overlooked puts a tumour among the
+    file's or folder's name. Nothing else goes by names, but an outline that is overlooked puts a tumor among the
     backgrounds."""
     try:
         with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""What RTSTRUCT and SEG have in common: what is outlined, on which images, and which of it is the tumour."""
+"""What RTSTRUCT and SEG have in common: what is outlined, on which images, and which of it is the tumor."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Outline:
         patient: patient identifier in its header.
         series_uids, image_uids, frames_of_reference: what it says it was drawn on.
         names: everything outlined in it, in its order.
-        chosen: those of `names` that are the tumour by the settings; empty where none is.
+        chosen: those of `names` that are the tumor by the settings; empty where none is.
         automatic: whether an algorithm alone made it.
         made: date and time of its content, sortable text.
         uid: its SOP instance UID.

@@ -1,4 +1,4 @@
-"""RTSTRUCT: closed planar contours, and the voxels whose centres lie inside them."""
+"""RTSTRUCT: closed planar contours, and the voxels whose centers lie inside them."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ def describe_rtstruct(data: Dataset, path: Path, settings: ReadSettings) -> Outl
 def read_rtstruct(
     data: Dataset, path: Path, series: Series, settings: ReadSettings
 ) -> tuple[str, NDArray[np.bool_], str]:
-    """The tumour's name, its mask (Z, Y, X) on the grid of the CT, and a remark on what was assumed.
+    """The tumor's name, its mask (Z, Y, X) on the grid of the CT, and a remark on what was assumed.
 
-    A voxel is inside if its centre is. On one plane an inner contour is a hole (see `nested`); several ROIs that match
+    A voxel is inside if its center is. On one plane an inner contour is a hole (see `nested`); several ROIs that match
     `settings.roi` are united; a plane that was forgotten is interpolated (see `lesions.whole_planes`).
 
     Raises:
@@ -84,7 +84,7 @@ def read_rtstruct(
         remarks += _draw(roi, names[number], mask, series, path, settings)
     name = "+".join(sorted(chosen))
     if not mask.any():
-        raise ScanError(f"ROI {name!r} is empty: no closed contour holds the centre of a voxel", path=path)
+        raise ScanError(f"ROI {name!r} is empty: no closed contour holds the center of a voxel", path=path)
     mask, gaps = whole_planes(mask, series.spacing_mm, path)
     told = [f"{count} contour{'s' * (count > 1)} {what}" for what, count in remarks.items()]
     return name, mask, "; ".join(filter(None, [*told, gaps]))
@@ -93,22 +93,22 @@ def read_rtstruct(
 def other_rois(
     data: Dataset, path: Path, series: Series, settings: ReadSettings, *, all_of_them: bool
 ) -> Iterator[tuple[str, NDArray[np.bool_]]]:
-    """Name and mask (Z, Y, X) of the ROIs that are not the tumour, where the CT reaches them.
+    """Name and mask (Z, Y, X) of the ROIs that are not the tumor, where the CT reaches them.
 
     They are drawn to keep away from: without holes, each contour on the nearest plane, gaps between planes filled.
 
     Args:
-        all_of_them: the ROIs that are the tumour by the settings too.
+        all_of_them: the ROIs that are the tumor by the settings too.
 
     Raises:
         ScanError: a ROI lies in another frame of reference.
     """
     rois = {int(roi.ROINumber): roi for roi in items(data, "StructureSetROISequence")}
-    tumour = () if all_of_them else matches([text(roi, "ROIName") for roi in rois.values()], settings.roi)
+    tumor = () if all_of_them else matches([text(roi, "ROIName") for roi in rois.values()], settings.roi)
     to_index = np.linalg.inv(series.affine)
     for roi in items(data, "ROIContourSequence"):
         described = rois.get(int(roi.ReferencedROINumber), Dataset())
-        if text(described, "ROIName") in tumour:
+        if text(described, "ROIName") in tumor:
             continue
         check_frame_of_reference([text(described, "ReferencedFrameOfReferenceUID")], series, path)
         mask: NDArray[np.bool_] = np.zeros(series.hu.shape, bool)
@@ -258,9 +258,9 @@ def _along(polygon: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def fill_even_odd(polygons: list[NDArray[np.float64]], shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """(Y, X) bool: pixels whose centres lie inside an odd number of the polygons, each (n, 2) as (y, x) index.
+    """(Y, X) bool: pixels whose centers lie inside an odd number of the polygons, each (n, 2) as (y, x) index.
 
-    Scan lines through the pixel centres: each edge that crosses a row toggles all pixels to its right. Intervals are
+    Scan lines through the pixel centers: each edge that crosses a row toggles all pixels to its right. Intervals are
     half-open, so that polygons that share an edge share no pixel.
 
     >>> fill_even_odd([np.array([[0.5, 0.5], [0.5, 2.5], [2.5, 2.5], [2.5, 0.5]])], (4, 4)).sum()

@@ -52,7 +52,7 @@ def describe_seg(data: Dataset, path: Path, settings: ReadSettings) -> Outline:
     series = list(items(data, "ReferencedSeriesSequence"))
     instances = [one for ref in series for one in items(ref, "ReferencedInstanceSequence")]
     names = tuple(_label(segment) for segment in segments)
-    chosen = _tumour_segments(data, settings)
+    chosen = _tumor_segments(data, settings)
     return Outline(
         path=path,
         kind="SEG",
@@ -72,7 +72,7 @@ def describe_seg(data: Dataset, path: Path, settings: ReadSettings) -> Outline:
 def read_seg(
     data: Dataset, path: Path, series: Series, settings: ReadSettings
 ) -> tuple[str, NDArray[np.bool_], str, str]:
-    """The tumour's name, its mask (Z, Y, X) on the grid of the CT, a remark on how it was read ("" as usual), and one
+    """The tumor's name, its mask (Z, Y, X) on the grid of the CT, a remark on how it was read ("" as usual), and one
     on what was assumed (see `lesions.whole_planes`).
 
     Raises:
@@ -80,7 +80,7 @@ def read_seg(
             on the CT's voxels or lie outside the CT, an empty segment.
     """
     check_frame_of_reference([text(data, "FrameOfReferenceUID")], series, path)
-    segments = _tumour_segments(data, settings)
+    segments = _tumor_segments(data, settings)
     if not segments:
         raise ScanError(_why_none(data, settings), path=path, remedy="set --segment")
     mask, how = _mask(data, list(segments), series, path, settings)
@@ -94,18 +94,18 @@ def read_seg(
 def other_segments(
     data: Dataset, path: Path, series: Series, settings: ReadSettings, *, all_of_them: bool
 ) -> Iterator[tuple[str, NDArray[np.bool_]]]:
-    """Name and mask (Z, Y, X) of the segments that are neither the tumour nor coded as anatomy.
+    """Name and mask (Z, Y, X) of the segments that are neither the tumor nor coded as anatomy.
 
     Args:
-        all_of_them: the segments that are the tumour by the settings too.
+        all_of_them: the segments that are the tumor by the settings too.
 
     Raises:
         ScanError: as `read_seg`.
     """
     check_frame_of_reference([text(data, "FrameOfReferenceUID")], series, path)
-    tumour = {} if all_of_them else _tumour_segments(data, settings)
+    tumor = {} if all_of_them else _tumor_segments(data, settings)
     for segment in items(data, "SegmentSequence"):
-        if int(segment.SegmentNumber) not in tumour and not _is_anatomy(segment):
+        if int(segment.SegmentNumber) not in tumor and not _is_anatomy(segment):
             yield _label(segment), _mask(data, [int(segment.SegmentNumber)], series, path, settings)[0]
 
 
@@ -131,8 +131,8 @@ def _label(segment: Dataset) -> str:
     return text(segment, "SegmentLabel") or text(segment, "SegmentDescription") or f"segment {segment.SegmentNumber}"
 
 
-def _tumour_segments(data: Dataset, settings: ReadSettings) -> dict[int, str]:
-    """Number and label of the segments that are the tumour; empty where none is, or where it cannot be told."""
+def _tumor_segments(data: Dataset, settings: ReadSettings) -> dict[int, str]:
+    """Number and label of the segments that are the tumor; empty where none is, or where it cannot be told."""
     segments = list(items(data, "SegmentSequence"))
     wanted = set(matches([_label(segment) for segment in segments], settings.segment))
     found = [segment for segment in segments if _label(segment) in wanted]
@@ -144,7 +144,7 @@ def _tumour_segments(data: Dataset, settings: ReadSettings) -> dict[int, str]:
 
 
 def _why_none(data: Dataset, settings: ReadSettings) -> str:
-    """Why no segment is the tumour."""
+    """Why no segment is the tumor."""
     segments = list(items(data, "SegmentSequence"))
     labels = [_label(segment) for segment in segments]
     matched = matches(labels, settings.segment)

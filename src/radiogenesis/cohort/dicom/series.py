@@ -42,7 +42,7 @@ class Series:
 
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
-        """Distance between voxel centres in mm along (z, y, x)."""
+        """Distance between voxel centers in mm along (z, y, x)."""
         dz, dy, dx = np.linalg.norm(self.affine[:3, :3], axis=0)
         return float(dz), float(dy), float(dx)
 
@@ -53,7 +53,7 @@ class _Slice:
     data: Dataset
     hu: NDArray[np.int16]  # (Y, X), not yet clipped at air
     remark: str
-    position: NDArray[np.float64]  # (3,) LPS mm of the first voxel's centre
+    position: NDArray[np.float64]  # (3,) LPS mm of the first voxel's center
     orientation: NDArray[np.float64]  # (2, 3) directions of growing x and growing y
     spacing_mm: tuple[float, float]  # between rows (y), between columns (x)
 

@@ -1,4 +1,4 @@
-"""A scan as DICOM: one CT series, and a SEG of its tumour. Synthetic data says so in every header."""
+"""A scan as DICOM: one CT series, and a SEG of its tumor. Synthetic data says so in every header."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ WARNING = "SYNTHETIC IMAGE made by radiogenesis. It shows no patient. Research u
 
 
 def write_scan(scan: Scan, folder: Path, *, synthetic: bool, description: str, uid_seed: str) -> None:
-    """Write `folder`/ct-0001.dcm ... and, where there is a tumour, `folder`/seg.dcm; all or nothing.
+    """Write `folder`/ct-0001.dcm ... and, where there is a tumor, `folder`/seg.dcm; all or nothing.
 
     HU are stored as unsigned 16 bit with slope 1 and intercept -1024, so reading gives them back exactly.
 
@@ -57,16 +57,16 @@ def write_scan(scan: Scan, folder: Path, *, synthetic: bool, description: str, u
         slices = _ct_slices(scan, label, synthetic, uid_seed)
         for data in slices:
             data.save_as(partial / f"ct-{data.InstanceNumber:04d}.dcm", enforce_file_format=True)
-        if scan.tumour_mask.any():
+        if scan.tumor_mask.any():
             kind = "AUTOMATIC" if synthetic else "SEMIAUTOMATIC"
             _segmentation(scan, slices, label, kind, synthetic, uid_seed).save_as(partial / "seg.dcm")
 
 
 def write_segmentation(scan: Scan, files: Sequence[Path], path: Path, *, description: str, uid_seed: str) -> None:
-    """Write the tumour of a scan as a DICOM SEG that belongs to the CT series it was read from.
+    """Write the tumor of a scan as a DICOM SEG that belongs to the CT series it was read from.
 
     Args:
-        scan: its tumour mask was made by an algorithm alone, and the SEG says so.
+        scan: its tumor mask was made by an algorithm alone, and the SEG says so.
         files: the slices of the CT series, in any order.
         path: the file to write.
         description: series description, at most 64 characters.
@@ -191,7 +191,7 @@ def _segmentation(
     algorithm = highdicom.AlgorithmIdentificationSequence(
         name="radiogenesis", family=codes.DCM.ArtificialIntelligence, version=__version__
     )
-    mask: NDArray[np.bool_] = scan.tumour_mask
+    mask: NDArray[np.bool_] = scan.tumor_mask
     date = scan.acquisition.study_date or NO_DATE
     made = Segmentation(
         source_images=slices,
@@ -200,7 +200,7 @@ def _segmentation(
         segment_descriptions=[
             SegmentDescription(
                 segment_number=1,
-                segment_label=scan.tumour or "tumour",
+                segment_label=scan.tumor or "tumor",
                 segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
                 segmented_property_type=codes.SCT.Neoplasm,
                 algorithm_type=algorithm_type,
@@ -216,7 +216,7 @@ def _segmentation(
         software_versions=__version__,
         device_serial_number="0",
         series_description=label,
-        content_label="TUMOUR",
+        content_label="TUMOR",
         content_date=date,
         content_time="000000",
         content_qualification="RESEARCH",

@@ -7,7 +7,7 @@ Air that something else encloses is not the body's: a hollow couch, folds of a g
 All of it on a grid of about 2 mm, whose mask is then interpolated back to the scan's voxels. It works for whole
 chests, for parts of one and for a single lung.
 
-What it cannot do: a consolidation, an effusion or a tumour that nobody outlined has the density of the chest wall, and
+What it cannot do: a consolidation, an effusion or a tumor that nobody outlined has the density of the chest wall, and
 is left out where it is larger than the closing; a lung that leaves the field of view sideways is taken for outside air.
 """
 
@@ -27,24 +27,24 @@ Mask = NDArray[np.bool_]
 Grid = tuple[float, float, float]
 
 GRID_MM = 2.0  # voxels are averaged in blocks of about this size
-LUNG_HU = -400.0  # air and lung are below; vessels, chest wall and tumour above
+LUNG_HU = -400.0  # air and lung are below; vessels, chest wall and tumor above
 THIN_MM = 10.0  # couch, clothes and cables are thinner than this, and the body at its trunk is not
 GAS_HU = -970.0  # a piece whose median is below is stomach or bowel gas, not lung
 LUNG_ML = 40.0  # a smaller piece is no lung of its own
-CLOSING_MM = 10.0  # radius of the closing that fills hilar vessels and pleural tumours
+CLOSING_MM = 10.0  # radius of the closing that fills hilar vessels and pleural tumors
 TRACHEA_MM2 = (40.0, 700.0)  # cross-section of the trachea, from a child's to a wide one
 TRACHEA_HU = -900.0  # its median is below; that of the lung's apex is not
 TRACHEA_MM = 15.0  # height over which it must be followed before it is believed
 AIRWAYS_ML = 120.0  # trachea and bronchi hold less: a region grown larger has leaked into the lung
 BRONCHUS_MM = 3.0  # airways of a larger radius lie in the mediastinum, smaller ones in the lung
 WALL_MM = 3.0  # an airway's wall with its blur
-APART_MM = 80.0  # the centres of two lungs are further apart than this, those of two lobes are not
+APART_MM = 80.0  # the centers of two lungs are further apart than this, those of two lobes are not
 
 IN_SLICE = ndimage.generate_binary_structure(3, 1) & np.array([False, True, False])[:, None, None]
 
 
 def lung_mask(scan: Scan) -> Mask:
-    """Both lungs, (Z, Y, X) bool; vessels, small nodules and the outlined tumour inside, trachea and main bronchi not.
+    """Both lungs, (Z, Y, X) bool; vessels, small nodules and the outlined tumor inside, trachea and main bronchi not.
 
     Raises:
         ScanError: no lung is found.
@@ -66,7 +66,7 @@ def lung_mask(scan: Scan) -> Mask:
     for lung in _left_and_right(pieces, grid):
         lungs |= _fill(lung, grid)
     bronchi = airways & _dilate(_erode(airways, BRONCHUS_MM, grid), BRONCHUS_MM, grid)
-    return _enlarge(lungs & ~_dilate(bronchi, WALL_MM, grid), blocks, scan.hu.shape) | scan.tumour_mask
+    return _enlarge(lungs & ~_dilate(bronchi, WALL_MM, grid), blocks, scan.hu.shape) | scan.tumor_mask
 
 
 def _enclosed(air: Mask) -> Mask:
@@ -229,7 +229,7 @@ def _shrink(volume: NDArray[np.int16], blocks: tuple[int, int, int]) -> NDArray[
 
 
 def _enlarge(mask: Mask, blocks: tuple[int, int, int], shape: tuple[int, ...]) -> Mask:
-    """The mask back on the scan's voxels, its edge interpolated linearly between the blocks' centres."""
+    """The mask back on the scan's voxels, its edge interpolated linearly between the blocks' centers."""
     along_z, along_y, along_x = (
         _interpolation(n, block, size) for n, block, size in zip(mask.shape, blocks, shape, strict=True)
     )
@@ -245,6 +245,6 @@ def _enlarge(mask: Mask, blocks: tuple[int, int, int], shape: tuple[int, ...]) -
 
 
 def _interpolation(n: int, block: int, size: int) -> NDArray[np.float32]:
-    """Weights (size, n) of linear interpolation from block centres to voxels; constant beyond the last centre."""
+    """Weights (size, n) of linear interpolation from block centers to voxels; constant beyond the last center."""
     position = np.clip((np.arange(size) - (block - 1) / 2) / block, 0, n - 1)
     return np.clip(1 - np.abs(position[:, None] - np.arange(n)), 0, None).astype(np.float32)

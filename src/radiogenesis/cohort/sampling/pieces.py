@@ -57,7 +57,7 @@ def whole_planes(mask: Mask, spacing_mm: tuple[float, float, float], path: Path)
             are drawn): it is a guess what lies between.
     """
     if not mask.any():
-        raise ScanError("the outline is empty: no voxel centre lies inside it", path=path)
+        raise ScanError("the outline is empty: no voxel center lies inside it", path=path)
     box = _box(mask)
     labels = _pieces(mask[box])
     chains = _chains(list(_gaps(labels, spacing_mm[0])))
@@ -85,17 +85,17 @@ def with_gaps_filled(mask: Mask, spacing_mm: tuple[float, float, float]) -> Mask
 
 
 def main_lesion(scan: Scan) -> tuple[Scan, str]:
-    """The scan with only the largest lesion as its tumour where several are outlined, and a remark on it.
+    """The scan with only the largest lesion as its tumor where several are outlined, and a remark on it.
 
-    Images are centred on one lesion: between two there may be none.
+    Images are centered on one lesion: between two there may be none.
     """
-    mask = scan.tumour_mask
+    mask = scan.tumor_mask
     if not mask.any():
         return scan, ""
     box = _box(mask)
     labels = _pieces(mask[box])
     lesions = sorted(_lesions(labels, scan.spacing_mm), key=lambda lesion: -np.isin(labels, lesion).sum())
-    if scan.tumour is None or len(lesions) < 2:
+    if scan.tumor is None or len(lesions) < 2:
         return scan, ""
     masks = [np.isin(labels, lesion) for lesion in lesions]
     voxel_ml = float(np.prod(scan.spacing_mm)) / 1000
@@ -107,7 +107,7 @@ def main_lesion(scan: Scan) -> tuple[Scan, str]:
     remark = (
         f"outlined in {len(masks)} pieces {apart:.0f} mm apart ({volumes} ml): slices and volume are of the largest one"
     )
-    return replace(scan, masks={**scan.masks, scan.tumour: largest}), remark
+    return replace(scan, masks={**scan.masks, scan.tumor: largest}), remark
 
 
 def _box(mask: Mask) -> tuple[slice, ...]:

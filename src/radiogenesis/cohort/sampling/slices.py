@@ -1,7 +1,7 @@
 """Slices of 60 mm: the nodule's, which are what a method learns from, and the healthy lung's, onto which it draws.
 
-Xu et al. 2020, section 2: a 60 x 60 x 60 mm volume around each tumour, whose axial slices with tumour are the samples;
-backgrounds from volumes around points drawn at random 5 to 25 mm inside the boundary of lung minus tumour.
+Xu et al. 2020, section 2: a 60 x 60 x 60 mm volume around each tumor, whose axial slices with tumor are the samples;
+backgrounds from volumes around points drawn at random 5 to 25 mm inside the boundary of lung minus tumor.
 
 The scan's own planes are kept along z; within a plane the 60 mm square is resampled to `pixels` x `pixels`. Both
 images and masks are separable weighted sums, so a stack of slices is two small matrix products.
@@ -21,7 +21,7 @@ from radiogenesis.errors import ScanError
 Weights = Callable[[float, float, int], tuple[NDArray[np.float64], NDArray[np.intp]]]
 
 AERATED_HU = -500.0  # the median of a background's middle is below: vessels may cross it, a dome of the diaphragm not
-CENTRES_TRIED = 50  # for one background volume
+CENTERS_TRIED = 50  # for one background volume
 # So many candidates are looked at one by one before the distance of every voxel is worth computing.
 CANDIDATES = 500
 
@@ -35,22 +35,22 @@ class SamplingSettings:
     field_of_view_mm: float = 60.0
     """Side of the square and of the volume it is cut from, in mm (Xu et al. 2020: 60)."""
     boundary_mm: tuple[float, float] = (5.0, 25.0)
-    """Least and greatest distance of a background's centre from the boundary of lung minus tumour, in mm
+    """Least and greatest distance of a background's center from the boundary of lung minus tumor, in mm
     (Xu et al. 2020, section 3: 5 to 25)."""
     middle_in_lung: bool = True
     """The middle of every background slice keeps the least distance too, and is lung as far (beyond the paper): else
-    some show the diaphragm or the tumour where a lesion is to be drawn. false takes any slice of the volume, as Xu et
+    some show the diaphragm or the tumor where a lesion is to be drawn. false takes any slice of the volume, as Xu et
     al. 2020, section 3, have it: for their preset `paper`."""
     background_centers: int = 1
     """Background volumes drawn in each scan (the paper does not say)."""
     slices_per_center: int = 20
     """Random slices of each background volume (Xu et al. 2020: 20); one comes twice only where a volume has fewer."""
     min_area_mm2: float = 10.0
-    """Slices with less tumour than this in the image, in square mm, are left out; 0 keeps every slice in which
-    some pixel is more than half tumour (Xu et al. 2020, section 3: slices with nodule presence; for their preset
+    """Slices with less tumor than this in the image, in square mm, are left out; 0 keeps every slice in which
+    some pixel is more than half tumor (Xu et al. 2020, section 3: slices with nodule presence; for their preset
     `paper`)."""
     whole_pixels: int = 0
-    """Pixels per side of the whole axial slices that are kept for the detection of tumours; 0 keeps none, 128 suits a
+    """Pixels per side of the whole axial slices that are kept for the detection of tumors; 0 keeps none, 128 suits a
     CPU (Li, Sui et al. 2021 take the 512 of the scan)."""
     whole_field_mm: float = 384.0
     """Side of a whole slice in mm, the lungs' box in its middle: every scan at the same scale (the paper does not say).
@@ -61,7 +61,7 @@ class SamplingSettings:
     """Only slices with at least so much lung, in square mm, are kept (Li, Sui et al. 2021: slices that contain lung).
     """
     seed: int = 0
-    """Seed of the drawn centres and slices; each patient has a stream of its own."""
+    """Seed of the drawn centers and slices; each patient has a stream of its own."""
 
     def __post_init__(self) -> None:
         low, high = self.boundary_mm
@@ -97,13 +97,13 @@ class SamplingSettings:
 
 @dataclass(frozen=True)
 class NoduleSlices:
-    """The axial slices of one tumour.
+    """The axial slices of one tumor.
 
     Attributes:
         image: (N, P, P) int16, HU.
-        mask: (N, P, P) bool, pixels that are more than half tumour.
-        offset_mm: (N,) float32, distance of the slice from the tumour's centre along the slice normal.
-        center_mm: (3,) float64, the tumour's centroid (x, y, z) in patient coordinates (LPS).
+        mask: (N, P, P) bool, pixels that are more than half tumor.
+        offset_mm: (N,) float32, distance of the slice from the tumor's center along the slice normal.
+        center_mm: (3,) float64, the tumor's centroid (x, y, z) in patient coordinates (LPS).
     """
 
     image: NDArray[np.int16]
@@ -118,8 +118,8 @@ class Backgrounds:
 
     Attributes:
         image: (M, P, P) int16, HU.
-        center_mm: (M, 3) float64, centre of the volume the slice was drawn from, (x, y, z) in LPS.
-        boundary_mm: (M,) float32, distance of the middle of the slice from the boundary of lung minus tumour; no more
+        center_mm: (M, 3) float64, center of the volume the slice was drawn from, (x, y, z) in LPS.
+        boundary_mm: (M,) float32, distance of the middle of the slice from the boundary of lung minus tumor; no more
             than the greatest that settings ask for.
     """
 
@@ -129,30 +129,30 @@ class Backgrounds:
 
 
 def nodule_slices(scan: Scan, settings: SamplingSettings) -> NoduleSlices:
-    """The axial slices that contain tumour, in the volume centred on the tumour's centroid (Xu et al. 2020).
+    """The axial slices that contain tumor, in the volume centered on the tumor's centroid (Xu et al. 2020).
 
     Raises:
         ScanError: nothing is outlined, or no slice shows enough of it.
     """
-    tumour = scan.tumour_mask
-    planes, rows, columns = (np.flatnonzero(tumour.any(axis)) for axis in ((1, 2), (0, 2), (0, 1)))
+    tumor = scan.tumor_mask
+    planes, rows, columns = (np.flatnonzero(tumor.any(axis)) for axis in ((1, 2), (0, 2), (0, 1)))
     if not len(planes):
         raise ScanError(
-            f"scan of {scan.patient}: no voxel is outlined as tumour", remedy="check the ROI or segment setting"
+            f"scan of {scan.patient}: no voxel is outlined as tumor", remedy="check the ROI or segment setting"
         )
     box = tuple(slice(int(found[0]), int(found[-1]) + 1) for found in (planes, rows, columns))
-    voxels = np.argwhere(tumour[box]) + [edge.start for edge in box]
+    voxels = np.argwhere(tumor[box]) + [edge.start for edge in box]
     center = voxels.mean(axis=0)
 
     dz = scan.spacing_mm[0]
     planes = planes[np.abs(planes - center[0]) * dz <= settings.field_of_view_mm / 2]
-    share = squares(tumour, planes, center[1:], scan.spacing_mm, settings.pixels, settings.pixel_mm, area_weights, 0)
+    share = squares(tumor, planes, center[1:], scan.spacing_mm, settings.pixels, settings.pixel_mm, area_weights, 0)
     mask = share > 0.5
     area_mm2 = share.sum(axis=(1, 2)) * settings.pixel_mm**2
     kept = mask.any(axis=(1, 2)) & (area_mm2 >= settings.min_area_mm2)
     if not kept.any():
         raise ScanError(
-            f"scan of {scan.patient}: none of the {len(planes)} slices shows {settings.min_area_mm2:g} mm2 of tumour, "
+            f"scan of {scan.patient}: none of the {len(planes)} slices shows {settings.min_area_mm2:g} mm2 of tumor, "
             f"the largest {area_mm2.max(initial=0):.1f} mm2",
             remedy="lower min_area_mm2 or leave the patient out",
         )
@@ -170,18 +170,18 @@ def background_slices(
 ) -> Backgrounds:
     """Random slices of volumes around points of healthy lung (Xu et al. 2020).
 
-    Whatever else is outlined on the scan may be another tumour, and is none of the healthy lung either. A centre is
-    drawn uniformly among the voxels that lie `boundary_mm` inside the boundary of lung minus tumour, and its slices
+    Whatever else is outlined on the scan may be another tumor, and is none of the healthy lung either. A center is
+    drawn uniformly among the voxels that lie `boundary_mm` inside the boundary of lung minus tumor, and its slices
     among those of its volume. With `middle_in_lung` only slices count whose middle keeps the least of these distances
-    and shows air as far; where none does, another centre is drawn. Between thick slices the mask of the lungs closes
+    and shows air as far; where none does, another center is drawn. Between thick slices the mask of the lungs closes
     over a dome of the diaphragm. The end of the stack is no boundary: a lung that the scan cuts off goes on. Planes
     beyond it cannot be drawn.
 
     Args:
         scan: the scan.
-        lungs: (Z, Y, X) bool, both lungs, tumour included or not.
+        lungs: (Z, Y, X) bool, both lungs, tumor included or not.
         settings: sizes and distances.
-        rng: draws the centres and the slices.
+        rng: draws the centers and the slices.
 
     Raises:
         ScanError: no voxel lies at such a distance.
@@ -191,7 +191,7 @@ def background_slices(
     if len(centers) < settings.background_centers:
         low, high = settings.boundary_mm
         raise ScanError(
-            f"scan of {scan.patient}: no voxel of lung minus tumour lies {low:g} to {high:g} mm inside its boundary "
+            f"scan of {scan.patient}: no voxel of lung minus tumor lies {low:g} to {high:g} mm inside its boundary "
             f"({healthy.sum() * np.prod(scan.spacing_mm) / 1000:.0f} ml of lung were found)",
             remedy="check that it is a chest CT in HU, or widen boundary_mm",
         )
@@ -288,19 +288,19 @@ def _aerated(
     scan: Scan, healthy: NDArray[np.bool_], ball: _BoundaryDistance, center: NDArray[np.intp],
     settings: SamplingSettings, rng: np.random.Generator,
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:  # fmt: skip
-    """The centre, or the first one drawn anew around which there are planes to draw; and these, see `_planes_to_draw`.
+    """The center, or the first one drawn anew around which there are planes to draw; and these, see `_planes_to_draw`.
 
     Raises:
         ScanError: there are none around any of them.
     """
-    for tried in range(1 + CENTRES_TRIED):
+    for tried in range(1 + CENTERS_TRIED):
         if tried:
             center = draw_centers(healthy, scan.spacing_mm, settings.boundary_mm, 1, rng)[0][0]
         planes, distance = _planes_to_draw(scan, ball, center, settings)
         if len(planes):
             return center, planes, distance
     raise ScanError(
-        f"scan of {scan.patient}: around {CENTRES_TRIED} centres in the lung no slice is aerated "
+        f"scan of {scan.patient}: around {CENTERS_TRIED} centers in the lung no slice is aerated "
         f"(median below {AERATED_HU:g} HU in the middle)",
         remedy="check that it is a chest CT in HU",
     )
@@ -365,7 +365,7 @@ def squares(
 
 
 def _pixel_centers(center: float, step: float, pixels: int) -> NDArray[np.float64]:
-    """Positions of the pixels' centres in voxels, `step` voxels apart, symmetric about `center`."""
+    """Positions of the pixels' centers in voxels, `step` voxels apart, symmetric about `center`."""
     return np.linspace(-0.5, 0.5, pixels, dtype=np.float64) * (step * (pixels - 1)) + center
 
 

@@ -1,9 +1,9 @@
-"""Whole axial slices: what a detector of tumours sees of a scan, all scans at one scale, and the way back.
+"""Whole axial slices: what a detector of tumors sees of a scan, all scans at one scale, and the way back.
 
 Stage 1 of Li, Sui et al. 2021 (section III.B): whole CT slices, and only those that contain lung. Each slice is
 resampled to a square of the same size in millimetres, the lungs' box in its middle, so that a network trained on one
-cohort meets the same scale in another. The lungs are found without any knowledge of the outlined tumour: whoever looks
-for tumours has no outline.
+cohort meets the same scale in another. The lungs are found without any knowledge of the outlined tumor: whoever looks
+for tumors has no outline.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ class WholeSlices:
 
     Attributes:
         image: (N, S, S) int16, HU.
-        tumour: (N, S, S) bool, pixels that are more than half outlined tumour.
+        tumor: (N, S, S) bool, pixels that are more than half outlined tumor.
         lungs: (N, S, S) bool, pixels that are more than half lung, found without the outline.
         plane: (N,) int32, which plane of the scan.
         to_patient: (N, 3, 3) float64, (row, column, 1) of a pixel -> (x, y, z) in patient coordinates, mm, LPS.
     """
 
     image: NDArray[np.int16]
-    tumour: NDArray[np.bool_]
+    tumor: NDArray[np.bool_]
     lungs: NDArray[np.bool_]
     plane: NDArray[np.int32]
     to_patient: NDArray[np.float64]
@@ -122,7 +122,7 @@ class Frame:
 
 def blind_lungs(scan: Scan) -> NDArray[np.bool_]:
     """The lungs as they are found where nothing is outlined. Raises ScanError where there are none."""
-    return lung_mask(replace(scan, masks={}, tumour=None))
+    return lung_mask(replace(scan, masks={}, tumor=None))
 
 
 def whole_slices(scan: Scan, lungs: NDArray[np.bool_], settings: SamplingSettings) -> WholeSlices:
@@ -139,7 +139,7 @@ def whole_slices(scan: Scan, lungs: NDArray[np.bool_], settings: SamplingSetting
     frame = Frame.around(lungs, scan, settings)
     return WholeSlices(
         image=frame.images(scan),
-        tumour=frame.masks(scan.tumour_mask),
+        tumor=frame.masks(scan.tumor_mask),
         lungs=frame.masks(lungs),
         plane=frame.planes.astype(np.int32),
         to_patient=frame.to_patient(scan),

@@ -34,7 +34,7 @@ _PERSON = re.compile(rb"""<(?:\w+:)?person\b.*?<(?:\w+:)?id\b[^<>]*?\bvalue\s*=\
 
 MARK = ("mark_length_px", "mark_length_mm", "mark_length_from")
 """Columns about the mark that the radiologist drew. Its two points are what the archive describes as the ends of the
-lesion's long axis; in NSCLC Radiogenomics they span about a seventh of the tumour's diameter (59 tumours with
+lesion's long axis; in NSCLC Radiogenomics they span about a seventh of the tumor's diameter (59 tumors with
 PyRadiomics shapes; median ratio 0.14, Spearman 0.65), so the length ranks lesions and does not measure them."""
 
 

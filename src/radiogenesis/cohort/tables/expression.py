@@ -104,7 +104,7 @@ class ExpressionSettings:
     log: bool | None = None
     """Whether log10(x + 1) is taken; by default as the cohort says (`cohort build --log`)."""
     zscore: bool = True
-    """Whether each gene is centred and divided by its standard deviation over training patients."""
+    """Whether each gene is centered and divided by its standard deviation over training patients."""
 
 
 @dataclass(frozen=True)

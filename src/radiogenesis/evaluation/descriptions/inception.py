@@ -42,8 +42,8 @@ def seen_by_inception(image: NDArray[Any], weights: str) -> Floats | None:
 def fid(x: Floats, y: Floats) -> float:
     """|m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)) of (N, d) and (M, d) features.
 
-    With X and Y centred, C1 C2 has the eigenvalues of (X Y^T)(X Y^T)^T / ((N - 1) (M - 1)), so the trace of its root is
-    the sum of the singular values of X Y^T: exact, and quick where there are fewer images than features.
+    With X and Y centered, C1 C2 has the eigenvalues of (X Y^T)(X Y^T)^T / ((N - 1) (M - 1)), so the trace of its root
+    is the sum of the singular values of X Y^T: exact, and quick where there are fewer images than features.
 
     Raises:
         ValueError: a set of fewer than 2 images.

@@ -1,7 +1,7 @@
 """The inside of a lesion, in a description that a new background, place, size or turn of it does not reach.
 
 Lesions are compared pixel by pixel: eroded by one pixel, since the outermost ones are blended with the background;
-centred; brought to one size; in standard deviations about their mean, 0 outside. Two lesions agree by the correlation
+centered; brought to one size; in standard deviations about their mean, 0 outside. Two lesions agree by the correlation
 of these pixels, the highest of the eight turns of a square. Found best on a phantom among insides eroded by 0, 1 and 2
 pixels, smoothed or not, of one size or of their own: it parts pasted training lesions from lesions never seen (99.8 %
 of the first have a higher excess, see `memorisation`, than 99 % of the second), and still does where the copies were

@@ -3,7 +3,7 @@
 The paper shows a t-SNE of three clusters, and t-SNE shows clusters in anything. Two tests, for training and for
 held-out patients apart:
 
-- Clusters: k-means on the training patients' codes; held-out patients join the nearest centre. Silhouette
+- Clusters: k-means on the training patients' codes; held-out patients join the nearest center. Silhouette
   (Rousseeuw 1987), beside two nulls, both of which must reject. Shuffled: each gene shuffled between patients by
   itself, which keeps the encoder and every gene's distribution, and destroys the patients. That also destroys what
   genes have in common: a mere gradient that many genes share is tighter, too, without any groups. So Gaussian: draws
@@ -51,7 +51,7 @@ class Codes:
     Attributes:
         name: of the encoder, or "raw genes".
         training, held_out: (t, D) and (h, D) codes.
-        clusters: k-means of the training codes; centres are kept, so that held-out patients can join.
+        clusters: k-means of the training codes; centers are kept, so that held-out patients can join.
     """
 
     name: str
@@ -105,7 +105,7 @@ def cluster_table(
         encoders: what made each of `codes`.
         training: (t, G) scaled genes for each of them, as its method was given them.
         held_out: (h, G) scaled genes.
-        reference: the codes whose clusters colour figure 4.
+        reference: the codes whose clusters color figure 4.
 
     Returns:
         columns space, part, silhouette (clusters found in the space itself), null_mean, null_low, null_high (genes

@@ -1,7 +1,7 @@
 """The genes that drawings follow, by name: which genes rise and fall with what is drawn over the held-out patients.
 
 Spearman's rho between each gene and each drawn property, beside what the largest of all genes reaches by chance and
-beside the same gene's rho with the patients' own lesions. It says what the model follows, not what is true of tumours:
+beside the same gene's rho with the patients' own lesions. It says what the model follows, not what is true of tumors:
 genes that are correlated share a rho, and only the last column is about real lesions.
 """
 

@@ -157,7 +157,7 @@ def mean_correlation(predicted: NDArray[Any], true: NDArray[Any], index: Indices
 
 
 def _standard(values: NDArray[Any]) -> Floats:
-    """Columns centred and of length 1; nan where a column does not vary."""
-    centred = np.asarray(values, float) - np.mean(values, axis=0, dtype=float)
-    length = np.sqrt((centred**2).sum(0))
-    return np.asarray(centred / np.where(length > 1e-9, length, np.nan))
+    """Columns centered and of length 1; nan where a column does not vary."""
+    centered = np.asarray(values, float) - np.mean(values, axis=0, dtype=float)
+    length = np.sqrt((centered**2).sum(0))
+    return np.asarray(centered / np.where(length > 1e-9, length, np.nan))

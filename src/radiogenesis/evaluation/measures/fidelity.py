@@ -7,7 +7,7 @@ the window [-1000, 500] HU. Averaged by patient, then over patients. Where it is
 - a band across the lesion's boundary, where in-painting shows its seam: its inner half holds the lesion itself, so it
   says something beside another method's band only;
 - within 1.5 times the radius, as the paper does for in-painting: the radius of the erased sphere around the image's
-  centre for a method that erases (it has `erased_radius`, in pixels), for every other method that of the circle of the
+  center for a method that erases (it has `erased_radius`, in pixels), for every other method that of the circle of the
   drawn lesion's area, around the lesion's centroid. The paper does not say what the others' radius was.
 
 A lesion is no part of its background, so the better one is drawn, the more of the whole image differs. How much must
@@ -123,12 +123,12 @@ def near(mask: NDArray[Any], erased_radius: float | None) -> NDArray[np.bool_]:
     found = np.zeros(lesion.shape, bool)
     for one, where in zip(lesion, found, strict=True):
         if erased_radius is not None:
-            centre, radius = [(size - 1) / 2 for size in one.shape], erased_radius
+            center, radius = [(size - 1) / 2 for size in one.shape], erased_radius
         elif one.any():
-            centre, radius = [float(place.mean()) for place in np.nonzero(one)], float(np.sqrt(one.sum() / np.pi))
+            center, radius = [float(place.mean()) for place in np.nonzero(one)], float(np.sqrt(one.sum() / np.pi))
         else:
             continue
-        where[:] = np.hypot(rows - centre[0], columns - centre[1]) <= NEAR_RADII * radius
+        where[:] = np.hypot(rows - center[0], columns - center[1]) <= NEAR_RADII * radius
     return found
 
 

@@ -54,7 +54,7 @@ def cohort_batches(cohort: Cohort, patients: Sequence[str]) -> pd.DataFrame:
 def usable_batches(table: pd.DataFrame) -> pd.DataFrame:
     """Batch variables as numbers or as text, those that vary; dates as days, ids as a number (order) and a prefix.
 
-    Order: the number in the patient's id, where ids have one; centres count patients as they come. Site: the id's part
+    Order: the number in the patient's id, where ids have one; centers count patients as they come. Site: the id's part
     before the number, where there are several.
     """
     ids = table.index.astype(str)

@@ -1,6 +1,6 @@
 """What a scanner leaves in an image, measured outside the lesion: noise and grain.
 
-These are features of the acquisition, not of the tumour. They are in the map as sentinels: a metagene that goes with
+These are features of the acquisition, not of the tumor. They are in the map as sentinels: a metagene that goes with
 them goes with a scanner.
 """
 

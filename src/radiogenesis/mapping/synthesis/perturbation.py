@@ -115,10 +115,10 @@ def value_and_coherence(
 
 
 def unit_profiles(genes: NDArray[Any]) -> Floats:
-    """(t, G) -> (G, t) centred and of length 1: a product is a correlation; 0 where a gene does not vary."""
-    centred = (genes - genes.mean(axis=0)).T.astype(np.float64)
-    length = np.linalg.norm(centred, axis=1, keepdims=True)
-    return np.asarray(centred / np.where(length > 1e-9, length, np.inf))
+    """(t, G) -> (G, t) centered and of length 1: a product is a correlation; 0 where a gene does not vary."""
+    centered = (genes - genes.mean(axis=0)).T.astype(np.float64)
+    length = np.linalg.norm(centered, axis=1, keepdims=True)
+    return np.asarray(centered / np.where(length > 1e-9, length, np.inf))
 
 
 @dataclass(frozen=True, eq=False)

@@ -32,7 +32,7 @@ from radiogenesis.stats.resampling import Floats
 GOES_WITH = 0.3
 """Genes whose correlation with a set's value is larger are kept out of its random sets: three standard deviations of
 the correlation of two independent genes in a hundred patients."""
-_WIDENINGS, _CENTRES = 5, 4
+_WIDENINGS, _CENTERS = 5, 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,12 +68,12 @@ class Matcher:
 
     def draw(self, rng: np.random.Generator) -> GeneSets:
         """One random set for each set, each moved by one standard deviation of its own value."""
-        centres = rng.integers(0, len(self.unit), _CENTRES)
-        r = self.unit @ self.unit[centres].T  # (G, C)
+        centers = rng.integers(0, len(self.unit), _CENTERS)
+        r = self.unit @ self.unit[centers].T  # (G, C)
         order = np.argsort(-np.abs(r), axis=0, kind="stable")
         members, signs = [], []
         for s in range(len(self.sets)):
-            c = int(np.argmax(self.free[s, centres]))  # the first that may be in it
+            c = int(np.argmax(self.free[s, centers]))  # the first that may be in it
             pool = order[:, c][self.free[s, order[:, c]]]
             sign = np.where(r[pool, c] < 0, -1.0, 1.0)
             chosen = self._as_coherent(pool, sign, len(self.sets.members[s]), float(self.sets.coherence[s]), rng)
@@ -86,7 +86,7 @@ class Matcher:
     def _as_coherent(
         self, pool: NDArray[np.intp], sign: Floats, n: int, coherence: float, rng: np.random.Generator
     ) -> NDArray[np.intp]:
-        """n places in a pool that is sorted by correlation with its centre.
+        """n places in a pool that is sorted by correlation with its center.
 
         Of the nearest genes, so many are looked at that a random choice among them has the mean correlation that is
         asked for; where even the nearest are less coherent, the nearest are taken.
@@ -214,8 +214,8 @@ def with_companions(training: NDArray[Any], answers: Floats) -> Floats:
         training: (t, G) scaled genes of the training patients.
         answers: (G, K) what each gene does alone.
     """
-    centred = training - training.mean(axis=0)
-    return np.asarray(centred.T @ (centred @ answers) / np.maximum((centred**2).sum(axis=0), 1e-12)[:, None])
+    centered = training - training.mean(axis=0)
+    return np.asarray(centered.T @ (centered @ answers) / np.maximum((centered**2).sum(axis=0), 1e-12)[:, None])
 
 
 def lesions_of(

@@ -464,7 +464,7 @@ def code_sections(codes: CodeSpace | None, cohort: Cohort, settings: EvaluationS
     )
     return [
         Section(
-            title="Do patients with similar genes have similar tumours?",
+            title="Do patients with similar genes have similar tumors?",
             text=(
                 "Raw genes and the codes that the methods make of them, in two dimensions, and whether what is "
                 "seen is there."

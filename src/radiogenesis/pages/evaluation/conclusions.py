@@ -303,7 +303,7 @@ def scope(known_truth: bool) -> str:
     if known_truth:
         return (
             "The link between genes and lesions of this cohort was planted. That a planted link is found says that the "
-            "method can find one; it says nothing about real tumours."
+            "method can find one; it says nothing about real tumors."
         )
     return (
         "These are associations on held-out patients of one cohort. They are not causes, scanner and site were not "

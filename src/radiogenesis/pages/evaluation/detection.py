@@ -49,7 +49,7 @@ HELD_OUT, ANOTHER = "held-out patients", "another cohort"
 
 
 def detects(run: Run) -> bool:
-    """Whether the run finds tumours in whole slices."""
+    """Whether the run finds tumors in whole slices."""
     return isinstance(run.method, TumorUNet)
 
 
@@ -67,7 +67,7 @@ def evaluate_detection(
         runs: runs of tumor-unet, measured on one cohort.
         out: the folder to write; does not exist.
         settings: resamples, confidence, seed.
-        find: how probabilities become tumours, as of `find-tumour`.
+        find: how probabilities become tumors, as of `find-tumor`.
         cohort: another cohort than the one trained on (Li, Sui et al. transfer from one to another): then all its
             outlined patients but those whose names were trained on are measured. By default, and for the cohort
             trained on, the held-out patients.
@@ -82,7 +82,7 @@ def evaluate_detection(
             (partial / folder).mkdir()
         made = measure_detection(runs, partial, settings, find=find, cohort=cohort)
         page = Page(
-            title="Where is the tumour?",
+            title="Where is the tumor?",
             subtitle=f"tumor-unet on {made.of} of {made.cohort.path.name}",
             facts=made.facts,
             conclusions=tuple(made.summary["conclusions"]),
@@ -195,10 +195,10 @@ def _measure(
     found = findings(method, stacks, find, seed=settings.seed)
     table, each = detection_table(stacks, found, settings)
     seen = [labels > 0 for labels in found[UNET]]
-    rows = [(one.patient, one.image, one.tumour, theirs) for one, theirs in zip(stacks, seen, strict=True)]
+    rows = [(one.patient, one.image, one.tumor, theirs) for one, theirs in zip(stacks, seen, strict=True)]
     file = f"{name}_found.png"
     overlay_grid(rows[:SHOWN], folder / "pictures" / file)
-    enlarged = {patient: (image, tumour, theirs) for patient, image, tumour, theirs in rows[:ENLARGED]}
+    enlarged = {patient: (image, tumor, theirs) for patient, image, tumor, theirs in rows[:ENLARGED]}
     pictures = (
         figure_5(enlarged, folder / "pictures", name),
         Picture(
@@ -266,7 +266,7 @@ def _headline(name: str, table: pd.DataFrame) -> dict[str, Any]:
         "high": unet["high"],
         "baseline": found[BASELINE, "dice"]["value"],
         "null": found.get((NULL, "dice"), {"value": float("nan")})["value"],
-        "text": f"Dice of the tumours found, {table['of'].iloc[0]}",
+        "text": f"Dice of the tumors found, {table['of'].iloc[0]}",
     }
 
 
@@ -279,7 +279,7 @@ def _conclusion(name: str, table: pd.DataFrame) -> str:
     return (
         f"{name}, {table['of'].iloc[0]} (n = {unet['patients']:.0f}): Dice {unet['value']:.2f} ({unet['low']:.2f} to "
         f"{unet['high']:.2f}); {side} the baseline's {baseline['value']:.2f} (paired difference {less['value']:.2f}, "
-        f"{less['low']:.2f} to {less['high']:.2f}). {found[UNET, 'hit']['value']:.0%} of the tumours are touched, with "
+        f"{less['low']:.2f} to {less['high']:.2f}). {found[UNET, 'hit']['value']:.0%} of the tumors are touched, with "
         f"{found[UNET, 'false_positives']['value']:.1f} false pieces per scan."
     )
 
@@ -323,13 +323,13 @@ def _facts(summary: dict[str, Any], *, several: bool) -> tuple[Fact, ...]:
 
 def _section(pictures: Sequence[Picture], find: FindSettings, *, several: bool, confidence: float) -> Section:
     return Section(
-        title="Finding the tumour",
+        title="Finding the tumor",
         text=(
             "Stage 1 of Li, Sui et al.: a U-Net looks at every whole slice that contains lung; the lungs are found "
             "without the outline. The baseline takes the largest compact piece inside the lungs that is denser than "
             "-400 HU. The null gives each patient what the U-Net found in another. Only pieces of at least "
             f"{find.smallest_ml:g} ml within {find.lung_mm:g} mm of the lungs count, at most {find.most}, where the "
-            f"probability reaches {find.threshold:g}. A tumour of which the kept slices show nothing is a miss. "
+            f"probability reaches {find.threshold:g}. A tumor of which the kept slices show nothing is a miss. "
             "Intervals are over patients; the baseline is compared patient by patient."
         ),
         blocks=(comparison_table(confidence=confidence, several=several), *pictures),

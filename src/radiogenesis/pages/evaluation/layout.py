@@ -65,7 +65,7 @@ def build_page(
 
 def _counted(cohort: Cohort) -> str:
     with_lesions = int((cohort.patients["n_slices"] > 0).sum())
-    return f"{with_lesions} patients with {len(cohort.slice_image):,} slices of their tumours"
+    return f"{with_lesions} patients with {len(cohort.slice_image):,} slices of their tumors"
 
 
 def _facts(rows: Sequence[Row], summary: dict[str, Any], settings: EvaluationSettings) -> tuple[Fact, ...]:

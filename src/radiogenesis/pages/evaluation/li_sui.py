@@ -74,7 +74,7 @@ def framework_sections(found: Sequence[Found], tables: Path) -> list[Section]:
             blocks += [one.pictures["figure 8"], one.pictures["figure 8, all"]]
             blocks += [one.metagenes.table] if one.metagenes else []
         text = (
-            "Stage 3 of Li, Sui et al.: tumour regions drawn from noise and metagenes. The method draws the "
+            "Stage 3 of Li, Sui et al.: tumor regions drawn from noise and metagenes. The method draws the "
             "surroundings, too, so fidelity to a background is not a measure of it and is left out; control, realism, "
             "diversity and memorisation are measured as for every other method."
         )

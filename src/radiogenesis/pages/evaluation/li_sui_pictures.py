@@ -27,23 +27,23 @@ REGIONS = 64  # synthetic regions of one patient (Li, Sui et al., section IV)
 def figure_5(
     found: Mapping[str, tuple[NDArray[Any], NDArray[np.bool_], NDArray[np.bool_]]], folder: Path, name: str
 ) -> Picture:
-    """The slice with most tumour of each patient: what is there, what was found, and the part around it enlarged.
+    """The slice with most tumor of each patient: what is there, what was found, and the part around it enlarged.
 
-    Where no slice shows the tumour, it is the slice on which most was found.
+    Where no slice shows the tumor, it is the slice on which most was found.
 
     Args:
-        found: patient -> whole slices (Z, S, S) in HU, the tumour outlined (Z, S, S), what was found (Z, S, S).
+        found: patient -> whole slices (Z, S, S) in HU, the tumor outlined (Z, S, S), what was found (Z, S, S).
     """
     whole, parts = [], []
-    for image, tumour, seen in found.values():
-        shown = tumour if tumour.any() else seen
+    for image, tumor, seen in found.values():
+        shown = tumor if tumor.any() else seen
         k = int(shown.sum((1, 2)).argmax())
         row, column = (int(v) for v in np.argwhere(shown[k]).mean(0)) if shown[k].any() else (image.shape[1] // 2,) * 2
         side = image.shape[1]
         reach = side // 6
         top, left = (min(max(v - reach, 0), side - 2 * reach) for v in (row, column))
         cut = np.s_[top : top + 2 * reach, left : left + 2 * reach]
-        whole.append((image[k], tumour[k], seen[k]))
+        whole.append((image[k], tumor[k], seen[k]))
         parts.append(tuple(one[cut] for one in whole[-1]))
     rows: list[tuple[str, list[NDArray[Any]]]] = []
     contours: dict[int, list[NDArray[Any]]] = {}
@@ -58,8 +58,8 @@ def figure_5(
         file=file,
         alt="Whole slices with what the U-Net found, enlarged, and the true outline",
         caption=(
-            f"{name}: as figure 5 of Li, Sui et al., on patients whom the U-Net never saw: the slice with most tumour, "
-            "the pixels that count as found outlined; the part around the tumour enlarged; the same with the true "
+            f"{name}: as figure 5 of Li, Sui et al., on patients whom the U-Net never saw: the slice with most tumor, "
+            "the pixels that count as found outlined; the part around the tumor enlarged; the same with the true "
             "outline."
         ),
     )
@@ -85,9 +85,9 @@ def figure_7(
     figures.slice_grid(grid, folder / file, columns=list(patients))
     return Picture(
         file=file,
-        alt="Tumour regions drawn from images and from genes, beside the true ones",
+        alt="Tumor regions drawn from images and from genes, beside the true ones",
         caption=(
-            "As figure 7 of Li, Sui et al., but for patients who took no part in training: the loose tumour region "
+            "As figure 7 of Li, Sui et al., but for patients who took no part in training: the loose tumor region "
             "that the decoder draws from the genes predicted from the image (a), the one it draws from the patient's "
             "true genes (b), and the true one. A whole region has to pass through the gene vector, so that what no "
             "gene says is lost: vessels, the chest wall."
@@ -118,7 +118,7 @@ def figure_8(
     return [
         Picture(
             file=file,
-            alt="Synthetic tumour regions beside the true one",
+            alt="Synthetic tumor regions beside the true one",
             caption=(
                 "As figure 8 of Li, Sui et al., but for patients who took no part in training: three regions (a to c) "
                 "drawn from the patient's metagenes and noise, and the true region. Lesion and surroundings are both "

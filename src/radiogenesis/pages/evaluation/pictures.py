@@ -24,7 +24,7 @@ SHOWN = 7  # patients in a picture, as in figure 3
 
 
 def spread_patients(cohort: Cohort, patients: Sequence[str], count: int = SHOWN) -> list[str]:
-    """Some of the patients, evenly from the smallest to the largest tumour."""
+    """Some of the patients, evenly from the smallest to the largest tumor."""
     largest = [float(cohort.slice_mask[cohort.slice_patient == p].sum((1, 2)).max()) for p in patients]
     order = np.argsort(largest, kind="stable")
     places = np.unique(np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int))
@@ -32,7 +32,7 @@ def spread_patients(cohort: Cohort, patients: Sequence[str], count: int = SHOWN)
 
 
 def largest_slice(cohort: Cohort, patient: str) -> int:
-    """Index of the slice that shows most of the patient's tumour."""
+    """Index of the slice that shows most of the patient's tumor."""
     theirs = np.flatnonzero(cohort.slice_patient == patient)
     return int(theirs[cohort.slice_mask[theirs].sum((1, 2)).argmax()])
 
@@ -42,16 +42,16 @@ def cohort_picture(cohort: Cohort, folder: Path) -> Picture:
     patients = [str(p) for p in np.unique(cohort.slice_patient)]
     slices = [largest_slice(cohort, p) for p in spread_patients(cohort, patients)]
     images = [figures.gray(cohort.slice_image[k]) for k in slices]
-    rows = [("tumours", images), ("outlined", images)]
+    rows = [("tumors", images), ("outlined", images)]
     if len(cohort.background_image):
         chosen = np.linspace(0, len(cohort.background_image) - 1, len(slices)).round().astype(int)
         rows.append(("backgrounds", [figures.gray(cohort.background_image[k]) for k in chosen]))
     figures.slice_grid(rows, folder / "cohort.png", contours={1: [cohort.slice_mask[k] for k in slices]})
     return Picture(
         file="cohort.png",
-        alt="CT slices with tumours, their outlines, and backgrounds",
+        alt="CT slices with tumors, their outlines, and backgrounds",
         caption=(
-            f"The largest slice of {len(slices)} patients from the smallest to the largest tumour, the same with its "
+            f"The largest slice of {len(slices)} patients from the smallest to the largest tumor, the same with its "
             "outline, and backgrounds that lesions are drawn on. "
             f"{cohort.field_of_view_mm:g} mm wide, window −1000 to 500 HU."
         ),
@@ -89,11 +89,11 @@ def figure_3(drawn: Drawn, cohort: Cohort, folder: Path, name: str) -> Picture:
         first.append(figures.gray(examples.image[k]))
         second.append(figures.gray(examples.image[other]))
     file = f"figure3-{name}.png"
-    rows = [("own tumour", own), ("background", backgrounds), ("drawn", first), ("drawn on\nanother", second)]
+    rows = [("own tumor", own), ("background", backgrounds), ("drawn", first), ("drawn on\nanother", second)]
     figures.slice_grid(rows, folder / file, columns=list(drawn.examples))
     return Picture(
         file=file,
-        alt="Each patient's own tumour beside lesions drawn from the patient's genes",
+        alt="Each patient's own tumor beside lesions drawn from the patient's genes",
         caption=(
             "As figure 3 of Xu et al. (2020), but for patients the network never saw: the patient's own largest slice, "
             "a background from somewhere else, the lesion drawn into it from the patient's genes, and one drawn into "
@@ -110,14 +110,14 @@ def figure_3_methods(found: Mapping[str, Found], cohort: Cohort, folder: Path) -
     chosen = {patient: number % len(examples.image) for number, (patient, examples) in enumerate(first.items())}
     own = [figures.gray(cohort.slice_image[largest_slice(cohort, patient)]) for patient in chosen]
     backgrounds = [figures.gray(first[patient].background[k]) for patient, k in chosen.items()]
-    rows = [("own tumour", own), ("background", backgrounds)]
+    rows = [("own tumor", own), ("background", backgrounds)]
     for label, examples in drawn.items():
         images = [figures.gray(examples[patient].image[k]) for patient, k in chosen.items()]
         rows.append((label.replace(" (", "\n(").replace(", ", ",\n"), images))
     figures.slice_grid(rows, folder / "figure3-methods.png", columns=list(first))
     return Picture(
         file="figure3-methods.png",
-        alt="Each patient's own tumour, a background, and what each method draws into it",
+        alt="Each patient's own tumor, a background, and what each method draws into it",
         caption=(
             "As figure 3 of Xu et al. (2020), a row for each method, but for patients whom no method has seen: "
             "the patient's "
@@ -129,7 +129,7 @@ def figure_3_methods(found: Mapping[str, Found], cohort: Cohort, folder: Path) -
 
 
 def figure_4(codes: CodeSpace, cohort: Cohort, folder: Path) -> list[Picture]:
-    """t-SNE of every code space in the colours of one space's clusters, and lesions of patients near each centre."""
+    """t-SNE of every code space in the colors of one space's clusters, and lesions of patients near each center."""
     notes = {
         str(row["space"]): f"ρ = {row['rho']:.2f}".replace("-", "−")
         for row in codes.mantel.to_dict("records")
@@ -143,10 +143,10 @@ def figure_4(codes: CodeSpace, cohort: Cohort, folder: Path) -> list[Picture]:
         dark=dark,
         alt="t-SNE of raw genes and of each method's gene codes",
         caption=(
-            f"As figure 4 of Xu et al. (2020): t-SNE of the patients' raw genes and of their codes. Colours: "
+            f"As figure 4 of Xu et al. (2020): t-SNE of the patients' raw genes and of their codes. Colors: "
             f"{len(codes.typical)} clusters of {codes.reference}, fitted on training patients (filled); held-out "
             "patients "
-            "(rings) have the colour of the nearest centre. Corner: Mantel's correlation on held-out patients. t-SNE "
+            "(rings) have the color of the nearest center. Corner: Mantel's correlation on held-out patients. t-SNE "
             "shows clusters in anything; whether there are any is in the tables."
         ),
     )
@@ -157,9 +157,9 @@ def figure_4(codes: CodeSpace, cohort: Cohort, folder: Path) -> list[Picture]:
     figures.slice_grid(rows, folder / "figure4-lesions.png", colors=figures.CLUSTERS)
     grid = Picture(
         file="figure4-lesions.png",
-        alt="Lesions of the patients nearest to each cluster's centre",
+        alt="Lesions of the patients nearest to each cluster's center",
         caption=(
-            f"The largest slice of up to {SHOWN} training patients nearest to the centre of each cluster of "
+            f"The largest slice of up to {SHOWN} training patients nearest to the center of each cluster of "
             f"{codes.reference}: chosen by their genes alone."
         ),
     )

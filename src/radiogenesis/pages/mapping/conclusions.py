@@ -89,7 +89,7 @@ def conclusions(made: ConventionalMap) -> list[str]:
     if n["scanner"]:
         said.append(
             f"{n['scanner']} more pass the threshold with the noise of the image outside the lesion, which the scanner "
-            "makes and no tumour: they are not reported."
+            "makes and no tumor: they are not reported."
         )
     if n["set_tests"]:
         said.append(

@@ -37,7 +37,7 @@ def facts(made: ConventionalMap) -> tuple[Fact, ...]:
             beside=f"both sides share one of {n['batches']} batch variables; not reported as found.",
         ),
         Fact(
-            label="Independent of tumour size",
+            label="Independent of tumor size",
             value=f"{n['beyond_size']}",
             beside=f"of {n['beyond_size_of']} found with features other than size, both sides adjusted for it.",
         ),

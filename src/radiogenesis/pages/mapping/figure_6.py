@@ -161,7 +161,7 @@ def _links(
 
 
 def figure_6(made: CodeFeatureMap, theme: Theme) -> Figure:
-    """Encoder features (rows) x metagenes (columns), both in the order of their clustering, coloured by rho."""
+    """Encoder features (rows) x metagenes (columns), both in the order of their clustering, colored by rho."""
     rho = np.nan_to_num(made.held_out.effect)
     rows, columns = _order(rho.T), _order(rho)
     values = np.ma.masked_invalid(made.held_out.effect.T[np.ix_(rows, columns)])

@@ -27,7 +27,7 @@ def heat_map(
     confounded: NDArray[np.bool_],
     theme: Theme,
 ) -> Figure:
-    """Features (rows) x metagenes (columns), both ordered by clustering, coloured by z; at most 80 features, those
+    """Features (rows) x metagenes (columns), both ordered by clustering, colored by z; at most 80 features, those
     with the largest |z|.
 
     Args:
@@ -49,10 +49,10 @@ def heat_map(
     axes = figure.add_subplot()
     limit = float(max(4.0, np.nanmax(np.abs(filled), initial=0.0)))
     image = axes.imshow(values, cmap=_diverging(theme), vmin=-limit, vmax=limit, aspect="auto", interpolation="none")
-    for marked, marker, colour in ((found, "o", theme.ink), (confounded, "x", theme.ink)):
+    for marked, marker, color in ((found, "o", theme.ink), (confounded, "x", theme.ink)):
         y, x = np.nonzero(marked.T[np.ix_(down, across)])
         size = 9 if marker == "o" else 16
-        axes.scatter(x, y, s=size, marker=marker, color=colour, linewidths=0.9 if marker == "x" else 0)
+        axes.scatter(x, y, s=size, marker=marker, color=color, linewidths=0.9 if marker == "x" else 0)
     axes.set_yticks(range(shape[0]), [_short(rows[i]) for i in down], family=FONT)
     if named:
         axes.set_xticks(range(shape[1]), [_short(columns[i], 34) for i in across], rotation=90, family=FONT)
@@ -84,12 +84,12 @@ def volcano(links: pd.DataFrame, theme: Theme, *, left: str = "metagene") -> Fig
     effect = links["effect"].to_numpy(float)
     looks = {"not found": (theme.mute, 8, "."), "confounded": (theme.second, 30, "X"), "found": (theme.accent, 26, "o")}
     looks = {"incoherent": (theme.soft, 20, "^"), "scanner": (theme.second, 20, "v"), **looks}
-    for verdict, (colour, size, marker) in looks.items():
+    for verdict, (color, size, marker) in looks.items():
         mine = (links["verdict"] == verdict).to_numpy() & np.isfinite(logp)
         if not mine.any():
             continue
         axes.scatter(
-            effect[mine], logp[mine], s=size, marker=marker, color=colour, linewidths=0,
+            effect[mine], logp[mine], s=size, marker=marker, color=color, linewidths=0,
             label=f"{verdict} ({int(mine.sum()):,})", rasterized=True,
         )  # fmt: skip
     named = links[links["verdict"] != "not found"].head(8)
@@ -124,8 +124,8 @@ def network(links: pd.DataFrame, theme: Theme) -> Figure:
     drawn = links.head(MOST_LINKS)
     features = list(dict.fromkeys(drawn["feature"]))
     place = {name: i for i, name in enumerate(features)}
-    centre = drawn.assign(at=drawn["feature"].map(place)).groupby("metagene")["at"].mean()
-    metagenes = list(centre.sort_values(kind="stable").index)
+    center = drawn.assign(at=drawn["feature"].map(place)).groupby("metagene")["at"].mean()
+    metagenes = list(center.sort_values(kind="stable").index)
     tall = max(len(features), len(metagenes), 2)
     y_left = {name: -(i + 0.5) / len(metagenes) for i, name in enumerate(metagenes)}
     y_right = {name: -(i + 0.5) / len(features) for i, name in enumerate(features)}
@@ -133,11 +133,11 @@ def network(links: pd.DataFrame, theme: Theme) -> Figure:
     axes = figure.add_subplot()
     for _, link in drawn.iloc[::-1].iterrows():
         trapped = link["verdict"] != "found"
-        colour = theme.mute if trapped else theme.accent if link["effect"] > 0 else theme.second
+        color = theme.mute if trapped else theme.accent if link["effect"] > 0 else theme.second
         y0, y1 = y_left[link["metagene"]], y_right[link["feature"]]
         t = np.linspace(0, 1, 40)
         axes.plot(
-            t, y0 + (y1 - y0) * (3 * t**2 - 2 * t**3), color=colour, alpha=0.85, solid_capstyle="round",
+            t, y0 + (y1 - y0) * (3 * t**2 - 2 * t**3), color=color, alpha=0.85, solid_capstyle="round",
             linewidth=0.6 + 2.6 * abs(float(link["effect"])), linestyle=(0, (3, 2)) if trapped else "-",
         )  # fmt: skip
     for side, x, places in (("right", -0.02, y_left), ("left", 1.02, y_right)):
@@ -202,8 +202,8 @@ def precision_recall(curves: Mapping[str, tuple[Mapping[str, pd.DataFrame], floa
     looks = ((theme.second, 3.6), (theme.accent, 1.7))  # where both are the same, both are to be seen
     for number, (question, (maps, chance)) in enumerate(curves.items()):
         axes = figure.add_subplot(1, len(curves), number + 1)
-        for (name, table), (colour, width) in zip(maps.items(), looks, strict=False):
-            axes.step(table["recall"], table["precision"], where="pre", color=colour, linewidth=width, label=name)
+        for (name, table), (color, width) in zip(maps.items(), looks, strict=False):
+            axes.step(table["recall"], table["precision"], where="pre", color=color, linewidth=width, label=name)
         axes.axhline(chance, color=theme.mute, linewidth=1, linestyle="--", label="chance")
         axes.set_xlim(0, 1.02)
         axes.set_ylim(0, 1.04)

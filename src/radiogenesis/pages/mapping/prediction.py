@@ -333,8 +333,8 @@ def code_space_addition(made: CodeSpace, cohort: Cohort, alpha: float, folder: P
         text=code_space_conclusion(made, alpha),
         blocks=(
             Picture(
-                file=light, dark=dark, width=640, alt="t-SNE of gene codes, patients coloured by cluster",
-                caption="t-SNE of all patients, in the colours of the clusters; rings: held-out patients. t-SNE shows "
+                file=light, dark=dark, width=640, alt="t-SNE of gene codes, patients colored by cluster",
+                caption="t-SNE of all patients, in the colors of the clusters; rings: held-out patients. t-SNE shows "
                 "groups in anything: the table says whether there are any.",
             ),
             Table(
@@ -351,7 +351,7 @@ def code_space_addition(made: CodeSpace, cohort: Cohort, alpha: float, folder: P
             ),
             Picture(
                 file="code_clusters.png", alt="Lesions of each cluster",
-                caption="The largest slice of the patients nearest to each cluster's centre, training and held-out "
+                caption="The largest slice of the patients nearest to each cluster's center, training and held-out "
                 "patients apart. If only the training rows look different, the code has learned its patients.",
             ),
             Table(
@@ -389,7 +389,7 @@ def _of_family(made: ConventionalMap, family: str) -> list[str]:
 
 
 def _places(made: CodeSpace) -> pd.DataFrame:
-    """The t-SNE as `code_panels` draws it: a panel coloured by cluster."""
+    """The t-SNE as `code_panels` draws it: a panel colored by cluster."""
     xy = np.asarray(made.data.obsm["X_tsne"], np.float64)
     part = made.data.obs["part"].astype(str).to_numpy()
     cluster = made.data.obs["cluster"].to_numpy(int) - 1

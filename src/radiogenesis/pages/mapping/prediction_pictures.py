@@ -73,12 +73,12 @@ def shuffle_scatter(links: pd.DataFrame, groups: Mapping[str, Sequence[str]], th
     for number, (title, families) in enumerate(groups.items()):
         axes = figure.add_subplot(1, len(groups), number + 1)
         mine = links[links["family"].isin(families)]
-        for chosen, colour, size in (
+        for chosen, color, size in (
             (~mine["found"], theme.mute, 4), (mine["found"] & ~mine["survives"], theme.accent, 12),
             (mine["survives"], theme.second, 12),
         ):  # fmt: skip
             rows = mine[chosen]
-            axes.scatter(rows["effect"], rows["effect_shuffled"], s=size, color=colour, linewidths=0, rasterized=True)
+            axes.scatter(rows["effect"], rows["effect_shuffled"], s=size, color=color, linewidths=0, rasterized=True)
         axes.plot([-1, 1], [-1, 1], color=theme.mute, linewidth=0.8, linestyle="--")
         axes.set_xlim(-1.05, 1.05)
         axes.set_ylim(-1.05, 1.05)

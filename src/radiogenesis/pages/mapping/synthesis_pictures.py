@@ -180,9 +180,9 @@ def agreement(table: pd.DataFrame, theme: Theme) -> Figure:
         mine = table[table["feature"] == name]
         looks = {"neither": (theme.mute, 10), "conventional only": (theme.second, 20)}
         looks |= {"by synthesis only": (theme.ink, 20), "both": (theme.accent, 26)}
-        for maps, (colour, size) in looks.items():
+        for maps, (color, size) in looks.items():
             some = mine[mine["maps"] == maps]
-            axes.scatter(some["rho"], some["effect_sd"], s=size, color=colour, linewidths=0, label=maps)
+            axes.scatter(some["rho"], some["effect_sd"], s=size, color=color, linewidths=0, label=maps)
         axes.axhline(0, color=theme.mute, linewidth=0.8)
         axes.axvline(0, color=theme.mute, linewidth=0.8)
         axes.set_title(name, fontsize=9, loc="left", family=FONT, color=theme.ink)

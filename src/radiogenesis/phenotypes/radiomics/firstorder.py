@@ -41,9 +41,9 @@ def first_order(lesions: Lesions) -> dict[str, Tensor]:
     x, inside, n = lesions.rows, lesions.inside, lesions.pixels.double()  # (B, N), (B, N), (B,)
 
     average = x.sum(1) / n
-    centred = (x - average[:, None]) * inside
-    square = centred.square()
-    variance, third, fourth = (value.sum(1) / n for value in (square, square * centred, square.square()))
+    centered = (x - average[:, None]) * inside
+    square = centered.square()
+    variance, third, fourth = (value.sum(1) / n for value in (square, square * centered, square.square()))
     flat = variance == 0
     spread = torch.where(flat, 1.0, variance)
 
@@ -68,7 +68,7 @@ def first_order(lesions: Lesions) -> dict[str, Tensor]:
         "maximum": highest,
         "interquartile_range": p75 - p25,
         "range": highest - lowest,
-        "mean_absolute_deviation": centred.abs().sum(1) / n,
+        "mean_absolute_deviation": centered.abs().sum(1) / n,
         "robust_mean_absolute_deviation": ((x - central_mean[:, None]) * central).abs().sum(1) / central_n,
         "median_absolute_deviation": ((x - median[:, None]) * inside).abs().sum(1) / n,
         "coefficient_of_variation": variance.sqrt() / average,

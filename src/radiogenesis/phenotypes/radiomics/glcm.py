@@ -95,7 +95,7 @@ def _features(
     variance = (p_level * (i - mean[:, None]).square()).sum(1)
     difference = p_difference @ k
     contrast = p_difference @ k.square()
-    total = torch.arange(2, 2 * bins + 1, device=p.device) - 2 * mean[:, None]  # (M, 2 Ng - 1), centred
+    total = torch.arange(2, 2 * bins + 1, device=p.device) - 2 * mean[:, None]  # (M, 2 Ng - 1), centered
     tendency, shade, prominence = ((p_sum * total**power).sum(1) for power in (2, 3, 4))
     covariance = (tendency - contrast) / 4  # Var(i + j) = 2 var + 2 cov, E(i - j)^2 = 2 var - 2 cov
     relative = k / levels.clamp_min(1)[:, None]  # (M, Ng)

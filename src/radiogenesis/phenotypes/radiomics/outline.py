@@ -51,7 +51,7 @@ def outline_shape(lesions: Lesions) -> dict[str, Tensor]:
 
 
 def _polygon(lesion: Tensor) -> tuple[Tensor, Tensor]:
-    """(B,) area and perimeter in pixels, summed over the squares between 4 pixel centres.
+    """(B,) area and perimeter in pixels, summed over the squares between 4 pixel centers.
 
     A square with 1 pixel of the lesion holds a triangle of 1/8, with 2 a half, with 3 all but 1/8; two pixels in
     opposite corners are two triangles.
@@ -68,10 +68,10 @@ def _polygon(lesion: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _standard_deviations(lesion: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor]:
-    """(B,) smaller and larger standard deviation of the pixels' centres along their principal axes, in pixels."""
+    """(B,) smaller and larger standard deviation of the pixels' centers along their principal axes, in pixels."""
     y, x = (torch.arange(size, dtype=torch.float64, device=lesion.device) for size in lesion.shape[1:])
     rows, columns = lesion.sum(2).double(), lesion.sum(1).double()  # (B, h), (B, w)
-    y = y - (rows @ y / pixels)[:, None]  # (B, h), centred
+    y = y - (rows @ y / pixels)[:, None]  # (B, h), centered
     x = x - (columns @ x / pixels)[:, None]
     yy, xx = (rows * y.square()).sum(1) / pixels, (columns * x.square()).sum(1) / pixels
     xy = torch.einsum("bh,bhw,bw->b", y, lesion.double(), x) / pixels
@@ -82,7 +82,7 @@ def _standard_deviations(lesion: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor
 def _largest_distance(lesion: Tensor) -> Tensor:
     """(B,) largest distance between corners of the polygon, in pixels.
 
-    The corners lie half a pixel beside, above and below the pixels' centres, so two pixels dx and dy apart have corners
+    The corners lie half a pixel beside, above and below the pixels' centers, so two pixels dx and dy apart have corners
     sqrt(max((dx + 1)^2 + dy^2, dx^2 + (dy + 1)^2)) apart. In each row only the outermost pixels can be the ends.
     """
     y, x = (torch.arange(float(size), device=lesion.device) for size in lesion.shape[1:])

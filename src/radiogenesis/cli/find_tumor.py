@@ -1,4 +1,4 @@
-"""`radiogenesis find-tumour RUN CT_FOLDER OUT`."""
+"""`radiogenesis find-tumor RUN CT_FOLDER OUT`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 
 from radiogenesis.cli.arguments import add_settings, parser, settings_from
 
-_DESCRIPTION = """Look for tumours in every CT under CT_FOLDER with a run of tumor-unet, and write OUT: masks as NIfTI
+_DESCRIPTION = """Look for tumors in every CT under CT_FOLDER with a run of tumor-unet, and write OUT: masks as NIfTI
 and as DICOM SEG that belongs to the CT, boxes in millimetres per patient and per slice, a picture of each scan.
 
 Only slices that contain lung are looked at (Li, Sui et al. 2021). Outlines in the folder are not.
 
-To cut tumour regions from what was found, let OUT lie under the same folder as the DICOM CT, and give that folder to
+To cut tumor regions from what was found, let OUT lie under the same folder as the DICOM CT, and give that folder to
 `cohort build`: each seg.dcm is the outline of its CT."""
 
 
@@ -26,7 +26,7 @@ def main(arguments: list[str]) -> None:
     from radiogenesis.progress import Bar
     from radiogenesis.training.run import Run
 
-    options = parser("find-tumour", _DESCRIPTION)
+    options = parser("find-tumor", _DESCRIPTION)
     options.add_argument("run", type=Path, help="A finished run of tumor-unet.")
     options.add_argument("ct_folder", type=Path, help="Folder with chest CT, DICOM or NIfTI, any depth.")
     options.add_argument("out", type=Path, help="The folder to write; must not exist yet.")
@@ -45,6 +45,6 @@ def main(arguments: list[str]) -> None:
             tell=lambda what, done, total: bar.update(task, description=what, completed=done, total=total),
         )
     for row in scans.to_dict("records"):
-        found = "" if math.isnan(row["volume_ml"]) else f"{row['tumours']} found, {row['volume_ml']:.1f} ml"
+        found = "" if math.isnan(row["volume_ml"]) else f"{row['tumors']} found, {row['volume_ml']:.1f} ml"
         print(f"{row['patient']}: {'; '.join(filter(None, [found, row['note']]))}")
     print(f"\n{given.out}: look at PATIENT/overlay.png before you believe a box. Research use only.")
