@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from radiogenesis.output import whole_file
 
-TRUE_COLOUR, FOUND_COLOUR = "#ff4d4d", "#ffe14d"
+TRUE_COLOR, FOUND_COLOR = "#ff4d4d", "#ffe14d"
 
 
 def overlay_grid(
@@ -40,7 +40,7 @@ def overlay_grid(
             axes.set_axis_off()
         for axes, at in zip(axes_row, chosen, strict=False):
             axes.imshow(images[at], cmap="gray", vmin=-1000, vmax=500, interpolation="nearest")
-            for mask, color in ((true, TRUE_COLOUR), (found, FOUND_COLOUR)):
+            for mask, color in ((true, TRUE_COLOR), (found, FOUND_COLOR)):
                 if mask is not None and mask[at].any() and not mask[at].all():
                     axes.contour(mask[at], levels=[0.5], colors=color, linewidths=0.9)
         axes_row[0].set_title(label, fontsize=7, color="white", loc="left")
