@@ -21,7 +21,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.evaluation.drawing import own_features
+from radiogenesis.evaluation.descriptions.properties import own_features
 from radiogenesis.mapping.conventional.three_step import ConventionalMap, conventional_map, material_of
 from radiogenesis.mapping.settings import MapSettings, SynthesisSettings
 from radiogenesis.mapping.synthesis import planted_links

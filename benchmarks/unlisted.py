@@ -27,7 +27,7 @@ from sklearn.preprocessing import QuantileTransformer
 
 from comparison import alignment, train
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.evaluation.drawing import own_features
+from radiogenesis.evaluation.descriptions.properties import own_features
 from radiogenesis.mapping.conventional.features import radiomic_table
 from radiogenesis.mapping.conventional.three_step import ConventionalMap, conventional_map, material_of
 from radiogenesis.mapping.settings import MapSettings, SynthesisSettings

@@ -18,9 +18,10 @@ from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import OutputError, RunError
 from radiogenesis.evaluation.comparison import BESIDE
 from radiogenesis.evaluation.drawing import draw
-from radiogenesis.evaluation.drawn_lesions import COPIES, ON_SAME, UNSEEN
 from radiogenesis.evaluation.measures.control import OWN, TRUTH
 from radiogenesis.evaluation.measures.fidelity import PASTED
+from radiogenesis.evaluation.measures.memorisation import COPIES, UNSEEN
+from radiogenesis.evaluation.measures.realism import ON_SAME
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.methods.nearest_lesion import NearestLesion, NearestLesionSettings
 from radiogenesis.methods.protocols import Synthesis

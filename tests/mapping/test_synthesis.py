@@ -28,7 +28,7 @@ from radiogenesis.cohort.store import Cohort, PatientData, Truth
 from radiogenesis.cohort.tables.expression import ExpressionScaler
 from radiogenesis.cohort.writer import CohortWriter
 from radiogenesis.errors import RunError
-from radiogenesis.evaluation.drawing import own_features
+from radiogenesis.evaluation.descriptions.properties import own_features
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.mapping import code_space
 from radiogenesis.mapping.conventional.three_step import (

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from radiogenesis.cohort.split import Split
 from radiogenesis.cohort.tables.expression import ExpressionScaler
-from radiogenesis.evaluation.comparison import Score
 from radiogenesis.evaluation.drawing import Drawn
 from radiogenesis.evaluation.genes.metagenes import MetageneTable
 from radiogenesis.evaluation.genes.prediction import GenePrediction
+from radiogenesis.evaluation.measures.base import Score
 from radiogenesis.reporting.model import Picture
 from radiogenesis.training.preparation import genes_as_trained
 from radiogenesis.training.run import Run
@@ -74,26 +74,22 @@ class Subject:
 
 @dataclass
 class Found:
-    """What was found on one subject."""
+    """What was found on one subject.
+
+    Attributes:
+        tables: of the measures of drawings, by the name of their file.
+        scores: the numbers that the comparison has of it.
+        ignores_genes: whether it draws the same whatever the genes.
+    """
 
     subject: Subject
-    fidelity: pd.DataFrame | None = None
-    control: pd.DataFrame | None = None
-    control_patients: pd.DataFrame | None = None
-    control_check: pd.DataFrame | None = None
-    driving: pd.DataFrame | None = None
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+    scores: dict[str, Score] = field(default_factory=dict)
     retrieval: pd.DataFrame | None = None
     retrieval_patients: pd.DataFrame | None = None
     backgrounds_of: str = ""
-    realism: pd.DataFrame | None = None
-    diversity: pd.DataFrame | None = None
-    memorisation: pd.DataFrame | None = None
-    memorisation_patients: pd.DataFrame | None = None
-    usefulness: pd.DataFrame | None = None
-    usefulness_patients: pd.DataFrame | None = None
     ignores_genes: bool = False
     drawn: Drawn | None = None
-    scores: dict[str, Score] = field(default_factory=dict)
     prediction: GenePrediction | None = None
     metagenes: MetageneTable | None = None
     pictures: dict[str, Picture] = field(default_factory=dict)

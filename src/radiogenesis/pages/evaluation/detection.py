@@ -34,9 +34,9 @@ from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.methods.tumor_unet import FindSettings, TumorUNet
 from radiogenesis.output import json_text, whole_folder
 from radiogenesis.pages.evaluation.li_sui_pictures import figure_5
-from radiogenesis.pages.wording import coverage
 from radiogenesis.reporting.model import Column, Fact, Page, Picture, Section, Table
 from radiogenesis.reporting.overlays import overlay_grid
+from radiogenesis.reporting.wording import coverage
 from radiogenesis.training.run import Run
 from radiogenesis.version import __version__
 

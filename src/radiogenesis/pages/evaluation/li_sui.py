@@ -26,8 +26,8 @@ from radiogenesis.methods.metagene_gan import MetageneGAN
 from radiogenesis.methods.protocols import GenePredictor
 from radiogenesis.pages.evaluation import li_sui_pictures
 from radiogenesis.pages.evaluation.pictures import spread_patients
-from radiogenesis.pages.wording import coverage, p_text
 from radiogenesis.reporting.model import Column, Picture, Section, Table
+from radiogenesis.reporting.wording import coverage, p_text
 from radiogenesis.training.preparation import metagenes_of
 
 SHOWN = 30

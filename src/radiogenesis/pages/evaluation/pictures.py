@@ -15,10 +15,10 @@ from radiogenesis.evaluation.gene_codes import CodeSpace
 from radiogenesis.evaluation.genes.code_space import HELD_OUT
 from radiogenesis.evaluation.measures.control import MEAN, TRUTH, Measured
 from radiogenesis.evaluation.results import Found
-from radiogenesis.pages.wording import coverage
 from radiogenesis.phenotypes.lesion import FEATURES, UNITS
 from radiogenesis.reporting import figures
 from radiogenesis.reporting.model import Picture
+from radiogenesis.reporting.wording import coverage
 
 SHOWN = 7  # patients in a picture, as in figure 3
 

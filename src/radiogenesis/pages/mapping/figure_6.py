@@ -24,7 +24,7 @@ from radiogenesis.cohort.split import Split
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.cohort.tables.expression import ExpressionScaler
 from radiogenesis.errors import CohortError
-from radiogenesis.evaluation.drawing import own_features
+from radiogenesis.evaluation.descriptions.properties import own_features
 from radiogenesis.mapping.conventional import confounding
 from radiogenesis.mapping.conventional.covariates import covariates_of
 from radiogenesis.mapping.conventional.three_step import CONFOUNDED, FOUND, NOT_FOUND, held_batches, strata
