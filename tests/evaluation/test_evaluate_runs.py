@@ -248,7 +248,7 @@ def test_nearest_lesions_are_copies_as_they_are_made(cohort: Cohort, tmp_path: P
         s for s in json.loads((tmp_path / "out" / "evaluation.json").read_text())["conclusions"] if "copies" in s
     ]
     assert said.startswith("nearest: drawn lesions are copies of training lesions: ")
-    assert said.endswith("Its lesions are copies of training lesions, as it is made.")
+    assert said.endswith("This method pastes training lesions by design.")
 
 
 def test_nothing_that_can_be_passed_is_called_a_ceiling(evaluated: Path) -> None:

@@ -1,4 +1,4 @@
-"""What is evaluated, and what was found on it."""
+"""A run that is evaluated, and what was measured of it."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from radiogenesis.training.run import Run
 
 
 @dataclass(frozen=True)
-class Subject:
-    """What is evaluated: a trained method, what it was trained on, and who was held out.
+class EvaluatedRun:
+    """A run that is evaluated: a trained method, what it was trained on, and who was held out.
 
     Attributes:
         name: the run folder's name; names of subjects differ.
@@ -58,8 +58,8 @@ class Subject:
         return genes_as_trained(self.method, self.scaler, self.split, expression, patients)
 
     @classmethod
-    def of(cls, run: Run) -> Subject:
-        """A finished run as a subject."""
+    def of(cls, run: Run) -> EvaluatedRun:
+        """Of a finished run."""
         return cls(
             name=run.path.resolve().name,
             method_name=run.method_name,
@@ -73,8 +73,8 @@ class Subject:
 
 
 @dataclass
-class Found:
-    """What was found on one subject.
+class RunResults:
+    """What was measured of one run.
 
     Attributes:
         tables: of the measures of drawings, by the name of their file.
@@ -82,7 +82,7 @@ class Found:
         ignores_genes: whether it draws the same whatever the genes.
     """
 
-    subject: Subject
+    subject: EvaluatedRun
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
     scores: dict[str, Score] = field(default_factory=dict)
     retrieval: pd.DataFrame | None = None

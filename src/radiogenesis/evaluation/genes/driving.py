@@ -23,7 +23,7 @@ from radiogenesis.reporting.model import Column, Section, Table
 from radiogenesis.stats.resampling import Floats, permutations
 
 if TYPE_CHECKING:
-    from radiogenesis.evaluation.results import Found
+    from radiogenesis.evaluation.results import RunResults
 
 NAMED = 5
 """Genes that are named for each property."""
@@ -79,11 +79,11 @@ class DrivingGenes(Measure):
         names = work.subject.scaler.genes
         return Result({self.table: driving_genes(work.genes, names, work.patients, work.settings)})
 
-    def sections(self, found: Sequence[Found], tables: Path, settings: EvaluationSettings) -> list[Section]:
+    def sections(self, found: Sequence[RunResults], tables: Path, settings: EvaluationSettings) -> list[Section]:
         return driving_sections(found, tables)
 
 
-def driving_sections(found: Sequence[Found], tables: Path) -> list[Section]:
+def driving_sections(found: Sequence[RunResults], tables: Path) -> list[Section]:
     """A table of named genes for each run whose drawings depend on them."""
     mine = [one for one in found if len(one.tables["driving_genes"])]
     if not mine:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # these are made of measures themselves
     from radiogenesis.evaluation.drawing import Drawn
     from radiogenesis.evaluation.measures.control import Measured
     from radiogenesis.evaluation.measures.pasted import Pasted
-    from radiogenesis.evaluation.results import Found, Subject
+    from radiogenesis.evaluation.results import EvaluatedRun, RunResults
 
 RUN = Column(label="Run", value="run")
 PATIENTS = Column(label="Patients", value="patients", format="d")
@@ -107,7 +107,7 @@ class Work:
         shared: what is made once for all runs, see `once`.
     """
 
-    subject: Subject
+    subject: EvaluatedRun
     synthesizer: Synthesizer
     genes: NDArray[Any]
     drawn: Drawn
@@ -144,28 +144,28 @@ class Measure:
         """Measure one run; empty where the measure does not apply to it."""
         raise NotImplementedError
 
-    def sections(self, found: Sequence[Found], tables: Path, settings: EvaluationSettings) -> list[Section]:
+    def sections(self, found: Sequence[RunResults], tables: Path, settings: EvaluationSettings) -> list[Section]:
         """What the page shows of it, with its files written; `found` are the runs that were measured."""
         return []
 
-    def sentence(self, found: Found, confidence: float) -> str:
+    def sentence(self, found: RunResults, confidence: float) -> str:
         """What may be concluded of one run that was measured; "" for nothing."""
         return ""
 
-    def must_be_said(self, found: Found) -> bool:
+    def must_be_said(self, found: RunResults) -> bool:
         """Whether the sentence is said however many runs there are."""
         return False
 
-    def headline(self, found: Found) -> dict[str, Any] | None:
+    def headline(self, found: RunResults) -> dict[str, Any] | None:
         """The number that stands on the page's top, with what it must be read beside."""
         return None
 
-    def of(self, found: Sequence[Found]) -> list[Found]:
+    def of(self, found: Sequence[RunResults]) -> list[RunResults]:
         """The runs that it measured."""
         return [one for one in found if self.table in one.tables]
 
 
-def joined(found: Sequence[Found], name: str, tables: Path) -> str:
+def joined(found: Sequence[RunResults], name: str, tables: Path) -> str:
     """Write what runs have of a table, one below the other; the file's name."""
     parts = [one.tables[name].assign(run=one.subject.name) for one in found if name in one.tables]
     pd.concat(parts).to_csv(tables / f"{name}.csv", index=False)

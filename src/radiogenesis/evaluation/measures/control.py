@@ -52,7 +52,7 @@ from radiogenesis.stats.resampling import (
 from radiogenesis.training.data import untrained_backgrounds
 
 if TYPE_CHECKING:
-    from radiogenesis.evaluation.results import Found
+    from radiogenesis.evaluation.results import RunResults
 
 ALPHAS = np.logspace(0, 7, 29)
 TRUTH, OWN = "planted truth", "own slices"
@@ -236,18 +236,18 @@ class Control(Measure):
         }
         return Result(tables, scores)
 
-    def sections(self, found: Sequence[Found], tables: Path, settings: EvaluationSettings) -> list[Section]:
+    def sections(self, found: Sequence[RunResults], tables: Path, settings: EvaluationSettings) -> list[Section]:
         return [_control_section(found, tables, settings)]
 
-    def sentence(self, found: Found, confidence: float) -> str:
+    def sentence(self, found: RunResults, confidence: float) -> str:
         table, check = found.tables[self.table], found.tables.get("control_check")
         return control_conclusion(found.subject.name, table, confidence, ignores_genes=found.ignores_genes, check=check)
 
-    def must_be_said(self, found: Found) -> bool:
+    def must_be_said(self, found: RunResults) -> bool:
         """It is what the evaluation asks."""
         return True
 
-    def headline(self, found: Found) -> dict[str, Any]:
+    def headline(self, found: RunResults) -> dict[str, Any]:
         table = found.tables[self.table]
         reference = str(table["reference"].iloc[0])
         row = table[(table["reference"] == reference) & (table["feature"] == MEAN)].iloc[0]
@@ -374,7 +374,7 @@ def _share_text(mean: dict[Hashable, Any], confidence: float) -> str:
     return text + "."
 
 
-def _control_section(found: Sequence[Found], tables: Path, settings: EvaluationSettings) -> Section:
+def _control_section(found: Sequence[RunResults], tables: Path, settings: EvaluationSettings) -> Section:
     blocks: list[Table | Picture] = []
     joined(found, "control_patients", tables)
     checked = [one for one in found if "control_check" in one.tables]

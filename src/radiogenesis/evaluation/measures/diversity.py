@@ -47,7 +47,7 @@ from radiogenesis.reporting.wording import coverage, percent
 from radiogenesis.stats.resampling import Floats, Indices, counted, interval, mean_of_pairs, nanmean, resamples
 
 if TYPE_CHECKING:
-    from radiogenesis.evaluation.results import Found
+    from radiogenesis.evaluation.results import RunResults
 
 NOISE, BACKGROUND, PATIENTS = "noise alone", "noise and background", "patients"
 DISTANCE = "distance"
@@ -202,10 +202,10 @@ class Diversity(Measure):
         )
         return Result({self.table: diversity_table(found, settings)}, {"diversity": score})
 
-    def sections(self, found: Sequence[Found], tables: Path, settings: EvaluationSettings) -> list[Section]:
+    def sections(self, found: Sequence[RunResults], tables: Path, settings: EvaluationSettings) -> list[Section]:
         return [_diversity_section(joined(found, self.table, tables), settings)]
 
-    def sentence(self, found: Found, confidence: float) -> str:
+    def sentence(self, found: RunResults, confidence: float) -> str:
         return diversity_conclusion(found.subject.name, found.tables[self.table], confidence)
 
 

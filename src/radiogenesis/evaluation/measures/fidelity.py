@@ -48,7 +48,7 @@ from radiogenesis.stats.resampling import interval, nanmean, patient_means, resa
 from radiogenesis.window import scaled
 
 if TYPE_CHECKING:
-    from radiogenesis.evaluation.results import Found
+    from radiogenesis.evaluation.results import RunResults
 
 PSNR_CAP_DB = 100.0  # an image that is its background has no finite PSNR
 MEASURES = ("mse", "ssim", "psnr")
@@ -278,11 +278,11 @@ class Fidelity(Measure):
             scores[score] = Score(float(v[0]), v[1:], reference, null[name], images, n)
         return Result({self.table: table}, scores)
 
-    def sections(self, found: Sequence[Found], tables: Path, settings: EvaluationSettings) -> list[Section]:
+    def sections(self, found: Sequence[RunResults], tables: Path, settings: EvaluationSettings) -> list[Section]:
         joined(found, self.table, tables)
         return [_fidelity_section(found, tables, settings.confidence)]
 
-    def headline(self, found: Found) -> dict[str, Any]:
+    def headline(self, found: RunResults) -> dict[str, Any]:
         rows = found.tables[self.table].set_index("region")
         return {
             "run": found.subject.name, "name": "fidelity", "value": rows.loc[OUTSIDE, "psnr"],
@@ -291,7 +291,7 @@ class Fidelity(Measure):
         }  # fmt: skip
 
 
-def _fidelity_section(found: Sequence[Found], tables: Path, confidence: float) -> Section:
+def _fidelity_section(found: Sequence[RunResults], tables: Path, confidence: float) -> Section:
     ours = pd.concat([one.tables["fidelity"].assign(run=one.subject.name) for one in found])
     published = PUBLISHED.rename(columns={"method": "run"}).assign(region="as published, other data")
     shown = pd.concat([ours, published])
@@ -307,7 +307,7 @@ def _fidelity_section(found: Sequence[Found], tables: Path, confidence: float) -
         Column(label="Images", value="images", format="d"),
     ]
     return Section(
-        title="Does the background survive?",
+        title="Is the surrounding lung unchanged?",
         text=(
             "Each drawn image against the background it was drawn on, as in table 1 of Xu et al. (2020): intensities "
             "scaled to 0 to 1 over −1000 to 500 HU. A larger lesion changes more pixels, so the whole image cannot and "

@@ -65,7 +65,7 @@ from radiogenesis.stats.resampling import (
 )
 
 if TYPE_CHECKING:
-    from radiogenesis.evaluation.results import Found
+    from radiogenesis.evaluation.results import RunResults
 
 BEYOND = 0.99
 """Share of the lesions never seen that are below the threshold."""
@@ -266,15 +266,15 @@ class Copies(Measure):
         )  # fmt: skip
         return Result(tables, {"copies": score})
 
-    def sections(self, found: Sequence[Found], tables: Path, settings: EvaluationSettings) -> list[Section]:
+    def sections(self, found: Sequence[RunResults], tables: Path, settings: EvaluationSettings) -> list[Section]:
         joined(found, "memorisation_patients", tables)
         return [_memorisation_section(joined(found, self.table, tables), settings)]
 
-    def sentence(self, found: Found, confidence: float) -> str:
+    def sentence(self, found: RunResults, confidence: float) -> str:
         pastes = isinstance(found.subject.method, NearestLesion)
         return memorisation_conclusion(found.subject.name, found.tables[self.table], confidence, by_design=pastes)
 
-    def must_be_said(self, found: Found) -> bool:
+    def must_be_said(self, found: RunResults) -> bool:
         """Copies are the one finding that must not be missed."""
         return isinstance(found.subject.method, NearestLesion) or copies(found.tables[self.table])
 
@@ -291,7 +291,7 @@ def memorisation_conclusion(label: str, table: pd.DataFrame, confidence: float, 
         by_design: the method pastes training lesions, whatever the test says.
     """
     drawn, pasted, real = table.to_dict("records")
-    made = " Its lesions are copies of training lesions, as it is made." if by_design else ""
+    made = " This method pastes training lesions by design." if by_design else ""
     if pd.isna(drawn["p"]):
         return f"{label}: whether lesions are copies cannot be asked: too little is inside the lesions.{made}"
     figures = (
@@ -314,7 +314,7 @@ def memorisation_conclusion(label: str, table: pd.DataFrame, confidence: float, 
         f"{label}: no sign that training lesions were copied: {figures}. Had {first[0]} % of the drawings been "
         f"copies, the test would have seen it in {first[1]} of resamples of patients"
         + "".join(f"; had {share} %, in {often}" for share, often in rest)
-        + f". Of lesions never trained on it says that they are copies in {percent(real['false_alarms'])}.{made}"
+        + f". Among real lesions never trained on it finds copies in {percent(real['false_alarms'])}.{made}"
     )
 
 

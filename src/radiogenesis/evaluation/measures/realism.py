@@ -55,7 +55,7 @@ from radiogenesis.reporting.wording import coverage
 from radiogenesis.stats.resampling import Floats, counted, interval, mean_of_pairs, nanmean, resamples
 
 if TYPE_CHECKING:
-    from radiogenesis.evaluation.results import Found
+    from radiogenesis.evaluation.results import RunResults
 
 
 @dataclass(frozen=True)
@@ -327,10 +327,10 @@ class DistanceToReal(Measure):
         scores["kid_times"] = Score(times, reference=1.0, images=one.images, patients=one.patients)
         return Result({self.table: pd.DataFrame(rows)}, scores)
 
-    def sections(self, found: Sequence[Found], tables: Path, settings: EvaluationSettings) -> list[Section]:
+    def sections(self, found: Sequence[RunResults], tables: Path, settings: EvaluationSettings) -> list[Section]:
         return [_realism_section(joined(found, self.table, tables), settings)]
 
-    def sentence(self, found: Found, confidence: float) -> str:
+    def sentence(self, found: RunResults, confidence: float) -> str:
         return realism_conclusion(found.subject.name, found.tables[self.table], confidence)
 
 

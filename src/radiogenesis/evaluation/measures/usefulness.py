@@ -48,7 +48,7 @@ from radiogenesis.stats.resampling import ALPHA, Floats, interval, nanmean, pati
 from radiogenesis.window import scaled
 
 if TYPE_CHECKING:
-    from radiogenesis.evaluation.results import Found
+    from radiogenesis.evaluation.results import RunResults
 
 WIDTHS = (8, 16, 32)
 BATCH = 16
@@ -284,11 +284,11 @@ class Use(Measure):
         drawn = drawn_for_training(work.synthesizer, cohort, split, genes, settings)
         return used(usefulness(alone, real, drawn, asked, test.patient, settings), test.patient, settings)
 
-    def sections(self, found: Sequence[Found], tables: Path, settings: EvaluationSettings) -> list[Section]:
+    def sections(self, found: Sequence[RunResults], tables: Path, settings: EvaluationSettings) -> list[Section]:
         joined(found, "usefulness_patients", tables)
         return [_usefulness_section(joined(found, self.table, tables), settings)]
 
-    def sentence(self, found: Found, confidence: float) -> str:
+    def sentence(self, found: RunResults, confidence: float) -> str:
         return usefulness_conclusion(found.subject.name, found.tables[self.table], confidence)
 
 

@@ -11,7 +11,7 @@ from radiogenesis.evaluation.all_measures import NUMBERS
 from radiogenesis.evaluation.comparison import Row, differences, leaders, tidy, wide
 from radiogenesis.evaluation.gene_codes import CodeSpace
 from radiogenesis.evaluation.measures.base import FIDELITY, PATIENTS, REALISM, REST
-from radiogenesis.evaluation.results import Found
+from radiogenesis.evaluation.results import RunResults
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.pages.evaluation import pictures
 from radiogenesis.reporting.model import Column, Fact, Picture, Section, Table
@@ -55,7 +55,7 @@ def method_facts(rows: Sequence[Row], settings: EvaluationSettings) -> tuple[Fac
 
 
 def comparison_section(
-    found: Sequence[Found], rows: Sequence[Row], cohort: Cohort, settings: EvaluationSettings, folder: Path
+    found: Sequence[RunResults], rows: Sequence[Row], cohort: Cohort, settings: EvaluationSettings, folder: Path
 ) -> list[Section]:
     """One row per method; nothing where only one run draws."""
     if not rows:
@@ -181,7 +181,7 @@ def _leader_table(rows: Sequence[Row], settings: EvaluationSettings, folder: Pat
     )
 
 
-def first_runs(found: Sequence[Found], rows: Sequence[Row]) -> list[Found]:
+def first_runs(found: Sequence[RunResults], rows: Sequence[Row]) -> list[RunResults]:
     """One run of each row, the first."""
     by_name = {one.subject.name: one for one in found}
     return [by_name[row.runs[0]] for row in rows]

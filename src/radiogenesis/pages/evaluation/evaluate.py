@@ -37,7 +37,7 @@ from radiogenesis.evaluation.measures.base import Work
 from radiogenesis.evaluation.measures.control import Control
 from radiogenesis.evaluation.measures.pasted import Pasted, pasted
 from radiogenesis.evaluation.measures.retrieval import retrieval_scores, retrieval_table
-from radiogenesis.evaluation.results import Found, Subject
+from radiogenesis.evaluation.results import EvaluatedRun, RunResults
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.methods.protocols import GeneEncoder, LesionEncoder, Synthesizer
 from radiogenesis.output import check_place, json_text, whole_folder
@@ -89,11 +89,11 @@ def evaluate_runs(
             path=runs[0].path if runs else None,
             remedy="evaluate the runs of each cohort by themselves",
         )
-    return evaluate([Subject.of(run) for run in runs], opened[0], out, settings, progress=progress)
+    return evaluate([EvaluatedRun.of(run) for run in runs], opened[0], out, settings, progress=progress)
 
 
 def evaluate(
-    subjects: Sequence[Subject],
+    subjects: Sequence[EvaluatedRun],
     cohort: Cohort,
     out: str | Path,
     settings: EvaluationSettings,
@@ -148,7 +148,7 @@ class Common:
         return made
 
 
-def _check(subjects: Sequence[Subject]) -> None:
+def _check(subjects: Sequence[EvaluatedRun]) -> None:
     names = [subject.name for subject in subjects]
     if not names or len(set(names)) != len(names):
         raise RunError(f"runs must have different names, and there must be one: {names}", remedy="rename a run folder")
@@ -169,21 +169,21 @@ def _aligns(method: object) -> bool:
     return isinstance(method, GeneEncoder) and isinstance(method, LesionEncoder)
 
 
-def _compared(found: Found) -> comparison.Compared:
+def _compared(found: RunResults) -> comparison.Compared:
     s = found.subject
     return comparison.Compared(s.name, s.method_name, s.config, s.seed, found.scores, s.split.test, s.images_seen)
 
 
-def _real(subjects: Sequence[Subject], cohort: Cohort, settings: EvaluationSettings) -> RealLesions:
+def _real(subjects: Sequence[EvaluatedRun], cohort: Cohort, settings: EvaluationSettings) -> RealLesions:
     """The real lesions of everybody who was trained on or held out; measured once for all runs."""
     test = {patient for subject in subjects for patient in subject.split.test}
     train = {patient for subject in subjects for patient in subject.split.train}
     return real_lesions(cohort, test | train, test, inception_weights=settings.inception_weights)
 
 
-def _evaluate_one(subject: Subject, common: Common) -> Found:
+def _evaluate_one(subject: EvaluatedRun, common: Common) -> RunResults:
     """All that the method offers to be measured by."""
-    found, cohort = Found(subject), common.cohort
+    found, cohort = RunResults(subject), common.cohort
     genes = subject.genes(cohort.expression, subject.split.test)
     if len(subject.metrics):
         found.pictures["curves"] = pictures.curves(subject.metrics, common.folder, subject.name)
@@ -195,7 +195,7 @@ def _evaluate_one(subject: Subject, common: Common) -> Found:
     return found
 
 
-def _synthesis(found: Found, synthesizer: Synthesizer, genes: NDArray[np.float32], common: Common) -> None:
+def _synthesis(found: RunResults, synthesizer: Synthesizer, genes: NDArray[np.float32], common: Common) -> None:
     """Everything that is asked of drawings."""
     subject, cohort, settings, folder = found.subject, common.cohort, common.settings, common.folder
     name, split = subject.name, subject.split
@@ -229,7 +229,7 @@ def _synthesis(found: Found, synthesizer: Synthesizer, genes: NDArray[np.float32
         found.pictures[f"control {reference}"] = bars
 
 
-def _retrieval(found: Found, codes: NDArray[np.float32], lesions: LesionEncoder, common: Common) -> None:
+def _retrieval(found: RunResults, codes: NDArray[np.float32], lesions: LesionEncoder, common: Common) -> None:
     """Which patient's genes belong to this lesion?"""
     test = found.subject.split.test
     theirs = common.cohort.lesions(test)
@@ -245,7 +245,7 @@ def _retrieval(found: Found, codes: NDArray[np.float32], lesions: LesionEncoder,
 
 
 def _summary(
-    found: Sequence[Found],
+    found: Sequence[RunResults],
     rows: Sequence[comparison.Row],
     codes: CodeSpace | None,
     cohort: Cohort,
@@ -283,7 +283,7 @@ def _summary(
 
 
 def _conclusions(
-    found: Sequence[Found],
+    found: Sequence[RunResults],
     rows: Sequence[comparison.Row],
     codes: CodeSpace | None,
     cohort: Cohort,
@@ -312,7 +312,7 @@ def _conclusions(
     return [*sentences, *([shared] if shared else []), conclusions.scope(cohort.truth is not None)]
 
 
-def _headline(found: Found) -> list[dict[str, Any]]:
+def _headline(found: RunResults) -> list[dict[str, Any]]:
     """The numbers that matter, each with what it must be read beside."""
     numbers = [measure.headline(found) for measure in MEASURES if measure.of([found])]
     if found.retrieval is not None:

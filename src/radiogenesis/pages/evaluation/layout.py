@@ -15,7 +15,7 @@ from radiogenesis.evaluation.comparison import Row
 from radiogenesis.evaluation.gene_codes import CodeSpace
 from radiogenesis.evaluation.measures.base import RUN
 from radiogenesis.evaluation.measures.fidelity import keeps_background
-from radiogenesis.evaluation.results import Found
+from radiogenesis.evaluation.results import RunResults
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.pages.evaluation import pictures
 from radiogenesis.pages.evaluation.comparison import (
@@ -29,7 +29,7 @@ from radiogenesis.reporting.wording import coverage, join
 
 
 def build_page(
-    found: Sequence[Found],
+    found: Sequence[RunResults],
     rows: Sequence[Row],
     codes: CodeSpace | None,
     cohort: Cohort,
@@ -182,7 +182,7 @@ def _scanners(patients: pd.DataFrame) -> pd.DataFrame:
     return table[["kernel", "manufacturer", "thickness", "patients"]].sort_values("patients", ascending=False).head(12)
 
 
-def _training_sections(found: Sequence[Found]) -> list[Section]:
+def _training_sections(found: Sequence[RunResults]) -> list[Section]:
     blocks = [one.pictures["curves"] for one in found if "curves" in one.pictures]
     if not blocks:
         return []
@@ -203,7 +203,7 @@ def _training_sections(found: Sequence[Found]) -> list[Section]:
     return [Section(title="Training", text=text, blocks=tuple(blocks))]
 
 
-def _drawn_sections(found: Sequence[Found]) -> list[Section]:
+def _drawn_sections(found: Sequence[RunResults]) -> list[Section]:
     drawing = [one for one in found if one.scores]
     if not drawing:
         return []
@@ -219,7 +219,7 @@ def _drawn_sections(found: Sequence[Found]) -> list[Section]:
     ]
 
 
-def _retrieval_sections(found: Sequence[Found], tables: Path) -> list[Section]:
+def _retrieval_sections(found: Sequence[RunResults], tables: Path) -> list[Section]:
     aligned = [one for one in found if one.retrieval is not None]
     if not aligned:
         return []
@@ -267,7 +267,7 @@ def _retrieval_sections(found: Sequence[Found], tables: Path) -> list[Section]:
     ]
 
 
-def _provenance(found: Sequence[Found], cohort: Cohort, summary: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+def _provenance(found: Sequence[RunResults], cohort: Cohort, summary: dict[str, Any]) -> tuple[tuple[str, str], ...]:
     lines = [
         ("evaluated", summary["created"]),
         ("cohort", f"{cohort.path.name}, sha256 {cohort.digest}"),
