@@ -13,7 +13,7 @@ from sklearn.linear_model import Ridge
 
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.evaluation.genes import prediction as gp
-from radiogenesis.evaluation.genes.errors import mean_correlation
+from radiogenesis.evaluation.genes.distances import mean_correlation
 from radiogenesis.evaluation.results import RunResults
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.pages.evaluation.li_sui import framework_conclusions, framework_headline, framework_sections

@@ -1,16 +1,16 @@
 """The noun run: the folder that training writes, and what can be had from it.
 
-    RUN/
-      config.yaml            method, its settings, the training settings, the cohort
-      split.json             who was trained on, who chose, who is held out
-      scaler.safetensors     how expression is scaled, fitted on the training patients; genes.json names the genes
-      weights.safetensors    the trained method; there only once training has finished
-      metrics.csv            one line per checkpoint: losses, images per second, share of time spent loading
-      provenance.json        digests of cohort and alignment, seed; versions, device, precision, also of every
-                             resumption; digests of split, scaler and weights, compared when they are read
-      samples/               a grid of drawings at each checkpoint
-      tensorboard/           the same numbers for TensorBoard
-      checkpoints/           for --resume only
+RUN/
+  config.yaml            method, its settings, the training settings, the cohort
+  split.json             who was trained on, who chose, who is held out
+  scaler.safetensors     how expression is scaled, fitted on the training patients; genes.json names the genes
+  weights.safetensors    the trained method; there only once training has finished
+  metrics.csv            one line per checkpoint: losses, images per second, share of time spent loading
+  provenance.json        digests of cohort and alignment, seed; versions, device, precision, also of every
+                         resumption; digests of split, scaler and weights, compared when they are read
+  samples/               a grid of drawings at each checkpoint
+  tensorboard/           the same numbers for TensorBoard
+  checkpoints/           for --resume only
 """
 
 from __future__ import annotations

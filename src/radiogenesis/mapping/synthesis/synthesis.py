@@ -92,7 +92,7 @@ class SynthesisMap:
             both of whose sides go with a batch variable is confounded here too.
         genes: tidy, see `_genes`; empty without a code or gradient to take them from.
         gene_sets: tidy as links, for gene sets of the user's; without the conventional map.
-        agreement: see `synthesis_answers.agreement`.
+        agreement: see `known_answers.agreement`.
         coherence: of the metagenes and of their random sets, (S,) each; the second nan without random sets.
         unmeasured: share of drawings without a lesion to measure.
         unexchanged: the run's gene code is a canonical alignment's, but patients could not be exchanged: its weights

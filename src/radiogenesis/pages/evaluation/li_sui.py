@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.evaluation.genes.errors import LABELS
+from radiogenesis.evaluation.genes.distances import LABELS
 from radiogenesis.evaluation.genes.metagenes import metagene_table
 from radiogenesis.evaluation.genes.prediction import MEAN, METHOD, NEAREST, RIDGE, SIZE, GenePrediction, gene_prediction
 from radiogenesis.evaluation.results import RunResults

@@ -5,7 +5,7 @@ OUT/tables/gene_links.*       gene x feature: all of them as Parquet, those with
 OUT/tables/metagene_genes.*   which gene is in which metagene
 OUT/tables/batches.*          every metagene and feature against every batch variable
 OUT/tables/gene_sets.*, over_representation.*   with gene sets only
-OUT/tables/synthesis_*.*      with --run: metagenes, single genes and gene sets moved in the run; see page_synthesis
+OUT/tables/synthesis_*.*      with --run: metagenes, single genes and gene sets moved in the run; see synthesis.py
 OUT/map.h5ad                  AnnData: patients x metagenes; obsm["features"], obs: batch variables
 OUT/map.json, page.json       numbers and sentences; what `radiogenesis report OUT` renders
 """
