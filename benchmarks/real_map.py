@@ -26,13 +26,13 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from radiogenesis.cohort.tables.annotations import read_aim, read_clinical
-from radiogenesis.cohort.tables.expression import (
+from radiogenesis.cohort.expression import (
     ExpressionScaler,
     ExpressionSettings,
     TableSettings,
     read_expression,
 )
+from radiogenesis.cohort.tables.annotations import read_aim, read_clinical
 from radiogenesis.cohort.tables.radiomics import read_radiomics
 from radiogenesis.mapping.conventional import confounding
 from radiogenesis.mapping.conventional.enrichment import read_gmt

@@ -88,7 +88,7 @@ def test_what_the_cohort_holds(built: Cohort) -> None:
     assert built.patients["n_backgrounds"].tolist() == [4, 4, 4, 4]
     assert built.patients["has_expression"].tolist() == [True, True, False, False]
     expected_ml = 4 / 3 * np.pi * 0.9**3
-    np.testing.assert_allclose(built.patients["tumor_volume_ml"][:3], expected_ml, rtol=0.1)
+    np.testing.assert_allclose(built.patients["tumour_volume_ml"][:3], expected_ml, rtol=0.1)
     assert built.settings["sampling"]["pixels"] == 16
     assert built.provenance["verb"] == "cohort build"
     assert len(built.provenance["tables"]["expression"]["sha256"]) == 64

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from scipy.special import ndtr
 
+from radiogenesis.cohort.expression import ExpressionScaler
 from radiogenesis.cohort.sampling.slices import Backgrounds, NoduleSlices, SamplingSettings
 from radiogenesis.cohort.sampling.whole_slices import WholeSlices
 from radiogenesis.cohort.scan import Acquisition
 from radiogenesis.cohort.split import split_patients
 from radiogenesis.cohort.store import Cohort, PatientData, Truth
-from radiogenesis.cohort.tables.expression import ExpressionScaler
 from radiogenesis.cohort.writer import CohortWriter
 from radiogenesis.evaluation.results import EvaluatedRun
 from radiogenesis.methods.protocols import Synthesis

@@ -21,11 +21,11 @@ from PIL import Image
 from scipy.stats import spearmanr
 
 from radiogenesis.cli.main import main
+from radiogenesis.cohort.expression import ExpressionScaler
 from radiogenesis.cohort.sampling.slices import Backgrounds, NoduleSlices, SamplingSettings
 from radiogenesis.cohort.scan import Acquisition
 from radiogenesis.cohort.split import Split
 from radiogenesis.cohort.store import Cohort, PatientData, Truth
-from radiogenesis.cohort.tables.expression import ExpressionScaler
 from radiogenesis.cohort.writer import CohortWriter
 from radiogenesis.errors import RunError
 from radiogenesis.evaluation.descriptions.properties import own_features

@@ -12,8 +12,8 @@ import pytest
 from safetensors.torch import load_file
 from tiny_training import canonical
 
+from radiogenesis.cohort.expression import ExpressionSettings
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.cohort.tables.expression import ExpressionSettings
 from radiogenesis.errors import CohortError, RunError, SettingError
 from radiogenesis.inference.drawing import DrawSettings, draw, write
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment

@@ -16,8 +16,8 @@ from matplotlib.image import imread
 from numpy.typing import NDArray
 from pydicom import dcmread
 
+from radiogenesis.cohort.expression import ExpressionSettings
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.cohort.tables.expression import ExpressionSettings
 from radiogenesis.errors import ExpressionError, OutputError, RunError, ScanError, SettingError
 from radiogenesis.inference import drawing
 from radiogenesis.inference.drawing import DrawSettings

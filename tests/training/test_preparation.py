@@ -12,8 +12,8 @@ import torch
 from tiny_training import GAN as TINY
 from tiny_training import canonical
 
+from radiogenesis.cohort.expression import ExpressionSettings
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.cohort.tables.expression import ExpressionSettings
 from radiogenesis.errors import RunError, SettingError
 from radiogenesis.mapping.synthesis.perturbation_null import lesions_of
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment

@@ -11,9 +11,9 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+from radiogenesis.cohort.expression import ExpressionSettings
 from radiogenesis.cohort.split import split_patients, split_scans
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.cohort.tables.expression import ExpressionSettings
 from radiogenesis.errors import CohortError, RunError
 from radiogenesis.methods.tumor_unet import TumorUNet, TumorUNetSettings
 from radiogenesis.training import fit

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from radiogenesis.cohort.expression import ExpressionSettings
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.cohort.tables.expression import ExpressionSettings
 from radiogenesis.methods.alignment import AlignmentSettings
 from radiogenesis.methods.canonical_alignment import CanonicalAlignmentSettings
 from radiogenesis.methods.fusion_gan import FusionGANSettings

@@ -11,8 +11,8 @@ import pandas as pd
 from anndata import AnnData
 
 from radiogenesis.api.keywords import settings_of
+from radiogenesis.cohort.expression import ExpressionSettings
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.cohort.tables.expression import ExpressionSettings
 from radiogenesis.errors import SettingError
 from radiogenesis.inference import drawing
 from radiogenesis.methods.protocols import Synthesis

@@ -33,8 +33,8 @@ _FIRST = frozenset(
 def main(arguments: list[str]) -> None:
     """Parse the method first, since its settings are the options of the rest."""
     from radiogenesis.cli.arguments import add_settings, parser, settings_from
+    from radiogenesis.cohort.expression import ExpressionSettings
     from radiogenesis.cohort.store import Cohort
-    from radiogenesis.cohort.tables.expression import ExpressionSettings
     from radiogenesis.errors import SettingError
     from radiogenesis.methods.canonical_alignment import CanonicalAlignment
     from radiogenesis.training.fit import train

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from radiogenesis.cohort.expression import ExpressionScaler
 from radiogenesis.cohort.lesion_slices import LARGER
 from radiogenesis.cohort.split import Split
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.cohort.tables.expression import ExpressionScaler
 from radiogenesis.errors import RunError
 from radiogenesis.evaluation.descriptions.lesions import Lesions, measure_lesions
 from radiogenesis.evaluation.descriptions.properties import measure, own_features

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from radiogenesis.cohort.expression import ExpressionScaler
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.cohort.tables.expression import ExpressionScaler
 from radiogenesis.evaluation.descriptions.lesions import AXES, SQUASH, Axes, RealLesions
 from radiogenesis.evaluation.genes.code_space import (
     HELD_OUT,

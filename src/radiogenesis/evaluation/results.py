@@ -11,8 +11,8 @@ import pandas as pd
 from anndata import AnnData
 from numpy.typing import NDArray
 
+from radiogenesis.cohort.expression import ExpressionScaler
 from radiogenesis.cohort.split import Split
-from radiogenesis.cohort.tables.expression import ExpressionScaler
 from radiogenesis.evaluation.drawing import Drawn
 from radiogenesis.evaluation.genes.metagenes import MetageneTable
 from radiogenesis.evaluation.genes.prediction import GenePrediction

@@ -18,9 +18,9 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
+from radiogenesis.cohort.expression import ExpressionScaler, ExpressionSettings
 from radiogenesis.cohort.split import Split, split_patients, split_scans
 from radiogenesis.cohort.store import Cohort, WholeRows
-from radiogenesis.cohort.tables.expression import ExpressionScaler, ExpressionSettings
 from radiogenesis.errors import RunError, SettingError
 from radiogenesis.progress import Progress
 from radiogenesis.training.callbacks import Interruption, MetricsLog, ProgressLine, SampleGrid, Told

@@ -35,9 +35,9 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 from radiogenesis.cohort.digest import file_digest
+from radiogenesis.cohort.expression import ExpressionScaler
 from radiogenesis.cohort.split import Split
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.cohort.tables.expression import ExpressionScaler
 from radiogenesis.errors import RunError, SettingError
 from radiogenesis.methods.protocols import GeneEncoder, LesionEncoder, Synthesizer
 from radiogenesis.output import whole_file, write_text

@@ -17,10 +17,10 @@ import pandas as pd
 import torch
 from sklearn.linear_model import RidgeCV
 
+from radiogenesis.cohort.expression import ExpressionScaler
 from radiogenesis.cohort.lesion_slices import LARGER
 from radiogenesis.cohort.split import Split
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.cohort.tables.expression import ExpressionScaler
 from radiogenesis.evaluation.genes.distances import (
     MEASURES,
     correlation_tests,

@@ -16,8 +16,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
+from radiogenesis.cohort.expression import ExpressionScaler, ExpressionSettings
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.cohort.tables.expression import ExpressionScaler, ExpressionSettings
 from radiogenesis.errors import CohortError, SettingError
 from radiogenesis.mapping.conventional import confounding, enrichment
 from radiogenesis.mapping.conventional.covariates import covariates_of
