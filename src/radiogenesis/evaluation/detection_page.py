@@ -19,6 +19,7 @@ import pandas as pd
 
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import CohortError, RunError
+from radiogenesis.evaluation.checklist_facts import detection_facts
 from radiogenesis.evaluation.detection import (
     BASELINE,
     MEASURES,
@@ -35,6 +36,7 @@ from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.evaluation.wording import coverage
 from radiogenesis.methods.tumor_unet import FindSettings, TumorUNet
 from radiogenesis.output import json_text, whole_folder
+from radiogenesis.reporting.checklists import save_checklists
 from radiogenesis.reporting.model import Column, Fact, Page, Picture, Section, Table
 from radiogenesis.reporting.overlays import overlay_grid
 from radiogenesis.training.run import Run
@@ -81,12 +83,13 @@ def evaluate_detection(
         for folder in ("tables", "pictures"):
             (partial / folder).mkdir()
         made = measure_detection(runs, partial, settings, find=find, cohort=cohort)
+        recorded = detection_facts(made.cohort, made.summary, another=ANOTHER in made.of)
         page = Page(
             title="Where is the tumour?",
             subtitle=f"tumor-unet on {made.of} of {made.cohort.path.name}",
             facts=made.facts,
             conclusions=tuple(made.summary["conclusions"]),
-            sections=(made.section,),
+            sections=(made.section, save_checklists(recorded, partial / "tables")),
             provenance=(("cohort", made.cohort.digest), ("radiogenesis", __version__)),
         )
         page.save(partial)

@@ -11,6 +11,7 @@ import pandas as pd
 
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.evaluation import pictures
+from radiogenesis.evaluation.checklist_facts import evaluation_facts
 from radiogenesis.evaluation.comparison import Row
 from radiogenesis.evaluation.control import MEAN, TRUTH
 from radiogenesis.evaluation.driving_genes import driving_sections
@@ -27,6 +28,7 @@ from radiogenesis.evaluation.layout_comparison import (
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.evaluation.subject import Found
 from radiogenesis.evaluation.wording import coverage, join
+from radiogenesis.reporting.checklists import save_checklists
 from radiogenesis.reporting.model import Column, Fact, Page, Picture, Section, Table
 
 
@@ -49,6 +51,7 @@ def build_page(
     sections += framework_sections(found, tables)
     sections += code_sections(codes, cohort, settings, folder)
     sections += _training_sections(found)  # loss curves come last: they say how it was made, not what is found
+    sections.append(save_checklists(evaluation_facts(found, rows, cohort, summary), tables))
     known = cohort.truth is not None
     return Page(
         title="Which genes show in the scan?",
