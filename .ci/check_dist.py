@@ -14,7 +14,7 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-PHANTOM = ["cohort", "phantom", "tiny.zarr", "--patients", "2", "--genes", "200", "--modules", "8", "--pixels", "32"]
+PHANTOM = ["cohort", "phantom", "tiny.zarr", "--patients", "3", "--genes", "200", "--modules", "8", "--pixels", "32"]
 """A command that needs no input."""
 
 
