@@ -286,7 +286,7 @@ def _control_facts(found: Sequence[Found], control: pd.DataFrame) -> Facts:
             "Ridge regression from the same genes, fitted on the training patients: mean Spearman "
             + (f"{low:.2f}." if low == high else f"{low:.2f} to {high:.2f}.")
         )
-    if any(one.driving is not None for one in found):
+    if any(one.driving is not None and len(one.driving) for one in found):
         facts["explanation"] = Recorded("The genes that the drawings follow are named (tables/driving_genes.csv).")
     share = {one.subject.name: float(one.control["unmeasured"].iloc[0]) for one in found if one.control is not None}
     facts["failures"] = Recorded(
@@ -301,8 +301,8 @@ def radiomic_facts(families: Sequence[str]) -> Facts:
     coded = sum(one.ibsi is not None for one in taken)
     return {
         "standard_features": Recorded(
-            f"{len(taken)} radiomic features in 2-D ({', '.join(families)}), {coded} of them by a definition of the "
-            "IBSI, with its code."
+            f"Radiomic features in 2-D ({', '.join(families)}): {len(taken)} are known to this software, {coded} of "
+            "them by a definition of the IBSI, with its code."
         ),
         "grey_levels": Recorded(
             f"Grey levels are {settings.bin_width_hu:g} HU wide; the first begins at the lesion's lowest HU."

@@ -82,9 +82,8 @@ def _of_tests(made: ConventionalMap) -> Facts:
         "nulls": Recorded(
             f"{settings.permutations:,} permutations; the whole map with patients shuffled {settings.shuffles} times."
         ),
-        "comparison": Recorded(f"Beside the map of shuffled patients: at most {n['shuffled_max']} links there."),
         "seed": Recorded(f"Seed {settings.seed}."),
-        "software": Recorded(versions_text(versions())),
+        "software": Recorded(versions_text({name: v for name, v in versions().items() if name != "created"})),
         "external": Recorded("One cohort alone; no other was tested.", NO),
         "calibration": Recorded("Calibration of predictions is not measured by `radiogenesis map`.", NO),
     }
@@ -110,7 +109,7 @@ def _of_predictions(table: pd.DataFrame, made: ConventionalMap) -> Facts:
             name: Recorded(none, NO) for name in ("split", "held_out", "fitted_on_training", "baseline", "intervals")
         }
     facts = {
-        "split": Recorded(f"Cross-validation over patients, repeated; seed {made.settings.seed}."),
+        "split": Recorded(f"Cross-validation over patients, seed {made.settings.seed}."),
         "disjoint": Recorded("Patients are divided, never slices."),
         "held_out": Recorded(f"{len(table)} predictions, each of patients left out (tables/{PREDICTIONS})."),
         "fitted_on_training": Recorded(
@@ -122,6 +121,9 @@ def _of_predictions(table: pd.DataFrame, made: ConventionalMap) -> Facts:
     beside = [name for name in BASELINES if name in table and table[name].notna().any()]
     if beside:
         facts["baseline"] = Recorded(f"Predictions stand beside those from: {', '.join(beside)}.")
+        facts["comparison"] = Recorded(
+            "Each prediction less the best baseline, with an interval, on the same patients."
+        )
     if SIZE in beside:
         gain = float(np.nanmedian(table["gain"]))
         facts["size_alone"] = Recorded(
