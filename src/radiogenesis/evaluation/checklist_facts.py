@@ -310,6 +310,11 @@ def radiomic_facts(families: Sequence[str]) -> Facts:
     }
 
 
+def outline_fact(summary: dict[str, Any]) -> Recorded:
+    """How tumours that were found automatically agree with the cohort's outlines."""
+    return Recorded(f"Against the outlines of the cohort. {_performance(summary)}")
+
+
 def detection_facts(cohort: Cohort, summary: dict[str, Any], *, another: bool) -> Facts:
     """All of an evaluation of runs that find tumours.
 
@@ -319,7 +324,6 @@ def detection_facts(cohort: Cohort, summary: dict[str, Any], *, another: bool) -
         another: whether this is another cohort than the one that was trained on.
     """
     runs, settings = summary["runs"], summary["settings"]
-    performance = _performance(summary)
     baseline = ", ".join(f"{one['run']} {one['baseline']:.2f}" for one in summary["headline"])
     facts = {
         "split": Recorded(
@@ -327,8 +331,8 @@ def detection_facts(cohort: Cohort, summary: dict[str, Any], *, another: bool) -
         ),
         "disjoint": Recorded("Patients are divided, never slices; no patient is in two parts."),
         "measures": Recorded("Dice, tumours touched, and false pieces per scan."),
-        "performance": Recorded(performance),
-        "automatic_outline": Recorded(f"Against the outlines of the cohort. {performance}"),
+        "performance": Recorded(_performance(summary)),
+        "automatic_outline": outline_fact(summary),
         "outcome": Recorded("The outlines of the tumours that the cohort holds."),
         "baseline": Recorded(f"The largest dense piece inside the lungs, Dice: {baseline}."),
         "intervals": Recorded(

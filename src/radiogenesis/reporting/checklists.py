@@ -67,7 +67,10 @@ def _answer(decided_by: list[str], see: list[str], facts: Facts) -> tuple[str, s
 
 def checklists(facts: Facts) -> Section:
     """The page's section, folded: a table for each list. Its files are written by `save_checklists`."""
-    given = answers(facts)
+    return _section(answers(facts))
+
+
+def _section(given: pd.DataFrame) -> Section:
     return Section(
         title="Checklists of journals",
         text=(
@@ -99,11 +102,22 @@ def _table(name: str, rows: pd.DataFrame) -> Table:
 
 def save_checklists(facts: Facts, tables: Path) -> Section:
     """Write the tables of `checklists` into tables/, and return the section."""
-    given = answers(facts)
+    return _save(answers(facts), tables)
+
+
+def amend_checklists(facts: Facts, tables: Path) -> Section:
+    """Write the tables again, with the items that these facts decide answered by them."""
+    given, more = pd.read_csv(tables / ALL, keep_default_na=False), answers(facts)
+    decided = more["answer"] != AUTHORS
+    given.loc[decided, ["answer", "recorded"]] = more.loc[decided, ["answer", "recorded"]]
+    return _save(given, tables)
+
+
+def _save(given: pd.DataFrame, tables: Path) -> Section:
     given.to_csv(tables / ALL, index=False)
     for name, rows in given.groupby("checklist"):
         rows.to_csv(tables / _file(str(name)), index=False)
-    return checklists(facts)
+    return _section(given)
 
 
 def _file(name: str) -> str:
