@@ -60,6 +60,7 @@ def run_of(subject: Subject, cohort: Cohort, folder: Path, **config: object) -> 
 
 @pytest.fixture(scope="module")
 def runs(cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
+    torch.manual_seed(0)  # of the weights: else they depend on what ran before
     autoencoder = GeneAutoencoder(AUTOENCODER, genes=known_cohort.GENES)
     gan = MetageneGAN(GAN, genes=known_cohort.GENES, pixels=known_cohort.PIXELS)
     unet = Bright(TumorUNetSettings(widths=(1, 1, 1, 1, 1)), pixels=32)
@@ -149,6 +150,7 @@ def test_what_does_not_go_together_is_refused(runs: list[Run], tmp_path: Path) -
 
 
 def test_who_is_asked_what() -> None:
+    torch.manual_seed(0)  # of the weights: else they depend on what ran before
     autoencoder = GeneAutoencoder(AUTOENCODER, genes=5)
     gan = MetageneGAN(GAN, genes=5, pixels=32)
     assert (predicts_genes(autoencoder), predicts_genes(gan)) == (True, False)
