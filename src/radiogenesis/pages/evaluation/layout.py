@@ -18,12 +18,14 @@ from radiogenesis.evaluation.measures.fidelity import keeps_background
 from radiogenesis.evaluation.results import RunResults
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.pages.evaluation import pictures
+from radiogenesis.pages.evaluation.checklist_facts import evaluation_facts
 from radiogenesis.pages.evaluation.comparison import (
     code_sections,
     comparison_section,
     method_facts,
 )
 from radiogenesis.pages.evaluation.li_sui import framework_sections
+from radiogenesis.reporting.checklists import save_checklists
 from radiogenesis.reporting.model import Column, Fact, Page, Picture, Section, Table
 from radiogenesis.reporting.wording import coverage, join
 
@@ -49,6 +51,7 @@ def build_page(
     sections += framework_sections(found, tables)
     sections += code_sections(codes, cohort, settings, folder)
     sections += _training_sections(found)  # loss curves come last: they say how it was made, not what is found
+    sections.append(save_checklists(evaluation_facts(found, rows, cohort, summary), tables))
     known = cohort.truth is not None
     return Page(
         title="Which genes show in the scan?",
