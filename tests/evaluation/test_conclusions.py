@@ -146,7 +146,7 @@ def memorisation_table(**drawn: float) -> pd.DataFrame:
             "cannot be said: had all drawings been copies, the test would have seen it in 50 %",
             "no sign",
         ),
-        ({"p": float("nan")}, "cannot be asked", "no sign"),
+        ({"p": float("nan")}, "could not be tested for", "no sign"),
     ],
 )
 def test_that_there_is_no_sign_of_copies_is_said_with_its_power(

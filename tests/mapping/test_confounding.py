@@ -37,13 +37,13 @@ def raw() -> pd.DataFrame:
 def test_variables_that_vary_are_kept_as_numbers_days_or_text() -> None:
     found = usable_batches(raw())
     assert list(found) == [
-        "kernel", "study_date", "CT Date", "slice_thickness_mm", "Gender", "enrolment order (from the patient id)"
+        "kernel", "study_date", "CT Date", "slice_thickness_mm", "Gender", "enrollment order (from the patient id)"
     ]  # fmt: skip
     assert found["kernel"].value_counts().to_dict() == {"sharp": 18, "smooth": 18, "other": 2}
     assert found["study_date"].iloc[20] - found["study_date"].iloc[0] == 730
     assert found["CT Date"].isna().sum() == 5
     assert found["CT Date"].iloc[6] - found["CT Date"].iloc[5] == 1
-    assert found["enrolment order (from the patient id)"].tolist() == list(range(1, 41))
+    assert found["enrollment order (from the patient id)"].tolist() == list(range(1, 41))
 
 
 def test_few_numbers_are_codes_whose_order_means_nothing() -> None:
@@ -93,10 +93,10 @@ def test_the_tests_are_kruskal_wallis_and_spearman() -> None:
         assert found.loc[(name, "kernel"), "p"] == pytest.approx(p, rel=1e-9)
         n = int((known & batches["kernel"].notna()).sum())
         assert found.loc[(name, "kernel"), "effect"] == pytest.approx(h / (n - 1), rel=1e-9)
-        order = batches["enrolment order (from the patient id)"]
+        order = batches["enrollment order (from the patient id)"]
         rho, p = stats.spearmanr(order[known], values[known, column])
-        assert found.loc[(name, "enrolment order (from the patient id)"), "p"] == pytest.approx(p, rel=1e-9)
-        assert found.loc[(name, "enrolment order (from the patient id)"), "effect"] == pytest.approx(rho, abs=1e-9)
+        assert found.loc[(name, "enrollment order (from the patient id)"), "p"] == pytest.approx(p, rel=1e-9)
+        assert found.loc[(name, "enrollment order (from the patient id)"), "effect"] == pytest.approx(rho, abs=1e-9)
     assert found["q"].to_numpy() == pytest.approx(stats.false_discovery_control(found["p"]))
 
 

@@ -21,7 +21,8 @@ from radiogenesis.methods.canonical_alignment import CanonicalAlignment
 from radiogenesis.methods.fusion_gan import FusionGAN, FusionGANSettings
 from radiogenesis.methods.images import images_from_hu
 from radiogenesis.training.fit import count_steps
-from radiogenesis.training.run import RENAMED, Run
+from radiogenesis.training.renamed import RENAMED
+from radiogenesis.training.run import Run
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,7 @@ from radiogenesis.errors import RunError
 from radiogenesis.methods.protocols import LossRecord
 from radiogenesis.training import fit
 from radiogenesis.training.module import MethodModule
-from radiogenesis.training.run import Run
+from radiogenesis.training.run import Run, read_config
 
 KILLED = MemoryError("killed")
 
@@ -216,3 +217,14 @@ def test_the_alignments_split_settings_are_the_runs(discs: Cohort, tmp_path: Pat
     recorded = yaml.safe_load((gan.path / "config.yaml").read_text())["training"]
     assert (recorded["split_seed"], recorded["test"], recorded["validation"]) == (5, 0.4, 0.0)
     assert json.loads((gan.path / "provenance.json").read_text())["seed"] == 0
+
+
+def test_what_was_renamed_since_goes_on(alignment: Run, tmp_path: Path) -> None:
+    shutil.copytree(alignment.path, tmp_path / "older")
+    config = yaml.safe_load((tmp_path / "older" / "config.yaml").read_text())
+    config["settings"]["centred_decoder"] = True
+    (tmp_path / "older" / "config.yaml").write_text(yaml.safe_dump(config))
+    assert read_config(tmp_path / "older")["settings"]["centered_decoder"]
+    checkpoint = {"state_dict": {"method.alignment.seen": 1, "method.part.weight": 2}}
+    MethodModule.on_load_checkpoint(cast(Any, None), checkpoint)
+    assert checkpoint["state_dict"] == {"method.alignment.in_sample_deviation": 1, "method.part.weight": 2}

@@ -177,7 +177,7 @@ def evaluated(
     """
     finding, others = ([run for run in runs if detects(run) is wanted] for wanted in (True, False))
     if not finding and find != type(find)():
-        raise SettingError("settings of how tumors are found were given, and no run of tumor-unet")
+        raise SettingError("settings for finding tumors were given, but no run of tumor-unet")
     if not others:
         return evaluate_detection(finding, out, settings, find=find, cohort=cohort)
     if finding:

@@ -95,8 +95,7 @@ def beside(number: dict[str, Any]) -> str:
         return f"ridge {number['regression']:.2f}, null {number['null_low']:.2f} to {number['null_high']:.2f}"
     if number["name"] == "retrieval":
         return f"of {number['patients']:.0f}; chance {number['chance']:.1f}"
-    return (
-        f"another background {number['null']:.2f}; high through a narrow seam"
-        if math.isfinite(number["null"])
-        else "one background only"
-    )
+    if number["name"] == "fidelity":
+        text = f"another background {number['null']:.2f}; high through a narrow seam"
+        return text if math.isfinite(number["null"]) else "one background only"
+    return str(number.get("beside", ""))

@@ -8,7 +8,7 @@ from pathlib import Path
 from radiogenesis.cli.arguments import add_settings, parser, settings_from
 
 _DESCRIPTION = """Look for tumors in every CT under CT_FOLDER with a run of tumor-unet, and write OUT: masks as NIfTI
-and as DICOM SEG that belongs to the CT, boxes in millimetres per patient and per slice, a picture of each scan.
+and as DICOM SEG that belongs to the CT, boxes in millimeters per patient and per slice, a picture of each scan.
 
 Only slices that contain lung are looked at (Li, Sui et al. 2021). Outlines in the folder are not.
 

@@ -22,10 +22,10 @@ class ReadSettings:
     automatic_outlines: bool = True
     """Use a SEG whose segments were all made by an algorithm (SegmentAlgorithmType AUTOMATIC) where no person outlined
     the tumor; it is recorded. With false, such a scan serves for backgrounds only, which keep away from it."""
-    contour_edge: Literal["center", "touched"] = "center"
-    """Which voxels a contour holds: `center`, those whose center lies inside, so that the mask has the contour's own
-    volume; `touched`, also those it passes through, as OpenCV, PIL and the tools built on them paint it (3 to
-    5 % more volume for a tumor of 160 to 370 ml, a fifth more for a nodule of 10 mm)."""
+    contour_edge: Literal["center", "touched", "centre"] = "center"
+    """Which voxels a contour holds: `center` (or `centre`), those whose center lies inside, so that the mask has the
+    contour's own volume; `touched`, also those it passes through, as OpenCV, PIL and the tools built on them paint
+    it (3 to 5 % more volume for a tumor of 160 to 370 ml, a fifth more for a nodule of 10 mm)."""
     fraction: float = 0.5
     """A voxel of a FRACTIONAL SEG is inside from this probability or occupancy on, 0 to 1."""
     spacing_tolerance_mm: float = 0.1
@@ -36,6 +36,8 @@ class ReadSettings:
     """How far a contour or a SEG pixel may lie off the CT's grid, as a share of the voxel spacing."""
 
     def __post_init__(self) -> None:
+        if self.contour_edge == "centre":  # the same edge has one name in what is recorded
+            object.__setattr__(self, "contour_edge", "center")
         if not self.roi or not self.segment:
             raise ValueError("roi and segment: give a name or a pattern, not an empty text")
         if not 0 < self.fraction <= 1:

@@ -267,8 +267,9 @@ class Cohort:
 
         if not self.whole_pixels:
             return None
+        stored = {"tumor": "tumour"}  # names on disk stay
         names = WholeSlices.__dataclass_fields__
-        slices = WholeSlices(**{name: self._array(f"scans/{name}") for name in names})
+        slices = WholeSlices(**{name: self._array(f"scans/{stored.get(name, name)}") for name in names})
         return WholeRows(slices, self._patient_of("scans"), self._attributes["whole_field_mm"] / self.whole_pixels)
 
     def describe(self) -> str:
@@ -279,7 +280,7 @@ class Cohort:
 
     def verify(self) -> None:
         """Read every part, block by block, and compare it with its digest. Raises CohortError where one differs."""
-        arrays = {self._stored(name) for name in layout.arrays(self.pixels, self.whole_pixels)}
+        arrays = layout.arrays(self.pixels, self.whole_pixels)
         for name in arrays:
             with self._reading(name):
                 array = cast(zarr.Array[Any], self._group[name])
@@ -292,13 +293,7 @@ class Cohort:
             self._frame(name)
         _ = self.expression, self.truth
 
-    def _stored(self, name: str) -> str:
-        """What the store calls an array; older ones call one differently."""
-        old = layout.OLD_NAMES.get(name, name)
-        return old if old in self._attributes["parts"] else name
-
     def _array(self, name: str) -> NDArray[Any]:
-        name = self._stored(name)
         with self._reading(name):
             values = np.asarray(cast(zarr.Array[Any], self._group[name])[:])
         self._check(name, content.array_digest(values))

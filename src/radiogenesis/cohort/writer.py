@@ -104,7 +104,9 @@ class CohortWriter:
             }
             self._append("backgrounds", values, code)
         if data.whole is not None:
-            self._append("scans", vars(data.whole), code)
+            scans = dict(vars(data.whole))
+            scans["tumour"] = scans.pop("tumor")  # names on disk stay
+            self._append("scans", scans, code)
         self._patients.append(_patient_row(data))
 
     def _append(self, kind: str, values: Mapping[str, NDArray[Any]], code: int) -> None:

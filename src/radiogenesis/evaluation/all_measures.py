@@ -13,7 +13,7 @@ from radiogenesis.evaluation.measures.realism import DistanceToReal
 from radiogenesis.evaluation.measures.usefulness import Use
 
 MEASURES: tuple[Measure, ...] = (
-    Control(), DrivingGenes(), Fidelity(), DistanceToReal(), Empty(), Diversity(), Copies(), Use(),
+    Control(), DrivingGenes(), DistanceToReal(), Empty(), Diversity(), Copies(), Use(), Fidelity(),
 )  # fmt: skip
 NUMBERS: dict[str, Number] = {name: number for measure in MEASURES for name, number in measure.numbers.items()}
 """The columns of the comparison by their names in its files."""

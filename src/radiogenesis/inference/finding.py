@@ -1,7 +1,7 @@
 """What `find-tumor` does: a trained U-Net looks for tumors in scans that nobody has outlined, and writes them down.
 
 OUT/
-  tumors.csv        every tumor: volume, center and bounding box in millimetres (LPS) and in the scan's own voxels
+  tumors.csv        every tumor: volume, center and bounding box in millimeters (LPS) and in the scan's own voxels
   slices.csv         the box on every slice
   scans.csv          every scan that was found, what came of it, what was assumed, and why not more
   finding.json       run, settings, versions
@@ -119,9 +119,9 @@ def find_tumors(run: Run, scan: Scan, settings: FindSettings) -> FoundTumors:
 def tables(
     labels: NDArray[np.int32], probability: NDArray[np.float32], scan: Scan
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Every tumor, and every tumor's box on every slice, in voxels and in millimetres of the patient.
+    """Every tumor, and every tumor's box on every slice, in voxels and in millimeters of the patient.
 
-    Boxes run from the outer edge of the first voxel to that of the last; in millimetres they are the smallest boxes
+    Boxes run from the outer edge of the first voxel to that of the last; in millimeters they are the smallest boxes
     along x, y, z (LPS) that hold the voxels' boxes, the same where the scan is not oblique.
     """
     voxel_ml = float(np.prod(scan.spacing_mm)) / 1000

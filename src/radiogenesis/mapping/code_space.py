@@ -5,7 +5,7 @@ place), and by the genes' and the lesions' side of the alignment. Clusters are t
 held-out patients join the nearest center. Two questions, for training and held-out patients apart, because a code that
 was trained on lesions must tell the lesions of its training patients apart, whether or not it can tell others':
 
-- are there clusters? The silhouette beside its null (`evaluation.code_space`);
+- are there clusters? The silhouette beside its null (`evaluation.genes.code_space`);
 - do they look different? Every feature of the patients' own lesions against the cluster (Kruskal-Wallis), and whether
   the clusters are batches.
 
@@ -47,7 +47,7 @@ class CodeSpace:
     Attributes:
         data: patients x scaled genes; obs: part, cluster, batch variables; obsm: the codes, X_tsne, features.
         space: the obsm key that clusters and t-SNE are made of.
-        clusters: silhouettes with their null, see `evaluation.code_space.cluster_table`.
+        clusters: silhouettes with their null, see `evaluation.genes.code_space.cluster_table`.
         features: tidy: feature, part, effect (share of the ranks' variance between clusters), p, q, n, and the mean of
             each cluster ("cluster 1", ...).
         batches: the same for batch variables, all patients: batch, test, effect, p, q, n.

@@ -210,7 +210,7 @@ PIXELS_128: dict[str, Any] = {
     "composition_smoothing": 9,
     "erosion": 13,
 }
-"""The preset `pixels-128`: the default for cohorts of 128 x 128 pixels, whose squares are the same in millimetres. A
+"""The preset `pixels-128`: the default for cohorts of 128 x 128 pixels, whose squares are the same in millimeters. A
 night on a CPU."""
 
 PRESETS: dict[str, dict[str, Any]] = {"default": {}, "paper": PAPER, "pixels-128": PIXELS_128}

@@ -99,7 +99,7 @@ def air(x: Tensor, mask: Tensor, inside: Tensor) -> Tensor:
 def neighbour_covariance(x: Tensor, region: Tensor, smoothing: float = 3.0, limit: float = 0.2) -> Tensor:
     """Root of the covariance of pixels LAGS apart inside a region, negative where it is negative: (B, len(LAGS)).
 
-    Neighbours share texture, which is millimetres wide, and little of the noise. Level and slow change are taken away
+    Neighbours share texture, which is millimeters wide, and little of the noise. Level and slow change are taken away
     first, as a mean over a Gaussian window inside the region.
 
     Args:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 FACTORS = ("size", "attenuation", "spiculation", "margin", "heterogeneity", "cavitation")
-UNLISTED = "off-center solid part"
+UNLISTED = "off-centre solid part"  # its name in cohorts on disk
 """How far a denser part lies from the middle of its lesion: whatever its place, the lesion's histogram, its texture and
 its outline are nearly the same."""
 SIZE_MM = (13.0, 36.0)

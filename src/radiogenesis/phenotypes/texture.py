@@ -14,7 +14,7 @@ FEWEST_PIXELS = 10
 def neighbour_covariance(x: Tensor, mask: Tensor, lag: int) -> Tensor:
     """(B,) mean product of pixels `lag` apart along rows and columns, both in the mask; x has mean 0.
 
-    Neighbours share texture, which is millimetres wide, and little of the noise.
+    Neighbours share texture, which is millimeters wide, and little of the noise.
     """
     w = mask.float()
     x = torch.where(mask, x, 0.0)

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import lightning as L
 import torch
@@ -14,6 +15,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from radiogenesis.methods.protocols import LossRecord, Player, Trainable
 from radiogenesis.training.data import Epochs, TrainingData, seed_of
+from radiogenesis.training.renamed import tensor_now
 from radiogenesis.training.settings import TrainSettings
 from radiogenesis.training.slices import SliceData
 
@@ -59,6 +61,10 @@ class MethodModule(L.LightningModule):
 
     def on_fit_start(self) -> None:
         self.data = self.data.to(self.device)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Tensors of a checkpoint that an earlier version wrote get the names of today."""
+        checkpoint["state_dict"] = {tensor_now(name): tensor for name, tensor in checkpoint["state_dict"].items()}
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         return [

@@ -43,13 +43,10 @@ from radiogenesis.methods.protocols import GeneEncoder, LesionEncoder, Synthesiz
 from radiogenesis.output import whole_file, write_text
 from radiogenesis.training.preparation import genes_as_trained
 from radiogenesis.training.registry import AnyAlignment, entry
+from radiogenesis.training.renamed import settings_now, tensor_now
 
 WRITTEN = ("split.json", "scaler.safetensors", "genes.json")
 """What a finished run is read from beside its weights; their digests stand in provenance.json."""
-RENAMED = {
-    "readability": "cross_validated", "seen": "in_sample_deviation", "centred_decoder": "centered_decoder",
-}  # fmt: skip
-"""What tensors and settings of runs from before 2026-11-27 are called now."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +136,7 @@ class Run:
         self._verify("weights.safetensors")
         try:
             found = load_file(self.path / "weights.safetensors")
-            weights = {_name_now(name): tensor for name, tensor in found.items()}
+            weights = {tensor_now(name): tensor for name, tensor in found.items()}
             made = make_method(self.config, alignment=blank_alignment(self.config))
             made.load_state_dict(weights)
         except (SafetensorError, RuntimeError, ValueError, TypeError, KeyError) as error:
@@ -195,7 +192,7 @@ def make_method(config: dict[str, Any], *, alignment: AnyAlignment | None) -> nn
     """
     method = entry(config["method"])
     try:
-        settings = method.settings(**{**method.before, **_tuples(_settings_now(config["settings"]))})
+        settings = method.settings(**{**method.before, **_tuples(config["settings"])})
         return method.make(settings, int(config["genes"]), int(config["pixels"]), alignment)
     except ValueError as error:
         raise SettingError(str(error)) from error
@@ -230,6 +227,9 @@ def read_config(run: Path) -> dict[str, Any]:
     except (OSError, ValueError, yaml.YAMLError) as error:
         first = str(error).splitlines()[0]
         raise RunError(f"config.yaml cannot be read ({first})", path=run, remedy="train it again") from error
+    for part in ("settings", "alignment"):
+        if isinstance(config.get(part), dict):
+            config[part] = settings_now(config[part])
     return config
 
 
@@ -241,16 +241,6 @@ def read_provenance(run: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"provenance.json cannot be read ({error})", path=run, remedy="train it again") from error
     return provenance
-
-
-def _settings_now(settings: dict[str, Any]) -> dict[str, Any]:
-    return {RENAMED.get(name, name): value for name, value in settings.items()}
-
-
-def _name_now(tensor: str) -> str:
-    """ "alignment.seen" -> "alignment.in_sample_deviation"; all other names stay."""
-    *place, name = tensor.split(".")
-    return ".".join([*place, RENAMED.get(name, name)])
 
 
 def save_weights(run: Path, method: nn.Module) -> None:

@@ -104,7 +104,7 @@ def read_dicom(source: Source, settings: ReadSettings) -> Scan:
     """Read the CT series and the outline of one source.
 
     Raises:
-        ScanError: one line that says what is wrong with the series (see `ct.read_series`) or with the outline (see
+        ScanError: one line that says what is wrong with the series (see `series.read_series`) or with the outline (see
             `rtstruct.read_rtstruct`, `seg.read_seg`).
     """
     series = read_series(source.image_files, settings)

@@ -61,7 +61,7 @@ def read_rtstruct(
     """The tumor's name, its mask (Z, Y, X) on the grid of the CT, and a remark on what was assumed.
 
     A voxel is inside if its center is. On one plane an inner contour is a hole (see `nested`); several ROIs that match
-    `settings.roi` are united; a plane that was forgotten is interpolated (see `lesions.whole_planes`).
+    `settings.roi` are united; a plane that was forgotten is interpolated (see `pieces.whole_planes`).
 
     Raises:
         ScanError: no such ROI, no closed contour in it, another frame of reference, a contour that lies on no plane of

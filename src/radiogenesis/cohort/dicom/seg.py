@@ -73,7 +73,7 @@ def read_seg(
     data: Dataset, path: Path, series: Series, settings: ReadSettings
 ) -> tuple[str, NDArray[np.bool_], str, str]:
     """The tumor's name, its mask (Z, Y, X) on the grid of the CT, a remark on how it was read ("" as usual), and one
-    on what was assumed (see `lesions.whole_planes`).
+    on what was assumed (see `pieces.whole_planes`).
 
     Raises:
         ScanError: no such segment, several that cannot be united, another frame of reference, pixels that do not fall

@@ -210,7 +210,7 @@ def _stored(data: Dataset, path: Path) -> NDArray[np.integer[Any]]:
             f"the pixel data cannot be decoded: {_one_line(error)}", path=path, remedy="copy the file again"
         ) from error
     if stored.ndim != 2:
-        raise ScanError(f"pixel data of shape {stored.shape} is not one grey-scale slice", path=path)
+        raise ScanError(f"pixel data of shape {stored.shape} is not one gray-scale slice", path=path)
     return np.asarray(stored)
 
 

@@ -1,7 +1,7 @@
 """Whole axial slices: what a detector of tumors sees of a scan, all scans at one scale, and the way back.
 
 Stage 1 of Li, Sui et al. 2021 (section III.B): whole CT slices, and only those that contain lung. Each slice is
-resampled to a square of the same size in millimetres, the lungs' box in its middle, so that a network trained on one
+resampled to a square of the same size in millimeters, the lungs' box in its middle, so that a network trained on one
 cohort meets the same scale in another. The lungs are found without any knowledge of the outlined tumor: whoever looks
 for tumors has no outline.
 """

@@ -25,7 +25,7 @@ from radiogenesis.window import WINDOW_HU
 SIDE = 24
 """Pixels across the standard size; a disc fills three quarters of it."""
 FEWEST = 20
-"""Pixels inside, below which a lesion has too little in it to be recognised."""
+"""Pixels inside, below which a lesion has too little in it to be recognized."""
 CHUNK = 256  # images at a time
 
 

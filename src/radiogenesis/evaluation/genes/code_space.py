@@ -201,7 +201,7 @@ def mantel_table(
 def tsne(values: Floats, seed: int) -> Floats:
     """(n, D) -> (n, 2). Perplexity 30, or less where there are few patients.
 
-    Codes that know one place or two need no map, of which t-SNE would crash: they are put at 0 and 1.
+    Codes that know one place or two need no map, on which t-SNE would crash: they are put at 0 and 1.
     """
     places, which = np.unique(values.round(6), axis=0, return_inverse=True)
     if len(places) < 3:

@@ -112,7 +112,7 @@ def correlation_tests(
 
     Args:
         predicted, true: (n, G).
-        order: (D, n) permutations of the patients; see `bootstrap.permutations`.
+        order: (D, n) permutations of the patients; see `resampling.permutations`.
 
     Returns:
         r (G,), one-sided p (G,) against the null of all genes, Benjamini-Hochberg q (G,), p (G,) against the largest r

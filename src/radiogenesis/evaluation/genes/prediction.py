@@ -100,7 +100,7 @@ def predicted_genes(method: GenePredictor, cohort: Cohort, patients: Sequence[st
 def slice_features(cohort: Cohort, patients: Sequence[str]) -> pd.DataFrame:
     """(n, F) the six lesion features and the radiomic ones, means over each patient's larger slices.
 
-    Larger: at least half the area of the patient's largest (see `drawing.own_features`).
+    Larger: at least half the area of the patient's largest (see `properties.own_features`).
     """
     own = cohort.lesions(patients, least_area=LARGER)
     image, mask = (torch.from_numpy(one.astype(np.float32))[:, None] for one in (own.image, own.mask))

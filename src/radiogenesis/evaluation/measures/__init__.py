@@ -1,1 +1,2 @@
-"""One file per measure of what was drawn."""
+"""What was drawn, measured: one file per measure, each a `Measure` (`base.py`; copies are in `memorisation.py`); the
+real lesions that they are compared with (`pasted.py`); and the retrieval of alignments."""

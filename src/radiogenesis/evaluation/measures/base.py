@@ -157,7 +157,8 @@ class Measure:
         return False
 
     def headline(self, found: RunResults) -> dict[str, Any] | None:
-        """The number that stands on the page's top, with what it must be read beside."""
+        """The number that stands on the page's top: run, name, value, low, high, text; and `beside`, a sentence that
+        says what it must be read beside."""
         return None
 
     def of(self, found: Sequence[RunResults]) -> list[RunResults]:

@@ -351,7 +351,7 @@ def _check_text(check: pd.DataFrame | None) -> str:
     text = " It draws the same whatever the genes"
     mean = None if check is None else check[check["feature"] == MEAN].iloc[0]
     if mean is None or pd.isna(mean["p"]):
-        return text + ", and on all backgrounds: nothing to check the measure by."
+        return text + ", and on every background, so the measure cannot be checked with it."
     opposite = max(1 - mean["p"], 0.001)  # a measure that finds the opposite fails too; permutations say no more
     p = min(1.0, 2 * min(mean["p"], opposite))
     figures = f"ρ = {mean['rho']:.2f} (null {mean['null_low']:.2f} to {mean['null_high']:.2f}; both sides, {p_text(p)})"

@@ -293,7 +293,7 @@ def memorisation_conclusion(label: str, table: pd.DataFrame, confidence: float, 
     drawn, pasted, real = table.to_dict("records")
     made = " This method pastes training lesions by design." if by_design else ""
     if pd.isna(drawn["p"]):
-        return f"{label}: whether lesions are copies cannot be asked: too little is inside the lesions.{made}"
+        return f"{label}: copies could not be tested for: the lesions have too few pixels inside.{made}"
     figures = (
         f"{percent(drawn['near'])} of the drawings ({coverage(confidence)} interval {percent(drawn['low'])} to "
         f"{percent(drawn['high'])}) are nearer to a training lesion than 99 of 100 real lesions never trained on "
@@ -329,7 +329,7 @@ def _memorisation_section(file: str, settings: EvaluationSettings) -> Section:
         Column(label="Near copies", value="near", low="low", high="high", format="%"),
         Column(label="p", value="p", format="p", help="more near copies than real lesions never trained on have"),
         *(
-            Column(label=f"Seen, were {100 * share:.0f} % copies", value=f"seen_{100 * share:.0f}", format="%",
+            Column(label=f"Detected if {100 * share:.0f} % were copies", value=f"seen_{100 * share:.0f}", format="%",
                    help="how often, in resamples of patients, the test would see it")
             for share in SHARES
         ),

@@ -416,7 +416,8 @@ def _realism_section(file: str, settings: EvaluationSettings) -> Section:
                 file=file,
                 caption=(
                     "kid: unbiased squared maximum mean discrepancy under the polynomial kernel, on a fixed network "
-                    "with random weights that no method was trained with; around 0 for alike sets, negative by chance. "
+                    "with random weights that no method was trained with; around 0 for two sets of one kind, negative "
+                    "by chance. "
                     f"frechet: distance on {settings.frechet_axes} principal axes of the radiomic features (IBSI), "
                     "the bootstrap's estimate of its bias in small samples taken off. "
                     "On the same backgrounds, lesions are pasted only where they do not reach the chest wall, so that "

@@ -59,7 +59,7 @@ def usable_batches(table: pd.DataFrame) -> pd.DataFrame:
     """
     ids = table.index.astype(str)
     candidates = {" ".join(str(name).split()): table[name] for name in table.columns}
-    candidates["enrolment order (from the patient id)"] = pd.Series(
+    candidates["enrollment order (from the patient id)"] = pd.Series(
         ids.str.extract(r"(\d+)\D*$")[0].to_numpy(), table.index
     )
     candidates["site (prefix of the id)"] = pd.Series(ids.str.extract(r"^(.*?)\d*\D*$")[0].to_numpy(), table.index)

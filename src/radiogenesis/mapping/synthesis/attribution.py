@@ -1,7 +1,7 @@
 """Gradient attribution: how lesion features answer to every single gene at once, through generator and features.
 
 One drawing and one backward pass per feature give d feature / d gene for all genes, where finite changes would need two
-drawings for each. What it says is checked against finite changes, feature by feature (`mapping.synthesis`).
+drawings for each. What it says is checked against finite changes, feature by feature (`mapping.synthesis.synthesis`).
 
 A gradient needs features that change smoothly. Those of `phenotypes.lesion` do so in part:
 

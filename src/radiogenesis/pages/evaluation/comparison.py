@@ -1,4 +1,4 @@
-"""The sections that compare methods: the one table, realism, diversity, memorisation, usefulness, code space."""
+"""The sections that compare methods: the one table, its differences and leaders, and the space of gene codes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FEWEST = Column(
     label="Images, fewest", value="images", format="d", help="drawings behind the number of the row that has fewest"
 )
 SEEN = Column(label="Images seen", value="images_seen", format="d", help="in training: steps times batch")
-TABLES = (FIDELITY, REALISM, REST)
+TABLES = tuple(dict.fromkeys([FIDELITY, REALISM, REST, *(number.table for number in NUMBERS.values())]))
 
 
 def method_facts(rows: Sequence[Row], settings: EvaluationSettings) -> tuple[Fact, ...]:
@@ -89,7 +89,7 @@ def comparison_section(
                 caption=(
                     f"{title}. ↑ more is better, ↓ less is better. Brackets: {of} intervals over patients. The last "
                     "rows are what a column is read beside: a reference, which the column's heading explains, and what "
-                    "comes out of nothing. Which differences between methods are decided stands below."
+                    "comes out of nothing. The next table shows which differences between methods are decided."
                 ),
                 columns=tuple(columns),
             )

@@ -111,6 +111,9 @@ def _fact(number: dict[str, Any], summary: dict[str, Any]) -> Fact:
         )
         value = f"{number['value']:.3f}".replace("-", "−")
         return Fact(label=label, value=value, beside=beside.replace("-", "−"))
+    if number["name"] != "retrieval":
+        beside = f"{interval} {low:.3g} to {high:.3g}. {number.get('beside', '')}"
+        return Fact(label=label, value=f"{number['value']:.3g}", beside=beside)
     beside = f"of {number['patients']:.0f}. {interval} {low:.1f} to {high:.1f}; chance {number['chance']:.1f}."
     return Fact(label=label, value=f"{number['value']:.1f}", beside=beside)
 

@@ -208,7 +208,7 @@ def _gene_set_section(made: ConventionalMap, folder: Path) -> Section:
                 "permuted, which keeps the correlation of genes; use this.",
                 columns=(
                     Column(label="Feature", value="feature"), Column(label="Set", value="set"),
-                    Column(label="NES", value="nes", format=".2f", help="normalised enrichment score"),
+                    Column(label="NES", value="nes", format=".2f", help="normalized enrichment score"),
                     Column(label="q, patient-level", value="q_patients", format="p"),
                     Column(label="q, competitive", value="q", format="p"),
                     Column(label="Genes", value="size", format="d"), Column(label="Verdict", value="verdict"),

@@ -202,7 +202,7 @@ def _pictures(made: ConventionalMap, hits: pd.DataFrame, folder: Path) -> list[P
     blocks.append(
         Picture(
             file=light, dark=dark, width=820, alt="Volcano plot of all tests",
-            caption="Effect and p of every test. Without a link the grey cloud is all there is.",
+            caption="Effect and p of every test. Without a link the gray cloud is all there is.",
         )
     )  # fmt: skip
     if len(hits):

@@ -244,7 +244,7 @@ def retrieval_sentence(found: LeftOutRetrieval) -> str:
     row = found.table.set_index("measure").loc["mean rank"]
     about = "is" if row["p"] < 0.05 else "is not shown to be"
     return (
-        f"A lesion {about} recognised as its own patient's by a gene-image model (canonical correlation) that never "
+        f"A lesion {about} recognized as its own patient's by a gene-image model (canonical correlation) that never "
         "saw the patient: mean "
         f"rank {row['value']:.1f} [{row['low']:.1f}, {row['high']:.1f}] among about {found.among.mean():.0f} (chance "
         f"{row['chance']:.1f}; trained on shuffled genes {row['retrained']:.1f}; {row['best_baseline']} "
