@@ -17,8 +17,6 @@ from PIL import Image
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.reporting import figures
 
-sys.path.insert(0, str(Path(__file__).parent))  # helper modules: import mode `importlib` leaves sys.path alone
-
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -41,9 +39,9 @@ def real_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def discs(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
-    from discs import disc_cohort
+    from radiogenesis.testing import toy_cohort
 
-    return disc_cohort(tmp_path_factory.mktemp("cohort") / "discs.zarr")
+    return toy_cohort(tmp_path_factory.mktemp("cohort") / "discs.zarr")
 
 
 @pytest.fixture(autouse=True)
