@@ -7,9 +7,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
@@ -65,6 +67,27 @@ def blank_pictures() -> Callable[[], AbstractContextManager[None]]:
             yield
 
     return blank
+
+
+@pytest.fixture(scope="session")
+def one_chest() -> Callable[[], AbstractContextManager[None]]:
+    """For phantoms of whose chests nothing is asked: everybody has the same, from one scanner, and it is drawn once.
+
+    To draw the chest takes most of the time of a patient.
+    """
+    from radiogenesis.phantom import patient, thorax
+    from radiogenesis.phantom.scanner import Scanner
+
+    chest = cache(lambda spacing_mm: thorax.draw_thorax(spacing_mm, np.random.default_rng(0)))
+
+    @contextmanager
+    def one() -> Iterator[None]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(patient, "draw_scanner", lambda kernel, rng: Scanner(kernel, 2.0, 0.94, dose=1.0))
+            patch.setattr(patient, "draw_thorax", lambda spacing_mm, rng: chest(spacing_mm))
+            yield
+
+    return one
 
 
 def _leave_blank(patch: pytest.MonkeyPatch) -> None:
