@@ -1,4 +1,4 @@
-# Three commands set everything up by themselves: `make demo`, `make test` and `make docs`.
+# Four commands set everything up by themselves: `make demo`, `make test`, `make docs` and `make dist`.
 PYTHON ?= python3
 BIN := .venv/bin
 # Images of containers often forbid Python to keep what it compiled: every process would then compile torch anew.
@@ -6,7 +6,7 @@ export PYTHONDONTWRITEBYTECODE :=
 # One thread per process: two processes share two cores (see CONTRIBUTING).
 TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 MPLBACKEND=Agg
 
-.PHONY: demo test suite check docs clean
+.PHONY: demo test suite check docs dist clean
 
 demo: .venv/.installed
 	$(BIN)/radiogenesis demo
@@ -27,6 +27,14 @@ check: .venv/.installed
 docs: .venv/.installed
 	$(BIN)/python docs/build.py
 
+# The sdist, the wheel from it, and whether they are whole and run. Twine is installed here alone: it brings a keyring.
+dist: .venv/.installed
+	rm -rf dist
+	$(BIN)/python -m pip install --quiet twine
+	$(BIN)/python -m build --no-isolation
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/python .ci/check_dist.py dist
+
 # Not compiled ahead: most of what torch and its like bring is never imported, and compiling it takes a minute.
 .venv/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -35,4 +43,4 @@ docs: .venv/.installed
 	touch $@
 
 clean:
-	rm -rf .venv demo .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv build demo dist .mypy_cache .pytest_cache .ruff_cache

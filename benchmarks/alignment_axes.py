@@ -20,10 +20,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from radiogenesis.cohort.expression import ExpressionScaler
 from radiogenesis.cohort.split import split_patients
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.cohort.tables.expression import ExpressionScaler
-from radiogenesis.evaluation.drawing import own_features
+from radiogenesis.evaluation.descriptions.properties import own_features
 from radiogenesis.mapping.synthesis import perturbation_null, planted_links
 from radiogenesis.mapping.synthesis.perturbation import GeneSets
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment, CanonicalAlignmentSettings

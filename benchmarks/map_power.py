@@ -27,7 +27,7 @@ from matplotlib.figure import Figure
 
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.cohort.writer import versions
-from radiogenesis.mapping.conventional.three_step import conventional_map, material_of
+from radiogenesis.mapping.conventional.three_step import conventional_map, inputs_of
 from radiogenesis.mapping.settings import MapSettings
 from radiogenesis.mapping.synthesis.planted_links import average_precision, planted_links, planted_metagenes
 from radiogenesis.output import refuse_existing, whole_folder
@@ -156,7 +156,7 @@ def full(path: Path) -> None:
     if cohort.truth is None:
         raise SystemExit(f"{path}: nothing was planted in this cohort")
     settings = MapSettings()
-    material = material_of(cohort, settings)
+    material = inputs_of(cohort, settings)
     made = conventional_map(material, settings)
     print(f"{path.name}: {material.source}; planted {cohort.truth.settings}"[:400])
     features = material.features.values

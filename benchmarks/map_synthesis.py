@@ -21,8 +21,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.evaluation.drawing import own_features
-from radiogenesis.mapping.conventional.three_step import ConventionalMap, conventional_map, material_of
+from radiogenesis.evaluation.descriptions.properties import own_features
+from radiogenesis.mapping.conventional.three_step import ConventionalMap, conventional_map, inputs_of
 from radiogenesis.mapping.settings import MapSettings, SynthesisSettings
 from radiogenesis.mapping.synthesis import planted_links
 from radiogenesis.mapping.synthesis.known_answers import known_answers, scores
@@ -51,7 +51,7 @@ def main() -> None:
     settings = MapSettings(clusters=given.clusters, seed=given.seed)
     trained, nulls, _ = open_runs(given.run, given.null_run, cohort, given.seed)
     seconds = {"conventional": -time.perf_counter()}
-    made = conventional_map(material_of(cohort, settings), settings)
+    made = conventional_map(inputs_of(cohort, settings), settings)
     seconds["conventional"] += time.perf_counter()
     seconds["by synthesis"] = -time.perf_counter()
     moves = SynthesisSettings(backgrounds=given.backgrounds, random_sets=given.random_sets)
@@ -84,7 +84,7 @@ def answers(path: Path, run: Path, clusters: int, random_sets: int) -> pd.DataFr
     cohort, settings = Cohort.open(path), MapSettings(clusters=clusters)
     assert cohort.truth is not None
     trained, _, _ = open_runs(run, [], cohort, settings.seed)
-    made = conventional_map(material_of(cohort, settings), settings)
+    made = conventional_map(inputs_of(cohort, settings), settings)
     moved = map_by_synthesis(trained, cohort, made, SynthesisSettings(backgrounds=1, random_sets=random_sets))
     table = known_answers(made, moved, cohort.truth)
     found = planted_among_found(made, moved.links, scores(made, moved, cohort.truth)["metagenes"][1])

@@ -26,18 +26,18 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from radiogenesis.cohort.tables.annotations import read_aim, read_clinical
-from radiogenesis.cohort.tables.expression import (
+from radiogenesis.cohort.expression import (
     ExpressionScaler,
     ExpressionSettings,
     TableSettings,
     read_expression,
 )
+from radiogenesis.cohort.tables.annotations import read_aim, read_clinical
 from radiogenesis.cohort.tables.radiomics import read_radiomics
 from radiogenesis.mapping.conventional import confounding
 from radiogenesis.mapping.conventional.enrichment import read_gmt
 from radiogenesis.mapping.conventional.features import CLINICAL, RADIOMIC, SEMANTIC, from_table
-from radiogenesis.mapping.conventional.three_step import ConventionalMap, Material, conventional_map, strata
+from radiogenesis.mapping.conventional.three_step import ConventionalMap, MapInputs, conventional_map, strata
 from radiogenesis.mapping.prediction.prediction import gene_values, prediction_table, questions_of
 from radiogenesis.mapping.prediction.settings import PredictionSettings
 from radiogenesis.mapping.settings import MapSettings
@@ -81,7 +81,7 @@ def radiomics() -> tuple[pd.DataFrame, pd.DataFrame]:
     return original, made
 
 
-def material(settings: MapSettings, folder: Path) -> tuple[Material, AnnData]:
+def material(settings: MapSettings, folder: Path) -> tuple[MapInputs, AnnData]:
     """Genes, features and batches of the 130 patients, and their raw expression."""
     subprocess.run([sys.executable, str(DATA / "unpack.py"), str(folder)], check=True, stdout=subprocess.DEVNULL)
     aim = read_aim(folder / "annotations").features
@@ -106,7 +106,7 @@ def material(settings: MapSettings, folder: Path) -> tuple[Material, AnnData]:
     batches["date of annotation"] = aim["annotated"].reindex(patients).str[:10]
     genes = scaler.transform(expression, patients)
     source = f"{len(patients)} patients of NSCLC Radiogenomics"
-    return Material(genes, scaler.genes, features, confounding.usable_batches(batches), SIZE, source), expression
+    return MapInputs(genes, scaler.genes, features, confounding.usable_batches(batches), SIZE, source), expression
 
 
 def biology(made: ConventionalMap) -> None:
@@ -164,7 +164,7 @@ def given_histology(made: ConventionalMap) -> None:
 
 
 def predictions(
-    material: Material,
+    material: MapInputs,
     expression: AnnData,
     metagenes: pd.DataFrame | None,
     settings: PredictionSettings,

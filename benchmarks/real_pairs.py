@@ -35,9 +35,9 @@ from scipy import ndimage
 from scipy.stats import spearmanr
 
 from comparison import alignment, train
+from radiogenesis.cohort.expression import ExpressionScaler
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.cohort.tables.expression import ExpressionScaler
-from radiogenesis.evaluation.drawing import measure, own_features
+from radiogenesis.evaluation.descriptions.properties import measure, own_features
 from radiogenesis.evaluation.measures.control import shared_backgrounds
 from radiogenesis.mapping.synthesis.perturbation_null import lesions_of
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment, CanonicalAlignmentSettings

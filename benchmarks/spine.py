@@ -55,7 +55,7 @@ def main() -> None:
         for edge in ("center", "touched"):
             path = out / f"{edge}.zarr"
             run("cohort", "build", unpacked(out), path, *table, "--contour_edge", edge)
-            for patient, volume in Cohort.open(path).patients["tumor_volume_ml"].dropna().items():
+            for patient, volume in Cohort.open(path).patients["tumour_volume_ml"].dropna().items():
                 print(f"contour_edge={edge}: {patient} {volume:.1f} ml")
         return
     run("train", "canonical-alignment", cohort, alignment)

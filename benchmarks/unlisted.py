@@ -27,9 +27,9 @@ from sklearn.preprocessing import QuantileTransformer
 
 from comparison import alignment, train
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.evaluation.drawing import own_features
+from radiogenesis.evaluation.descriptions.properties import own_features
 from radiogenesis.mapping.conventional.features import radiomic_table
-from radiogenesis.mapping.conventional.three_step import ConventionalMap, conventional_map, material_of
+from radiogenesis.mapping.conventional.three_step import ConventionalMap, conventional_map, inputs_of
 from radiogenesis.mapping.settings import MapSettings, SynthesisSettings
 from radiogenesis.mapping.synthesis import planted_links
 from radiogenesis.mapping.synthesis.measured import NAMES
@@ -90,7 +90,7 @@ def listed(found: NDArray[np.bool_], ids: list[str], made: ConventionalMap, coho
 
 def of_lists(cohort: Cohort, radiomics: str) -> tuple[ConventionalMap, dict[str, float]]:
     settings = MapSettings(clusters=CLUSTERS, radiomics=radiomics)
-    made = conventional_map(material_of(cohort, settings), settings)
+    made = conventional_map(inputs_of(cohort, settings), settings)
     ids, columns = list(made.metagenes.ids), [made.by_metagene.features.index(name) for name in NAMES]
     wide = made.links.assign(hit=made.links["verdict"] == "found").pivot(
         index="metagene", columns="feature", values="hit"

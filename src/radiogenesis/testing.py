@@ -195,7 +195,7 @@ def train_toy(
         >>> run.config["steps"], drawn.mask.shape
         (2, (1, 32, 32))
     """
-    from radiogenesis.cohort.tables.expression import ExpressionSettings  # Lightning and torch take seconds to import
+    from radiogenesis.cohort.expression import ExpressionSettings  # Lightning and torch take seconds to import
     from radiogenesis.training import fit
     from radiogenesis.training.registry import entry
     from radiogenesis.training.settings import TrainSettings

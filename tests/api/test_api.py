@@ -23,7 +23,7 @@ import radiogenesis as rg
 from radiogenesis import api
 from radiogenesis.api.keywords import settings_of
 from radiogenesis.cli.main import main
-from radiogenesis.cohort.tables.expression import ExpressionSettings
+from radiogenesis.cohort.expression import ExpressionSettings
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.inference.drawing import DrawSettings
 from radiogenesis.phantom.dicom import write_dicom

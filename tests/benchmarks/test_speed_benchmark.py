@@ -12,7 +12,7 @@ import speed
 @pytest.mark.parametrize("case", ["mc-gan", "mc-gan, additions", "fusion-gan, no critic"])
 def test_every_number_of_a_tiny_case_is_measured(case: str) -> None:
     given = argparse.Namespace(
-        methods=[case], pixels=[32], width=4, batch=4, steps=1, drawn=4, genes=12, patients=4, threads=1
+        methods=[case], pixels=[32], width=4, batch=4, steps=1, drawn=4, genes=12, patients=4, threads=1, one="eager"
     )
     found = speed.measure(given)
     assert set(found) == set(speed.COLUMNS)

@@ -9,9 +9,9 @@ import pytest
 
 from radiogenesis.cli.main import main
 from radiogenesis.cohort.dicom.folder import find_dicom, read_dicom
+from radiogenesis.cohort.expression import read_expression
 from radiogenesis.cohort.sources import ReadSettings
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.cohort.tables.expression import read_expression
 from radiogenesis.phantom.patient import TUMOR, make_scans
 from radiogenesis.phantom.phantom import plan_cohort
 from radiogenesis.phantom.settings import PhantomSettings
@@ -34,7 +34,7 @@ def test_a_cohort_and_its_dicom(tmp_path: Path, capsys: pytest.CaptureFixture[st
     np.testing.assert_array_equal(scan.tumor_mask, drawn.tumor_mask)
     np.testing.assert_allclose(scan.affine, drawn.affine, atol=1e-6)
     assert scan.acquisition.kernel == drawn.acquisition.kernel
-    assert drawn.volume_ml(TUMOR) == pytest.approx(cohort.patients.loc["PH0001", "tumor_volume_ml"])
+    assert drawn.volume_ml(TUMOR) == pytest.approx(cohort.patients.loc["PH0001", "tumour_volume_ml"])
 
     table = read_expression(folder / "expression.csv", patients=["PH0001", "PH0002"])
     np.testing.assert_allclose(table.to_df()[cohort.expression.var_names], cohort.expression.to_df(), rtol=1e-5)

@@ -300,7 +300,7 @@ def test_an_alignments_split_is_taken_over_and_another_refused(
         assert main([*gan, *given]) == 2
         error = capsys.readouterr().err
         assert f"{given[0]} {given[1]}" in error
-        assert "with --alignment its run's split is taken over" in error
+        assert "the split of the alignment is taken over" in error
         assert error.count("\n") == 1
         assert not out.exists()
     assert main([*gan, *split]) == 0

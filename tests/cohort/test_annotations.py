@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from radiogenesis.cohort.expression import read_expression
 from radiogenesis.cohort.tables.annotations import read_aim, read_clinical
-from radiogenesis.cohort.tables.expression import read_expression
 from radiogenesis.errors import AnnotationError
 
 NAMESPACE = 'xmlns="gme://caCORE.caCORE/4.4/edu.northwestern.radiology.AIM" xmlns:iso="uri:iso.org:21090"'

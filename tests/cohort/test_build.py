@@ -88,7 +88,7 @@ def test_what_the_cohort_holds(built: Cohort) -> None:
     assert built.patients["n_backgrounds"].tolist() == [4, 4, 4, 4]
     assert built.patients["has_expression"].tolist() == [True, True, False, False]
     expected_ml = 4 / 3 * np.pi * 0.9**3
-    np.testing.assert_allclose(built.patients["tumor_volume_ml"][:3], expected_ml, rtol=0.1)
+    np.testing.assert_allclose(built.patients["tumour_volume_ml"][:3], expected_ml, rtol=0.1)
     assert built.settings["sampling"]["pixels"] == 16
     assert built.provenance["verb"] == "cohort build"
     assert len(built.provenance["tables"]["expression"]["sha256"]) == 64
@@ -174,14 +174,14 @@ def test_side_by_side_gives_the_same(raw: Path, tables: Tables, built: Cohort, t
 def test_an_unexpected_error_costs_one_patient(
     raw: Path, tables: Tables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make_part = building.parts.make_part
+    make_part = building.patient_parts.make_part
 
     def broken_for_p2(source, *rest):  # type: ignore[no-untyped-def]
         if source.patient == "P2":
             raise KeyError("surprise")
         return make_part(source, *rest)
 
-    monkeypatch.setattr(building.parts, "make_part", broken_for_p2)
+    monkeypatch.setattr(building.patient_parts, "make_part", broken_for_p2)
     audit = build_cohort(raw, tmp_path / "c", tables, sampling=SAMPLING, build=ONE).audit.set_index("patient")
     assert audit.loc["P2"].tolist() == ["out", "unexpected KeyError: 'surprise'"]
     assert audit.loc["P3", "status"] == "in"

@@ -65,7 +65,7 @@ def test_when_nobody_is_left_there_is_no_cohort_but_the_reason(tmp_path: Path) -
 def test_an_error_of_the_system_is_not_the_end_of_a_patient(
     raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make_part = building.parts.make_part
+    make_part = building.patient_parts.make_part
 
     def full_for_p2(source: Source, *rest: object) -> Outcome:
         if source.patient == "P2":
@@ -73,7 +73,7 @@ def test_an_error_of_the_system_is_not_the_end_of_a_patient(
         return make_part(source, *rest)  # type: ignore[arg-type]
 
     with monkeypatch.context() as full:
-        full.setattr(building.parts, "make_part", full_for_p2)
+        full.setattr(building.patient_parts, "make_part", full_for_p2)
         with pytest.raises(
             InputError, match=r"1 of 2 patients failed by an error of the system: unexpected OSError: .*P2"
         ):

@@ -11,7 +11,7 @@ from anndata import AnnData
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from radiogenesis.cohort.tables.expression import ExpressionScaler, ExpressionSettings, TableSettings, read_expression
+from radiogenesis.cohort.expression import ExpressionScaler, ExpressionSettings, TableSettings, read_expression
 from radiogenesis.errors import ExpressionError
 
 PATIENTS = ["R01-001", "R01-002", "R01-003"]

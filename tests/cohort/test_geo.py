@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from radiogenesis.cohort.tables.expression import TableSettings, read_expression
+from radiogenesis.cohort.expression import TableSettings, read_expression
 from radiogenesis.cohort.tables.geo import read_characteristics, read_series_matrix
 from radiogenesis.errors import ExpressionError
 

@@ -9,9 +9,9 @@ import pytest
 from tiny_cohorts import write_chest, write_table
 
 from radiogenesis.cohort.build import BuildSettings, Tables, build_cohort
+from radiogenesis.cohort.expression import read_expression
 from radiogenesis.cohort.loading import Loaded
 from radiogenesis.cohort.sampling.slices import SamplingSettings
-from radiogenesis.cohort.tables.expression import read_expression
 from radiogenesis.cohort.tables.identity import Known, form, read_id_map
 from radiogenesis.errors import ExpressionError, InputError
 

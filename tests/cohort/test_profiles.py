@@ -11,7 +11,7 @@ import pytest
 from anndata import AnnData
 from tiny_cohorts import audit
 
-from radiogenesis.cohort.tables.expression import ExpressionScaler, ExpressionSettings, TableSettings, read_expression
+from radiogenesis.cohort.expression import ExpressionScaler, ExpressionSettings, TableSettings, read_expression
 from radiogenesis.cohort.tables.gene_names import sort_out
 from radiogenesis.cohort.writer import CohortWriter
 from radiogenesis.errors import ExpressionError

@@ -14,8 +14,8 @@ import pytest
 from scipy import ndimage
 
 from radiogenesis.cohort.build import BuildSettings, Tables, build_cohort
+from radiogenesis.cohort.expression import TableSettings
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.cohort.tables.expression import TableSettings
 
 # The first and the second had backgrounds from inside the couch, the last a lesion on one slice and 15 slices in all.
 PATIENTS = ("R01-026", "R01-131", "R01-066")

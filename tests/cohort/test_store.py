@@ -39,7 +39,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     np.testing.assert_array_equal(cohort.expression.X, expression(PATIENTS).X)
     row = cohort.patients.loc["R01-002"]
     assert (row["n_slices"], row["n_backgrounds"], row["has_expression"]) == (3, 2, True)
-    assert (row["kernel"], row["spacing_z_mm"], row["tumor_z_mm"]) == ("B30f", 1.25, 3.0)
+    assert (row["kernel"], row["spacing_z_mm"], row["tumour_z_mm"]) == ("B30f", 1.25, 3.0)
     assert cohort.truth is not None
     assert cohort.truth.settings == {"strength": 0.8}
     assert cohort.truth.modules["module"].tolist() == [0, -1]
@@ -146,7 +146,7 @@ def test_nobody_with_slices_or_expression_is_a_cohort_too(tmp_path: Path) -> Non
         cohort = writer.finish(expression=anndata.AnnData(obs=pd.DataFrame(index=[])), audit=audit(["AMC-001"]))
     assert cohort.slice_image.shape == (0, PIXELS, PIXELS)
     assert cohort.patients["has_expression"].tolist() == [False]
-    assert np.isnan(cohort.patients.loc["AMC-001", "tumor_volume_ml"])
+    assert np.isnan(cohort.patients.loc["AMC-001", "tumour_volume_ml"])
     assert "Expression: none" in cohort.describe()
 
 

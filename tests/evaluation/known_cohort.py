@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from scipy.special import ndtr
 
+from radiogenesis.cohort.expression import ExpressionScaler
 from radiogenesis.cohort.sampling.slices import SamplingSettings
 from radiogenesis.cohort.sampling.whole_slices import WholeSlices
 from radiogenesis.cohort.scan import Acquisition
 from radiogenesis.cohort.split import split_patients
 from radiogenesis.cohort.store import Cohort, Truth
-from radiogenesis.cohort.tables.expression import ExpressionScaler
-from radiogenesis.evaluation.results import Subject
+from radiogenesis.evaluation.results import EvaluatedRun
 from radiogenesis.methods.protocols import Synthesis
 from radiogenesis.phenotypes.lesion import FEATURES
 from radiogenesis.testing import toy_patient, toy_scan, write_cohort
@@ -155,11 +155,11 @@ def _on_circle(diameter: NDArray) -> NDArray[np.float32]:
     return np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
 
 
-def subject(cohort: Cohort, name: str, method: object | None = None, method_name: str = "painter") -> Subject:
+def subject(cohort: Cohort, name: str, method: object | None = None, method_name: str = "painter") -> EvaluatedRun:
     """A run of the method; the perfect one if none is given."""
     split = split_patients(cohort, seed=0, fractions=(0.6, 0.05, 0.35))
     scaler = ExpressionScaler.fit(cohort.expression, split.train)
     metrics = pd.DataFrame({"step": [1, 2, 3], "images_seen": [32, 640, 2000], "generator_total": [3.0, 2.0, 1.5]})
     provenance = {"cohort_digest": cohort.digest, "seed": 0}
     made = Perfect(scaler) if method is None else method
-    return Subject(name, method_name, made, split, scaler, metrics, provenance, {"settings": {"width": 3}})
+    return EvaluatedRun(name, method_name, made, split, scaler, metrics, provenance, {"settings": {"width": 3}})

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from radiogenesis.evaluation.comparison import Compared, Score, differences, key, labels, leaders, rows, tidy, wide
+from radiogenesis.evaluation.comparison import Compared, differences, key, labels, leaders, rows, tidy, wide
+from radiogenesis.evaluation.measures.base import Score
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.pages.evaluation.comparison import method_facts
 from radiogenesis.pages.evaluation.conclusions import comparison_conclusions, leader_conclusions

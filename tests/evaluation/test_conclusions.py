@@ -5,8 +5,13 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from radiogenesis.evaluation.measures.control import control_conclusion
+from radiogenesis.evaluation.measures.diversity import diversity_conclusion
+from radiogenesis.evaluation.measures.memorisation import memorisation_conclusion
+from radiogenesis.evaluation.measures.realism import realism_conclusion
+from radiogenesis.evaluation.measures.usefulness import usefulness_conclusion
 from radiogenesis.pages.evaluation import conclusions as c
-from radiogenesis.pages.wording import coverage, percent
+from radiogenesis.reporting.wording import coverage, percent
 
 
 @pytest.mark.parametrize(
@@ -34,7 +39,7 @@ def test_realism_is_judged_by_real_lesions_on_the_same_backgrounds(more_low: flo
         more_low=more_low,
         more_high=0.5,
     )
-    sentence = c.realism_conclusion("gan", table, 0.95)
+    sentence = realism_conclusion("gan", table, 0.95)
     assert said in sentence
     assert "0.010 (−0.100 to 0.100)" in sentence
     assert "2.000" in sentence
@@ -53,7 +58,7 @@ def test_collapse_is_named(one_patient: float, patients: float, said: str, unsai
     ratio = [one_patient, one_patient, patients]
     table = pd.DataFrame({"differs": names, "measure": "distance", "ratio": ratio})
     table = table.assign(ratio_low=table["ratio"] - 0.05, ratio_high=table["ratio"] + 0.05)
-    sentence = c.diversity_conclusion("gan", table, 0.95)
+    sentence = diversity_conclusion("gan", table, 0.95)
     assert said in sentence
     assert unsaid not in sentence
 
@@ -64,7 +69,7 @@ def test_collapse_is_named(one_patient: float, patients: float, said: str, unsai
 )
 def test_usefulness_needs_interval_and_test(low: float, high: float, p: float, said: str) -> None:
     row = {"with": 0.82, "without": 0.8, "difference": (low + high) / 2, "low": low, "high": high, "p": p, "steps": 300}
-    assert said in c.usefulness_conclusion("gan", pd.DataFrame([row]), 0.95)
+    assert said in usefulness_conclusion("gan", pd.DataFrame([row]), 0.95)
 
 
 def test_control_where_there_can_be_none_fails_the_measure() -> None:
@@ -72,13 +77,13 @@ def test_control_where_there_can_be_none_fails_the_measure() -> None:
     table = pd.DataFrame(rows).assign(reference="own slices", patients=12, share=float("nan"))
     found = table.assign(null_low=-0.2, null_high=0.2)
     deaf = table.assign(rho=0.0, p=1.0, q=1.0)
-    said = c.control_conclusion("in-painting", deaf, 0.95, ignores_genes=True, check=found)
+    said = control_conclusion("in-painting", deaf, 0.95, ignores_genes=True, check=found)
     assert "ρ = 0.90 (null −0.20 to 0.20; both sides, p = 0.002): the measure FAILS" in said
-    said = c.control_conclusion("in-painting", deaf, 0.95, ignores_genes=True, check=found.assign(rho=0.1, p=0.2))
+    said = control_conclusion("in-painting", deaf, 0.95, ignores_genes=True, check=found.assign(rho=0.1, p=0.2))
     assert "no control is found where there is none" in said
-    said = c.control_conclusion("in-painting", deaf, 0.95, ignores_genes=True, check=found.assign(rho=-0.4, p=0.999))
+    said = control_conclusion("in-painting", deaf, 0.95, ignores_genes=True, check=found.assign(rho=-0.4, p=0.999))
     assert "ρ = −0.40 (null −0.20 to 0.20; both sides, p = 0.002): the measure FAILS" in said
-    assert "check of the measure" not in c.control_conclusion("gan", table, 0.95)
+    assert "check of the measure" not in control_conclusion("gan", table, 0.95)
 
 
 def test_drawings_without_a_lesion_say_nothing_about_control() -> None:
@@ -86,7 +91,7 @@ def test_drawings_without_a_lesion_say_nothing_about_control() -> None:
     table = pd.DataFrame([{"feature": name, **nothing} for name in ("size", "mean")])
     table = table.assign(reference="own slices", patients=12)
     for deaf in (False, True):
-        said = c.control_conclusion("gan", table, 0.95, ignores_genes=deaf)
+        said = control_conclusion("gan", table, 0.95, ignores_genes=deaf)
         assert "no lesion could be measured" in said
         assert "FAILS" not in said
 
@@ -94,7 +99,7 @@ def test_drawings_without_a_lesion_say_nothing_about_control() -> None:
 def test_what_was_not_found_is_said_with_what_would_have_been() -> None:
     table = pd.DataFrame([{"feature": name, "rho": 0.1, "p": 0.4, "q": 0.4, "share": float("nan")} for name in "ab"])
     table = pd.concat([table, table.iloc[:1].assign(feature="mean", null_high=0.31)])
-    said = c.control_conclusion("gan", table.assign(reference="own slices", patients=12), 0.95)
+    said = control_conclusion("gan", table.assign(reference="own slices", patients=12), 0.95)
     assert "no property" in said
     assert said.endswith("A mean rank correlation above 0.31 would have stood out.")
 
@@ -147,10 +152,10 @@ def memorisation_table(**drawn: float) -> pd.DataFrame:
 def test_that_there_is_no_sign_of_copies_is_said_with_its_power(
     drawn: dict[str, float], said: str, unsaid: str
 ) -> None:
-    sentence = c.memorisation_conclusion("gan", memorisation_table(**drawn), 0.95)
+    sentence = memorisation_conclusion("gan", memorisation_table(**drawn), 0.95)
     assert said in sentence
     assert unsaid not in sentence
-    assert "as it is made" not in sentence
-    assert "copies of training lesions, as it is made" in c.memorisation_conclusion(
+    assert "by design" not in sentence
+    assert "pastes training lesions by design" in memorisation_conclusion(
         "nearest", memorisation_table(**drawn), 0.95, by_design=True
     )

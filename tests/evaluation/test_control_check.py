@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.evaluation.control_check import check_of_control
 from radiogenesis.evaluation.drawing import draw, measured
-from radiogenesis.evaluation.measures.control import MEAN, TRUTH, control_table
+from radiogenesis.evaluation.measures.control import MEAN, TRUTH, control_conclusion, control_table
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.methods.protocols import Synthesis
-from radiogenesis.pages.evaluation.conclusions import control_conclusion
 
 SETTINGS = EvaluationSettings(backgrounds_per_patient=4, bootstrap=20, permutations=199)
 

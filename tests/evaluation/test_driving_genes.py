@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from radiogenesis.evaluation.genes.driving import driving_genes
+from radiogenesis.evaluation.genes.driving import driving_genes, driving_sections
 from radiogenesis.evaluation.measures.control import Measured
 from radiogenesis.evaluation.settings import EvaluationSettings
-from radiogenesis.pages.evaluation.driving import driving_sections
 
 NAMES = [f"G{i}" for i in range(50)]
 SETTINGS = EvaluationSettings(permutations=199)
@@ -36,7 +35,7 @@ def test_the_driving_gene_is_named_with_its_null_and_with_the_patients_own_lesio
     assert first["p"] == pytest.approx(1 / 200)
     assert first["own"] == pytest.approx(stats.spearmanr(genes[:, 7], own[:, 0])[0])
     assert 0.5 < first["chance"] < 0.9
-    found: Any = SimpleNamespace(driving=table, subject=SimpleNamespace(name="gan"))
+    found: Any = SimpleNamespace(tables={"driving_genes": table}, subject=SimpleNamespace(name="gan"))
     (section,) = driving_sections([found], tmp_path)
     assert "size with G7" in section.text
     assert (tmp_path / "driving_genes.csv").is_file()
@@ -50,7 +49,7 @@ def test_where_nothing_drives_p_is_uniform_and_nothing_is_claimed(tmp_path: Path
         table = driving_genes(rng.standard_normal((12, 50)), NAMES, measured(drawn, drawn), SETTINGS)
         p += table.drop_duplicates("feature")["p"].tolist()
     assert stats.kstest(p, "uniform").pvalue > 0.01
-    none: Any = SimpleNamespace(driving=table.assign(p=0.6), subject=SimpleNamespace(name="gan"))
+    none: Any = SimpleNamespace(tables={"driving_genes": table.assign(p=0.6)}, subject=SimpleNamespace(name="gan"))
     assert "No drawn property follows a single gene" in driving_sections([none], tmp_path)[0].text
 
 
@@ -60,4 +59,5 @@ def test_too_few_patients_have_no_table(tmp_path: Path) -> None:
         rng.standard_normal((7, 50)), NAMES, measured(rng.standard_normal((7, 2)), np.ones((7, 2))), SETTINGS
     )
     assert not len(table)
-    assert driving_sections([SimpleNamespace(driving=table)], tmp_path) == []  # type: ignore[list-item]
+    none: Any = SimpleNamespace(tables={"driving_genes": table})
+    assert driving_sections([none], tmp_path) == []

@@ -18,9 +18,10 @@ from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import OutputError, RunError
 from radiogenesis.evaluation.comparison import BESIDE
 from radiogenesis.evaluation.drawing import draw
-from radiogenesis.evaluation.drawn_lesions import COPIES, ON_SAME, UNSEEN
 from radiogenesis.evaluation.measures.control import OWN, TRUTH
 from radiogenesis.evaluation.measures.fidelity import PASTED
+from radiogenesis.evaluation.measures.memorisation import COPIES, UNSEEN
+from radiogenesis.evaluation.measures.realism import ON_SAME
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.methods.nearest_lesion import NearestLesion, NearestLesionSettings
 from radiogenesis.methods.protocols import Synthesis
@@ -247,7 +248,7 @@ def test_nearest_lesions_are_copies_as_they_are_made(cohort: Cohort, tmp_path: P
         s for s in json.loads((tmp_path / "out" / "evaluation.json").read_text())["conclusions"] if "copies" in s
     ]
     assert said.startswith("nearest: drawn lesions are copies of training lesions: ")
-    assert said.endswith("Its lesions are copies of training lesions, as it is made.")
+    assert said.endswith("This method pastes training lesions by design.")
 
 
 def test_nothing_that_can_be_passed_is_called_a_ceiling(evaluated: Path) -> None:
@@ -294,9 +295,9 @@ def test_the_report_stands_alone(evaluated: Path) -> None:
     assert 'src="http' not in page
     assert "<link" not in page
     assert "<script src" not in page
-    # Loss curves come last.
+    # Loss curves come last of what was found.
     sections = re.findall(r"<h2>(.+?)</h2>", page)
-    assert sections[-2:] == ["Training", "Provenance"]
+    assert sections[-3:] == ["Training", "Checklists of journals", "Provenance"]
     assert "Which genes do the drawings follow?" in sections
     for words in (
         "What may be concluded",

@@ -13,8 +13,8 @@ from sklearn.linear_model import Ridge
 
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.evaluation.genes import prediction as gp
-from radiogenesis.evaluation.genes.errors import mean_correlation
-from radiogenesis.evaluation.results import Found
+from radiogenesis.evaluation.genes.distances import mean_correlation
+from radiogenesis.evaluation.results import RunResults
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.pages.evaluation.li_sui import framework_conclusions, framework_headline, framework_sections
 from radiogenesis.stats.resampling import resamples
@@ -42,14 +42,14 @@ class Reader:
 
 
 @pytest.fixture(scope="module")
-def found(cohort: Cohort) -> Found:
+def found(cohort: Cohort) -> RunResults:
     subject = known_cohort.subject(cohort, "reader", Reader(), "gene-autoencoder")
-    made = Found(subject)
+    made = RunResults(subject)
     made.prediction = gp.gene_prediction(Reader(), cohort, subject.split, subject.scaler, QUICK)
     return made
 
 
-def test_the_gene_that_shows_is_found_and_nothing_else(found: Found) -> None:
+def test_the_gene_that_shows_is_found_and_nothing_else(found: RunResults) -> None:
     assert found.prediction is not None
     genes = found.prediction.genes.set_index("gene")
     assert genes.loc["G0", "r"] > 0.95
@@ -60,7 +60,7 @@ def test_the_gene_that_shows_is_found_and_nothing_else(found: Found) -> None:
     assert (row["found"], row["tests"], row["genes"], row["patients"]) == (1, 1, 30, 14)
 
 
-def test_baselines_read_what_radiomic_features_and_size_say(found: Found) -> None:
+def test_baselines_read_what_radiomic_features_and_size_say(found: RunResults) -> None:
     assert found.prediction is not None
     genes = found.prediction.genes.set_index("gene")
     assert genes.loc["G0", f"r, {gp.SIZE}"] > 0.9  # the diameter
@@ -71,7 +71,7 @@ def test_baselines_read_what_radiomic_features_and_size_say(found: Found) -> Non
     assert table.loc[gp.MEAN, "tests"] == 0
 
 
-def test_errors_are_means_over_patients_and_differences_are_paired(found: Found) -> None:
+def test_errors_are_means_over_patients_and_differences_are_paired(found: RunResults) -> None:
     assert found.prediction is not None
     each = found.prediction.patients.pivot(index="patient", columns="predictor", values="mae")
     table = found.prediction.table.set_index("predictor")
@@ -133,7 +133,7 @@ def test_a_predictor_of_noise_is_not_called_found() -> None:
 # What is said of it
 
 
-def test_conclusion_and_headline(found: Found) -> None:
+def test_conclusion_and_headline(found: RunResults) -> None:
     (sentence,) = framework_conclusions(found)
     assert sentence.startswith("reader: images of 14 held-out patients say something about their genes")
     assert "95 % interval" in sentence
@@ -162,22 +162,24 @@ def test_the_difference_to_a_baseline_is_taken_on_the_same_resamples() -> None:
     expected = np.quantile(by_hand, [0.05, 0.95])
     np.testing.assert_allclose(table.loc[gp.RIDGE, ["lead_low", "lead_high"]].astype(float), expected)
     subject = SimpleNamespace(name="reader")
-    (sentence,) = framework_conclusions(Found(subject, prediction=made))  # type: ignore[arg-type]
+    (sentence,) = framework_conclusions(RunResults(subject, prediction=made))  # type: ignore[arg-type]
     assert "it is behind ridge regression on radiomic features" in sentence
     assert "90 % interval" in sentence
 
 
-def test_no_claim_without_a_test_passed(found: Found) -> None:
+def test_no_claim_without_a_test_passed(found: RunResults) -> None:
     assert found.prediction is not None
     table = found.prediction.table.assign(p=0.2, less_mae_low=-1.0)
-    weak = Found(found.subject, prediction=gp.GenePrediction(table, found.prediction.genes, found.prediction.patients))
+    weak = RunResults(
+        found.subject, prediction=gp.GenePrediction(table, found.prediction.genes, found.prediction.patients)
+    )
     (sentence,) = framework_conclusions(weak)
     assert "it is not shown that images" in sentence
     assert "not shown to be nearer" in sentence
-    assert not framework_conclusions(Found(found.subject))
+    assert not framework_conclusions(RunResults(found.subject))
 
 
-def test_the_section_writes_its_tables(found: Found, tmp_path: Path) -> None:
+def test_the_section_writes_its_tables(found: RunResults, tmp_path: Path) -> None:
     from radiogenesis.reporting.model import Picture
 
     found.pictures["gene correlations"] = Picture(file="x.png", caption="", alt="")

@@ -22,7 +22,7 @@ from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import RunError, SettingError
 from radiogenesis.evaluation.genes.prediction import predicts_genes
 from radiogenesis.evaluation.measures.fidelity import keeps_background
-from radiogenesis.evaluation.results import Subject
+from radiogenesis.evaluation.results import EvaluatedRun
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.methods.gene_autoencoder import GeneAutoencoder, GeneAutoencoderSettings
 from radiogenesis.methods.metagene_gan import MetageneGAN, MetageneGANSettings
@@ -51,7 +51,7 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
     return known_cohort.write(tmp_path_factory.mktemp("cohort") / "known.zarr", patients=24, whole=True)
 
 
-def run_of(subject: Subject, cohort: Cohort, folder: Path, **config: object) -> Run:
+def run_of(subject: EvaluatedRun, cohort: Cohort, folder: Path, **config: object) -> Run:
     """A finished run that lies nowhere."""
     config |= {"method": subject.method_name, "cohort": str(cohort.path), "pixels": 32, "pixel_mm": 6.0}
     run = Run(folder / subject.name, config, subject.provenance)
@@ -61,6 +61,7 @@ def run_of(subject: Subject, cohort: Cohort, folder: Path, **config: object) -> 
 
 @pytest.fixture(scope="module")
 def runs(cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
+    torch.manual_seed(0)  # of the weights: else they depend on what ran before
     autoencoder = GeneAutoencoder(AUTOENCODER, genes=known_cohort.GENES)
     gan = MetageneGAN(GAN, genes=known_cohort.GENES, pixels=known_cohort.PIXELS)
     unet = Bright(TumorUNetSettings(widths=(1, 1, 1, 1, 1)), pixels=32)
@@ -89,7 +90,9 @@ def out(runs: list[Run], tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_stages_share_a_page_and_its_numbers(out: Path) -> None:
     titles = [section.title for section in Page.load(out).sections]
     assert titles[1] == "Finding the tumor"
-    assert titles[-1] == "Metagenes and the encoder's own features"
+    assert titles[-2:] == ["Metagenes and the encoder's own features", "Checklists of journals"]
+    filled = pd.read_csv(out / "tables" / "checklists.csv").set_index(["checklist", "number"])
+    assert filled.loc[("METRICS", 9), "answer"] == "yes"  # tumors found automatically, beside their outlines
     summary = json.loads((out / "evaluation.json").read_text(encoding="utf-8"))
     assert (summary["headline"][0]["run"], summary["headline"][0]["name"]) == ("finds", "detection")
     assert {run["name"] for run in summary["runs"]} == {"finds", "reads", "draws"}
@@ -156,7 +159,7 @@ def test_who_is_asked_what() -> None:
 
 def test_a_method_without_a_background_gets_no_fidelity_but_all_else(out: Path) -> None:
     titles = {section.title: section for section in Page.load(out).sections}
-    assert "Does the background survive?" not in titles
+    assert "Is the surrounding lung unchanged?" not in titles
     assert not (out / "tables" / "fidelity.csv").exists()
     assert set(pd.read_csv(out / "tables" / "control.csv")["run"]) == {"draws"}
     assert "not a measure of it" in titles["Regions from metagenes"].text

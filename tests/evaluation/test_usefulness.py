@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,10 +14,11 @@ from known_cohort import Perfect, lung, paint, subject, write
 
 from radiogenesis.cohort.split import Split
 from radiogenesis.errors import CohortError
-from radiogenesis.evaluation.drawn_lesions import appraise_usefulness
+from radiogenesis.evaluation.measures.base import Work
 from radiogenesis.evaluation.measures.usefulness import (
     Slices,
     SmallUNet,
+    Use,
     _backgrounds,
     dice,
     dice_by_patient,
@@ -25,8 +28,8 @@ from radiogenesis.evaluation.measures.usefulness import (
     two_way,
     usefulness,
 )
-from radiogenesis.evaluation.results import Found
 from radiogenesis.evaluation.settings import EvaluationSettings
+from radiogenesis.methods.protocols import Synthesizer
 
 
 def discs(count: int, seed: int) -> Slices:
@@ -107,7 +110,7 @@ def test_the_network_without_drawings_is_trained_once_for_all_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cohort = write(tmp_path / "cohort", patients=14)
-    found = [Found(subject(cohort, name)) for name in ("one", "two", "three")]
+    runs = [subject(cohort, name) for name in ("one", "two", "three")]
     trained: list[int] = []
 
     def counted(parts: list[Slices], test: Slices, *, steps: int, seed: int) -> np.ndarray:
@@ -115,12 +118,16 @@ def test_the_network_without_drawings_is_trained_once_for_all_runs(
         return np.full(len(test.image), 0.1 * len(parts) + 0.01 * seed)
 
     monkeypatch.setattr("radiogenesis.evaluation.measures.usefulness.segmentation_dice", counted)
-    appraise_usefulness(found, cohort, EvaluationSettings(segmentation_steps=9, segmentation_repeats=2, bootstrap=10))
+    settings = EvaluationSettings(segmentation_steps=9, segmentation_repeats=2, bootstrap=10)
+    nothing: Any = None
+    memory: dict[Hashable, Any] = {}
+    for run in runs:
+        assert isinstance(run.method, Synthesizer)
+        work = Work(run, run.method, *[nothing] * 5, cohort, settings, nothing, memory)
+        result = Use().measure(work)
+        assert result.tables["usefulness"].iloc[0]["difference"] == pytest.approx(0.1)
+        assert result.scores["usefulness"].value == pytest.approx(0.1)
     assert trained == [1, 1, 2, 2, 2, 2, 2, 2]
-    for one in found:
-        assert one.usefulness is not None
-        assert one.usefulness.iloc[0]["difference"] == pytest.approx(0.1)
-        assert one.scores["usefulness"].value == pytest.approx(0.1)
 
 
 def test_networks_that_disagree_widen_the_interval() -> None:

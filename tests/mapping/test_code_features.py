@@ -12,8 +12,8 @@ import pytest
 from anndata import AnnData
 
 from radiogenesis.cohort import store
+from radiogenesis.cohort.expression import ExpressionScaler
 from radiogenesis.cohort.split import Split
-from radiogenesis.cohort.tables.expression import ExpressionScaler
 from radiogenesis.errors import CohortError
 from radiogenesis.mapping.settings import MapSettings
 from radiogenesis.pages.mapping import figure_6 as cf

@@ -13,9 +13,9 @@ import pytest
 import torch
 from sklearn.metrics import silhouette_score
 
+from radiogenesis.cohort.expression import ExpressionScaler
 from radiogenesis.cohort.split import Split
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.cohort.tables.expression import ExpressionScaler
 from radiogenesis.errors import RunError
 from radiogenesis.evaluation.genes.code_space import HELD_OUT, RAW, TRAINING
 from radiogenesis.evaluation.settings import EvaluationSettings

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from radiogenesis.evaluation.drawing import measure
+from radiogenesis.evaluation.descriptions.properties import measure
 from radiogenesis.mapping.synthesis.measured import NAMES, Measured
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment, CanonicalAlignmentSettings
 from radiogenesis.methods.images import images_from_hu, soften

@@ -13,8 +13,8 @@ from radiogenesis.mapping.synthesis.attribution import gene_gradients, set_effec
 from radiogenesis.mapping.synthesis.perturbation import (
     AxesResponse,
     DrawnResponse,
+    EvaluationSet,
     GeneSets,
-    Stage,
     code_axes,
     mean_and_interval,
 )
@@ -45,11 +45,11 @@ def weights() -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def stage() -> Stage:
+def stage() -> EvaluationSet:
     genes = training(PATIENTS, seed=1).astype(np.float32)
     rng = np.random.default_rng(2)
     backgrounds = rng.normal(-850, 5, (2, PIXELS, PIXELS)).astype(np.float32)
-    return Stage(Drawer(weights()), genes, backgrounds, PIXEL_MM, seed=3)
+    return EvaluationSet(Drawer(weights()), genes, backgrounds, PIXEL_MM, seed=3)
 
 
 def three_sets(genes: np.ndarray) -> GeneSets:
@@ -85,7 +85,7 @@ def test_a_metagene_moves_its_members_with_their_signs() -> None:
     assert sum(map(len, fewer.members)) == 24
 
 
-def test_drawn_effects_are_the_closed_form(stage: Stage) -> None:
+def test_drawn_effects_are_the_closed_form(stage: EvaluationSet) -> None:
     sets = three_sets(training())
     effects = nanmean(DrawnResponse(stage, 1.0).effects(sets), axis=0)
     # Pixels are 0.94 mm wide: the measured diameter of a disc is within a few hundredths of its own.
@@ -93,14 +93,14 @@ def test_drawn_effects_are_the_closed_form(stage: Stage) -> None:
     assert effects[:, ATTENUATION] == pytest.approx([0, HU * sets.deviation[1], 0], abs=2.0)
 
 
-def test_noise_and_backgrounds_stay_where_they_are(stage: Stage) -> None:
+def test_noise_and_backgrounds_stay_where_they_are(stage: EvaluationSet) -> None:
     nothing = stage.effect(np.zeros(GENES, np.float32), 1.0)
     assert np.nanmax(np.abs(nothing)) == 0
     plain, moved = (stage.draw(shift) for shift in (0.0, 0.5 * three_sets(training()).shift(2, GENES)))
     assert np.array_equal(plain.image, moved.image)  # module 2 makes nothing
 
 
-def test_axes_of_a_linear_code_give_the_same_effects_for_sets_and_genes(stage: Stage) -> None:
+def test_axes_of_a_linear_code_give_the_same_effects_for_sets_and_genes(stage: EvaluationSet) -> None:
     genes = training()
     axes = code_axes(stage, genes)
     assert axes is not None
@@ -118,9 +118,9 @@ def test_axes_of_a_linear_code_give_the_same_effects_for_sets_and_genes(stage: S
     assert single[16:, ATTENUATION] == pytest.approx(0.0, abs=1e-4)  # genes without a weight
 
 
-def test_a_code_that_is_not_linear_or_not_all_there_is_has_no_axes(stage: Stage) -> None:
+def test_a_code_that_is_not_linear_or_not_all_there_is_has_no_axes(stage: EvaluationSet) -> None:
     curved = Drawer(weights(), curved=True)
-    assert code_axes(Stage(curved, stage.genes, stage.backgrounds, PIXEL_MM, 0), training()) is None
+    assert code_axes(EvaluationSet(curved, stage.genes, stage.backgrounds, PIXEL_MM, 0), training()) is None
 
     class Sly(Drawer):
         """Draws from a gene that is not in its code."""
@@ -129,22 +129,22 @@ def test_a_code_that_is_not_linear_or_not_all_there_is_has_no_axes(stage: Stage)
             return super().encode(expression)[:, :1]
 
     sly = Sly(weights())
-    assert code_axes(Stage(sly, stage.genes, stage.backgrounds, PIXEL_MM, 0), training()) is None
+    assert code_axes(EvaluationSet(sly, stage.genes, stage.backgrounds, PIXEL_MM, 0), training()) is None
 
     class Mute:
         def synthesize(self, backgrounds: np.ndarray, expression: np.ndarray, *, seed: int) -> object:
             return curved.synthesize(backgrounds, expression, seed=seed)
 
-    assert code_axes(Stage(Mute(), stage.genes, stage.backgrounds, PIXEL_MM, 0), training()) is None  # type: ignore[arg-type]
+    assert code_axes(EvaluationSet(Mute(), stage.genes, stage.backgrounds, PIXEL_MM, 0), training()) is None  # type: ignore[arg-type]
 
 
-def test_gradients_agree_with_finite_differences_of_the_same_features(stage: Stage) -> None:
+def test_gradients_agree_with_finite_differences_of_the_same_features(stage: EvaluationSet) -> None:
     drawer = Drawer(weights())
 
     def draw(background: torch.Tensor, genes: torch.Tensor, first: int) -> tuple[torch.Tensor, torch.Tensor]:
         return drawer.draw(to_hu(background), genes, first, 3)
 
-    few = Stage(drawer, stage.genes[:2], stage.backgrounds, PIXEL_MM, 3)
+    few = EvaluationSet(drawer, stage.genes[:2], stage.backgrounds, PIXEL_MM, 3)
     gradients = gene_gradients(draw, few)
     assert gradients.shape == (2, GENES, len(FEATURES))
     sets = three_sets(training())

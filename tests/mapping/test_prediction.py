@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import SettingError
-from radiogenesis.mapping.conventional.three_step import ConventionalMap, conventional_map, material_of
+from radiogenesis.mapping.conventional.three_step import ConventionalMap, conventional_map, inputs_of
 from radiogenesis.mapping.prediction import prediction as pr
 from radiogenesis.mapping.settings import MapSettings
 from radiogenesis.pages.mapping.prediction import prediction_addition, prediction_sentence
@@ -178,7 +178,7 @@ def test_genes_come_as_they_were_measured() -> None:
 @pytest.fixture(scope="module")
 def made(cohort: Cohort) -> ConventionalMap:
     settings = MapSettings(clusters=6, permutations=100, shuffles=2)
-    return conventional_map(material_of(cohort, settings), settings)
+    return conventional_map(inputs_of(cohort, settings), settings)
 
 
 def metagene_table(made: ConventionalMap) -> pd.DataFrame:

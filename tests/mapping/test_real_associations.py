@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from radiogenesis.cohort.expression import ExpressionScaler, ExpressionSettings, TableSettings, read_expression
 from radiogenesis.cohort.tables.annotations import read_aim, read_clinical
-from radiogenesis.cohort.tables.expression import ExpressionScaler, ExpressionSettings, TableSettings, read_expression
 from radiogenesis.mapping.conventional.confounding import shared_batches, test_batches, usable_batches
 from radiogenesis.mapping.conventional.features import CLINICAL, SEMANTIC, from_table
 from radiogenesis.stats.association import associate

@@ -20,12 +20,12 @@ from PIL import Image
 from scipy.stats import spearmanr
 
 from radiogenesis.cli.main import main
+from radiogenesis.cohort.expression import ExpressionScaler
 from radiogenesis.cohort.sampling.slices import SamplingSettings
 from radiogenesis.cohort.split import Split
 from radiogenesis.cohort.store import Cohort, Truth
-from radiogenesis.cohort.tables.expression import ExpressionScaler
 from radiogenesis.errors import RunError
-from radiogenesis.evaluation.drawing import own_features
+from radiogenesis.evaluation.descriptions.properties import own_features
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.mapping import code_space
 from radiogenesis.mapping.conventional.three_step import (
@@ -33,7 +33,7 @@ from radiogenesis.mapping.conventional.three_step import (
     INCOHERENT,
     ConventionalMap,
     conventional_map,
-    material_of,
+    inputs_of,
 )
 from radiogenesis.mapping.settings import MapSettings, SynthesisSettings
 from radiogenesis.mapping.synthesis.axes_genes import axes_table
@@ -119,7 +119,7 @@ def trained(cohort: Cohort, name: str = "drawer", shuffled: bool = False) -> Tra
 
 @pytest.fixture(scope="module")
 def made(painted: Cohort) -> ConventionalMap:
-    return conventional_map(material_of(painted, FEW), FEW)
+    return conventional_map(inputs_of(painted, FEW), FEW)
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +172,7 @@ def test_gene_sets_are_moved_as_metagenes_are(made: ConventionalMap, moved: Synt
 
 
 def test_what_the_patients_owe_to_a_scanner_is_not_found_by_synthesis_either(painted: Cohort) -> None:
-    material = material_of(painted, FEW)
+    material = inputs_of(painted, FEW)
     code = material.genes[:, :10].mean(axis=1)  # one scanner has the patients with large lesions
     kernel = np.where(code > np.median(code), "sharp", "smooth")
     trapped = conventional_map(replace(material, batches=material.batches.assign(kernel=kernel)), FEW)
@@ -429,7 +429,7 @@ def test_without_backgrounds_nothing_is_drawn(cohort: Cohort) -> None:
     names = tuple(map(str, cohort.patients.index))
     split = Split(train=names[:30], validation=(), test=names[30:])
     one = Trained("drawer", Drawer(np.zeros((40, 2))), split, ExpressionScaler.fit(cohort.expression, split.train))
-    made = conventional_map(material_of(cohort, FEW), FEW)
+    made = conventional_map(inputs_of(cohort, FEW), FEW)
     with pytest.raises(RunError, match="nothing can be drawn"):
         map_by_synthesis(one, cohort, made, MOVES)
 

@@ -24,9 +24,9 @@ from radiogenesis.mapping.conventional.three_step import (
     FOUND,
     SCANNER,
     ConventionalMap,
-    Material,
+    MapInputs,
     conventional_map,
-    material_of,
+    inputs_of,
 )
 from radiogenesis.mapping.prediction import left_out_retrieval
 from radiogenesis.mapping.settings import MapSettings
@@ -54,7 +54,7 @@ COHORT = (
 @pytest.fixture(scope="module")
 def made(cohort: Cohort) -> ConventionalMap:
     sets = {"size genes": tuple(f"G{i:02d}" for i in range(10)), "others": tuple(f"G{i:02d}" for i in range(22, 36))}
-    return conventional_map(material_of(cohort, SETTINGS), SETTINGS, sets)
+    return conventional_map(inputs_of(cohort, SETTINGS), SETTINGS, sets)
 
 
 def row(made: ConventionalMap, gene: str, feature: str) -> pd.Series:
@@ -64,7 +64,7 @@ def row(made: ConventionalMap, gene: str, feature: str) -> pd.Series:
 
 
 def test_the_material_is_what_the_cohort_holds(cohort: Cohort) -> None:
-    material = material_of(cohort, SETTINGS)
+    material = inputs_of(cohort, SETTINGS)
     assert material.size == SIZE
     assert set(material.features.family.values()) == {"lesion", "image noise", "clinical"}
     assert [name for name in material.features.values if name.startswith(("Grade", "Gender"))] in (
@@ -97,9 +97,9 @@ def test_a_link_with_the_noise_of_the_image_is_the_scanners_and_not_found(made: 
     assert not (made.links[made.links["verdict"] == FOUND]["family"] == "image noise").any()
 
 
-def with_haze(cohort: Cohort) -> Material:
+def with_haze(cohort: Cohort) -> MapInputs:
     """A lesion's feature that the scanner makes."""
-    material = material_of(cohort, SETTINGS)
+    material = inputs_of(cohort, SETTINGS)
     values = material.features.values
     haze = 2 * values[NOISE] / values[NOISE].std() + np.random.default_rng(0).standard_normal(len(values))
     return replace(
@@ -144,11 +144,11 @@ def test_a_found_link_is_asked_inside_the_batches_that_its_feature_leans_to(made
 def test_covariates_are_held_fixed_and_must_be_columns(cohort: Cohort) -> None:
     assert cohort.clinical is not None
     size = cohort.truth.factors["size"]  # type: ignore[union-attr]
-    clinical = cohort.clinical.assign(Age=(60 + 5 * size).round(3).astype(str), Stage="I")
+    clinical = cohort.clinical.assign(Age=(60 + 5 * size).round(3).astype(str), EvaluationSet="I")
     clinical.loc["P-03", "Age"] = "Not Collected"
     known: Any = SimpleNamespace(**{name: getattr(cohort, name) for name in COHORT}, clinical=clinical)
     settings = replace(SETTINGS, covariates="Age, Gender")
-    material = material_of(known, settings)
+    material = inputs_of(known, settings)
     assert len(material.patients) == 39
     assert list(material.covariates) == ["Age", "Gender = Male"]
     held = conventional_map(material, settings)
@@ -156,16 +156,16 @@ def test_covariates_are_held_fixed_and_must_be_columns(cohort: Cohort) -> None:
     assert links._test(held) == "a linear model adjusted for Age, Gender = Male"  # what the page says of it
     assert abs(row(held, "G00", SIZE)["effect"]) < 0.5
     with pytest.raises(SettingError, match="covariates 'Weight': no column of the clinical table"):
-        material_of(known, replace(SETTINGS, covariates="Weight"))
+        inputs_of(known, replace(SETTINGS, covariates="Weight"))
     with pytest.raises(SettingError, match="covariates 'Stage': does not vary"):
-        material_of(known, replace(SETTINGS, covariates="Stage"))
+        inputs_of(known, replace(SETTINGS, covariates="Stage"))
     bare: Any = SimpleNamespace(**vars(known) | {"clinical": None})
     with pytest.raises(SettingError, match="no clinical table"):
-        material_of(bare, settings)
+        inputs_of(bare, settings)
 
 
 def test_radiomic_features_join_the_map(cohort: Cohort, tmp_path: Path) -> None:
-    measured = material_of(cohort, replace(SETTINGS, radiomics="ibsi")).features
+    measured = inputs_of(cohort, replace(SETTINGS, radiomics="ibsi")).features
     mine = [name for name, family in measured.family.items() if family == RADIOMIC]
     assert {"shape_pixel_area", "glcm_joint_entropy [TU9B]"} <= set(mine)  # with its code in IBSI's manual
     area, size = measured.values["shape_pixel_area"], measured.values[SIZE]
@@ -174,11 +174,11 @@ def test_radiomic_features_join_the_map(cohort: Cohort, tmp_path: Path) -> None:
     images = [f"scans/{patient}/ct.nrrd" for patient in cohort.patients.index[:30]]
     table = pd.DataFrame({"Image": images, "diagnostics_Versions_Numpy": "2", "original_glcm_Id": range(30)})
     table.to_csv(path, index=False)
-    read = material_of(cohort, replace(SETTINGS, radiomics=str(path))).features
+    read = inputs_of(cohort, replace(SETTINGS, radiomics=str(path))).features
     assert read.family["original_glcm_Id"] == RADIOMIC
     assert read.values["original_glcm_Id"].notna().sum() == 30
     with pytest.raises(AnnotationError, match="no such file"):
-        material_of(cohort, replace(SETTINGS, radiomics=str(tmp_path / "none.csv")))
+        inputs_of(cohort, replace(SETTINGS, radiomics=str(tmp_path / "none.csv")))
 
 
 def test_gene_sets_have_a_verdict_and_batches(hazy: ConventionalMap) -> None:
@@ -194,15 +194,15 @@ def test_gene_sets_have_a_verdict_and_batches(hazy: ConventionalMap) -> None:
 
 def test_permuting_within_the_kernel_takes_the_scanners_link_away_and_leaves_the_other(cohort: Cohort) -> None:
     settings = MapSettings(clusters=6, permutations=200, shuffles=2, within="kernel")
-    inside = conventional_map(material_of(cohort, settings), settings)
+    inside = conventional_map(inputs_of(cohort, settings), settings)
     assert row(inside, "G00", SIZE)["q"] < 1e-6
     assert row(inside, "G10", NOISE)["q"] > 0.05
     with pytest.raises(SettingError, match="choose from: kernel, Gender"):
-        conventional_map(material_of(cohort, settings), MapSettings(clusters=6, within="scanner"))
+        conventional_map(inputs_of(cohort, settings), MapSettings(clusters=6, within="scanner"))
 
 
 def test_a_batch_that_is_held_fixed_flags_nothing(cohort: Cohort) -> None:
-    material = material_of(cohort, SETTINGS)
+    material = inputs_of(cohort, SETTINGS)
     own = material.genes[:, 10:20].mean(axis=1) + 0.02 * np.random.default_rng(0).standard_normal(40)
     table = FeatureTable(material.features.values.assign(own=own), {**material.features.family, "own": LESION})
     material = replace(material, features=table, batches=material.batches[["kernel"]])
@@ -239,7 +239,7 @@ def test_the_sentences_say_what_the_numbers_say(made: ConventionalMap) -> None:
 
 
 def test_a_map_of_nothing_claims_nothing(cohort: Cohort) -> None:
-    material = material_of(cohort, SETTINGS)
+    material = inputs_of(cohort, SETTINGS)
     rng = np.random.default_rng(1)
     shuffled = type(material)(
         rng.permutation(material.genes), material.names, material.features, material.batches[[]], SIZE, "nobody"
@@ -271,7 +271,7 @@ def test_without_tests_or_with_few_nothing_is_concluded(made: ConventionalMap) -
 
 
 def test_few_patients_show_no_link_and_none_is_denied(cohort: Cohort) -> None:
-    material, some = material_of(cohort, SETTINGS), np.arange(8)
+    material, some = inputs_of(cohort, SETTINGS), np.arange(8)
     few = replace(
         material, genes=np.random.default_rng(3).standard_normal((8, 40)).astype(np.float32),
         features=replace(material.features, values=material.features.values.iloc[some]),
@@ -282,7 +282,7 @@ def test_few_patients_show_no_link_and_none_is_denied(cohort: Cohort) -> None:
 
 
 def test_covariates_that_leave_nothing_to_test_are_refused(cohort: Cohort) -> None:
-    material = material_of(cohort, SETTINGS)
+    material = inputs_of(cohort, SETTINGS)
     many = pd.DataFrame(np.random.default_rng(0).standard_normal((40, 35)), index=material.features.values.index)
     settings = replace(SETTINGS, covariates="A,B")
     with pytest.raises(SettingError, match="40 patients adjusted for A,B leave 3 degrees of freedom; a test needs 6"):

@@ -16,10 +16,10 @@ from scipy.special import ndtri
 from scipy.stats import spearmanr
 
 from radiogenesis.cohort.dicom.folder import find_dicom
+from radiogenesis.cohort.expression import read_expression
 from radiogenesis.cohort.sampling.slices import SamplingSettings, nodule_slices
 from radiogenesis.cohort.sources import ReadSettings
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.cohort.tables.expression import read_expression
 from radiogenesis.errors import OutputError
 from radiogenesis.methods.images import images_from_hu, outside_lung
 from radiogenesis.phantom.dicom import write_dicom
@@ -98,7 +98,7 @@ def test_the_cohort_holds_everything(cohort: Cohort) -> None:
     assert cohort.truth.settings["seed"] == 7
     assert set(cohort.patients["kernel"]) <= {"smooth", "standard", "sharp"}
     sphere_ml = np.pi / 6 * cohort.truth.factors["size"] ** 3 / 1000
-    np.testing.assert_allclose(cohort.patients["tumor_volume_ml"], sphere_ml, rtol=0.15)
+    np.testing.assert_allclose(cohort.patients["tumour_volume_ml"], sphere_ml, rtol=0.15)
 
 
 def test_the_same_seed_gives_the_same_cohort_with_any_number_of_workers(cohort: Cohort, tmp_path: Path) -> None:

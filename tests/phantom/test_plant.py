@@ -13,11 +13,11 @@ from scipy import ndimage
 from scipy.stats import spearmanr
 
 from radiogenesis.cli import cohort_plant
+from radiogenesis.cohort.expression import TableSettings
 from radiogenesis.cohort.nifti import find_nifti, read_nifti, write_nifti
 from radiogenesis.cohort.sampling.slices import SamplingSettings
 from radiogenesis.cohort.sources import ReadSettings
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.cohort.tables.expression import TableSettings
 from radiogenesis.errors import ExpressionError, OutputError, ScanError
 from radiogenesis.phantom.factors import FACTORS, LesionFactors
 from radiogenesis.phantom.plant import Host, PlantSettings, choose_modules, plant_cohort, plant_patient
@@ -114,7 +114,7 @@ def test_the_audit_names_the_scan_of_everybody_and_the_scan_that_lends_nothing(c
 
 def test_lesions_have_the_volume_and_the_density_of_the_truth(cohort: Cohort) -> None:
     factors = cohort.truth.factors
-    volume = cohort.patients["tumor_volume_ml"].reindex(factors.index) * 1000
+    volume = cohort.patients["tumour_volume_ml"].reindex(factors.index) * 1000
     diameter = (6 * volume / np.pi) ** (1 / 3)
     np.testing.assert_allclose(diameter, factors["size"], rtol=0.08)
     solid = factors.index[factors["cavitation"] == 0]
@@ -146,7 +146,7 @@ def test_driving_genes_are_complete_and_from_one_cluster_each(cohort: Cohort) ->
 
 def test_lesions_lie_in_lung_away_from_the_tumor_and_backgrounds_away_from_them(cohort: Cohort, folder: Path) -> None:
     reason = cohort.audit.set_index("patient")["reason"]
-    places = cohort.patients[["tumor_x_mm", "tumor_y_mm", "tumor_z_mm"]]
+    places = cohort.patients[["tumour_x_mm", "tumour_y_mm", "tumour_z_mm"]]
     tumor = np.array([70.0, 0, 0]) + AFFINE[:3, 3] + AFFINE[:3, :3] @ ((np.array(SHAPE) - 1) / 2)
     for patient, place in places.iterrows():
         index = np.rint(np.linalg.inv(AFFINE)[:3] @ [*place, 1]).astype(int)
@@ -222,7 +222,7 @@ def test_whole_slices_show_the_lesion_and_what_was_outlined_before(folder: Path)
     pieces, count = ndimage.label(data.whole.tumor)
     assert count == 2
     ml = np.sort(np.bincount(pieces.ravel())[1:]) * 4.0 * 4.0 * SPACING[0] / 1000
-    np.testing.assert_allclose(ml, [data.tumor_volume_ml, 4 / 3 * np.pi * 20**3 / 1000], rtol=0.1)
+    np.testing.assert_allclose(ml, [data.tumour_volume_ml, 4 / 3 * np.pi * 20**3 / 1000], rtol=0.1)
     assert np.median(data.whole.image[data.whole.tumor]) == pytest.approx(35, abs=30)
     assert np.median(data.whole.image[data.whole.lungs & ~data.whole.tumor]) == pytest.approx(-850, abs=30)
 
@@ -289,7 +289,7 @@ def test_real_genes_in_real_lungs(real_data: Path, tmp_path: Path) -> None:
     factors = cohort.truth.factors
     assert len(cohort.patients) == 12
     assert set(cohort.patients["manufacturer"]) == {"SIEMENS", "GE MEDICAL SYSTEMS"}
-    volume = cohort.patients["tumor_volume_ml"].reindex(factors.index) * 1000
+    volume = cohort.patients["tumour_volume_ml"].reindex(factors.index) * 1000
     assert spearmanr(volume, factors["size"]).statistic > 0.97
     density = [
         np.median(cohort.slice_image[i][cohort.slice_mask[i]])

@@ -92,7 +92,7 @@ def test_the_network_of_this_test_is_the_brightness() -> None:
     assert inside.any(axis=(1, 2)).tolist() == [False, False, False, True, True, True]
 
 
-def ball_of(found: finding.Found) -> pd.Series:
+def ball_of(found: finding.FoundTumors) -> pd.Series:
     """The row of the tumor whose center is the ball's; the chest wall is bright too."""
     place = np.array([-50 + 3 * BALL[2], -60 + 3 * BALL[1], -700 + 4 * BALL[0]])
     centers = found.tumors[["center_x_mm", "center_y_mm", "center_z_mm"]].to_numpy()

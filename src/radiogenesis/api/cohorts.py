@@ -8,10 +8,10 @@ from typing import Any
 from radiogenesis.api.keywords import settings_of
 from radiogenesis.cohort.build import Tables
 from radiogenesis.cohort.build import build_cohort as build
+from radiogenesis.cohort.expression import TableSettings
 from radiogenesis.cohort.sampling.slices import SamplingSettings
 from radiogenesis.cohort.sources import ReadSettings
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.cohort.tables.expression import TableSettings
 from radiogenesis.cohort.workers import BuildSettings
 from radiogenesis.phantom import phantom
 from radiogenesis.phantom.plant import PlantSettings

@@ -17,7 +17,7 @@ from radiogenesis.api.runs import as_cohort, as_run, as_runs
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import SettingError
 from radiogenesis.mapping.conventional.enrichment import in_names_of, read_gmt
-from radiogenesis.mapping.conventional.three_step import conventional_map, material_of
+from radiogenesis.mapping.conventional.three_step import conventional_map, inputs_of
 from radiogenesis.mapping.prediction.settings import PredictionSettings
 from radiogenesis.mapping.settings import MapSettings, SynthesisSettings
 from radiogenesis.mapping.synthesis.runs import open_runs
@@ -145,7 +145,7 @@ def mapped(
     elif run is not None:
         trained = open_runs(run.path, [one.path for one in nulls], cohort, settings.seed)
     progress("measuring lesions", 0, 0)
-    material = material_of(cohort, settings)
+    material = inputs_of(cohort, settings)
     if gene_sets is not None and gmt:
         gene_sets, overlap = in_names_of(gene_sets, material.names, gmt)
         material = replace(material, said=(*material.said, overlap))

@@ -11,8 +11,8 @@ import pandas as pd
 from anndata import AnnData
 
 from radiogenesis.api.keywords import settings_of
+from radiogenesis.cohort.expression import ExpressionSettings
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.cohort.tables.expression import ExpressionSettings
 from radiogenesis.errors import SettingError
 from radiogenesis.inference import drawing
 from radiogenesis.methods.protocols import Synthesis
@@ -75,12 +75,8 @@ def train(
         raise SettingError(f"{method} has no preset {preset!r}", remedy=f"choose from: {', '.join(one.presets)}")
     built_on = None if alignment is None else as_run(alignment)
     taken_over = fit.split_settings(built_on) if built_on else {}
-    for name in settings.keys() & taken_over.keys():
-        if settings[name] != taken_over[name]:
-            raise SettingError(
-                f"{name} {settings[name]}: the split of the alignment is taken over, made with {taken_over[name]}",
-                remedy=f"leave {name} out, or train the alignment with it",
-            )
+    if built_on:
+        fit.refuse_other_split(built_on, settings)
     own, training, scaling = settings_of(
         [one.settings, TrainSettings, ExpressionSettings], {**one.presets[preset], **taken_over, **settings}
     )

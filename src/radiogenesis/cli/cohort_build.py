@@ -11,9 +11,9 @@ from radiogenesis.cli.bars import Bars
 def main(arguments: list[str]) -> None:
     """Parse, build, say what came of it."""
     from radiogenesis.cohort.build import BuildSettings, Tables, beside, build_cohort
+    from radiogenesis.cohort.expression import TableSettings
     from radiogenesis.cohort.sampling.slices import SamplingSettings
     from radiogenesis.cohort.sources import ReadSettings
-    from radiogenesis.cohort.tables.expression import TableSettings
 
     options = parser(
         "cohort build",

@@ -11,9 +11,9 @@ def main(arguments: list[str]) -> None:
     """Parse, plant with a progress bar, say what came of it."""
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
+    from radiogenesis.cohort.expression import TableSettings
     from radiogenesis.cohort.sampling.slices import SamplingSettings
     from radiogenesis.cohort.sources import ReadSettings
-    from radiogenesis.cohort.tables.expression import TableSettings
     from radiogenesis.phantom.plant import PlantSettings, plant_cohort
     from radiogenesis.progress import Bar
 

@@ -67,7 +67,7 @@ def headline_table(summary: dict[str, Any]) -> Table:
     """The numbers that matter, each beside its baseline, its chance or its null."""
     from rich.table import Table
 
-    from radiogenesis.pages.wording import coverage
+    from radiogenesis.reporting.wording import coverage
 
     interval = f"{coverage(summary['settings']['confidence'])} interval"
     table = Table(title="On patients who were not trained on", title_justify="left", box=None, pad_edge=False)

@@ -24,14 +24,14 @@ def main(arguments: list[str]) -> None:
     )
     verb.add_argument("--backgrounds", type=list[int] | None, default=None, help="Rows of the cohort's backgrounds.")
 
-    from radiogenesis.cohort.tables.expression import TableSettings
+    from radiogenesis.cohort.expression import TableSettings
     from radiogenesis.inference.drawing import DrawSettings, draw, table_record, write
 
     add_settings(verb, DrawSettings)
     add_settings(verb, TableSettings, skip={"log"})  # the run knows whether its genes are on a log scale
     parsed = verb.parse(arguments)
 
-    from radiogenesis.cohort.tables.expression import read_expression
+    from radiogenesis.cohort.expression import read_expression
     from radiogenesis.output import check_place
     from radiogenesis.training.data import HELD_OUT, untrained_backgrounds
     from radiogenesis.training.run import Run

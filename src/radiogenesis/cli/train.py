@@ -33,8 +33,8 @@ _FIRST = frozenset(
 def main(arguments: list[str]) -> None:
     """Parse the method first, since its settings are the options of the rest."""
     from radiogenesis.cli.arguments import add_settings, parser, settings_from
+    from radiogenesis.cohort.expression import ExpressionSettings
     from radiogenesis.cohort.store import Cohort
-    from radiogenesis.cohort.tables.expression import ExpressionSettings
     from radiogenesis.errors import SettingError
     from radiogenesis.methods.canonical_alignment import CanonicalAlignment
     from radiogenesis.training.fit import train
@@ -99,19 +99,11 @@ def main(arguments: list[str]) -> None:
 
 def with_split_of(alignment: Run, verb: VerbParser, arguments: list[str]) -> Namespace:
     """Parse again: the settings of the alignment's split are the defaults, and others are refused, not ignored."""
-    from radiogenesis.errors import SettingError
-    from radiogenesis.training.fit import split_settings
+    from radiogenesis.training.fit import refuse_other_split, split_settings
 
-    taken_over = split_settings(alignment)
-    verb.set_defaults(taken_over)
+    verb.set_defaults(split_settings(alignment))
     parsed = verb.parse(arguments)
-    for name, value in taken_over.items():
-        if parsed[name] != value:
-            raise SettingError(
-                f"--{name} {parsed[name]}: with --alignment its run's split is taken over, made with {value}",
-                path=alignment.path,
-                remedy=f"leave --{name} out, or train the alignment with it",
-            )
+    refuse_other_split(alignment, vars(parsed), dash="--")
     return parsed
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from radiogenesis.cohort.tables.expression import MOST_MISSING
+from radiogenesis.cohort.expression import MOST_MISSING
 from radiogenesis.cohort.tables.gene_names import some
 from radiogenesis.cohort.zarr_tables import expression_values
 
@@ -53,7 +53,7 @@ def _images(cohort: Cohort) -> list[str]:
             f" {cohort.whole.pixel_mm:.3g} mm per pixel, from {len(set(cohort.whole.patient))} patients;"
             f" {with_tumor.sum()} with tumor"
         )
-    volumes = patients["tumor_volume_ml"].dropna()
+    volumes = patients["tumour_volume_ml"].dropna()
     if len(volumes):
         lines.append(f"  tumors      median {volumes.median():.3g} ml ({volumes.min():.3g} to {volumes.max():.3g})")
     for label, column, unit in (

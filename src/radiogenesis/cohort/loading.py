@@ -9,9 +9,9 @@ from pathlib import Path
 import pandas as pd
 from anndata import AnnData
 
+from radiogenesis.cohort.expression import TableSettings, read_expression
 from radiogenesis.cohort.patient_parts import Outcome
 from radiogenesis.cohort.tables.annotations import Annotations, read_aim, read_clinical
-from radiogenesis.cohort.tables.expression import TableSettings, read_expression
 from radiogenesis.cohort.tables.gene_names import counted, some
 from radiogenesis.cohort.tables.identity import Known, read_id_map, style_told
 from radiogenesis.errors import ExpressionError, InputError

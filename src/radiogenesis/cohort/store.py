@@ -54,7 +54,7 @@ class PatientData:
     acquisition: Acquisition
     spacing_mm: tuple[float, float, float]
     """Of the scan, along (z, y, x)."""
-    tumor_volume_ml: float
+    tumour_volume_ml: float
     """Of the outline on the scan's own grid; nan where nothing is outlined."""
     whole: WholeSlices | None = None
     """Where the settings ask for whole slices, and lungs were found."""
@@ -153,8 +153,7 @@ class Cohort:
     @cached_property
     def patients(self) -> pd.DataFrame:
         """Index patient; counts of slices and backgrounds, has_expression, tumor volume, acquisition, spacing."""
-        table = self._frame("patients")
-        return table.rename(columns=lambda name: str(name).replace("tumour_", "tumor_"))  # as older cohorts have it
+        return self._frame("patients")
 
     @cached_property
     def audit(self) -> pd.DataFrame:

@@ -9,72 +9,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from radiogenesis.evaluation.all_measures import NUMBERS
+from radiogenesis.evaluation.measures.base import Score
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.stats.resampling import Floats, interval
 from radiogenesis.training.registry import METHODS
 from radiogenesis.training.settings import TrainSettings
 
 NOT_THE_METHOD = ("seed", "threads", "devices", "nodes", "accelerator", "precision", "checkpoint_every")
-
-
-@dataclass(frozen=True)
-class Score:
-    """One number of one run.
-
-    Attributes:
-        value: the number.
-        draws: (D,) its resamples over patients, empty where there are none.
-        reference, null: what it is read beside, see `MEASURES`; nan where it has none.
-        images, patients: that it was measured on.
-    """
-
-    value: float
-    draws: Floats = field(default_factory=lambda: np.empty(0))
-    reference: float = float("nan")
-    null: float = float("nan")
-    images: int = 0
-    patients: int = 0
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A column of the comparison: what it is, which way is better, and how it is written."""
-
-    label: str
-    better: str
-    format: str
-    help: str
-
-
-MEASURES: dict[str, Measure] = {
-    "mse": Measure("MSE", "lower", "small", "whole image; reference: the patients' own lesions, pasted"),
-    "ssim": Measure("SSIM", "higher", ".3f", "whole image; reference: the patients' own lesions, pasted"),
-    "psnr": Measure("PSNR, dB", "higher", ".1f", "whole image; reference: the patients' own lesions, pasted"),
-    "psnr_outside": Measure("PSNR outside, dB", "higher", ".1f", "outside the lesion: how narrow the seam is; no more"),
-    "psnr_band": Measure("PSNR boundary, dB", "higher", ".1f", "across the lesion's boundary"),
-    "psnr_near": Measure("PSNR near, dB", "higher", ".1f", "within 1.5 times the radius"),
-    "kid": Measure("KID", "lower", ".3f", "to held-out real lesions; reference: real lesions of training patients, "
-                   "pasted onto the same backgrounds; null: shuffled pixels"),
-    "kid_times": Measure("KID, times pasted", "", ".1f", "KID over that of real lesions of training patients, pasted "
-                         "onto the same backgrounds; 1: what a perfect method would reach"),
-    "frechet": Measure("Fréchet", "lower", ".2f", "radiomic features; reference and null as for KID"),
-    "empty": Measure("No lesion", "lower", "%", "share of the drawings without one: they are in no distance"),
-    "control": Measure("Control, ρ", "higher", ".2f", "mean of the properties; reference: ridge regression from the "
-                       "same genes; null: other genes"),
-    "share": Measure("Of regression", "higher", "%", "control over that of the ridge regression from the same genes"),
-    "diversity": Measure("Diversity", "1", ".2f", "spread for one patient over that of the patient's own slices"),
-    "copies": Measure("Near copies", "", "%", "drawings nearer to a training lesion than 99 of 100 real lesions never "
-                      "trained on; reference: such lesions; null: pasted training lesions"),
-    "usefulness": Measure("Dice gained", "higher", ".3f", "segmentation with drawings added, minus without"),
-}  # fmt: skip
-NOT_OF_DRAWINGS = ("usefulness",)
-"""Measures whose images are real ones."""
 
 
 @dataclass(frozen=True)
@@ -217,7 +165,7 @@ def tidy(methods: Sequence[Row], settings: EvaluationSettings) -> pd.DataFrame:
     """
     lines = []
     for row in methods:
-        for name, measure in MEASURES.items():
+        for name, number in NUMBERS.items():
             scores = [scores[name] for scores in row.scores if name in scores]
             if not scores:
                 continue
@@ -226,7 +174,7 @@ def tidy(methods: Sequence[Row], settings: EvaluationSettings) -> pd.DataFrame:
             low, high = interval(_draws(scores) if together else np.empty(0), settings.confidence)
             lines.append(
                 {
-                    "method": row.label, "measure": name, "better": measure.better, "value": float(values.mean()),
+                    "method": row.label, "measure": name, "better": number.better, "value": float(values.mean()),
                     "low": low, "high": high, "runs": len(scores), "runs_low": float(values.min()),
                     "runs_high": float(values.max()), "reference": _mean([score.reference for score in scores]),
                     "null": _mean([score.null for score in scores]), "patients": scores[0].patients,
@@ -248,18 +196,18 @@ def differences(methods: Sequence[Row], settings: EvaluationSettings) -> pd.Data
     lines = []
     for row in methods[1:]:
         same = bool(row.patients) and row.patients == methods[0].patients
-        for name, measure in MEASURES.items():
+        for name, number in NUMBERS.items():
             parts = [[s[name] for s in one.scores if name in s] for one in (row, methods[0])]
             if not all(parts):
                 continue
             difference = _mean([s.value for s in parts[0]]) - _mean([s.value for s in parts[1]])
             low, high = interval(_draws(parts[0]) - _draws(parts[1]) if same else np.empty(0), settings.confidence)
-            sign = {"higher": 1, "lower": -1}.get(measure.better, 0)
+            sign = {"higher": 1, "lower": -1}.get(number.better, 0)
             decided = "better" if (low > 0) == (sign > 0) else "worse"
             verdict = (decided if low > 0 or high < 0 else "not decided" if same else "not compared") if sign else ""
             lines.append(
                 {
-                    "method": row.label, "against": methods[0].label, "measure": name, "better": measure.better,
+                    "method": row.label, "against": methods[0].label, "measure": name, "better": number.better,
                     "difference": difference, "low": low, "high": high, "same_patients": same, "verdict": verdict,
                 }
             )  # fmt: skip
@@ -276,11 +224,11 @@ def leaders(methods: Sequence[Row], settings: EvaluationSettings) -> pd.DataFram
         by "; "), verdict ("ahead", "not decided", "not compared").
     """
     lines = []
-    for name, measure in MEASURES.items():
+    for name, number in NUMBERS.items():
         having = [row for row in methods if any(name in scores for scores in row.scores)]
-        if measure.better not in ("higher", "lower") or len(having) < 2:
+        if number.better not in ("higher", "lower") or len(having) < 2:
             continue
-        sign = 1 if measure.better == "higher" else -1
+        sign = 1 if number.better == "higher" else -1
         value = {row.label: sign * _mean([s[name].value for s in row.scores if name in s]) for row in having}
         known = [row for row in having if np.isfinite(value[row.label])]
         if len(known) < 2:
@@ -326,7 +274,7 @@ def wide(lines: pd.DataFrame) -> pd.DataFrame:
     table = []
     for method, mine in lines.groupby("method", sort=False):
         row: dict[str, Any] = {"method": method, "runs": int(mine["runs"].max())}
-        drawn = mine[~mine["measure"].isin(NOT_OF_DRAWINGS)]
+        drawn = mine[[NUMBERS[name].of_drawings for name in mine["measure"]]]
         row |= {name: int(drawn[name].min()) for name in ("images_seen", "patients", "images")}
         for line in mine.to_dict("records"):
             name = line["measure"]

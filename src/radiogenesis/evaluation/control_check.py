@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.evaluation.drawing import measure
+from radiogenesis.evaluation.descriptions.properties import measure
 from radiogenesis.evaluation.measures.control import Measured, control_table
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.methods.protocols import Synthesizer

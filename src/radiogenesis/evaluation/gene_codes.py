@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from radiogenesis.cohort.expression import ExpressionScaler
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.cohort.tables.expression import ExpressionScaler
 from radiogenesis.evaluation.descriptions.lesions import AXES, SQUASH, Axes, RealLesions
 from radiogenesis.evaluation.genes.code_space import (
     HELD_OUT,
@@ -24,7 +24,7 @@ from radiogenesis.evaluation.genes.code_space import (
     mantel_table,
     tsne,
 )
-from radiogenesis.evaluation.results import Found
+from radiogenesis.evaluation.results import RunResults
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.methods.protocols import GeneEncoder
 
@@ -51,7 +51,7 @@ class CodeSpace:
 
 
 def code_space(
-    found: Sequence[Found], cohort: Cohort, real: RealLesions, settings: EvaluationSettings
+    found: Sequence[RunResults], cohort: Cohort, real: RealLesions, settings: EvaluationSettings
 ) -> CodeSpace | None:
     """The code spaces of the first run of each method that encodes genes, all of the first such run's split.
 

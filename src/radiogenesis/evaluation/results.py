@@ -1,4 +1,4 @@
-"""What is evaluated, and what was found on it."""
+"""A run that is evaluated, and what was measured of it."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import pandas as pd
 from anndata import AnnData
 from numpy.typing import NDArray
 
+from radiogenesis.cohort.expression import ExpressionScaler
 from radiogenesis.cohort.split import Split
-from radiogenesis.cohort.tables.expression import ExpressionScaler
-from radiogenesis.evaluation.comparison import Score
 from radiogenesis.evaluation.drawing import Drawn
 from radiogenesis.evaluation.genes.metagenes import MetageneTable
 from radiogenesis.evaluation.genes.prediction import GenePrediction
+from radiogenesis.evaluation.measures.base import Score
 from radiogenesis.reporting.model import Picture
 from radiogenesis.training.preparation import genes_as_trained
 from radiogenesis.training.run import Run
 
 
 @dataclass(frozen=True)
-class Subject:
-    """What is evaluated: a trained method, what it was trained on, and who was held out.
+class EvaluatedRun:
+    """A run that is evaluated: a trained method, what it was trained on, and who was held out.
 
     Attributes:
         name: the run folder's name; names of subjects differ.
@@ -58,8 +58,8 @@ class Subject:
         return genes_as_trained(self.method, self.scaler, self.split, expression, patients)
 
     @classmethod
-    def of(cls, run: Run) -> Subject:
-        """A finished run as a subject."""
+    def of(cls, run: Run) -> EvaluatedRun:
+        """Of a finished run."""
         return cls(
             name=run.path.resolve().name,
             method_name=run.method_name,
@@ -73,27 +73,23 @@ class Subject:
 
 
 @dataclass
-class Found:
-    """What was found on one subject."""
+class RunResults:
+    """What was measured of one run.
 
-    subject: Subject
-    fidelity: pd.DataFrame | None = None
-    control: pd.DataFrame | None = None
-    control_patients: pd.DataFrame | None = None
-    control_check: pd.DataFrame | None = None
-    driving: pd.DataFrame | None = None
+    Attributes:
+        tables: of the measures of drawings, by the name of their file.
+        scores: the numbers that the comparison has of it.
+        ignores_genes: whether it draws the same whatever the genes.
+    """
+
+    subject: EvaluatedRun
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+    scores: dict[str, Score] = field(default_factory=dict)
     retrieval: pd.DataFrame | None = None
     retrieval_patients: pd.DataFrame | None = None
     backgrounds_of: str = ""
-    realism: pd.DataFrame | None = None
-    diversity: pd.DataFrame | None = None
-    memorisation: pd.DataFrame | None = None
-    memorisation_patients: pd.DataFrame | None = None
-    usefulness: pd.DataFrame | None = None
-    usefulness_patients: pd.DataFrame | None = None
     ignores_genes: bool = False
     drawn: Drawn | None = None
-    scores: dict[str, Score] = field(default_factory=dict)
     prediction: GenePrediction | None = None
     metagenes: MetageneTable | None = None
     pictures: dict[str, Picture] = field(default_factory=dict)

@@ -49,7 +49,7 @@ _VOXEL = ("plane", "row", "column")
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundTumors:
     """What was found in one scan.
 
     Attributes:
@@ -88,7 +88,7 @@ def least_lung_mm2(run: Run, settings: FindSettings) -> float:
     return SamplingSettings().whole_lung_mm2 if recorded is None else float(recorded)
 
 
-def find_tumors(run: Run, scan: Scan, settings: FindSettings) -> Found:
+def find_tumors(run: Run, scan: Scan, settings: FindSettings) -> FoundTumors:
     """Look for tumors in every slice that contains lung (Li, Sui et al. 2021, section III.B).
 
     Args:
@@ -113,7 +113,7 @@ def find_tumors(run: Run, scan: Scan, settings: FindSettings) -> Found:
     probability = frame.back(tumor_unet(run).probability(frame.images(scan)), scan.hu.shape)
     labels = separate(probability, lungs, scan.spacing_mm, settings)
     tumors, slices = tables(labels, probability, scan)
-    return Found(scan.with_mask(TUMOR, labels > 0, tumor=True), tumors, slices)
+    return FoundTumors(scan.with_mask(TUMOR, labels > 0, tumor=True), tumors, slices)
 
 
 def tables(
@@ -243,7 +243,7 @@ def _read(source: Source, read: ReadSettings) -> Scan:
     return read_dicom(bare, read) if source.kind == "dicom" else read_nifti(bare, read)
 
 
-def _write_scan(found: Found, as_read: Scan, source: Source, folder: Path, run: Run) -> str:
+def _write_scan(found: FoundTumors, as_read: Scan, source: Source, folder: Path, run: Run) -> str:
     """Write one scan's folder; returns what is to be noted: what was assumed, and why there is no SEG."""
     folder.mkdir()
     scan, notes = found.scan, list(found.scan.remarks)

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from radiogenesis.cohort.build import find_scans
+from radiogenesis.cohort.expression import ExpressionScaler, ExpressionSettings, TableSettings, read_expression
 from radiogenesis.cohort.patient_parts import patient_rng, read_scan
 from radiogenesis.cohort.sampling.lungs import lung_mask
 from radiogenesis.cohort.sampling.slices import SamplingSettings, background_slices, draw_centers, nodule_slices
@@ -30,7 +31,6 @@ from radiogenesis.cohort.sampling.whole_slices import blind_lungs, whole_slices
 from radiogenesis.cohort.scan import Scan
 from radiogenesis.cohort.sources import ReadSettings, Source
 from radiogenesis.cohort.store import Cohort, PatientData, Truth
-from radiogenesis.cohort.tables.expression import ExpressionScaler, ExpressionSettings, TableSettings, read_expression
 from radiogenesis.cohort.writer import CohortWriter
 from radiogenesis.errors import ExpressionError, ScanError
 from radiogenesis.phantom.factors import (
@@ -311,7 +311,7 @@ def plant_patient(
         backgrounds=backgrounds,
         acquisition=replace(host.scan.acquisition, chosen_because=came_from),
         spacing_mm=spacing,
-        tumor_volume_ml=planted.volume_ml("lesion"),
+        tumour_volume_ml=planted.volume_ml("lesion"),
         whole=whole,
     )
 

@@ -57,7 +57,8 @@ def _save(figure: Figure, path: Path, dpi: int) -> None:
     figure.savefig(path, dpi=dpi, transparent=True, metadata={"Software": None})
 
 
-def _style(axes: Axes, theme: Theme, *, grid: str = "both") -> None:
+def style_axes(axes: Axes, theme: Theme, *, grid: str = "both") -> None:
+    """The theme's colors, no frame above and to the right, a quiet grid ("both", "x", "y" or "")."""
     axes.set_facecolor("none")
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
@@ -145,7 +146,7 @@ def training_curves(metrics: pd.DataFrame, theme: Theme, *, x: str = "images_see
         axes.set_title(
             name if "/" in name else name.replace("_", " "), fontsize=8, loc="left", family=FONT, color=theme.ink
         )
-        _style(axes, theme, grid="y")
+        style_axes(axes, theme, grid="y")
         axes.tick_params(labelsize=6.5)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:g}k" if value >= 1000 else f"{value:g}")
         axes.locator_params(nbins=4)
@@ -186,7 +187,7 @@ def scatter_by_feature(
         title = f"{feature} ({units[feature]})" if units[feature] else feature
         axes.set_title(title, fontsize=9.5, loc="left", family=FONT, color=theme.ink)
         axes.set_title(notes.get(feature, ""), fontsize=8.5, loc="right", family=FONT, color=theme.soft)
-        _style(axes, theme)
+        style_axes(axes, theme)
         axes.tick_params(labelsize=7)
         axes.locator_params(nbins=5)
     figure.supxlabel(x_label, fontsize=9, color=theme.soft, family=FONT)
@@ -213,7 +214,7 @@ def control_bars(table: pd.DataFrame, theme: Theme) -> Figure:
     axes.set_yticks(range(len(table)), list(table["feature"])[::-1])
     axes.set_xlim(min(-0.5, float(table["low"].min()) - 0.05), 1.02)
     axes.set_xlabel("Spearman's rho over held-out patients", fontsize=8.5, family=FONT)
-    _style(axes, theme, grid="x")
+    style_axes(axes, theme, grid="x")
     axes.tick_params(axis="y", labelsize=9.5, labelcolor=theme.ink)
     handles = [
         axes.barh([np.nan], [np.nan], color=theme.accent, label="drawn from the patient's genes"),
@@ -239,7 +240,7 @@ def rank_histogram(ranks: NDArray[Any], patients: int, theme: Theme) -> Figure:
     axes.set_xlim(0.5, patients + 0.5)
     axes.set_xlabel(f"rank of the patient's own genes among {patients}", fontsize=8.5, family=FONT)
     axes.set_ylabel("patients", fontsize=8.5, family=FONT)
-    _style(axes, theme, grid="y")
+    style_axes(axes, theme, grid="y")
     axes.legend(frameon=False, fontsize=8, labelcolor=theme.soft)
     return figure
 
@@ -270,7 +271,7 @@ def code_panels(
             )
         axes.set_title(space, fontsize=9.5, loc="left", family=FONT, color=theme.ink)
         axes.set_title(notes.get(space, ""), fontsize=8.5, loc="right", family=FONT, color=theme.soft)
-        _style(axes, theme, grid="none")
+        style_axes(axes, theme, grid="none")
         axes.set_xticks([])
         axes.set_yticks([])
     return figure

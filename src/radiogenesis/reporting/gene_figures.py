@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from radiogenesis.reporting.figures import FONT, Theme, _style
+from radiogenesis.reporting.figures import FONT, Theme, style_axes
 
 
 def correlation_histogram(method: NDArray[Any], baselines: Mapping[str, NDArray[Any]], theme: Theme) -> Figure:
@@ -30,6 +30,6 @@ def correlation_histogram(method: NDArray[Any], baselines: Mapping[str, NDArray[
     axes.axvline(0, color=theme.mute, linewidth=0.9)
     axes.set_xlabel("Pearson's r over held-out patients", fontsize=8.5, family=FONT)
     axes.set_ylabel("genes", fontsize=8.5, family=FONT)
-    _style(axes, theme, grid="y")
+    style_axes(axes, theme, grid="y")
     figure.legend(loc="outside upper left", ncols=2, frameon=False, fontsize=7.5, labelcolor=theme.soft)
     return figure

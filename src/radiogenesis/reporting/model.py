@@ -72,12 +72,13 @@ class Picture:
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """A heading, a text in plain words, pictures and tables."""
+    """A heading, a text in plain words, pictures and tables; of a folded one the heading alone until it is opened."""
 
     title: str
     text: str = ""
     blocks: tuple[Table | Picture, ...] = ()
     notes: tuple[str, ...] = ()
+    folded: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

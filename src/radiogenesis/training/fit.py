@@ -6,7 +6,7 @@ import logging
 import signal
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
@@ -18,9 +18,9 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
+from radiogenesis.cohort.expression import ExpressionScaler, ExpressionSettings
 from radiogenesis.cohort.split import Split, split_patients, split_scans
 from radiogenesis.cohort.store import Cohort, WholeRows
-from radiogenesis.cohort.tables.expression import ExpressionScaler, ExpressionSettings
 from radiogenesis.errors import RunError, SettingError
 from radiogenesis.progress import Progress
 from radiogenesis.training.callbacks import Interruption, MetricsLog, ProgressLine, SampleGrid, Told
@@ -243,6 +243,22 @@ def split_settings(alignment: Run) -> dict[str, Any]:
     """The settings that an alignment's split was made with."""
     recorded = asdict(TrainSettings()) | alignment.config["training"]
     return {name: recorded[name] for name in SPLIT_SETTINGS}
+
+
+def refuse_other_split(alignment: Run, asked: Mapping[str, Any], *, dash: str = "") -> None:
+    """Raises SettingError where settings of a training ask for another split than that of the alignment it builds on.
+
+    Args:
+        asked: settings by name; those of the split that are not among them are taken over.
+        dash: what stands before a setting's name where the user writes it.
+    """
+    for name, value in split_settings(alignment).items():
+        if name in asked and asked[name] != value:
+            raise SettingError(
+                f"{dash}{name} {asked[name]}: the split of the alignment is taken over, made with {value}",
+                path=alignment.path,
+                remedy=f"leave {dash}{name} out, or train the alignment with it",
+            )
 
 
 def split_of(settings: TrainSettings) -> dict[str, Any]:

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 
 from radiogenesis.cohort.digest import file_digest
+from radiogenesis.cohort.expression import ExpressionScaler, ExpressionSettings
 from radiogenesis.cohort.split import Split
-from radiogenesis.cohort.tables.expression import ExpressionScaler, ExpressionSettings
 from radiogenesis.errors import RunError
 from radiogenesis.output import whole_folder, write_text
 from radiogenesis.training.registry import entry

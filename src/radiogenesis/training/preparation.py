@@ -12,8 +12,8 @@ import torch
 from anndata import AnnData
 from numpy.typing import NDArray
 
+from radiogenesis.cohort.expression import ExpressionScaler
 from radiogenesis.cohort.split import Split
-from radiogenesis.cohort.tables.expression import ExpressionScaler
 from radiogenesis.errors import RunError, SettingError
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment
 from radiogenesis.methods.fusion_gan import FusionGAN

@@ -6,8 +6,8 @@ RUN/
   scaler.safetensors     how expression is scaled, fitted on the training patients; genes.json names the genes
   weights.safetensors    the trained method; there only once training has finished
   metrics.csv            one line per checkpoint: losses, images per second, share of time spent loading
-  provenance.json        digests of cohort and alignment, seed; versions, device, precision, also of every resumption;
-                         digests of split, scaler and weights, which are compared when they are read
+  provenance.json        digests of cohort and alignment, seed; versions, device, precision, also of every
+                         resumption; digests of split, scaler and weights, compared when they are read
   samples/               a grid of drawings at each checkpoint
   tensorboard/           the same numbers for TensorBoard
   checkpoints/           for --resume only
@@ -35,9 +35,9 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 from radiogenesis.cohort.digest import file_digest
+from radiogenesis.cohort.expression import ExpressionScaler
 from radiogenesis.cohort.split import Split
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.cohort.tables.expression import ExpressionScaler
 from radiogenesis.errors import RunError, SettingError
 from radiogenesis.methods.protocols import GeneEncoder, LesionEncoder, Synthesizer
 from radiogenesis.output import whole_file, write_text

@@ -8,16 +8,22 @@ genes that are correlated share a rho, and only the last column is about real le
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
+from radiogenesis.evaluation.measures.base import Measure, Result, Work, joined
 from radiogenesis.evaluation.measures.control import Measured
 from radiogenesis.evaluation.settings import EvaluationSettings
+from radiogenesis.reporting.model import Column, Section, Table
 from radiogenesis.stats.resampling import Floats, permutations
+
+if TYPE_CHECKING:
+    from radiogenesis.evaluation.results import RunResults
 
 NAMED = 5
 """Genes that are named for each property."""
@@ -62,3 +68,54 @@ def _unit(values: NDArray[Any]) -> Floats:
     ranks -= ranks.mean(axis=0)
     length = np.linalg.norm(ranks, axis=0)
     return np.asarray(ranks / np.where(length > 0, length, 1.0))
+
+
+class DrivingGenes(Measure):
+    """The genes that drawings follow."""
+
+    table = "driving_genes"
+
+    def measure(self, work: Work) -> Result:
+        names = work.subject.scaler.genes
+        return Result({self.table: driving_genes(work.genes, names, work.patients, work.settings)})
+
+    def sections(self, found: Sequence[RunResults], tables: Path, settings: EvaluationSettings) -> list[Section]:
+        return driving_sections(found, tables)
+
+
+def driving_sections(found: Sequence[RunResults], tables: Path) -> list[Section]:
+    """A table of named genes for each run whose drawings depend on them."""
+    mine = [one for one in found if len(one.tables["driving_genes"])]
+    if not mine:
+        return []
+    joined(mine, "driving_genes", tables)
+    table = pd.concat([one.tables["driving_genes"].assign(run=one.subject.name) for one in mine])
+    several = [Column(label="Run", value="run")] if len(mine) > 1 else []
+    sure = table[table["p"] < 0.05].drop_duplicates(["run", "feature"])
+    said = "; ".join(f"{row['feature']} with {row['gene']}" for _, row in sure.head(6).iterrows())
+    return [
+        Section(
+            title="Which genes do the drawings follow?",
+            text=(
+                f"Drawn properties and the gene they follow most: {said}." if said else
+                "No drawn property follows a single gene more closely than the largest of all genes does by chance."
+            ),
+            blocks=(
+                Table(
+                    file="driving_genes.csv",
+                    caption=f"The {NAMED} genes that go most with each drawn property over the held-out patients. "
+                    "Chance: 95th percentile of the largest |ρ| of all genes where patients are exchanged; p: against "
+                    "that largest. Own lesions: ρ of the same gene with the patients' real lesions.",
+                    columns=(
+                        *several, Column(label="Drawn property", value="feature"), Column(label="Gene", value="gene"),
+                        Column(label="ρ", value="rho", format=".2f", help="Spearman, gene and drawn property"),
+                        Column(label="Chance", value="chance", format=".2f"), Column(label="p", value="p", format="p"),
+                        Column(label="ρ, own lesions", value="own", format=".2f"),
+                        Column(label="n", value="n", format="d", help="patients"),
+                    ),
+                ),
+            ),
+            notes=("Genes that are correlated with each other go with a drawing alike: a gene named here need not be "
+                   "the one that matters.",),
+        )
+    ]  # fmt: skip

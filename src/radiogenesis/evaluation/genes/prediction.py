@@ -3,7 +3,7 @@
 A patient is the unit: predictions of a patient's slices are averaged. The baselines know the same training patients and
 the same slices: their mean; ridge regression from radiomic features; the same from the lesion's size alone (EVIDENCE.md
 rule 2); the genes of the training patient whose radiomic features are nearest. The null permutes predictions among
-held-out patients. Formulas: `gene_metrics`.
+held-out patients. Formulas: `distances`.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import pandas as pd
 import torch
 from sklearn.linear_model import RidgeCV
 
+from radiogenesis.cohort.expression import ExpressionScaler
 from radiogenesis.cohort.lesion_slices import LARGER
 from radiogenesis.cohort.split import Split
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.cohort.tables.expression import ExpressionScaler
-from radiogenesis.evaluation.genes.errors import (
+from radiogenesis.evaluation.genes.distances import (
     MEASURES,
     correlation_tests,
     mean_correlation,
@@ -59,7 +59,7 @@ class GenePrediction:
     """What was found.
 
     Attributes:
-        table: one row per predictor: every measure of `gene_metrics.MEASURES` with `_low` and `_high`; `less_mae` with
+        table: one row per predictor: every measure of `distances.MEASURES` with `_low` and `_high`; `less_mae` with
             ends, the baseline's MAE minus the method's, by patient; r with ends; `lead` with ends, the method's r
             minus the baseline's on the same resamples; r2 (median over genes), null_low and null_high of r, p, found
             (genes with q < 0.05), found_max (family-wise), tests, patients.

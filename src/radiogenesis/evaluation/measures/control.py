@@ -12,9 +12,10 @@ patient's genes and a reference: the planted factor where it is known, and the s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -23,9 +24,22 @@ from sklearn.linear_model import RidgeCV
 
 from radiogenesis.cohort.split import Split
 from radiogenesis.cohort.store import Cohort
+from radiogenesis.evaluation.measures.base import (
+    REST,
+    RUN,
+    Measure,
+    Number,
+    Result,
+    Score,
+    Work,
+    joined,
+)
 from radiogenesis.evaluation.settings import EvaluationSettings
+from radiogenesis.reporting.model import Column, Picture, Section, Table
+from radiogenesis.reporting.wording import coverage, join, p_text, percent
 from radiogenesis.stats.multiple_testing import false_discovery_rate
 from radiogenesis.stats.resampling import (
+    ALPHA,
     Floats,
     Indices,
     interval,
@@ -36,6 +50,9 @@ from radiogenesis.stats.resampling import (
     spearman,
 )
 from radiogenesis.training.data import untrained_backgrounds
+
+if TYPE_CHECKING:
+    from radiogenesis.evaluation.results import RunResults
 
 ALPHAS = np.logspace(0, 7, 29)
 TRUTH, OWN = "planted truth", "own slices"
@@ -184,3 +201,223 @@ def shared_backgrounds(cohort: Cohort, split: Split, count: int, seed: int) -> t
     owner = pd.Series(cohort.background_patient[order].astype(str))
     turn = owner.groupby(owner).cumcount().to_numpy()  # the first of everybody, the second, ...
     return order[np.argsort(turn, kind="stable")][:count], whose
+
+
+CHECK_ALPHA = 0.01  # of a check that is made again and again, and should not fail one time in twenty
+
+
+class Control(Measure):
+    """Whether the genes steer what is drawn."""
+
+    table = "control"
+    numbers: ClassVar = {
+        "control": Number("Control, ρ", "higher", ".2f", "mean of the properties; reference: ridge regression from the "
+                          "same genes; null: other genes", REST, "control", ".2f",
+                          "Ridge regression from the same genes {reference}, other patients' genes {null}."),
+        "share": Number("Of regression", "higher", "%", "control over that of the ridge regression from the same genes",
+                        REST),
+    }  # fmt: skip
+
+    def measure(self, work: Work) -> Result:
+        patients, settings = work.patients, work.settings
+        table = control_table(patients, settings)
+        tables = {self.table: table, "control_patients": patients.frame()}
+        if patients.ignores_genes:
+            check = work.check()
+            tables |= {} if check is None else {"control_check": check}
+        first = next(iter(patients.references()))
+        row = table[(table["reference"] == first) & (table["feature"] == MEAN)].iloc[0]
+        draws, n = control_draws(patients, settings), len(patients.patients)
+        rho, share = draws["rho"], draws["share"]
+        regression, null = float(row["regression"]), float(row["null_mean"])
+        scores = {
+            "control": Score(float(rho[0]), rho[1:], regression, null, patients.images, n),
+            "share": Score(float(share[0]), share[1:], 1.0, 0.0, patients.images, n),
+        }
+        return Result(tables, scores)
+
+    def sections(self, found: Sequence[RunResults], tables: Path, settings: EvaluationSettings) -> list[Section]:
+        return [_control_section(found, tables, settings)]
+
+    def sentence(self, found: RunResults, confidence: float) -> str:
+        table, check = found.tables[self.table], found.tables.get("control_check")
+        return control_conclusion(found.subject.name, table, confidence, ignores_genes=found.ignores_genes, check=check)
+
+    def must_be_said(self, found: RunResults) -> bool:
+        """It is what the evaluation asks."""
+        return True
+
+    def headline(self, found: RunResults) -> dict[str, Any]:
+        table = found.tables[self.table]
+        reference = str(table["reference"].iloc[0])
+        row = table[(table["reference"] == reference) & (table["feature"] == MEAN)].iloc[0]
+        return {
+            "run": found.subject.name, "name": "control", "value": row["rho"], "low": row["low"], "high": row["high"],
+            "regression": row["regression"], "null": row["null_mean"], "null_low": row["null_low"],
+            "null_high": row["null_high"], "share": row["share"], "share_low": row["share_low"],
+            "share_high": row["share_high"], "p": row["p"],
+            "reference": reference if reference == OWN else "the planted truth",
+            "text": "mean Spearman over six lesion properties, held-out patients",
+        }  # fmt: skip
+
+
+def _control_table(file: str, reference: str, rows: pd.DataFrame, several: bool, confidence: float) -> Table:
+    of = coverage(confidence)
+    columns = [RUN] if several else []
+    columns += [
+        Column(label="Property", value="feature"),
+        Column(label="Drawn, ρ", value="rho", low="low", high="high", format=".2f", help=f"Spearman, {of} interval"),
+        Column(label="Regression, ρ", value="regression", low="regression_low", high="regression_high", format=".2f",
+               help="ridge regression from the genes to the measured property, fitted on training patients"),
+        Column(label="Null, ρ", value="null_mean", low="null_low", high="null_high", format=".2f",
+               help=f"genes exchanged between patients: mean and {of} range"),
+        Column(label="Of regression", value="share", low="share_low", high="share_high", format="%",
+               help="drawn over regression"),
+        Column(label="p", value="p", format="p", help="one-sided, genes exchanged between patients"),
+        Column(label="q", value="q", format="p", help="false discovery rate"),
+    ]  # fmt: skip
+    if reference == TRUTH:
+        columns.append(
+            Column(label="Measure", value="measure", format=".2f",
+                   help="the same measure on the patients' own slices against the truth: what it can see at all")
+        )  # fmt: skip
+    columns.append(Column(label="Patients", value="patients", format="d"))
+    columns.append(Column(label="Images", value="images", format="d"))
+    what = "what was planted" if reference == TRUTH else "the same property on the patient's own slices"
+    tests = int(rows.loc[rows["feature"] != MEAN, "p"].notna().sum())
+    return Table(
+        file=file,
+        caption=(
+            f"Drawn lesions against {what}. Brackets: {of} intervals over patients. Regression: ridge regression "
+            "from the same genes. Of regression: drawn over it; above 100 % where the drawings rank the patients "
+            "better. "
+            f"{tests} tests in this table"
+            + (
+                ". Measure: how well the measure itself recovers the planted values from real slices."
+                if reference == TRUTH
+                else "."
+            )
+        ),
+        columns=tuple(columns),
+        strong=("feature", MEAN),
+    )
+
+
+def control_conclusion(
+    label: str,
+    table: pd.DataFrame,
+    confidence: float,
+    *,
+    ignores_genes: bool = False,
+    check: pd.DataFrame | None = None,
+) -> str:
+    """A sentence or two on one run's control, from its rows of `control_table`; the truth before the own slices.
+
+    A run that draws the same for everybody is a check of the measure, from its rows of `check_of_control`. Here and
+    below, `confidence` is that of the table's intervals.
+    """
+    reference = TRUTH if (table["reference"] == TRUTH).any() else OWN
+    rows = table[table["reference"] == reference]
+    single, mean = rows[rows["feature"] != MEAN], rows[rows["feature"] == MEAN].to_dict("records")[0]
+    if rows["rho"].isna().all():
+        return (
+            f"{label}: in what was drawn for {int(mean['patients'])} held-out patients no lesion could be measured, so "
+            "nothing can be said about control."
+        )
+    followed = list(single.loc[(single["q"] < ALPHA) & (single["rho"] > 0), "feature"])
+    rest = [feature for feature in single["feature"] if feature not in followed]
+    against = "what was planted" if reference == TRUTH else "the patients' own slices"
+    patients = int(mean["patients"])
+    if followed:
+        tests = int(table.loc[table["feature"] != MEAN, "p"].notna().sum())
+        text = (
+            f"{label}: on {patients} held-out patients the {join(followed)} of drawn lesions "
+            f"{'follows' if len(followed) == 1 else 'follow'} the patient's genes, judged against {against} "
+            f"(genes exchanged between patients; q < {ALPHA} among {tests} tests)"
+        )
+        text += f"; for {join(rest)} this is not shown." if rest else "."
+    else:
+        text = (
+            f"{label}: on {patients} held-out patients no property of drawn lesions is shown to follow the patient's "
+            f"genes (no q < {ALPHA})."
+        )
+        if pd.notna(mean.get("null_high")) and not ignores_genes:
+            text += f" A mean rank correlation above {mean['null_high']:.2f} would have stood out."
+    return text + (_check_text(check) if ignores_genes else _share_text(mean, confidence))
+
+
+def _check_text(check: pd.DataFrame | None) -> str:
+    """Whether control is found where there is none."""
+    text = " It draws the same whatever the genes"
+    mean = None if check is None else check[check["feature"] == MEAN].iloc[0]
+    if mean is None or pd.isna(mean["p"]):
+        return text + ", and on all backgrounds: nothing to check the measure by."
+    opposite = max(1 - mean["p"], 0.001)  # a measure that finds the opposite fails too; permutations say no more
+    p = min(1.0, 2 * min(mean["p"], opposite))
+    figures = f"ρ = {mean['rho']:.2f} (null {mean['null_low']:.2f} to {mean['null_high']:.2f}; both sides, {p_text(p)})"
+    text += f"; on other backgrounds for each patient, as a check of the measure, {figures}: ".replace("-", "−")
+    if p <= CHECK_ALPHA:
+        return text + "the measure FAILS: it finds control where there is none."
+    return text + "no control is found where there is none."
+
+
+def _share_text(mean: dict[Hashable, Any], confidence: float) -> str:
+    """The mean over that of the regression, where this finds anything."""
+    if pd.isna(mean["share"]):
+        return ""
+    text = (
+        f" Over all properties the drawings rank the patients {percent(mean['share'])} as well as a ridge regression "
+        "from the same genes"
+    )
+    if pd.notna(mean["share_low"]):
+        text += f" ({coverage(confidence)} interval {percent(mean['share_low'])} to {percent(mean['share_high'])})"
+    return text + "."
+
+
+def _control_section(found: Sequence[RunResults], tables: Path, settings: EvaluationSettings) -> Section:
+    blocks: list[Table | Picture] = []
+    joined(found, "control_patients", tables)
+    checked = [one for one in found if "control_check" in one.tables]
+    if checked:
+        joined(checked, "control_check", tables)
+    joined(found, "control", tables)
+    table = pd.concat([one.tables["control"].assign(run=one.subject.name) for one in found])
+    several = len(found) > 1
+    for reference, rows in table.groupby("reference", sort=False):
+        for one in found:
+            blocks.append(one.pictures[f"control {reference}"])
+        slug = "truth" if reference == TRUTH else "own"
+        file = f"control_{slug}.csv"
+        rows.to_csv(tables / file, index=False)
+        blocks.append(_control_table(file, str(reference), rows, several, settings.confidence))
+        if reference == TRUTH or len(table["reference"].unique()) == 1:
+            blocks += [one.pictures["scatter"] for one in found]
+    whose = "; ".join(sorted({one.backgrounds_of for one in found}))
+    return Section(
+        title="Do the genes control it?",
+        text=(
+            "Held-out patients are ranked by what was drawn from their genes, and by the reference; Spearman's ρ "
+            "says how well the two rankings agree: 1 is the same order, 0 none. It is read beside two others: the "
+            "ranking of one ridge regression from the same genes, which is no upper limit and can be passed, and what "
+            "remains when genes are exchanged between patients by lot (the null)."
+        ),
+        blocks=tuple(blocks),
+        notes=(
+            f"{settings.backgrounds_per_patient} images per patient, all patients on the same backgrounds (of "
+            f"{whose}) with the same noise, so that only genes differ. Intervals: {settings.bootstrap:,} "
+            f"resamples of patients. Null: {settings.permutations:,} exchanges of genes between patients; "
+            "one-sided p, q by Benjamini–Hochberg over the properties and references of a run. Own slices: "
+            "those with at least half the area of the patient's largest.",
+            *(
+                f"{one.subject.name} draws the same for everybody; drawn on other backgrounds for each patient, as a "
+                "check of the measure: tables/control_check.csv."
+                for one in checked
+            ),
+            *(
+                f"{one.subject.name}: in {float(one.tables['control']['unmeasured'].iloc[0]):.1%} of the drawn images "
+                "there was no lesion large enough to measure; they are left out."
+                for one in found
+                if float(one.tables["control"]["unmeasured"].iloc[0]) > 0
+            ),
+        ),
+    )

@@ -17,6 +17,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -24,9 +26,28 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist, pdist
 
 from radiogenesis.evaluation.descriptions.lesions import Lesions, Space
+from radiogenesis.evaluation.descriptions.properties import measure as properties_of
+from radiogenesis.evaluation.measures.base import (
+    PATIENTS as PATIENTS_COLUMN,
+)
+from radiogenesis.evaluation.measures.base import (
+    REST,
+    RUN,
+    Measure,
+    Number,
+    Result,
+    Score,
+    Work,
+    joined,
+)
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.phenotypes.lesion import FEATURES
+from radiogenesis.reporting.model import Column, Section, Table
+from radiogenesis.reporting.wording import coverage, percent
 from radiogenesis.stats.resampling import Floats, Indices, counted, interval, mean_of_pairs, nanmean, resamples
+
+if TYPE_CHECKING:
+    from radiogenesis.evaluation.results import RunResults
 
 NOISE, BACKGROUND, PATIENTS = "noise alone", "noise and background", "patients"
 DISTANCE = "distance"
@@ -151,3 +172,89 @@ def diversity_table(found: dict[tuple[str, str], Spread], settings: EvaluationSe
         measured = spread.known if spread.known.ndim == 1 else spread.known.any(1)
         rows.append({**row, "patients": int(measured.sum())})
     return pd.DataFrame(rows)
+
+
+COLLAPSED = 0.5  # share of the real spread; a choice of ours
+
+
+class Diversity(Measure):
+    """How far apart drawings for one patient are, and those of different patients."""
+
+    table = "diversity"
+    numbers: ClassVar = {
+        "diversity": Number(
+            "Diversity", "1", ".2f", "spread for one patient over that of the patient's own slices", REST
+        )
+    }
+
+    def measure(self, work: Work) -> Result:
+        real, drawn, cohort, settings = work.real, work.drawn, work.cohort, work.settings
+        split = work.subject.split
+        space = Space.fit(real.slices.of(split.train))
+        index = real.index[np.isin(real.slices.patient, split.test)]
+        own = properties_of(cohort.slice_image[index], cohort.slice_mask[index], cohort.pixel_mm)
+        properties = {NOISE: drawn.noise_features, BACKGROUND: drawn.features}
+        held_out = real.slices.of(split.test)
+        found = spreads(drawn.by_noise, drawn.lesions, held_out, space, split.test, properties, own)
+        ratio = found[BACKGROUND, DISTANCE].ratio(settings.bootstrap, [settings.seed, 8])
+        score = Score(
+            float(ratio[0]), ratio[1:], reference=1.0, null=0.0, images=len(drawn.lesions), patients=len(split.test)
+        )
+        return Result({self.table: diversity_table(found, settings)}, {"diversity": score})
+
+    def sections(self, found: Sequence[RunResults], tables: Path, settings: EvaluationSettings) -> list[Section]:
+        return [_diversity_section(joined(found, self.table, tables), settings)]
+
+    def sentence(self, found: RunResults, confidence: float) -> str:
+        return diversity_conclusion(found.subject.name, found.tables[self.table], confidence)
+
+
+def diversity_conclusion(label: str, table: pd.DataFrame, confidence: float) -> str:
+    """One sentence on mode collapse, from `diversity_table`."""
+    noise, both, patients = table[table["measure"] == "distance"].to_dict("records")
+    text = (
+        f"{label}: lesions drawn for one patient differ by {percent(both['ratio'])} of what the patient's own slices "
+        f"differ by ({coverage(confidence)} interval {percent(both['ratio_low'])} to {percent(both['ratio_high'])}), "
+        f"by {percent(noise['ratio'])} through noise alone"
+    )
+    text += f"; between patients drawings differ by {percent(patients['ratio'])} of what real lesions do."
+    if patients["ratio_high"] < COLLAPSED:
+        text += " It draws the same for everybody."
+    if both["ratio_high"] < COLLAPSED:
+        text += " For one patient it draws one lesion only: mode collapse."
+    return text
+
+
+def _diversity_section(file: str, settings: EvaluationSettings) -> Section:
+    columns = (
+        RUN,
+        Column(label="What differs", value="differs"),
+        Column(label="Spread of", value="measure"),
+        Column(label="Drawn", value="drawn", low="low", high="high", format=".2f"),
+        Column(label="Real", value="real", low="real_low", high="real_high", format=".2f"),
+        Column(label="Drawn / real", value="ratio", low="ratio_low", high="ratio_high", format="%"),
+        PATIENTS_COLUMN,
+    )
+    return Section(
+        title="Do the drawings differ?",
+        text=(
+            "How far apart lesions drawn for one patient are, beside the patient's own slices; and how far apart "
+            "patients "
+            "are. Near 0 % the generator has collapsed to one lesion."
+        ),
+        blocks=(
+            Table(
+                file=file,
+                caption=(
+                    "distance: mean between two lesions in the space that KID is taken in; the others: standard "
+                    "deviation. "
+                    f"Noise alone: {settings.noise_draws} drawings on one background. Between patients: of drawings "
+                    "on one background with one noise, beside all real slices, which differ by more than the patient: "
+                    "somewhat below 100 % is as it should be. "
+                    f"{coverage(settings.confidence)} intervals over patients."
+                ),
+                columns=columns,
+                strong=("measure", "distance"),
+            ),
+        ),
+    )

@@ -20,8 +20,9 @@ narrow seam it comes out high.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -29,9 +30,25 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 from skimage.metrics import structural_similarity
 
+from radiogenesis.evaluation.measures.base import (
+    FIDELITY,
+    REALISM,
+    RUN,
+    Measure,
+    Number,
+    Result,
+    Score,
+    Work,
+    joined,
+)
 from radiogenesis.evaluation.settings import EvaluationSettings
+from radiogenesis.reporting.model import Column, Section, Table
+from radiogenesis.reporting.wording import coverage
 from radiogenesis.stats.resampling import interval, nanmean, patient_means, resamples
 from radiogenesis.window import scaled
+
+if TYPE_CHECKING:
+    from radiogenesis.evaluation.results import RunResults
 
 PSNR_CAP_DB = 100.0  # an image that is its background has no finite PSNR
 MEASURES = ("mse", "ssim", "psnr")
@@ -212,3 +229,105 @@ def fidelity_draws(
     index = resamples(len(patients), settings.bootstrap, [settings.seed, 1])
     index = np.concatenate([np.arange(len(patients))[None], index])
     return {name: nanmean(patient_means(values[name], patient, patients)[index], axis=1) for name in MEASURES}
+
+
+class Fidelity(Measure):
+    """Table 1 of Xu et al. (2020), of methods that keep the background they are given."""
+
+    table = "fidelity"
+    numbers: ClassVar = {
+        **{
+            name: Number(label, better, form, "whole image; reference: the patients' own lesions, pasted", FIDELITY,
+                         f"the whole image ({label.partition(',')[0]})", difference)
+            for name, label, better, form, difference in (
+                ("mse", "MSE", "lower", "small", ".4f"), ("ssim", "SSIM", "higher", ".3f", ".3f"),
+                ("psnr", "PSNR, dB", "higher", ".1f", ".1f"),
+            )
+        },
+        "psnr_outside": Number("PSNR outside, dB", "higher", ".1f",
+                               "outside the lesion: how narrow the seam is; no more", FIDELITY,
+                               "the background outside the lesion (PSNR)", ".1f",
+                               "Another background {null}. High through a narrow seam, whatever is drawn."),
+        "psnr_band": Number("PSNR boundary, dB", "higher", ".1f", "across the lesion's boundary", REALISM),
+        "psnr_near": Number("PSNR near, dB", "higher", ".1f", "within 1.5 times the radius", REALISM),
+    }  # fmt: skip
+    remark = (
+        "PSNR outside the lesion says how a lesion is laid over its background, not how good the lesion is: through a "
+        "narrow seam whatever is drawn comes out high."
+    )
+
+    def measure(self, work: Work) -> Result:
+        if not keeps_background(work.subject.method):
+            return Result()
+        drawn, settings = work.drawn, work.settings
+        owner = drawn.lesions.patient
+        table, scores = fidelity_table(drawn.fidelity, owner, settings), {}
+        values = {
+            region: fidelity_draws(drawn.fidelity[region], owner, settings) for region in (WHOLE, OUTSIDE, BAND, NEAR)
+        }
+        null, pasted = (
+            {name: float(v[0]) for name, v in fidelity_draws(drawn.fidelity[region], owner, settings).items()}
+            for region in (OTHER, PASTED)
+        )
+        n, images = len(set(owner.tolist())), len(owner)
+        asked = {name: (WHOLE, name) for name in ("mse", "ssim", "psnr")}
+        asked |= {"psnr_outside": (OUTSIDE, "psnr"), "psnr_band": (BAND, "psnr"), "psnr_near": (NEAR, "psnr")}
+        for score, (region, name) in asked.items():
+            v = values[region][name]
+            reference = pasted[name] if region == WHOLE else float("nan")
+            scores[score] = Score(float(v[0]), v[1:], reference, null[name], images, n)
+        return Result({self.table: table}, scores)
+
+    def sections(self, found: Sequence[RunResults], tables: Path, settings: EvaluationSettings) -> list[Section]:
+        joined(found, self.table, tables)
+        return [_fidelity_section(found, tables, settings.confidence)]
+
+    def headline(self, found: RunResults) -> dict[str, Any]:
+        rows = found.tables[self.table].set_index("region")
+        return {
+            "run": found.subject.name, "name": "fidelity", "value": rows.loc[OUTSIDE, "psnr"],
+            "low": rows.loc[OUTSIDE, "psnr_low"], "high": rows.loc[OUTSIDE, "psnr_high"],
+            "null": rows.loc[OTHER, "psnr"], "text": "PSNR of the background outside the lesion, dB",
+        }  # fmt: skip
+
+
+def _fidelity_section(found: Sequence[RunResults], tables: Path, confidence: float) -> Section:
+    ours = pd.concat([one.tables["fidelity"].assign(run=one.subject.name) for one in found])
+    published = PUBLISHED.rename(columns={"method": "run"}).assign(region="as published, other data")
+    shown = pd.concat([ours, published])
+    shown.to_csv(tables / "fidelity_shown.csv", index=False)
+    columns = [
+        RUN,
+        Column(label="Where", value="region"),
+        *(
+            Column(label=label, value=name, low=f"{name}_low", high=f"{name}_high", format=form)
+            for name, label, form in (("mse", "MSE", "small"), ("ssim", "SSIM", ".2f"), ("psnr", "PSNR, dB", ".2f"))
+        ),
+        Column(label="Patients", value="patients", format="d"),
+        Column(label="Images", value="images", format="d"),
+    ]
+    return Section(
+        title="Is the surrounding lung unchanged?",
+        text=(
+            "Each drawn image against the background it was drawn on, as in table 1 of Xu et al. (2020): intensities "
+            "scaled to 0 to 1 over −1000 to 500 HU. A larger lesion changes more pixels, so the whole image cannot and "
+            "should not agree: the patients' own lesions, pasted over the same backgrounds, say by how much. Better "
+            "than they is a method that draws too little. Outside the lesion image and background should agree; PSNR "
+            "there says how a lesion is laid over its background, and not how good it is: through a narrow seam it is "
+            "high, whatever is drawn."
+        ),
+        blocks=(
+            Table(
+                file="fidelity_shown.csv",
+                caption=(
+                    f"Means over patients, {coverage(confidence)} intervals over patients. Null: the same images "
+                    "against a background they were not drawn on. The band across the boundary holds the lesion's "
+                    "edge, too. Radius: of the erased sphere, or of the drawn lesion for methods that erase nothing. "
+                    "The published rows are other data (NSCLC Radiogenomics), other lesions and other intensities: "
+                    "a landmark, not a comparison."
+                ),
+                columns=tuple(columns),
+                strong=("region", WHOLE),
+            ),
+        ),
+    )

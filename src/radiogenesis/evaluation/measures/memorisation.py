@@ -22,24 +22,50 @@ lesion's outline and another texture is none.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from radiogenesis.evaluation.descriptions.interiors import FEWEST as FEWEST_INSIDE
 from radiogenesis.evaluation.descriptions.interiors import agreement
 from radiogenesis.evaluation.descriptions.lesions import Lesions
+from radiogenesis.evaluation.measures.base import (
+    IMAGES,
+    REST,
+    RUN,
+    Measure,
+    Number,
+    Result,
+    Score,
+    Work,
+    joined,
+)
+from radiogenesis.evaluation.measures.base import (
+    PATIENTS as PATIENTS_COLUMN,
+)
 from radiogenesis.evaluation.measures.pasted import Pasted
 from radiogenesis.evaluation.settings import EvaluationSettings
+from radiogenesis.methods.nearest_lesion import NearestLesion
+from radiogenesis.reporting.model import Column, Section, Table
+from radiogenesis.reporting.wording import coverage, p_text, percent
 from radiogenesis.stats.resampling import (
     ALPHA,
     Floats,
     Indices,
+    interval,
     nanmean,
     patient_means,
     resamples,
     sign_flips,
 )
+
+if TYPE_CHECKING:
+    from radiogenesis.evaluation.results import RunResults
 
 BEYOND = 0.99
 """Share of the lesions never seen that are below the threshold."""
@@ -192,3 +218,148 @@ def _mixed(drawn: Floats, copies: Floats, share: float, rng: np.random.Generator
 def _called(near: Floats, own: Floats, flips: Floats) -> float:
     p: NDArray[np.float64] = copying(near, own, flips)
     return float((p < ALPHA).mean())
+
+
+POWERFUL = 0.8  # share of resamples in which a test must see what is there, for its silence to say something
+DRAWN = "drawn"
+COPIES = "copies: training lesions, pasted"
+UNSEEN = "never trained on: real lesions, pasted"
+
+
+class Copies(Measure):
+    """Whether training lesions were copied, and what the test would have seen."""
+
+    table = "memorisation"
+    numbers: ClassVar = {
+        "copies": Number("Near copies", "", "%", "drawings nearer to a training lesion than 99 of 100 real lesions "
+                         "never trained on; reference: such lesions; null: pasted training lesions", REST)
+    }  # fmt: skip
+
+    def measure(self, work: Work) -> Result:
+        split, settings = work.subject.split, work.settings
+        slices = work.real.slices
+        result = memorisation(work.drawn.lesions, slices.of(split.train), slices.of(split.test), work.pasted, settings)
+        draws = result.draws(settings)
+        power = {f"seen_{100 * share:.0f}": often for share, often in result.power.items()}
+        rows = []
+        for of, key, part, p, told in (
+            (DRAWN, "drawn", result.drawn, result.p, power),
+            (COPIES, "copies", result.copies, result.p_copies, {}),
+            (UNSEEN, "real", result.real, result.p_real, {"false_alarms": result.false_alarms}),
+        ):
+            low, high = interval(draws[key][1:], settings.confidence)
+            rows.append(
+                {
+                    "of": of, "training": float(nanmean(part.training, 0)), "unseen": float(nanmean(part.unseen, 0)),
+                    "near": float(draws[key][0]), "low": low, "high": high, "p": p, **told,
+                    "patients": int(np.isfinite(part.near).sum()), "images": part.images,
+                }
+            )  # fmt: skip
+        each = {"drawn": result.drawn.near, "copies": result.copies.near, "real": result.real.near}
+        tables = {
+            self.table: pd.DataFrame(rows),
+            "memorisation_patients": pd.DataFrame({"patient": result.patients, **each}),
+        }
+        score = Score(
+            float(draws["drawn"][0]), draws["drawn"][1:], float(draws["real"][0]), float(draws["copies"][0]),
+            result.drawn.images, int(np.isfinite(result.drawn.near).sum()),
+        )  # fmt: skip
+        return Result(tables, {"copies": score})
+
+    def sections(self, found: Sequence[RunResults], tables: Path, settings: EvaluationSettings) -> list[Section]:
+        joined(found, "memorisation_patients", tables)
+        return [_memorisation_section(joined(found, self.table, tables), settings)]
+
+    def sentence(self, found: RunResults, confidence: float) -> str:
+        pastes = isinstance(found.subject.method, NearestLesion)
+        return memorisation_conclusion(found.subject.name, found.tables[self.table], confidence, by_design=pastes)
+
+    def must_be_said(self, found: RunResults) -> bool:
+        """Copies are the one finding that must not be missed."""
+        return isinstance(found.subject.method, NearestLesion) or copies(found.tables[self.table])
+
+
+def copies(table: pd.DataFrame) -> bool:
+    """Whether the test of `memorisation` speaks for copies."""
+    return bool(table["p"].iloc[0] < ALPHA)
+
+
+def memorisation_conclusion(label: str, table: pd.DataFrame, confidence: float, *, by_design: bool = False) -> str:
+    """A sentence or two on copies of training lesions, with what the test would have seen.
+
+    Args:
+        by_design: the method pastes training lesions, whatever the test says.
+    """
+    drawn, pasted, real = table.to_dict("records")
+    made = " This method pastes training lesions by design." if by_design else ""
+    if pd.isna(drawn["p"]):
+        return f"{label}: whether lesions are copies cannot be asked: too little is inside the lesions.{made}"
+    figures = (
+        f"{percent(drawn['near'])} of the drawings ({coverage(confidence)} interval {percent(drawn['low'])} to "
+        f"{percent(drawn['high'])}) are nearer to a training lesion than 99 of 100 real lesions never trained on "
+        f"({p_text(drawn['p'])}); of such real lesions {percent(real['near'])}, of pasted training lesions "
+        f"{percent(pasted['near'])}"
+    )
+    if copies(table):
+        how = "drawn lesions are" if drawn["low"] > 0.5 else "some drawn lesions may be"
+        return f"{label}: {how} copies of training lesions: {figures}.{made}"
+    seen = {name: drawn[name] for name in drawn if str(name).startswith("seen_")}
+    if not seen["seen_100"] >= POWERFUL:
+        return (
+            f"{label}: whether training lesions were copied cannot be said: had all drawings been copies, the test "
+            f"would have seen it in {percent(seen['seen_100'])} of resamples only; {figures}.{made}"
+        )
+    first, *rest = ((str(name).removeprefix("seen_"), percent(often)) for name, often in seen.items())
+    return (
+        f"{label}: no sign that training lesions were copied: {figures}. Had {first[0]} % of the drawings been "
+        f"copies, the test would have seen it in {first[1]} of resamples of patients"
+        + "".join(f"; had {share} %, in {often}" for share, often in rest)
+        + f". Among real lesions never trained on it finds copies in {percent(real['false_alarms'])}.{made}"
+    )
+
+
+def _memorisation_section(file: str, settings: EvaluationSettings) -> Section:
+    columns = (
+        RUN,
+        Column(label="Lesions", value="of"),
+        Column(label="Like a training lesion", value="training", format=".2f", help="correlation of the insides with "
+               "those of the training lesion most like it; mean"),
+        Column(label="Like one never seen", value="unseen", format=".2f", help="the same with lesions of other "
+               "held-out patients"),
+        Column(label="Near copies", value="near", low="low", high="high", format="%"),
+        Column(label="p", value="p", format="p", help="more near copies than real lesions never trained on have"),
+        *(
+            Column(label=f"Seen, were {100 * share:.0f} % copies", value=f"seen_{100 * share:.0f}", format="%",
+                   help="how often, in resamples of patients, the test would see it")
+            for share in SHARES
+        ),
+        Column(label="False alarms", value="false_alarms", format="%", help="how often the test finds copies among "
+               "real lesions never trained on"),
+        PATIENTS_COLUMN,
+        IMAGES,
+    )  # fmt: skip
+    return Section(
+        title="Are they copies?",
+        text=(
+            "The inside of each drawn lesion is compared, pixel by pixel and in all eight turns, with that of every "
+            "real lesion of other patients: is it nearer to one of training than lesions are that nobody was trained "
+            "on? Two controls are measured beside: copies, for which training lesions were pasted onto the same "
+            "backgrounds; and real lesions of held-out patients, pasted likewise."
+        ),
+        blocks=(
+            Table(
+                file=file,
+                caption=(
+                    "Near copies: how much more alike a lesion is to the nearest training lesion than to the nearest "
+                    "one never trained on exceeds what 99 of 100 real lesions never trained on reach. p: more near "
+                    "copies among a patient's drawings than among the patient's own slices. Seen: had so many of the "
+                    "drawings been copies, how often the test would have seen it; a test that sees little says little "
+                    "by its silence. A copy here is a lesion with the same pixels, turned, moved, somewhat blurred or "
+                    f"enlarged. {coverage(settings.confidence)} intervals over patients. Lesions with fewer than "
+                    f"{FEWEST_INSIDE} pixels inside are left out."
+                ),
+                columns=columns,
+                strong=("of", "drawn"),
+            ),
+        ),
+    )

@@ -23,15 +23,39 @@ Where the user supplies Inception's weights, its Frechet distance (FID) stands b
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from radiogenesis.evaluation.descriptions.inception import bias, fid, of_size
 from radiogenesis.evaluation.descriptions.lesions import SQUASH, Axes, Lesions, Space, complete
+from radiogenesis.evaluation.measures.base import (
+    IMAGES,
+    REALISM,
+    RUN,
+    Measure,
+    Number,
+    Result,
+    Score,
+    Work,
+    joined,
+)
+from radiogenesis.evaluation.measures.base import (
+    PATIENTS as PATIENTS_COLUMN,
+)
 from radiogenesis.evaluation.settings import EvaluationSettings
-from radiogenesis.stats.resampling import Floats, counted, mean_of_pairs, nanmean, resamples
+from radiogenesis.reporting.model import Column, Section, Table
+from radiogenesis.reporting.wording import coverage
+from radiogenesis.stats.resampling import Floats, counted, interval, mean_of_pairs, nanmean, resamples
+
+if TYPE_CHECKING:
+    from radiogenesis.evaluation.results import RunResults
 
 
 @dataclass(frozen=True)
@@ -261,4 +285,148 @@ def realism(
 
     return Realism(
         distances(drawn, True), distances(pasted, True), distances(training, False), distances(shuffled, True)
+    )
+
+
+DRAWN = "drawn"
+ON_SAME = "real lesions of training patients, on the same backgrounds"
+ON_OWN = "real lesions of training patients, on their own backgrounds"
+SHUFFLED = "null: shuffled pixels"
+
+
+class DistanceToReal(Measure):
+    """KID and Fréchet distance to the held-out patients' real lesions."""
+
+    table = "realism"
+    numbers: ClassVar = {
+        "kid": Number("KID", "lower", ".3f", "to held-out real lesions; reference: real lesions of training patients, "
+                      "pasted onto the same backgrounds; null: shuffled pixels", REALISM, "realism (KID)",
+                      beside="Real lesions of training patients on the same backgrounds {reference}, shuffled pixels "
+                      "{null}."),
+        "kid_times": Number("KID, times pasted", "", ".1f", "KID over that of real lesions of training patients, "
+                            "pasted onto the same backgrounds; 1: what a perfect method would reach", REALISM),
+        "frechet": Number("Fréchet", "lower", ".2f", "radiomic features; reference and null as for KID", REALISM,
+                          "realism (radiomic features)", ".2f"),
+    }  # fmt: skip
+
+    def measure(self, work: Work) -> Result:
+        split, settings = work.subject.split, work.settings
+        slices, shuffled = work.real.slices, work.real.shuffled.of(split.test)
+        training, held_out = slices.of(split.train), slices.of(split.test)
+        found = realism(work.drawn.lesions, work.pasted.training, training, held_out, shuffled, settings)
+        parts = {DRAWN: found.drawn, ON_SAME: found.pasted, ON_OWN: found.own_backgrounds, SHUFFLED: found.null}
+        rows = [_row(name, of, part[name], settings) for name in found.drawn for of, part in parts.items()]
+        for row in rows:
+            if row["of"] == DRAWN and row["distance"] in (KID, FRECHET):
+                row |= _beside_pasted(found, row["distance"], settings)
+        scores = {}
+        for name in (KID, FRECHET):
+            one, reference, null = found.drawn[name], found.pasted[name].value, found.null[name].value
+            scores[name] = Score(one.value, one.draws, reference, null, one.images, one.patients)
+        times, one = found.times(KID, settings.confidence)[0], found.drawn[KID]
+        scores["kid_times"] = Score(times, reference=1.0, images=one.images, patients=one.patients)
+        return Result({self.table: pd.DataFrame(rows)}, scores)
+
+    def sections(self, found: Sequence[RunResults], tables: Path, settings: EvaluationSettings) -> list[Section]:
+        return [_realism_section(joined(found, self.table, tables), settings)]
+
+    def sentence(self, found: RunResults, confidence: float) -> str:
+        return realism_conclusion(found.subject.name, found.tables[self.table], confidence)
+
+
+def _beside_pasted(found: Realism, name: str, settings: EvaluationSettings) -> dict[str, float]:
+    """How many times the distance of pasted real lesions the drawings have, and how much more."""
+    times, low, high = found.times(name, settings.confidence)
+    more = found.farther(name)
+    more_low, more_high = interval(more[1:], settings.confidence)
+    beside = {"times": times, "times_low": low, "times_high": high}
+    return beside | {"more_low": more_low, "more_high": more_high, "more": float(more[0])}
+
+
+def _row(name: str, of: str, one: Distance, settings: EvaluationSettings) -> dict[str, Any]:
+    low, high = interval(one.draws, settings.confidence)
+    row = {"distance": name, "of": of, "value": one.value, "low": low, "high": high}
+    return row | {"bias": one.bias, "patients": one.patients, "images": one.images}
+
+
+def realism_conclusion(label: str, table: pd.DataFrame, confidence: float) -> str:
+    """One sentence on how real the drawn lesions look, from the table of `DistanceToReal`."""
+    drawn, pasted, own, null = table[table["distance"] == "kid"].to_dict("records")
+    of = coverage(confidence)
+    times = ""
+    if pd.notna(drawn["times"]):
+        most = f" to {drawn['times_high']:.1f}" if math.isfinite(drawn["times_high"]) else " or more"
+        times = f"{drawn['times']:.1f} times ({drawn['times_low']:.1f}{most}) "
+    figures = (
+        f"KID {drawn['value']:.3f} ({of} interval {drawn['low']:.3f} to {drawn['high']:.3f}), {times or 'beside '}"
+        f"the {pasted['value']:.3f} ({pasted['low']:.3f} to {pasted['high']:.3f}) of real lesions of training patients "
+        f"pasted onto the same backgrounds, which a perfect method would reach; on their own backgrounds these have "
+        f"{own['value']:.3f} ({own['low']:.3f} to {own['high']:.3f}), lesions with shuffled pixels {null['value']:.3f}"
+    ).replace("-", "−")
+    if drawn["more_low"] > 0:
+        return f"{label}: drawn lesions are told apart from real ones: {figures}."
+    more = f"; difference {drawn['more']:z.3f}, {drawn['more_low']:z.3f} to {drawn['more_high']:z.3f}"
+    return (
+        f"{label}: that drawn lesions look less real than real ones on the same backgrounds is not shown: {figures}"
+        + (more.replace("-", "−") + ".")
+    )
+
+
+def _realism_section(file: str, settings: EvaluationSettings) -> Section:
+    columns = (
+        RUN,
+        Column(label="Distance", value="distance"),
+        Column(label="Of", value="of"),
+        Column(label="To held-out real lesions", value="value", low="low", high="high", format=".3f"),
+        Column(
+            label="Times the same backgrounds",
+            value="times",
+            low="times_low",
+            high="times_high",
+            format=".1f",
+            help="drawn over real lesions of training patients on the same backgrounds",
+        ),
+        Column(
+            label="Minus the same backgrounds",
+            value="more",
+            low="more_low",
+            high="more_high",
+            format=".3f",
+            help="drawn minus real lesions of training patients on the same backgrounds, paired by patient",
+        ),
+        *((Column(label="Of which bias", value="bias", format=".3f"),) if settings.inception_weights else ()),
+        PATIENTS_COLUMN,
+        IMAGES,
+    )
+    inception = (
+        " inception fid: Frechet distance of Inception features of whole slices, sets cut to one size; of so few "
+        "images it is biased upwards, by about as much as stands beside it (what halving the images adds), so read it "
+        "beside the real lesions only."
+    )
+    return Section(
+        title="Do drawn lesions look real?",
+        text=(
+            "Drawn lesions against real lesions of held-out patients. What counts is not the number but where it lies "
+            "among others: real lesions of training patients pasted onto the same backgrounds, which is what a perfect "
+            "method would reach; the same on their own backgrounds, which no drawing can reach, since what surrounds a "
+            "lesion counts too; and real lesions with their pixels shuffled (the null)."
+        ),
+        blocks=(
+            Table(
+                file=file,
+                caption=(
+                    "kid: unbiased squared maximum mean discrepancy under the polynomial kernel, on a fixed network "
+                    "with random weights that no method was trained with; around 0 for alike sets, negative by chance. "
+                    f"frechet: distance on {settings.frechet_axes} principal axes of the radiomic features (IBSI), "
+                    "the bootstrap's estimate of its bias in small samples taken off. "
+                    "On the same backgrounds, lesions are pasted only where they do not reach the chest wall, so that "
+                    "smaller slices are among them more often; the frechet distance, which measures size and shape, is "
+                    "larger for it. "
+                    f"{coverage(settings.confidence)} intervals over patients."
+                    + (inception if settings.inception_weights else "")
+                ),
+                columns=columns,
+                strong=("of", "drawn"),
+            ),
+        ),
     )

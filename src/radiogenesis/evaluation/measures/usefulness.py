@@ -13,9 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from scipy.stats import wilcoxon
@@ -25,10 +27,28 @@ from torch.nn import functional as F
 from radiogenesis.cohort.split import Split
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import CohortError
+from radiogenesis.evaluation.measures.base import (
+    PATIENTS as PATIENTS_COLUMN,
+)
+from radiogenesis.evaluation.measures.base import (
+    REST,
+    RUN,
+    Measure,
+    Number,
+    Result,
+    Score,
+    Work,
+    joined,
+)
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.methods.protocols import Synthesizer
-from radiogenesis.stats.resampling import Floats, nanmean, patient_means, resamples
+from radiogenesis.reporting.model import Column, Section, Table
+from radiogenesis.reporting.wording import coverage, p_text
+from radiogenesis.stats.resampling import ALPHA, Floats, interval, nanmean, patient_means, resamples
 from radiogenesis.window import scaled
+
+if TYPE_CHECKING:
+    from radiogenesis.evaluation.results import RunResults
 
 WIDTHS = (8, 16, 32)
 BATCH = 16
@@ -240,4 +260,106 @@ def _backgrounds(cohort: Cohort, split: Split) -> NDArray[np.int64]:
         "all backgrounds of its cohort are of held-out patients, so there is none to draw on for training",
         path=cohort.path,
         remedy="leave usefulness out with --segmentation_steps 0",
+    )
+
+
+class Use(Measure):
+    """Segmentation with and without the drawings. Without them the network is trained once for all runs of a split:
+    nothing of the runs has a part in it."""
+
+    table = "usefulness"
+    numbers: ClassVar = {
+        "usefulness": Number("Dice gained", "higher", ".3f", "segmentation with drawings added, minus without", REST,
+                             "usefulness", of_drawings=False)
+    }  # fmt: skip
+
+    def measure(self, work: Work) -> Result:
+        settings, cohort, split = work.settings, work.cohort, work.subject.split
+        if not settings.segmentation_steps:
+            return Result()
+        train, test = (cohort.lesions(part) for part in (split.train, split.test))
+        real, asked = (Slices(part.image, part.mask) for part in (train, test))
+        alone = work.once((Use, split), lambda: dice_by_patient([real], asked, test.patient, settings))
+        genes = work.subject.genes(cohort.expression, split.train)
+        drawn = drawn_for_training(work.synthesizer, cohort, split, genes, settings)
+        return used(usefulness(alone, real, drawn, asked, test.patient, settings), test.patient, settings)
+
+    def sections(self, found: Sequence[RunResults], tables: Path, settings: EvaluationSettings) -> list[Section]:
+        joined(found, "usefulness_patients", tables)
+        return [_usefulness_section(joined(found, self.table, tables), settings)]
+
+    def sentence(self, found: RunResults, confidence: float) -> str:
+        return usefulness_conclusion(found.subject.name, found.tables[self.table], confidence)
+
+
+def used(result: Usefulness, owner: NDArray[np.str_], settings: EvaluationSettings) -> Result:
+    """The table, the patients behind it, and the score."""
+    low, high = interval(result.difference[1:], settings.confidence)
+    table = pd.DataFrame(
+        [
+            {
+                "without": float(nanmean(result.without, 0)), "with": float(nanmean(result.with_drawings, 0)),
+                "difference": float(result.difference[0]), "low": low, "high": high, "p": result.p,
+                "least": float(result.by_network.min()), "most": float(result.by_network.max()),
+                "steps": settings.segmentation_steps, "networks": settings.segmentation_repeats,
+                "drawings": result.added, "slices": result.slices, "patients": len(result.without),
+                "images": result.images,
+            }
+        ]
+    )  # fmt: skip
+    patients = pd.DataFrame(
+        {"patient": sorted(set(map(str, owner))), "without": result.without,
+         "with": result.with_drawings}
+    )  # fmt: skip
+    score = Score(
+        float(result.difference[0]), result.difference[1:], null=0.0, images=result.images, patients=len(result.without)
+    )
+    return Result({"usefulness": table, "usefulness_patients": patients}, {"usefulness": score})
+
+
+def usefulness_conclusion(label: str, table: pd.DataFrame, confidence: float) -> str:
+    """One sentence on segmentation with drawings added."""
+    row = table.iloc[0]
+    figures = (
+        f"Dice {row['with']:.3f} with drawings, {row['without']:.3f} without, difference {row['difference']:+.3f} "
+        f"({coverage(confidence)} interval {row['low']:+.3f} to {row['high']:+.3f}; {p_text(row['p'])}, "
+        f"{int(row['steps'])} steps each)"
+    ).replace("-", "−")
+    if row["low"] > 0 and row["p"] < ALPHA:
+        return f"{label}: adding drawn lesions helps a segmentation network on held-out patients: {figures}."
+    if row["high"] < 0:
+        return f"{label}: adding drawn lesions harms a segmentation network on held-out patients: {figures}."
+    return f"{label}: that adding drawn lesions helps a segmentation network is not shown: {figures}."
+
+
+def _usefulness_section(file: str, settings: EvaluationSettings) -> Section:
+    columns = (
+        RUN,
+        Column(label="Dice without", value="without", format=".3f"),
+        Column(label="Dice with", value="with", format=".3f"),
+        Column(label="Difference", value="difference", low="low", high="high", format=".3f"),
+        Column(label="Pairs of networks, least", value="least", format=".3f"),
+        Column(label="most", value="most", format=".3f"),
+        Column(label="p", value="p", format="p", help="one-sided Wilcoxon over patients, given these networks"),
+        Column(label="Steps", value="steps", format="d"),
+        Column(label="Networks", value="networks", format="d"),
+        Column(label="Drawings", value="drawings", format="d"),
+        PATIENTS_COLUMN,
+        Column(label="Slices", value="images", format="d"),
+    )
+    return Section(
+        title="Are they of use?",
+        text=(
+            "A small segmentation network is trained on the training patients' slices, and once more with "
+            "lesions added that "
+            "were drawn from the same patients' genes; the same steps, the same first weights. Dice on held-out "
+            "patients."
+        ),
+        blocks=(
+            Table(
+                file=file,
+                caption=(f"Means over patients, {coverage(settings.confidence)} intervals over patients and networks."),
+                columns=columns,
+            ),
+        ),
     )

@@ -12,7 +12,7 @@ import pandas as pd
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.cohort.tables.annotations import MARK
 from radiogenesis.cohort.tables.radiomics import read_radiomics
-from radiogenesis.evaluation.drawing import own_features
+from radiogenesis.evaluation.descriptions.properties import own_features
 from radiogenesis.mapping.conventional.controls import DISTINCT, patient_radiomics
 from radiogenesis.mapping.conventional.noise import UNITS as NOISE_UNITS
 from radiogenesis.mapping.conventional.noise import patient_noise

@@ -16,8 +16,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
+from radiogenesis.cohort.expression import ExpressionScaler, ExpressionSettings
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.cohort.tables.expression import ExpressionScaler, ExpressionSettings
 from radiogenesis.errors import CohortError, SettingError
 from radiogenesis.mapping.conventional import confounding, enrichment
 from radiogenesis.mapping.conventional.covariates import covariates_of
@@ -42,8 +42,8 @@ it. A batch is looked for at a far stricter level (q over all tests) before it f
 
 
 @dataclass(frozen=True, eq=False)
-class Material:
-    """What a conventional map is made from; patients are the rows throughout.
+class MapInputs:
+    """What a conventional map is computed from; patients are the rows throughout.
 
     Attributes:
         genes: (n, G) z-scores without missing values.
@@ -93,7 +93,7 @@ class ConventionalMap:
         members: gene sets over-represented in metagenes; empty without gene sets.
     """
 
-    material: Material
+    material: MapInputs
     settings: MapSettings
     metagenes: Metagenes
     values: NDArray[np.float32]
@@ -113,7 +113,7 @@ class ConventionalMap:
     set_batches: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
-def material_of(cohort: Cohort, settings: MapSettings) -> Material:
+def inputs_of(cohort: Cohort, settings: MapSettings) -> MapInputs:
     """Genes, features and batch variables of the patients who have both slices and expression, and all covariates.
 
     Raises:
@@ -141,7 +141,7 @@ def material_of(cohort: Cohort, settings: MapSettings) -> Material:
     said += tuple(filter(None, [scaler.left_out(cohort.expression)]))
     said += tuple(f"{name}: {why}." for name, why in features.left_out.items())
     size = next((name for name, family in features.family.items() if family == LESION and name.startswith("size")), "")
-    return Material(
+    return MapInputs(
         scaler.transform(cohort.expression, patients), scaler.genes, features,
         confounding.cohort_batches(cohort, patients), size, f"{len(patients)} patients of {cohort.path.name}",
         covariates, said,
@@ -149,7 +149,7 @@ def material_of(cohort: Cohort, settings: MapSettings) -> Material:
 
 
 def conventional_map(
-    material: Material, settings: MapSettings | None = None, gene_sets: enrichment.GeneSets | None = None
+    material: MapInputs, settings: MapSettings | None = None, gene_sets: enrichment.GeneSets | None = None
 ) -> ConventionalMap:
     """The three steps and the controls.
 
@@ -202,7 +202,7 @@ def conventional_map(
     )  # fmt: skip
 
 
-def held_fixed(material: Material, settings: MapSettings) -> Held:
+def held_fixed(material: MapInputs, settings: MapSettings) -> Held:
     """What every test is adjusted for: the batches of `within`, and the covariates.
 
     Raises:
@@ -233,7 +233,7 @@ def held_batches(batches: pd.DataFrame, settings: MapSettings) -> list[str]:
     return [*within, *settings.covariate_names]
 
 
-def batches_of_sets(material: Material, gene_sets: enrichment.GeneSets) -> pd.DataFrame:
+def batches_of_sets(material: MapInputs, gene_sets: enrichment.GeneSets) -> pd.DataFrame:
     """The mean of each gene set's measured genes against every batch variable."""
     means = enrichment.set_means(material.genes, material.names, gene_sets)
     return confounding.test_batches(means, list(gene_sets), material.batches)
@@ -284,7 +284,7 @@ def judged(
 
 
 def _given_size(
-    links: pd.DataFrame, material: Material, values: NDArray[Any], metagenes: Metagenes, held: Held
+    links: pd.DataFrame, material: MapInputs, values: NDArray[Any], metagenes: Metagenes, held: Held
 ) -> pd.DataFrame:
     """p of each link adjusted for the rank of the lesion's size: is it more than volume?"""
     given: NDArray[Any] = np.full(len(links), np.nan)
@@ -303,7 +303,7 @@ def _given_size(
 
 
 def _inside_batches(
-    links: pd.DataFrame, of_features: pd.DataFrame, material: Material, values: NDArray[Any], metagenes: Metagenes,
+    links: pd.DataFrame, of_features: pd.DataFrame, material: MapInputs, values: NDArray[Any], metagenes: Metagenes,
     settings: MapSettings, held: Held,
 ) -> pd.DataFrame:  # fmt: skip
     """Effect and p of links inside batches, patients permuted within these: of a confounded link inside those that it

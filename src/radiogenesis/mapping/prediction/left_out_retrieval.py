@@ -25,9 +25,9 @@ from sklearn.model_selection import KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from radiogenesis.cohort.expression import ExpressionScaler, ExpressionSettings
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.cohort.tables.expression import ExpressionScaler, ExpressionSettings
-from radiogenesis.evaluation.drawing import own_features
+from radiogenesis.evaluation.descriptions.properties import own_features
 from radiogenesis.evaluation.measures.retrieval import ranks, retrieval_scores
 from radiogenesis.mapping.prediction.prediction import CLINIC, PENALTIES, SIZE
 from radiogenesis.mapping.prediction.settings import PredictionSettings

@@ -38,7 +38,7 @@ from sklearn.preprocessing import StandardScaler
 from radiogenesis.cohort.zarr_tables import expression_values
 from radiogenesis.errors import SettingError
 from radiogenesis.mapping.conventional.features import CLINICAL, LESION, NOISE, RADIOMIC, SEMANTIC
-from radiogenesis.mapping.conventional.three_step import Material
+from radiogenesis.mapping.conventional.three_step import MapInputs
 from radiogenesis.mapping.prediction.settings import PredictionSettings
 from radiogenesis.stats.association import permutation
 from radiogenesis.stats.multiple_testing import false_discovery_rate
@@ -339,7 +339,7 @@ def single_genes(expression: AnnData, patients: Sequence[str], names: Sequence[s
 
 
 def questions_of(
-    material: Material,
+    material: MapInputs,
     genes: Floats,
     metagenes: pd.DataFrame | None = None,
     single: pd.DataFrame | None = None,

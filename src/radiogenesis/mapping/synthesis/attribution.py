@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from radiogenesis.mapping.synthesis.perturbation import GeneSets, Progress, Stage
+from radiogenesis.mapping.synthesis.perturbation import EvaluationSet, GeneSets, Progress
 from radiogenesis.methods.fusion_gan import FusionGAN
 from radiogenesis.methods.images import images_from_hu, to_hu
 from radiogenesis.methods.mc_gan import MCGAN
@@ -94,7 +94,7 @@ def _soft_cavity(hu: Tensor, lesion: Tensor, pixel_mm: float) -> Tensor:
     return torch.where(depth < -2.0, dark, 0.0).flatten(1).sum(1) / count(lesion).clamp_min(1.0)
 
 
-def gene_gradients(draw: Draw, stage: Stage, progress: Progress = lambda done, total: None) -> Floats:
+def gene_gradients(draw: Draw, stage: EvaluationSet, progress: Progress = lambda done, total: None) -> Floats:
     """(n, G, F): d feature / d gene in each patient, mean over the backgrounds; per unit of scaled expression.
 
     nan where a feature cannot be measured on any background.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from radiogenesis.cohort.lesion_slices import LARGER
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.evaluation.drawing import measure
+from radiogenesis.evaluation.descriptions.properties import measure
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment
 from radiogenesis.methods.images import images_from_hu, soften
 from radiogenesis.phenotypes.lesion import FEATURES, UNITS

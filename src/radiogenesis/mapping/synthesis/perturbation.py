@@ -122,7 +122,7 @@ def unit_profiles(genes: NDArray[Any]) -> Floats:
 
 
 @dataclass(frozen=True, eq=False)
-class Stage:
+class EvaluationSet:
     """Held-out patients on shared backgrounds, with noise that stays as it is.
 
     Attributes:
@@ -182,7 +182,7 @@ class CodeAxes:
         return self.project.shape[1]
 
 
-def code_axes(stage: Stage, training: NDArray[Any]) -> CodeAxes | None:
+def code_axes(stage: EvaluationSet, training: NDArray[Any]) -> CodeAxes | None:
     """The axes of the method's gene code, or None where it has no linear code of few dimensions.
 
     Three things are tried, none is taken on trust: that the method encodes genes, that encoding is linear, and that two
@@ -213,7 +213,7 @@ def code_axes(stage: Stage, training: NDArray[Any]) -> CodeAxes | None:
     return found if _drawn_alike(stage, found, training.mean(axis=0)) else None
 
 
-def _drawn_alike(stage: Stage, axes: CodeAxes, mean: NDArray[Any]) -> bool:
+def _drawn_alike(stage: EvaluationSet, axes: CodeAxes, mean: NDArray[Any]) -> bool:
     """Whether a few patients look the same when all of their genes that the code does not see are set to the mean."""
     few = stage.genes[:3]
     seen = (mean + (few - mean) @ axes.project @ axes.lift.T).astype(np.float32)
@@ -249,7 +249,7 @@ class AxesResponse:
 
     @classmethod
     def draw(
-        cls, stage: Stage, axes: CodeAxes, step: float, progress: Progress = lambda done, total: None
+        cls, stage: EvaluationSet, axes: CodeAxes, step: float, progress: Progress = lambda done, total: None
     ) -> AxesResponse:
         """Move the code along each axis and measure."""
         found = []
@@ -274,7 +274,7 @@ class AxesResponse:
 class DrawnResponse:
     """Every set is moved and drawn."""
 
-    stage: Stage
+    stage: EvaluationSet
     step: float
     progress: Progress = lambda done, total: None
 

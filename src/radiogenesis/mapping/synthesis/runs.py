@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from radiogenesis.cohort.digest import file_digest
+from radiogenesis.cohort.expression import ExpressionScaler
 from radiogenesis.cohort.split import Split
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.cohort.tables.expression import ExpressionScaler
 from radiogenesis.errors import RunError
 from radiogenesis.mapping.synthesis import attribution
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment

@@ -17,8 +17,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
+from radiogenesis.cohort.expression import ExpressionScaler
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.cohort.tables.expression import ExpressionScaler
 from radiogenesis.errors import RunError
 from radiogenesis.evaluation.measures.control import shared_backgrounds
 from radiogenesis.mapping.conventional.confounding import test_batches
@@ -34,8 +34,8 @@ from radiogenesis.mapping.synthesis.perturbation import (
     AxesResponse,
     CodeAxes,
     DrawnResponse,
+    EvaluationSet,
     GeneSets,
-    Stage,
     code_axes,
     mean_and_interval,
 )  # fmt: skip
@@ -92,7 +92,7 @@ class SynthesisMap:
             both of whose sides go with a batch variable is confounded here too.
         genes: tidy, see `_genes`; empty without a code or gradient to take them from.
         gene_sets: tidy as links, for gene sets of the user's; without the conventional map.
-        agreement: see `synthesis_answers.agreement`.
+        agreement: see `known_answers.agreement`.
         coherence: of the metagenes and of their random sets, (S,) each; the second nan without random sets.
         unmeasured: share of drawings without a lesion to measure.
         unexchanged: the run's gene code is a canonical alignment's, but patients could not be exchanged: its weights
@@ -108,7 +108,7 @@ class SynthesisMap:
     run: str
     nulls: tuple[str, ...]
     settings: SynthesisSettings
-    stage: Stage
+    stage: EvaluationSet
     patients: tuple[str, ...]
     training: int
     backgrounds_of: str
@@ -200,7 +200,7 @@ def map_by_synthesis(
 
 def _stage(
     trained: Trained, cohort: Cohort, settings: SynthesisSettings, seed: int
-) -> tuple[Stage, NDArray[np.float64], str]:
+) -> tuple[EvaluationSet, NDArray[np.float64], str]:
     """The held-out patients on their backgrounds, the training patients' genes, and whose the backgrounds are."""
     if not len(cohort.background_image) or not len(trained.split.test):
         raise RunError(
@@ -211,7 +211,7 @@ def _stage(
     genes = trained.scaler.transform(cohort.expression, list(trained.split.test))
     training = trained.scaler.transform(cohort.expression, list(trained.split.train)).astype(np.float64)
     backgrounds = cohort.background_image[index].astype(np.float32)
-    return Stage(trained.method, genes, backgrounds, cohort.pixel_mm, seed, trained.alignment), training, whose
+    return EvaluationSet(trained.method, genes, backgrounds, cohort.pixel_mm, seed, trained.alignment), training, whose
 
 
 def _spread(values: Floats) -> Floats:
@@ -252,7 +252,12 @@ class _Answers:
 
 
 def _answers(
-    trained: Trained, stage: Stage, training: NDArray[Any], spread: Floats, settings: SynthesisSettings, say: Say
+    trained: Trained,
+    stage: EvaluationSet,
+    training: NDArray[Any],
+    spread: Floats,
+    settings: SynthesisSettings,
+    say: Say,
 ) -> _Answers:
     axes = code_axes(stage, training)
     slopes = gradients = None
@@ -269,7 +274,7 @@ def _answers(
     return _Answers(axes, slopes, gradients, len(spread))
 
 
-def _drawn(stage: Stage, settings: SynthesisSettings, sets: GeneSets, say: Say, what: str) -> Floats:
+def _drawn(stage: EvaluationSet, settings: SynthesisSettings, sets: GeneSets, say: Say, what: str) -> Floats:
     """(n, S, F) effects of sets that are moved and drawn."""
     return DrawnResponse(stage, settings.step, lambda k, of: say(f"moving {what}: {k} of {of}")).effects(sets)
 
@@ -421,7 +426,7 @@ def _set_values(sets: GeneSets, genes: NDArray[Any]) -> NDArray[Any]:
 
 
 def _beside(
-    table: pd.DataFrame, made: ConventionalMap, lesions: Floats, stage: Stage, scaler: ExpressionScaler
+    table: pd.DataFrame, made: ConventionalMap, lesions: Floats, stage: EvaluationSet, scaler: ExpressionScaler
 ) -> pd.DataFrame:
     """The same links in the conventional map, and in the lesions (n, F) of the patients that the run never saw."""
     keys = ["metagene", "feature"]

@@ -33,10 +33,12 @@ from radiogenesis.evaluation.detection import (
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.methods.tumor_unet import FindSettings, TumorUNet
 from radiogenesis.output import json_text, whole_folder
+from radiogenesis.pages.evaluation.checklist_facts import detection_facts
 from radiogenesis.pages.evaluation.li_sui_pictures import figure_5
-from radiogenesis.pages.wording import coverage
+from radiogenesis.reporting.checklists import save_checklists
 from radiogenesis.reporting.model import Column, Fact, Page, Picture, Section, Table
 from radiogenesis.reporting.overlays import overlay_grid
+from radiogenesis.reporting.wording import coverage
 from radiogenesis.training.run import Run
 from radiogenesis.version import __version__
 
@@ -81,12 +83,13 @@ def evaluate_detection(
         for folder in ("tables", "pictures"):
             (partial / folder).mkdir()
         made = measure_detection(runs, partial, settings, find=find, cohort=cohort)
+        recorded = detection_facts(made.cohort, made.summary, another=ANOTHER in made.of)
         page = Page(
             title="Where is the tumor?",
             subtitle=f"tumor-unet on {made.of} of {made.cohort.path.name}",
             facts=made.facts,
             conclusions=tuple(made.summary["conclusions"]),
-            sections=(made.section,),
+            sections=(made.section, save_checklists(recorded, partial / "tables")),
             provenance=(("cohort", made.cohort.digest), ("radiogenesis", __version__)),
         )
         page.save(partial)

@@ -12,34 +12,33 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Hashable, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from radiogenesis.cohort.split import Split
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import RunError
 from radiogenesis.evaluation import comparison
+from radiogenesis.evaluation.all_measures import MEASURES
 from radiogenesis.evaluation.control_check import check_of_control
 from radiogenesis.evaluation.descriptions.lesions import RealLesions, real_lesions
-from radiogenesis.evaluation.drawing import draw, measured, own_features
-from radiogenesis.evaluation.drawn_lesions import appraise, appraise_usefulness
+from radiogenesis.evaluation.descriptions.properties import own_features
+from radiogenesis.evaluation.drawing import draw, measured
 from radiogenesis.evaluation.gene_codes import CodeSpace, code_space
-from radiogenesis.evaluation.genes.driving import driving_genes
 from radiogenesis.evaluation.genes.prediction import predicts_genes
-from radiogenesis.evaluation.measures.control import MEAN, OWN
-from radiogenesis.evaluation.measures.fidelity import OTHER, OUTSIDE
+from radiogenesis.evaluation.measures.base import Work
+from radiogenesis.evaluation.measures.control import Control
 from radiogenesis.evaluation.measures.pasted import Pasted, pasted
 from radiogenesis.evaluation.measures.retrieval import retrieval_scores, retrieval_table
-from radiogenesis.evaluation.results import Found, Subject
+from radiogenesis.evaluation.results import EvaluatedRun, RunResults
 from radiogenesis.evaluation.settings import EvaluationSettings
-from radiogenesis.methods.nearest_lesion import NearestLesion
 from radiogenesis.methods.protocols import GeneEncoder, LesionEncoder, Synthesizer
 from radiogenesis.output import check_place, json_text, whole_folder
 from radiogenesis.pages.evaluation import conclusions, pictures
@@ -90,11 +89,11 @@ def evaluate_runs(
             path=runs[0].path if runs else None,
             remedy="evaluate the runs of each cohort by themselves",
         )
-    return evaluate([Subject.of(run) for run in runs], opened[0], out, settings, progress=progress)
+    return evaluate([EvaluatedRun.of(run) for run in runs], opened[0], out, settings, progress=progress)
 
 
 def evaluate(
-    subjects: Sequence[Subject],
+    subjects: Sequence[EvaluatedRun],
     cohort: Cohort,
     out: str | Path,
     settings: EvaluationSettings,
@@ -107,22 +106,49 @@ def evaluate(
     with whole_folder(out) as partial:
         for folder in ("tables", "pictures"):
             (partial / folder).mkdir()
-        into = partial / "pictures"
-        real = _real(subjects, cohort, settings)
-        own = cache(lambda patients: own_features(cohort, patients))  # runs of one split share their patients
-        controls = cache(lambda split: pasted(cohort, split, settings))
-        found = [_evaluate_one(subject, cohort, real, own, controls, into, settings, progress) for subject in subjects]
-        if settings.segmentation_steps:
-            appraise_usefulness(found, cohort, settings)
+        common = Common(cohort, settings, _real(subjects, cohort, settings), partial / "pictures", progress)
+        found = [_evaluate_one(subject, common) for subject in subjects]
         rows = comparison.rows([_compared(one) for one in found if one.scores])
-        codes = code_space(found, cohort, real, settings)
+        codes = code_space(found, cohort, common.real, settings)
         summary = _summary(found, rows, codes, cohort, settings)
         build_page(found, rows, codes, cohort, summary, settings, partial).save(partial)
         (partial / "evaluation.json").write_text(json_text(summary), encoding="utf-8")
     return summary
 
 
-def _check(subjects: Sequence[Subject]) -> None:
+@dataclass(frozen=True, eq=False)
+class Common:
+    """What all runs of an evaluation share; what several need is made once.
+
+    Attributes:
+        real: the real lesions of everybody who was trained on or held out.
+        folder: of the pictures.
+        memory: what was made, see `Work.once`.
+    """
+
+    cohort: Cohort
+    settings: EvaluationSettings
+    real: RealLesions
+    folder: Path
+    progress: Progress
+    memory: dict[Hashable, Any] = field(default_factory=dict)
+
+    def own(self, patients: tuple[str, ...]) -> Floats:
+        """(n, F) properties of the patients' own lesions; runs of one split share their patients."""
+        key = (own_features, patients)
+        if key not in self.memory:
+            self.memory[key] = own_features(self.cohort, patients)
+        return np.asarray(self.memory[key])
+
+    def pasted(self, split: Split) -> Pasted:
+        """Real lesions pasted onto the backgrounds of the drawings of this split's runs."""
+        if split not in self.memory:
+            self.memory[split] = pasted(self.cohort, split, self.settings)
+        made: Pasted = self.memory[split]
+        return made
+
+
+def _check(subjects: Sequence[EvaluatedRun]) -> None:
     names = [subject.name for subject in subjects]
     if not names or len(set(names)) != len(names):
         raise RunError(f"runs must have different names, and there must be one: {names}", remedy="rename a run folder")
@@ -143,103 +169,83 @@ def _aligns(method: object) -> bool:
     return isinstance(method, GeneEncoder) and isinstance(method, LesionEncoder)
 
 
-def _compared(found: Found) -> comparison.Compared:
+def _compared(found: RunResults) -> comparison.Compared:
     s = found.subject
     return comparison.Compared(s.name, s.method_name, s.config, s.seed, found.scores, s.split.test, s.images_seen)
 
 
-def _real(subjects: Sequence[Subject], cohort: Cohort, settings: EvaluationSettings) -> RealLesions:
+def _real(subjects: Sequence[EvaluatedRun], cohort: Cohort, settings: EvaluationSettings) -> RealLesions:
     """The real lesions of everybody who was trained on or held out; measured once for all runs."""
     test = {patient for subject in subjects for patient in subject.split.test}
     train = {patient for subject in subjects for patient in subject.split.train}
     return real_lesions(cohort, test | train, test, inception_weights=settings.inception_weights)
 
 
-def _evaluate_one(
-    subject: Subject,
-    cohort: Cohort,
-    real: RealLesions,
-    own: Callable[[tuple[str, ...]], Floats],
-    controls: Callable[[Split], Pasted],
-    folder: Path,
-    settings: EvaluationSettings,
-    progress: Progress,
-) -> Found:
+def _evaluate_one(subject: EvaluatedRun, common: Common) -> RunResults:
     """All that the method offers to be measured by."""
-    found = Found(subject)
+    found, cohort = RunResults(subject), common.cohort
     genes = subject.genes(cohort.expression, subject.split.test)
     if len(subject.metrics):
-        found.pictures["curves"] = pictures.curves(subject.metrics, folder, subject.name)
+        found.pictures["curves"] = pictures.curves(subject.metrics, common.folder, subject.name)
     if isinstance(subject.method, Synthesizer):
-        _synthesis(found, subject.method, cohort, real, own, controls, genes, folder, settings, progress)
+        _synthesis(found, subject.method, genes, common)
     if isinstance(subject.method, GeneEncoder) and isinstance(subject.method, LesionEncoder):
-        _retrieval(found, subject.method.encode(genes), subject.method, cohort, folder, settings)
-    appraise_framework(found, cohort, genes, folder, settings)
+        _retrieval(found, subject.method.encode(genes), subject.method, common)
+    appraise_framework(found, cohort, genes, common.folder, common.settings)
     return found
 
 
-def _synthesis(
-    found: Found,
-    synthesizer: Synthesizer,
-    cohort: Cohort,
-    real: RealLesions,
-    own: Callable[[tuple[str, ...]], Floats],
-    controls: Callable[[Split], Pasted],
-    genes: np.ndarray[Any, Any],
-    folder: Path,
-    settings: EvaluationSettings,
-    progress: Progress,
-) -> None:
+def _synthesis(found: RunResults, synthesizer: Synthesizer, genes: NDArray[np.float32], common: Common) -> None:
     """Everything that is asked of drawings."""
-    subject, split = found.subject, found.subject.split
+    subject, cohort, settings, folder = found.subject, common.cohort, common.settings, common.folder
+    name, split = subject.name, subject.split
     show = pictures.spread_patients(cohort, split.test)
     drawn = draw(
-        synthesizer, cohort, split, genes, settings, show, lambda done, total: progress(subject.name, done, total)
+        synthesizer, cohort, split, genes, settings, show, lambda done, total: common.progress(name, done, total)
     )
-    patients = measured(drawn, cohort, split, subject.scaler, genes, own)
-    appraise(found, drawn, patients, real, controls(split), cohort, settings)
-    found.driving = driving_genes(genes, subject.scaler.genes, patients, settings)
-    if found.ignores_genes:
-        found.control_check = check_of_control(
-            synthesizer, cohort, drawn.background_index, genes, patients, settings, lot=subject.seed
-        )
-    assert found.control is not None
-    name = subject.name
+    patients = measured(drawn, cohort, split, subject.scaler, genes, common.own)
+    found.drawn, found.backgrounds_of, found.ignores_genes = drawn, drawn.backgrounds_of, patients.ignores_genes
+
+    def check() -> pd.DataFrame | None:
+        places = drawn.background_index
+        return check_of_control(synthesizer, cohort, places, genes, patients, settings, lot=subject.seed)
+
+    work = Work(
+        subject, synthesizer, genes, drawn, patients, common.real, common.pasted(split), cohort, settings, check,
+        common.memory,
+    )  # fmt: skip
+    for measure in MEASURES:
+        result = measure.measure(work)
+        found.tables |= result.tables
+        found.scores |= result.scores
+    control = found.tables[Control.table]
     found.pictures |= {
         "figure 2": pictures.figure_2(drawn, folder, name),
         "figure 3": pictures.figure_3(drawn, cohort, folder, name),
-        "scatter": pictures.scatter(patients, found.control, folder, name),
+        "scatter": pictures.scatter(patients, control, folder, name),
     }
     for reference in patients.references():
-        found.pictures[f"control {reference}"] = pictures.control_bars(
-            found.control, folder, name, reference, settings.confidence
-        )
+        bars = pictures.control_bars(control, folder, name, reference, settings.confidence)
+        found.pictures[f"control {reference}"] = bars
 
 
-def _retrieval(
-    found: Found,
-    codes: np.ndarray[Any, Any],
-    lesions: LesionEncoder,
-    cohort: Cohort,
-    folder: Path,
-    settings: EvaluationSettings,
-) -> None:
+def _retrieval(found: RunResults, codes: NDArray[np.float32], lesions: LesionEncoder, common: Common) -> None:
     """Which patient's genes belong to this lesion?"""
     test = found.subject.split.test
-    theirs = cohort.lesions(test)
+    theirs = common.cohort.lesions(test)
     embedded = lesions.encode_lesions(theirs.image.astype(np.float32), theirs.mask)
     owner = theirs.place_among(test)
-    found.retrieval = retrieval_table(codes, embedded, owner, settings)
+    found.retrieval = retrieval_table(codes, embedded, owner, common.settings)
     scores = retrieval_scores(codes, embedded, owner)
     own = {level: np.diag(measures["mean rank"]) for level, measures in scores.items()}
     found.retrieval_patients = pd.DataFrame(
         {"patient": test, "rank": own["patient"], "mean_rank_of_slices": own["slice"], "slices": np.bincount(owner)}
     )
-    found.pictures["ranks"] = pictures.rank_histogram(own["patient"], len(test), folder, found.subject.name)
+    found.pictures["ranks"] = pictures.rank_histogram(own["patient"], len(test), common.folder, found.subject.name)
 
 
 def _summary(
-    found: Sequence[Found],
+    found: Sequence[RunResults],
     rows: Sequence[comparison.Row],
     codes: CodeSpace | None,
     cohort: Cohort,
@@ -248,7 +254,7 @@ def _summary(
     """What evaluation.json holds."""
     versions = {name: importlib.metadata.version(name) for name in LIBRARIES}
     return {
-        "headline": [number for one in found for number in [*_headline(one), *framework_headline(one)]],
+        "headline": [number for one in found for number in _headline(one)],
         "conclusions": _conclusions(found, rows, codes, cohort, settings),
         "cohort": {
             "path": str(cohort.path),
@@ -277,7 +283,7 @@ def _summary(
 
 
 def _conclusions(
-    found: Sequence[Found],
+    found: Sequence[RunResults],
     rows: Sequence[comparison.Row],
     codes: CodeSpace | None,
     cohort: Cohort,
@@ -292,70 +298,34 @@ def _conclusions(
     few = sum(bool(one.scores) for one in found) <= SPELLED_OUT
     for one in found:
         name = one.subject.name
-        if one.control is not None:
-            sentences.append(
-                conclusions.control_conclusion(
-                    name, one.control, confidence, ignores_genes=one.ignores_genes, check=one.control_check
-                )
-            )
-        if few and one.realism is not None:
-            sentences.append(conclusions.realism_conclusion(name, one.realism, confidence))
-        if few and one.diversity is not None:
-            sentences.append(conclusions.diversity_conclusion(name, one.diversity, confidence))
-        # Copies are said of every run: they are the one finding that must not be missed.
-        pastes = isinstance(one.subject.method, NearestLesion)
-        if one.memorisation is not None and (few or pastes or conclusions.copies(one.memorisation)):
-            sentences.append(conclusions.memorisation_conclusion(name, one.memorisation, confidence, by_design=pastes))
-        if few and one.usefulness is not None:
-            sentences.append(conclusions.usefulness_conclusion(name, one.usefulness, confidence))
+        for measure in MEASURES:
+            if measure.of([one]) and (few or measure.must_be_said(one)):
+                sentences += filter(None, [measure.sentence(one, confidence)])
         if one.retrieval is not None:
             sentences.append(conclusions.retrieval_conclusion(name, one.retrieval, confidence))
         sentences += framework_conclusions(one)
     if codes is not None:
         sentences.append(conclusions.code_conclusion(codes.clusters, codes.mantel))
-    if any(one.fidelity is not None for one in found):
-        sentences.append(conclusions.SEAM)
+    sentences += [measure.remark for measure in MEASURES if measure.remark and measure.of(found)]
     split = found[0].subject.split
     shared = conclusions.shared_scans(cohort.patients["series_uid"], split.test, split.train)
     return [*sentences, *([shared] if shared else []), conclusions.scope(cohort.truth is not None)]
 
 
-def _headline(found: Found) -> list[dict[str, Any]]:
+def _headline(found: RunResults) -> list[dict[str, Any]]:
     """The numbers that matter, each with what it must be read beside."""
-    numbers: list[dict[str, Any]] = []
-    name = found.subject.name
-    if found.control is not None:
-        reference = str(found.control["reference"].iloc[0])
-        row = found.control[(found.control["reference"] == reference) & (found.control["feature"] == MEAN)].iloc[0]
-        numbers.append(
-            {
-                "run": name, "name": "control", "value": row["rho"], "low": row["low"], "high": row["high"],
-                "regression": row["regression"], "null": row["null_mean"], "null_low": row["null_low"],
-                "null_high": row["null_high"], "share": row["share"], "share_low": row["share_low"],
-                "share_high": row["share_high"], "p": row["p"],
-                "reference": reference if reference == OWN else "the planted truth",
-                "text": "mean Spearman over six lesion properties, held-out patients",
-            }
-        )  # fmt: skip
-    if found.fidelity is not None:
-        rows = found.fidelity.set_index("region")
-        numbers.append(
-            {
-                "run": name, "name": "fidelity", "value": rows.loc[OUTSIDE, "psnr"],
-                "low": rows.loc[OUTSIDE, "psnr_low"], "high": rows.loc[OUTSIDE, "psnr_high"],
-                "null": rows.loc[OTHER, "psnr"],
-                "text": "PSNR of the background outside the lesion, dB",
-            }
-        )  # fmt: skip
+    numbers = [measure.headline(found) for measure in MEASURES if measure.of([found])]
     if found.retrieval is not None:
-        row = found.retrieval[
-            (found.retrieval["level"] == "patient") & (found.retrieval["measure"] == "mean rank")
-        ].iloc[0]
+        by_patient = found.retrieval[found.retrieval["level"] == "patient"]
+        row = by_patient[by_patient["measure"] == "mean rank"].iloc[0]
         numbers.append(
             {
-                "run": name, "name": "retrieval", "value": row["value"], "low": row["low"], "high": row["high"],
-                "chance": row["chance"], "null": row["null_mean"], "p": row["p"], "patients": row["patients"],
-                "text": "mean rank of the right patient's genes, held-out patients",
+                "run": found.subject.name, "name": "retrieval", "value": row["value"], "low": row["low"],
+                "high": row["high"], "chance": row["chance"], "null": row["null_mean"], "p": row["p"],
+                "patients": row["patients"], "text": "mean rank of the right patient's genes, held-out patients",
             }
         )  # fmt: skip
-    return [{key: v.item() if isinstance(v, np.generic) else v for key, v in number.items()} for number in numbers]
+    plain = [
+        {key: v.item() if isinstance(v, np.generic) else v for key, v in number.items()} for number in numbers if number
+    ]
+    return [*plain, *framework_headline(found)]

@@ -10,28 +10,28 @@ from typing import Any
 import pandas as pd
 
 from radiogenesis.cohort.store import Cohort
+from radiogenesis.evaluation.all_measures import MEASURES
 from radiogenesis.evaluation.comparison import Row
 from radiogenesis.evaluation.gene_codes import CodeSpace
-from radiogenesis.evaluation.measures.control import MEAN, TRUTH
-from radiogenesis.evaluation.measures.fidelity import PUBLISHED, WHOLE
-from radiogenesis.evaluation.results import Found
+from radiogenesis.evaluation.measures.base import RUN
+from radiogenesis.evaluation.measures.fidelity import keeps_background
+from radiogenesis.evaluation.results import RunResults
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.pages.evaluation import pictures
+from radiogenesis.pages.evaluation.checklist_facts import evaluation_facts
 from radiogenesis.pages.evaluation.comparison import (
-    RUN,
     code_sections,
     comparison_section,
-    drawing_sections,
     method_facts,
 )
-from radiogenesis.pages.evaluation.driving import driving_sections
 from radiogenesis.pages.evaluation.li_sui import framework_sections
-from radiogenesis.pages.wording import coverage, join
+from radiogenesis.reporting.checklists import save_checklists
 from radiogenesis.reporting.model import Column, Fact, Page, Picture, Section, Table
+from radiogenesis.reporting.wording import coverage, join
 
 
 def build_page(
-    found: Sequence[Found],
+    found: Sequence[RunResults],
     rows: Sequence[Row],
     codes: CodeSpace | None,
     cohort: Cohort,
@@ -43,12 +43,15 @@ def build_page(
     tables = folder / "tables"
     sections = [_cohort_section(cohort, tables, folder / "pictures")]
     sections += comparison_section(found, rows, cohort, settings, folder)
-    sections += _synthesis_sections(found, cohort, tables, summary)
-    sections += drawing_sections(found, tables, summary)
+    sections += _drawn_sections(found)
+    for measure in MEASURES:
+        if mine := measure.of(found):
+            sections += measure.sections(mine, tables, settings)
     sections += _retrieval_sections(found, tables)
     sections += framework_sections(found, tables)
     sections += code_sections(codes, cohort, settings, folder)
     sections += _training_sections(found)  # loss curves come last: they say how it was made, not what is found
+    sections.append(save_checklists(evaluation_facts(found, rows, cohort, summary), tables))
     known = cohort.truth is not None
     return Page(
         title="Which genes show in the scan?",
@@ -182,7 +185,7 @@ def _scanners(patients: pd.DataFrame) -> pd.DataFrame:
     return table[["kernel", "manufacturer", "thickness", "patients"]].sort_values("patients", ascending=False).head(12)
 
 
-def _training_sections(found: Sequence[Found]) -> list[Section]:
+def _training_sections(found: Sequence[RunResults]) -> list[Section]:
     blocks = [one.pictures["curves"] for one in found if "curves" in one.pictures]
     if not blocks:
         return []
@@ -203,160 +206,23 @@ def _training_sections(found: Sequence[Found]) -> list[Section]:
     return [Section(title="Training", text=text, blocks=tuple(blocks))]
 
 
-def _synthesis_sections(found: Sequence[Found], cohort: Cohort, tables: Path, summary: dict[str, Any]) -> list[Section]:
-    drawing = [one for one in found if one.control is not None]
+def _drawn_sections(found: Sequence[RunResults]) -> list[Section]:
+    drawing = [one for one in found if one.scores]
     if not drawing:
         return []
-    keeping = [one for one in drawing if one.fidelity is not None]  # the others have no background, and no weight map
+    keeping = [one for one in drawing if keeps_background(one.subject.method)]  # the others have no weight map either
     grids = [one.pictures["figure 3"] for one in drawing] + [one.pictures["figure 2"] for one in keeping]
-    drawn = Section(
-        title="What it draws",
-        text="Lesions drawn for patients who took no part in training, from their genes alone.",
-        blocks=tuple(grids),
-        notes=("A picture shows what is possible, not how often. The numbers follow.",),
-    )
-    sections = [drawn, _control_section(drawing, tables, summary), *driving_sections(drawing, tables)]
-    return [*sections, _fidelity_section(keeping, tables, summary["settings"]["confidence"])] if keeping else sections
-
-
-def _control_section(found: Sequence[Found], tables: Path, summary: dict[str, Any]) -> Section:
-    blocks: list[Table | Picture] = []
-    table = pd.concat([one.control.assign(run=one.subject.name) for one in found if one.control is not None])
-    _save(table, tables, "control.csv")
-    each = [one.control_patients.assign(run=one.subject.name) for one in found if one.control_patients is not None]
-    _save(pd.concat(each), tables, "control_patients.csv")
-    checks = [one.control_check.assign(run=one.subject.name) for one in found if one.control_check is not None]
-    if checks:
-        _save(pd.concat(checks), tables, "control_check.csv")
-    several = len(found) > 1
-    for reference, rows in table.groupby("reference", sort=False):
-        for one in found:
-            blocks.append(one.pictures[f"control {reference}"])
-        slug = "truth" if reference == TRUTH else "own"
-        file = f"control_{slug}.csv"
-        _save(rows, tables, file)
-        blocks.append(_control_table(file, str(reference), rows, several, summary["settings"]["confidence"]))
-        if reference == TRUTH or len(table["reference"].unique()) == 1:
-            blocks += [one.pictures["scatter"] for one in found]
-    settings = summary["settings"]
-    whose = "; ".join(sorted({one.backgrounds_of for one in found}))
-    return Section(
-        title="Do the genes control it?",
-        text=(
-            "Held-out patients are ranked by what was drawn from their genes, and by the reference; Spearman's ρ "
-            "says how well the two rankings agree: 1 is the same order, 0 none. It is read beside two others: the "
-            "ranking of one ridge regression from the same genes, which is no upper limit and can be passed, and what "
-            "remains when genes are exchanged between patients by lot (the null)."
-        ),
-        blocks=tuple(blocks),
-        notes=(
-            f"{settings['backgrounds_per_patient']} images per patient, all patients on the same backgrounds (of "
-            f"{whose}) with the same noise, so that only genes differ. Intervals: {settings['bootstrap']:,} "
-            f"resamples of patients. Null: {settings['permutations']:,} exchanges of genes between patients; "
-            "one-sided p, q by Benjamini–Hochberg over the properties and references of a run. Own slices: "
-            "those with at least half the area of the patient's largest.",
-            *(
-                f"{one.subject.name} draws the same for everybody; drawn on other backgrounds for each patient, as a "
-                "check of the measure: tables/control_check.csv."
-                for one in found
-                if one.control_check is not None
-            ),
-            *(
-                f"{one.subject.name}: in {float(one.control['unmeasured'].iloc[0]):.1%} of the drawn images there "
-                "was no lesion large enough to measure; they are left out."
-                for one in found
-                if one.control is not None and float(one.control["unmeasured"].iloc[0]) > 0
-            ),
-        ),
-    )
-
-
-def _control_table(file: str, reference: str, rows: pd.DataFrame, several: bool, confidence: float) -> Table:
-    of = coverage(confidence)
-    columns = [RUN] if several else []
-    columns += [
-        Column(label="Property", value="feature"),
-        Column(label="Drawn, ρ", value="rho", low="low", high="high", format=".2f", help=f"Spearman, {of} interval"),
-        Column(label="Regression, ρ", value="regression", low="regression_low", high="regression_high", format=".2f",
-               help="ridge regression from the genes to the measured property, fitted on training patients"),
-        Column(label="Null, ρ", value="null_mean", low="null_low", high="null_high", format=".2f",
-               help=f"genes exchanged between patients: mean and {of} range"),
-        Column(label="Of regression", value="share", low="share_low", high="share_high", format="%",
-               help="drawn over regression"),
-        Column(label="p", value="p", format="p", help="one-sided, genes exchanged between patients"),
-        Column(label="q", value="q", format="p", help="false discovery rate"),
-    ]  # fmt: skip
-    if reference == TRUTH:
-        columns.append(
-            Column(label="Measure", value="measure", format=".2f",
-                   help="the same measure on the patients' own slices against the truth: what it can see at all")
-        )  # fmt: skip
-    columns.append(Column(label="Patients", value="patients", format="d"))
-    columns.append(Column(label="Images", value="images", format="d"))
-    what = "what was planted" if reference == TRUTH else "the same property on the patient's own slices"
-    tests = int(rows.loc[rows["feature"] != MEAN, "p"].notna().sum())
-    return Table(
-        file=file,
-        caption=(
-            f"Drawn lesions against {what}. Brackets: {of} intervals over patients. Regression: ridge regression "
-            "from the same genes. Of regression: drawn over it; above 100 % where the drawings rank the patients "
-            "better. "
-            f"{tests} tests in this table"
-            + (
-                ". Measure: how well the measure itself recovers the planted values from real slices."
-                if reference == TRUTH
-                else "."
-            )
-        ),
-        columns=tuple(columns),
-        strong=("feature", MEAN),
-    )
-
-
-def _fidelity_section(found: Sequence[Found], tables: Path, confidence: float) -> Section:
-    ours = pd.concat([one.fidelity.assign(run=one.subject.name) for one in found if one.fidelity is not None])
-    _save(ours, tables, "fidelity.csv")
-    published = PUBLISHED.rename(columns={"method": "run"}).assign(region="as published, other data")
-    shown = pd.concat([ours, published])
-    _save(shown, tables, "fidelity_shown.csv")
-    columns = [
-        RUN,
-        Column(label="Where", value="region"),
-        *(
-            Column(label=label, value=name, low=f"{name}_low", high=f"{name}_high", format=form)
-            for name, label, form in (("mse", "MSE", "small"), ("ssim", "SSIM", ".2f"), ("psnr", "PSNR, dB", ".2f"))
-        ),
-        Column(label="Patients", value="patients", format="d"),
-        Column(label="Images", value="images", format="d"),
+    return [
+        Section(
+            title="What it draws",
+            text="Lesions drawn for patients who took no part in training, from their genes alone.",
+            blocks=tuple(grids),
+            notes=("A picture shows what is possible, not how often. The numbers follow.",),
+        )
     ]
-    return Section(
-        title="Does the background survive?",
-        text=(
-            "Each drawn image against the background it was drawn on, as in table 1 of Xu et al. (2020): intensities "
-            "scaled to 0 to 1 over −1000 to 500 HU. A larger lesion changes more pixels, so the whole image cannot and "
-            "should not agree: the patients' own lesions, pasted over the same backgrounds, say by how much. Better "
-            "than they is a method that draws too little. Outside the lesion image and background should agree; PSNR "
-            "there says how a lesion is laid over its background, and not how good it is: through a narrow seam it is "
-            "high, whatever is drawn."
-        ),
-        blocks=(
-            Table(
-                file="fidelity_shown.csv",
-                caption=(
-                    f"Means over patients, {coverage(confidence)} intervals over patients. Null: the same images "
-                    "against a background they were not drawn on. The band across the boundary holds the lesion's "
-                    "edge, too. Radius: of the erased sphere, or of the drawn lesion for methods that erase nothing. "
-                    "The published rows are other data (NSCLC Radiogenomics), other lesions and other intensities: "
-                    "a landmark, not a comparison."
-                ),
-                columns=tuple(columns),
-                strong=("region", WHOLE),
-            ),
-        ),
-    )
 
 
-def _retrieval_sections(found: Sequence[Found], tables: Path) -> list[Section]:
+def _retrieval_sections(found: Sequence[RunResults], tables: Path) -> list[Section]:
     aligned = [one for one in found if one.retrieval is not None]
     if not aligned:
         return []
@@ -404,7 +270,7 @@ def _retrieval_sections(found: Sequence[Found], tables: Path) -> list[Section]:
     ]
 
 
-def _provenance(found: Sequence[Found], cohort: Cohort, summary: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+def _provenance(found: Sequence[RunResults], cohort: Cohort, summary: dict[str, Any]) -> tuple[tuple[str, str], ...]:
     lines = [
         ("evaluated", summary["created"]),
         ("cohort", f"{cohort.path.name}, sha256 {cohort.digest}"),

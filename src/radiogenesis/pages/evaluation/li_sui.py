@@ -16,18 +16,18 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.evaluation.genes.errors import LABELS
+from radiogenesis.evaluation.genes.distances import LABELS
 from radiogenesis.evaluation.genes.metagenes import metagene_table
 from radiogenesis.evaluation.genes.prediction import MEAN, METHOD, NEAREST, RIDGE, SIZE, GenePrediction, gene_prediction
-from radiogenesis.evaluation.results import Found
+from radiogenesis.evaluation.results import RunResults
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.methods.gene_autoencoder import GeneAutoencoder
 from radiogenesis.methods.metagene_gan import MetageneGAN
 from radiogenesis.methods.protocols import GenePredictor
 from radiogenesis.pages.evaluation import li_sui_pictures
 from radiogenesis.pages.evaluation.pictures import spread_patients
-from radiogenesis.pages.wording import coverage, p_text
 from radiogenesis.reporting.model import Column, Picture, Section, Table
+from radiogenesis.reporting.wording import coverage, p_text
 from radiogenesis.training.preparation import metagenes_of
 
 SHOWN = 30
@@ -35,7 +35,7 @@ SHOWN = 30
 
 
 def appraise_framework(
-    found: Found, cohort: Cohort, genes: NDArray[Any], folder: Path, settings: EvaluationSettings
+    found: RunResults, cohort: Cohort, genes: NDArray[Any], folder: Path, settings: EvaluationSettings
 ) -> None:
     """Measure and draw what the run's method offers beyond the rest.
 
@@ -63,7 +63,7 @@ def appraise_framework(
         found.pictures |= {"figure 8": figure, "figure 8, all": everything}
 
 
-def framework_sections(found: Sequence[Found], tables: Path) -> list[Section]:
+def framework_sections(found: Sequence[RunResults], tables: Path) -> list[Section]:
     """The sections of the page, with their tables written."""
     predicting = [one for one in found if one.prediction is not None]
     drawing = [one for one in found if "figure 8" in one.pictures]
@@ -83,7 +83,7 @@ def framework_sections(found: Sequence[Found], tables: Path) -> list[Section]:
     return sections
 
 
-def _prediction_section(found: Sequence[Found], tables: Path) -> Section:
+def _prediction_section(found: Sequence[RunResults], tables: Path) -> Section:
     blocks: list[Table | Picture] = []
     frames: dict[str, list[pd.DataFrame]] = {"gene_prediction": [], "gene_prediction_patients": [], "genes": []}
     for one in found:
@@ -191,7 +191,7 @@ def _genes_table(file: str, shown: int, genes: int) -> Table:
     )
 
 
-def framework_headline(found: Found) -> list[dict[str, Any]]:
+def framework_headline(found: RunResults) -> list[dict[str, Any]]:
     """The number that matters, with what it must be read beside."""
     if found.prediction is None:
         return []
@@ -207,7 +207,7 @@ def framework_headline(found: Found) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def framework_conclusions(found: Found) -> list[str]:
+def framework_conclusions(found: RunResults) -> list[str]:
     """Sentences on gene prediction. No test passed, no claim."""
     if found.prediction is None:
         return []

@@ -14,11 +14,11 @@ from radiogenesis.evaluation.drawing import Drawn
 from radiogenesis.evaluation.gene_codes import CodeSpace
 from radiogenesis.evaluation.genes.code_space import HELD_OUT
 from radiogenesis.evaluation.measures.control import MEAN, TRUTH, Measured
-from radiogenesis.evaluation.results import Found
-from radiogenesis.pages.wording import coverage
+from radiogenesis.evaluation.results import RunResults
 from radiogenesis.phenotypes.lesion import FEATURES, UNITS
 from radiogenesis.reporting import figures
 from radiogenesis.reporting.model import Picture
+from radiogenesis.reporting.wording import coverage
 
 SHOWN = 7  # patients in a picture, as in figure 3
 
@@ -102,7 +102,7 @@ def figure_3(drawn: Drawn, cohort: Cohort, folder: Path, name: str) -> Picture:
     )
 
 
-def figure_3_methods(found: Mapping[str, Found], cohort: Cohort, folder: Path) -> Picture:
+def figure_3_methods(found: Mapping[str, RunResults], cohort: Cohort, folder: Path) -> Picture:
     """Own slice, background, and a row for each method, of which one run is shown: one column per patient."""
     drawn = {label: one.drawn.examples for label, one in found.items() if one.drawn is not None}
     first = next(iter(drawn.values()))

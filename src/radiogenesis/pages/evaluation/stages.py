@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from radiogenesis.output import json_text
+from radiogenesis.pages.evaluation.checklist_facts import outline_fact
 from radiogenesis.pages.evaluation.detection import Detection
+from radiogenesis.reporting.checklists import amend_checklists
 from radiogenesis.reporting.model import Fact, Page, Section
 
 ADDED = ("headline", "conclusions", "runs")
@@ -23,7 +25,11 @@ def add_detection(folder: Path, summary: Mapping[str, Any], made: Detection) -> 
         summary: what its evaluation.json holds, with what could not be measured as nan.
     """
     more = {name: made.summary[name] for name in (*ADDED, "find_settings", "left_out")}
-    return add(folder, summary, more, second=[made.section], facts=made.facts)
+    together = add(folder, summary, more, second=[made.section], facts=made.facts)
+    amended = amend_checklists({"automatic_outline": outline_fact(made.summary)}, folder / "tables")
+    page = Page.load(folder)
+    replace(page, sections=(*(one for one in page.sections if not one.folded), amended)).save(folder)
+    return together
 
 
 def add(
@@ -53,7 +59,7 @@ def add(
         page,
         facts=(*facts, *page.facts),
         conclusions=tuple(together["conclusions"]),
-        sections=(*first, *second, *rest, *last),
+        sections=tuple(sorted((*first, *second, *rest, *last), key=lambda one: one.folded)),  # checklists stay last
     ).save(folder)
     (folder / "evaluation.json").write_text(json_text(together), encoding="utf-8")
     return together

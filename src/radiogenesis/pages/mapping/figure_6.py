@@ -20,17 +20,17 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy import stats
 
+from radiogenesis.cohort.expression import ExpressionScaler
 from radiogenesis.cohort.split import Split
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.cohort.tables.expression import ExpressionScaler
 from radiogenesis.errors import CohortError
-from radiogenesis.evaluation.drawing import own_features
+from radiogenesis.evaluation.descriptions.properties import own_features
 from radiogenesis.mapping.conventional import confounding
 from radiogenesis.mapping.conventional.covariates import covariates_of
 from radiogenesis.mapping.conventional.three_step import CONFOUNDED, FOUND, NOT_FOUND, held_batches, strata
 from radiogenesis.mapping.settings import MapSettings
 from radiogenesis.methods.gene_autoencoder import GeneAutoencoder
-from radiogenesis.pages.mapping.pictures import _diverging, _order
+from radiogenesis.pages.mapping.pictures import clustered_order, diverging_colors
 from radiogenesis.phenotypes.lesion import FEATURES
 from radiogenesis.reporting.figures import FONT, Theme, save_both
 from radiogenesis.reporting.model import Column, Picture, Section, Table
@@ -163,13 +163,13 @@ def _links(
 def figure_6(made: CodeFeatureMap, theme: Theme) -> Figure:
     """Encoder features (rows) x metagenes (columns), both in the order of their clustering, colored by rho."""
     rho = np.nan_to_num(made.held_out.effect)
-    rows, columns = _order(rho.T), _order(rho)
+    rows, columns = clustered_order(rho.T), clustered_order(rho)
     values = np.ma.masked_invalid(made.held_out.effect.T[np.ix_(rows, columns)])
     height = float(np.clip(0.066 * values.shape[0] + 1.2, 3.0, 14.0))
     width = float(np.clip(0.082 * values.shape[1] + 2.6, 5.0, 12.0))
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.add_subplot()
-    image = axes.imshow(values, cmap=_diverging(theme), vmin=-1, vmax=1, aspect="auto", interpolation="none")
+    image = axes.imshow(values, cmap=diverging_colors(theme), vmin=-1, vmax=1, aspect="auto", interpolation="none")
     hit = (made.held_out.p_max < made.settings.alpha).T[np.ix_(rows, columns)]
     y, x = np.nonzero(hit)
     axes.scatter(x, y, s=3, color=theme.ink, linewidths=0)

@@ -5,7 +5,7 @@ OUT/tables/gene_links.*       gene x feature: all of them as Parquet, those with
 OUT/tables/metagene_genes.*   which gene is in which metagene
 OUT/tables/batches.*          every metagene and feature against every batch variable
 OUT/tables/gene_sets.*, over_representation.*   with gene sets only
-OUT/tables/synthesis_*.*      with --run: metagenes, single genes and gene sets moved in the run; see page_synthesis
+OUT/tables/synthesis_*.*      with --run: metagenes, single genes and gene sets moved in the run; see synthesis.py
 OUT/map.h5ad                  AnnData: patients x metagenes; obsm["features"], obs: batch variables
 OUT/map.json, page.json       numbers and sentences; what `radiogenesis report OUT` renders
 """
@@ -23,9 +23,11 @@ from anndata import AnnData
 from radiogenesis.cohort.store import Cohort, Truth
 from radiogenesis.mapping.conventional.three_step import ConventionalMap
 from radiogenesis.output import json_text, whole_folder
+from radiogenesis.pages.mapping.checklist_facts import map_facts
 from radiogenesis.pages.mapping.conclusions import conclusions, counts, plain
 from radiogenesis.pages.mapping.conventional import facts, metagene_table, sections
 from radiogenesis.pages.mapping.names import names_of
+from radiogenesis.reporting.checklists import save_checklists
 from radiogenesis.reporting.model import Fact, Page, Section
 
 
@@ -81,7 +83,11 @@ def write_map(
             ),
             facts=(*facts(made), *(fact for one in added for fact in one.facts)),
             conclusions=tuple(said),
-            sections=(*sections(made, partial, truth, cohort), *(section for one in added for section in one.sections)),
+            sections=(
+                *sections(made, partial, truth, cohort),
+                *(section for one in added for section in one.sections),
+                save_checklists(map_facts(made, partial / "tables", cohort), partial / "tables"),
+            ),
             provenance=(*facts_about.items(), *(fact for one in added for fact in one.provenance)),
         )
         page.save(partial)

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import leaves_list, linkage
 
-from radiogenesis.reporting.figures import FONT, Theme
+from radiogenesis.reporting.figures import FONT, Theme, style_axes
 
 MOST_LABELS = 60
 MOST_FEATURES = 80
@@ -39,7 +39,7 @@ def heat_map(
     kept = np.sort(np.argsort(-strongest, kind="stable")[:MOST_FEATURES])
     z, rows, found, confounded = z[:, kept], [rows[i] for i in kept], found[:, kept], confounded[:, kept]
     filled = np.nan_to_num(np.asarray(z, float))
-    down, across = _order(filled.T), _order(filled)
+    down, across = clustered_order(filled.T), clustered_order(filled)
     values = np.ma.masked_invalid(np.asarray(z, float).T[np.ix_(down, across)])
     shape = values.shape
     width = float(np.clip(0.16 * shape[1] + 3.2, 6.0, 12.0))
@@ -48,14 +48,16 @@ def heat_map(
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.add_subplot()
     limit = float(max(4.0, np.nanmax(np.abs(filled), initial=0.0)))
-    image = axes.imshow(values, cmap=_diverging(theme), vmin=-limit, vmax=limit, aspect="auto", interpolation="none")
+    image = axes.imshow(
+        values, cmap=diverging_colors(theme), vmin=-limit, vmax=limit, aspect="auto", interpolation="none"
+    )
     for marked, marker, color in ((found, "o", theme.ink), (confounded, "x", theme.ink)):
         y, x = np.nonzero(marked.T[np.ix_(down, across)])
         size = 9 if marker == "o" else 16
         axes.scatter(x, y, s=size, marker=marker, color=color, linewidths=0.9 if marker == "x" else 0)
-    axes.set_yticks(range(shape[0]), [_short(rows[i]) for i in down], family=FONT)
+    axes.set_yticks(range(shape[0]), [shortened(rows[i]) for i in down], family=FONT)
     if named:
-        axes.set_xticks(range(shape[1]), [_short(columns[i], 34) for i in across], rotation=90, family=FONT)
+        axes.set_xticks(range(shape[1]), [shortened(columns[i], 34) for i in across], rotation=90, family=FONT)
         axes.xaxis.tick_top()
     else:
         axes.set_xticks([])
@@ -100,7 +102,7 @@ def volcano(links: pd.DataFrame, theme: Theme, *, left: str = "metagene") -> Fig
         at = y / high * 215  # about the axes' height in points
         below[x > 0] = min(at, below[x > 0] - 9)  # labels do not lie on each other
         axes.annotate(
-            f"{_short(str(link[left]), 34)} – {_short(str(link['feature']), 30)}", (x, y),
+            f"{shortened(str(link[left]), 34)} – {shortened(str(link['feature']), 30)}", (x, y),
             xytext=(-9 if x > 0 else 9, below[x > 0] - at), va="center",
             textcoords="offset points", ha="right" if x > 0 else "left", fontsize=6.5, color=theme.ink, family=FONT,
         )  # fmt: skip
@@ -109,7 +111,7 @@ def volcano(links: pd.DataFrame, theme: Theme, *, left: str = "metagene") -> Fig
     axes.set_xlim(-reach, reach)
     axes.set_xlabel("effect (ρ, or rank-biserial correlation)", fontsize=8.5, family=FONT)
     axes.set_ylabel("−log10 p", fontsize=8.5, family=FONT)
-    _plain(axes, theme)
+    style_axes(axes, theme)
     if np.isfinite(logp).any():
         figure.legend(loc="outside upper left", ncols=3, frameon=False, fontsize=8, labelcolor=theme.soft)
     return figure
@@ -142,7 +144,7 @@ def network(links: pd.DataFrame, theme: Theme) -> Figure:
         )  # fmt: skip
     for side, x, places in (("right", -0.02, y_left), ("left", 1.02, y_right)):
         for name, y in places.items():
-            axes.text(x, y, _short(name, 48), ha=side, va="center", fontsize=7.5, color=theme.ink, family=FONT)
+            axes.text(x, y, shortened(name, 48), ha=side, va="center", fontsize=7.5, color=theme.ink, family=FONT)
     axes.set_xlim(-1.3, 2.1)
     axes.set_ylim(-1, 0)
     axes.set_axis_off()
@@ -171,21 +173,21 @@ def link_scatter(panels: Sequence[Mapping[str, Any]], theme: Theme) -> Figure:
             y = y + 0.12 * np.ptp(levels) * spread.uniform(-1, 1, len(y))
             axes.set_yticks(levels)
         axes.scatter(x, y, s=20, color=theme.accent, alpha=0.75, linewidths=0)
-        axes.set_xlabel(_short(str(panel["x_label"]), 40), fontsize=8, family=FONT)
-        axes.set_ylabel(_short(str(panel["y_label"]), 40), fontsize=8, family=FONT)
+        axes.set_xlabel(shortened(str(panel["x_label"]), 40), fontsize=8, family=FONT)
+        axes.set_ylabel(shortened(str(panel["y_label"]), 40), fontsize=8, family=FONT)
         axes.set_title(str(panel["note"]), fontsize=8, loc="right", family=FONT, color=theme.soft)
-        _plain(axes, theme)
+        style_axes(axes, theme)
     return figure
 
 
-def _order(values: NDArray[Any]) -> NDArray[np.intp]:
+def clustered_order(values: NDArray[Any]) -> NDArray[np.intp]:
     """Rows in the order of their clustering by average linkage of Euclidean distances."""
     if len(values) < 3:
         return np.arange(len(values))
     return np.asarray(leaves_list(linkage(values, "average", optimal_ordering=len(values) <= 400)))
 
 
-def _diverging(theme: Theme) -> Colormap:
+def diverging_colors(theme: Theme) -> Colormap:
     """Orange below, the page's own ground at 0, teal above."""
     middle = (*to_rgb(theme.line), 0.35)
     made = LinearSegmentedColormap.from_list("effect", [to_rgb(theme.second), middle, to_rgb(theme.accent)])
@@ -210,13 +212,13 @@ def precision_recall(curves: Mapping[str, tuple[Mapping[str, pd.DataFrame], floa
         axes.set_title(question, fontsize=8.5, loc="left", family=FONT, color=theme.ink)
         axes.set_xlabel("recall", fontsize=8, family=FONT)
         axes.set_ylabel("precision", fontsize=8, family=FONT)
-        _plain(axes, theme)
+        style_axes(axes, theme)
     handles, names = axes.get_legend_handles_labels()
     figure.legend(handles, names, loc="outside upper left", ncols=3, frameon=False, fontsize=8, labelcolor=theme.soft)
     return figure
 
 
-def _short(name: str, most: int = 44) -> str:
+def shortened(name: str, most: int = 44) -> str:
     """The name cut to length; of "question = answer" the question gives way, since answers tell rows apart."""
     if len(name) <= most:
         return name
@@ -224,16 +226,3 @@ def _short(name: str, most: int = 44) -> str:
     if is_answer and len(answer) < most - 12:
         return f"{question[: most - len(answer) - 4]}… = {answer}"
     return name[: most - 1] + "…"
-
-
-def _plain(axes: Any, theme: Theme) -> None:
-    axes.set_facecolor("none")
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_color(theme.mute)
-    axes.tick_params(colors=theme.soft, labelsize=8, length=0)
-    axes.xaxis.label.set_color(theme.soft)
-    axes.yaxis.label.set_color(theme.soft)
-    axes.grid(color=theme.line, linewidth=0.7)
-    axes.set_axisbelow(True)

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from radiogenesis.cohort.expression import ExpressionSettings
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.cohort.tables.expression import ExpressionSettings
 from radiogenesis.errors import RunError, SettingError
 from radiogenesis.evaluation.genes.code_space import HELD_OUT
 from radiogenesis.mapping.code_space import CodeSpace, code_space, in_words

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from radiogenesis.pages.mapping.pictures import _plain, _short
-from radiogenesis.reporting.figures import FONT, Theme
+from radiogenesis.pages.mapping.pictures import shortened
+from radiogenesis.reporting.figures import FONT, Theme, style_axes
 
 MOST_ROWS = 24
 _NOTHING = {"AUC": 0.5, "R2": 0.0}
@@ -47,13 +47,14 @@ def forest(table: pd.DataFrame, score: str, baselines: Sequence[str], theme: The
         axes.scatter(held[name], y, s=34, marker=mark, color=theme.second, linewidths=1.3, zorder=2, label=name)
     axes.axvline(_NOTHING[score], color=theme.mute, linewidth=0.9)
     labels = [
-        f"{_short(str(t), 52)}  ← {s} ({n})" for t, s, n in zip(rows["target"], rows["source"], rows["n"], strict=True)
+        f"{shortened(str(t), 52)}  ← {s} ({n})"
+        for t, s, n in zip(rows["target"], rows["source"], rows["n"], strict=True)
     ]
     axes.set_yticks(y, labels, family=FONT)
     axes.set_xlim(least - 0.02, 1.02)
     axes.set_ylim(-0.7, len(rows) - 0.3)
     axes.set_xlabel("AUC" if score == "AUC" else "R², against the training patients' mean", fontsize=8.5, family=FONT)
-    _plain(axes, theme)
+    style_axes(axes, theme)
     axes.tick_params(axis="y", labelsize=7.2, labelcolor=theme.ink)
     axes.scatter([], [], s=34, color=theme.accent, label="predicted, q < 0.05")
     axes.scatter([], [], s=34, facecolors="none", edgecolors=theme.accent, label="not shown to be")
@@ -83,7 +84,7 @@ def shuffle_scatter(links: pd.DataFrame, groups: Mapping[str, Sequence[str]], th
         axes.set_xlim(-1.05, 1.05)
         axes.set_ylim(-1.05, 1.05)
         axes.set_title(title, fontsize=9.5, loc="left", family=FONT, color=theme.ink)
-        _plain(axes, theme)
+        style_axes(axes, theme)
         axes.tick_params(labelsize=7)
     figure.supxlabel("ρ, the lesion as it is", fontsize=8.5, color=theme.soft, family=FONT)
     figure.supylabel("ρ, voxels shuffled", fontsize=8.5, color=theme.soft, family=FONT)

@@ -15,8 +15,8 @@ from radiogenesis.mapping.synthesis.known_answers import FOUND
 from radiogenesis.mapping.synthesis.measured import NAMES
 from radiogenesis.mapping.synthesis.perturbation import GeneSets
 from radiogenesis.mapping.synthesis.synthesis import SynthesisMap
-from radiogenesis.pages.mapping.pictures import _diverging, _order, _plain
-from radiogenesis.reporting.figures import FONT, Theme, gray, slice_grid
+from radiogenesis.pages.mapping.pictures import clustered_order, diverging_colors
+from radiogenesis.reporting.figures import FONT, Theme, gray, slice_grid, style_axes
 from radiogenesis.stats.resampling import Floats
 
 LEVELS = (-3.0, -1.5, 0.0, 1.5, 3.0)
@@ -147,7 +147,7 @@ def both_maps(
         found: (S, F) for either.
     """
     filled = np.nan_to_num(np.hstack([conventional, synthesis]))
-    across = _order(filled)
+    across = clustered_order(filled)
     figure = Figure(figsize=(float(np.clip(0.15 * len(across) + 3.0, 6.0, 12.0)), 3.9), layout="constrained")
     labels = ("rho over patients", "effect of a move, SD of the feature")
     titles = ("conventional", "by synthesis")
@@ -155,7 +155,9 @@ def both_maps(
         axes = figure.add_subplot(2, 1, number + 1)
         shown = np.ma.masked_invalid(np.asarray(values, float)[across].T)
         limit = float(np.nan_to_num(np.abs(values)).max(initial=0.0)) or 1.0
-        image = axes.imshow(shown, cmap=_diverging(theme), vmin=-limit, vmax=limit, aspect="auto", interpolation="none")
+        image = axes.imshow(
+            shown, cmap=diverging_colors(theme), vmin=-limit, vmax=limit, aspect="auto", interpolation="none"
+        )
         y, x = np.nonzero(found[number][across].T)
         axes.scatter(x, y, s=9, color=theme.ink, linewidths=0)
         axes.set_yticks(range(len(features)), list(features), family=FONT)
@@ -186,7 +188,7 @@ def agreement(table: pd.DataFrame, theme: Theme) -> Figure:
         axes.axhline(0, color=theme.mute, linewidth=0.8)
         axes.axvline(0, color=theme.mute, linewidth=0.8)
         axes.set_title(name, fontsize=9, loc="left", family=FONT, color=theme.ink)
-        _plain(axes, theme)
+        style_axes(axes, theme)
         axes.tick_params(labelsize=7)
     handles, names = axes.get_legend_handles_labels()
     figure.legend(

@@ -77,3 +77,12 @@ function enhance(figure) {
 }
 
 document.querySelectorAll("figure.table").forEach(enhance);
+
+// A folded section opens when the contents lead to it, and for printing.
+function unfold(within) {
+  within.querySelectorAll("details").forEach((folded) => { folded.open = true; });
+}
+document.querySelectorAll("nav a").forEach((link) => {
+  link.addEventListener("click", () => unfold(document.querySelector(link.getAttribute("href"))));
+});
+window.addEventListener("beforeprint", () => unfold(document));

@@ -10,7 +10,7 @@ from scipy import stats
 from scipy.spatial.distance import jensenshannon
 from sklearn.metrics import mean_absolute_error, mean_squared_error, r2_score
 
-from radiogenesis.evaluation.genes import errors as gm
+from radiogenesis.evaluation.genes import distances as gm
 from radiogenesis.stats.resampling import permutation_p, permutations, resamples
 
 
