@@ -1,6 +1,8 @@
 # Four commands set everything up by themselves: `make demo`, `make test`, `make docs` and `make dist`.
 PYTHON ?= python3
 BIN := .venv/bin
+# Images of containers often forbid Python to keep what it compiled: every process would then compile torch anew.
+export PYTHONDONTWRITEBYTECODE :=
 # One thread per process: two processes share two cores (see CONTRIBUTING).
 TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 MPLBACKEND=Agg
 

@@ -7,17 +7,17 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.reporting import figures
-
-sys.path.insert(0, str(Path(__file__).parent))  # helper modules: import mode `importlib` leaves sys.path alone
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -41,9 +41,9 @@ def real_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def discs(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
-    from discs import disc_cohort
+    from radiogenesis.testing import toy_cohort
 
-    return disc_cohort(tmp_path_factory.mktemp("cohort") / "discs.zarr")
+    return toy_cohort(tmp_path_factory.mktemp("cohort") / "discs.zarr")
 
 
 @pytest.fixture(autouse=True)
@@ -67,6 +67,27 @@ def blank_pictures() -> Callable[[], AbstractContextManager[None]]:
             yield
 
     return blank
+
+
+@pytest.fixture(scope="session")
+def one_chest() -> Callable[[], AbstractContextManager[None]]:
+    """For phantoms of whose chests nothing is asked: everybody has the same, from one scanner, and it is drawn once.
+
+    To draw the chest takes most of the time of a patient.
+    """
+    from radiogenesis.phantom import patient, thorax
+    from radiogenesis.phantom.scanner import Scanner
+
+    chest = cache(lambda spacing_mm: thorax.draw_thorax(spacing_mm, np.random.default_rng(0)))
+
+    @contextmanager
+    def one() -> Iterator[None]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(patient, "draw_scanner", lambda kernel, rng: Scanner(kernel, 2.0, 0.94, dose=1.0))
+            patch.setattr(patient, "draw_thorax", lambda spacing_mm, rng: chest(spacing_mm))
+            yield
+
+    return one
 
 
 def _leave_blank(patch: pytest.MonkeyPatch) -> None:

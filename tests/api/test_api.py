@@ -38,10 +38,14 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, blank_pictures: Callable[[], AbstractContextManager[None]]) -> Path:
+def place(
+    tmp_path_factory: pytest.TempPathFactory,
+    blank_pictures: Callable[[], AbstractContextManager[None]],
+    one_chest: Callable[[], AbstractContextManager[None]],
+) -> Path:
     """The folder that the examples are run in: a cohort, runs, an evaluation, a map, DICOM and a table."""
     folder = tmp_path_factory.mktemp("api")
-    with chdir(folder), blank_pictures():
+    with chdir(folder), blank_pictures(), one_chest():
         cohort = rg.make_phantom("phantom.zarr", patients=24, workers=1, **TINY)
         alignment = rg.train("canonical-alignment", cohort, "runs/alignment", permutations=20)
         run = rg.train("fusion-gan", cohort, "runs/gan", alignment=alignment, **SMALL)

@@ -12,13 +12,11 @@ import pandas as pd
 import pytest
 import yaml
 
+import comparison
 from radiogenesis.cli.arguments import add_settings, parser, settings_from
 from radiogenesis.methods import fusion_gan, inpainting_gan, mc_gan
 from radiogenesis.training.registry import METHODS
 from radiogenesis.training.settings import TrainSettings
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
-import comparison
 
 
 @pytest.fixture

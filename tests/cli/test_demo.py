@@ -37,9 +37,13 @@ class Demo:
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory, blank_pictures: Callable[[], AbstractContextManager[None]]) -> Demo:
+def demo(
+    tmp_path_factory: pytest.TempPathFactory,
+    blank_pictures: Callable[[], AbstractContextManager[None]],
+    one_chest: Callable[[], AbstractContextManager[None]],
+) -> Demo:
     out, printed = tmp_path_factory.mktemp("demo") / "demo", StringIO()
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed), blank_pictures():
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed), blank_pictures(), one_chest():
         for verb, words in SMALLER.items():
             patch.setattr(verb, "main", lambda given, run=verb.main, words=words: run([*given, *words]))
         assert main(["demo", str(out), *SMALL]) == 0

@@ -1,15 +1,12 @@
-"""Makes helper modules beside the tests importable, and leaves out the pictures that nobody looks at."""
+"""Leaves out the pictures that nobody looks at."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 
 from radiogenesis.cohort import patient_parts
-
-sys.path.insert(0, str(Path(__file__).parent))  # pytest's import mode `importlib` leaves sys.path alone
 
 
 @pytest.fixture(autouse=True)

@@ -18,6 +18,7 @@ from radiogenesis.cohort.scan import Acquisition
 from radiogenesis.cohort.sources import Source
 from radiogenesis.cohort.store import Cohort, PatientData, Truth
 from radiogenesis.cohort.writer import CohortWriter
+from radiogenesis.testing import toy_scan
 
 PIXELS = 16
 PATIENTS_OF_CHESTS = ["R01-001", "R01-002"]
@@ -52,12 +53,8 @@ def whole_of(patient: str, *, seed: int = 0, pixels: int = 32) -> WholeSlices:
     """Three whole slices, random, 5 mm apart along z."""
     rng = np.random.default_rng([seed, *patient.encode()])
     shape = (3, pixels, pixels)
-    to_patient = np.zeros((3, 3, 3))
-    to_patient[:, 1, 0] = to_patient[:, 0, 1] = 384 / pixels
-    to_patient[:, 2, 2] = 5.0 * np.arange(3)
-    image = rng.integers(-1000, 500, shape).astype(np.int16)
-    tumor, lungs = rng.random(shape) > 0.9, rng.random(shape) > 0.5
-    return WholeSlices(image, tumor, lungs, np.arange(3, dtype=np.int32), to_patient)
+    image = rng.integers(-1000, 500, shape)
+    return toy_scan(image, rng.random(shape) > 0.9, rng.random(shape) > 0.5, pixel_mm=384 / pixels)
 
 
 def expression(patients: list[str], genes: int = 4) -> AnnData:

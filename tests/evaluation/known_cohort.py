@@ -6,26 +6,24 @@ exactly what the genes say, without a texture; the deaf one paints what its nois
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from anndata import AnnData
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from scipy.special import ndtr
 
 from radiogenesis.cohort.expression import ExpressionScaler
-from radiogenesis.cohort.sampling.slices import Backgrounds, NoduleSlices, SamplingSettings
+from radiogenesis.cohort.sampling.slices import SamplingSettings
 from radiogenesis.cohort.sampling.whole_slices import WholeSlices
 from radiogenesis.cohort.scan import Acquisition
 from radiogenesis.cohort.split import split_patients
-from radiogenesis.cohort.store import Cohort, PatientData, Truth
-from radiogenesis.cohort.writer import CohortWriter
+from radiogenesis.cohort.store import Cohort, Truth
 from radiogenesis.evaluation.results import EvaluatedRun
 from radiogenesis.methods.protocols import Synthesis
 from radiogenesis.phenotypes.lesion import FEATURES
+from radiogenesis.testing import toy_patient, toy_scan, write_cohort
 
 PIXELS = 64
 PIXEL_MM = 60 / PIXELS
@@ -68,47 +66,30 @@ def write(path: Path, *, patients: int = 40, planted: bool = True, whole: bool =
         pd.DataFrame({"gene": gene_names, "module": -1}),
         {},
     )
-    sampling = SamplingSettings(pixels=PIXELS, whole_pixels=32 * whole, whole_field_mm=192.0)
-    with CohortWriter(path, settings={"sampling": asdict(sampling)}) as writer:
-        for number, name in enumerate(names):
-            painted = [
-                paint(b, size[number] * share, hu[number]) for b, share in zip(lung(rng, 3), SHARES, strict=True)
-            ]
-            image, inside = (np.stack(part) for part in zip(*painted, strict=True))
-            image = image + inside * 20 * gaussian_filter(texture.normal(size=image.shape), (0, 1.5, 1.5)) / 0.19
-            slices = NoduleSlices(
-                np.rint(image).astype(np.int16), inside >= 0.5, np.arange(3, dtype=np.float32), np.zeros(3)
-            )
-            healthy = Backgrounds(np.rint(lung(rng, 2)).astype(np.int16), np.zeros((2, 3)), np.full(2, 9, np.float32))
-            made = Acquisition(
-                kernel=("B30f", "B60f")[number % 2], manufacturer="Painted", slice_thickness_mm=1.0 + number % 2
-            )
-            chest = whole_slices(number) if whole else None
-            writer.add(PatientData(name, slices, healthy, made, (1.0, 0.7, 0.7), 3.0, chest))
-        return writer.finish(
-            expression=AnnData(
-                genes, obs=pd.DataFrame(index=pd.Index(names)), var=pd.DataFrame(index=pd.Index(gene_names))
-            ),
-            audit=pd.DataFrame(
-                {
-                    "patient": [*names, "X1"],
-                    "status": ["in"] * patients + ["out"],
-                    "reason": [""] * patients + ["no CT"],
-                }
-            ),
-            truth=truth if planted else None,
+    everybody = []
+    for number, name in enumerate(names):
+        painted = [paint(b, size[number] * share, hu[number]) for b, share in zip(lung(rng, 3), SHARES, strict=True)]
+        image, inside = (np.stack(part) for part in zip(*painted, strict=True))
+        image = image + inside * 20 * gaussian_filter(texture.normal(size=image.shape), (0, 1.5, 1.5)) / 0.19
+        made = Acquisition(
+            kernel=("B30f", "B60f")[number % 2], manufacturer="Painted", slice_thickness_mm=1.0 + number % 2
         )
+        chest = box_of_tumor(8 + number % 12) if whole else None
+        healthy = np.rint(lung(rng, 2))
+        everybody.append(toy_patient(name, np.rint(image), inside >= 0.5, healthy, whole=chest, acquisition=made))
+    audit = {"patient": [*names, "X1"], "status": ["in"] * patients + ["out"], "reason": [""] * patients + ["no CT"]}
+    return write_cohort(
+        path, everybody, pd.DataFrame(genes, names, gene_names),
+        sampling=SamplingSettings(pixels=PIXELS, whole_pixels=32 * whole, whole_field_mm=192.0),
+        audit=pd.DataFrame(audit), truth=truth if planted else None,
+    )  # fmt: skip
 
 
-def whole_slices(number: int) -> WholeSlices:
-    """Five slices of 6 mm pixels, 5 mm apart, lung everywhere; the tumor is a box whose place follows the number."""
+def box_of_tumor(row: int, *, outlined: bool = True) -> WholeSlices:
+    """Five slices of 6 mm pixels, 5 mm apart, lung everywhere, with a box of tumor from this row on."""
     tumor = np.zeros((5, 32, 32), bool)
-    tumor[1:4, 8 + number % 12 : 12 + number % 12, 10:14] = True
-    to_patient = np.zeros((5, 3, 3))
-    to_patient[:, 0, 1] = to_patient[:, 1, 0] = 6.0
-    to_patient[:, 2, 2] = 5.0 * np.arange(5)
-    image = np.where(tumor, 30, -850).astype(np.int16)
-    return WholeSlices(image, tumor, np.ones_like(tumor), np.arange(5, dtype=np.int32), to_patient)
+    tumor[1:4, row : row + 4, 10:14] = True
+    return toy_scan(np.where(tumor, 30, -850), tumor & outlined)
 
 
 class Perfect:

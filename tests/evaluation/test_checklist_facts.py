@@ -6,7 +6,7 @@ import json
 
 import pandas as pd
 import pytest
-from known_cohort import Deaf, subject, write
+from known_cohort import Deaf, subject
 
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.evaluation.settings import EvaluationSettings
@@ -15,11 +15,6 @@ from radiogenesis.pages.evaluation.evaluate import evaluate
 from radiogenesis.reporting.checklists import AUTHORS, NO, NOT_APPLICABLE, YES, answers
 
 SETTINGS = EvaluationSettings(backgrounds_per_patient=2, bootstrap=50, permutations=19, gene_shuffles=9)
-
-
-@pytest.fixture(scope="module")
-def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
-    return write(tmp_path_factory.mktemp("known") / "cohort")
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-import pytest
-from known_cohort import Deaf, Perfect, subject, write
+from known_cohort import Deaf, Perfect, subject
 from numpy.typing import NDArray
 
 from radiogenesis.cohort.store import Cohort
@@ -24,11 +23,6 @@ class Bare(Deaf):
     def synthesize(self, backgrounds: NDArray, expression: NDArray, *, seed: int) -> Synthesis:
         nothing = np.zeros(backgrounds.shape, np.float32)
         return Synthesis(backgrounds, nothing, nothing, np.asarray(backgrounds, np.float32), seed)
-
-
-@pytest.fixture(scope="module")
-def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
-    return write(tmp_path_factory.mktemp("known") / "cohort")
 
 
 def check(cohort: Cohort, method: object, of: object | None = None) -> tuple[pd.DataFrame, pd.DataFrame | None]:

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from anndata import AnnData
+from known_cohort import box_of_tumor
 from numpy.typing import NDArray
 
-from radiogenesis.cohort.sampling.slices import NoduleSlices, SamplingSettings
-from radiogenesis.cohort.sampling.whole_slices import WholeSlices
-from radiogenesis.cohort.scan import Acquisition
+from radiogenesis.cohort.sampling.slices import SamplingSettings
 from radiogenesis.cohort.split import Split
-from radiogenesis.cohort.store import Cohort, PatientData
-from radiogenesis.cohort.writer import CohortWriter
+from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import CohortError, RunError
 from radiogenesis.evaluation.detection import (
     BASELINE,
@@ -44,6 +41,7 @@ from radiogenesis.pages.evaluation.detection import evaluate_detection
 from radiogenesis.pages.evaluation.evaluate import evaluate_runs
 from radiogenesis.reporting.model import Page
 from radiogenesis.reporting.page import write_report
+from radiogenesis.testing import toy_patient, write_cohort
 from radiogenesis.training.run import Run
 
 QUICK = EvaluationSettings(bootstrap=200, permutations=10)
@@ -251,23 +249,16 @@ def cohort_of_stacks(path: Path, *, outlined: str = "abcdefg", off_the_slices: s
         off_the_slices: whose outline is on none of the whole slices: they have slices of the lesion only.
         names: of the patients, a letter each.
     """
-    sampling = SamplingSettings(pixels=16, whole_pixels=32, whole_field_mm=192.0)
-    lesion = NoduleSlices(np.zeros((1, 16, 16), np.int16), np.ones((1, 16, 16), bool), np.zeros(1), np.zeros(3))
-    with CohortWriter(path, settings={"sampling": asdict(sampling)}) as writer:
-        for at, name in enumerate(names):
-            tumor = np.zeros((5, 32, 32), bool)
-            tumor[1:4, 8 + 4 * at : 12 + 4 * at, 10:14] = True
-            image = np.where(tumor, 30, -850).astype(np.int16)
-            to_patient = np.zeros((5, 3, 3))
-            to_patient[:, 0, 1] = to_patient[:, 1, 0] = 6.0
-            to_patient[:, 2, 2] = 5.0 * np.arange(5)
-            lungs = np.ones_like(tumor)
-            drawn = tumor & (name in outlined)
-            whole = WholeSlices(image, drawn, lungs, np.arange(5, dtype=np.int32), to_patient)
-            nodule = lesion if name in off_the_slices else None
-            writer.add(PatientData(name, nodule, None, Acquisition(), (5.0, 1.0, 1.0), 1.0, whole))
-        audit = pd.DataFrame({"patient": list(names), "status": "in", "reason": ""})
-        return writer.finish(expression=AnnData(obs=pd.DataFrame(index=[])), audit=audit)
+    lesion = np.zeros((1, 16, 16)), np.ones((1, 16, 16), bool)
+    patients = [
+        toy_patient(
+            name,
+            *(lesion if name in off_the_slices else ()),
+            whole=box_of_tumor(8 + 4 * at, outlined=name in outlined),
+        )
+        for at, name in enumerate(names)
+    ]
+    return write_cohort(path, patients, sampling=SamplingSettings(pixels=16, whole_pixels=32, whole_field_mm=192.0))
 
 
 def table_of(cohort: Cohort, patients: str) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -32,11 +32,6 @@ SETTINGS = EvaluationSettings(backgrounds_per_patient=4, bootstrap=200, permutat
 
 
 @pytest.fixture(scope="module")
-def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
-    return write(tmp_path_factory.mktemp("known") / "cohort")
-
-
-@pytest.fixture(scope="module")
 def evaluated(cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("evaluated") / "out"
     subjects = [
@@ -359,10 +354,9 @@ class SameCode(Deaf):
         return np.full((len(expression), 6), 0.3, np.float32)
 
 
-def test_a_run_without_genes_is_evaluated_to_the_end(tmp_path: Path) -> None:
+def test_a_run_without_genes_is_evaluated_to_the_end(few: Cohort, tmp_path: Path) -> None:
     """t-SNE of its codes, which are all the same, once ended the process."""
-    cohort = write(tmp_path / "cohort", patients=14)
-    evaluate([subject(cohort, "no genes", SameCode(), "fusion-gan")], cohort, tmp_path / "out", SETTINGS)
+    evaluate([subject(few, "no genes", SameCode(), "fusion-gan")], few, tmp_path / "out", SETTINGS)
     clusters = pd.read_csv(tmp_path / "out" / "tables" / "code_clusters.csv").set_index("space")
     assert clusters.loc["fusion-gan", "silhouette"].isna().all()
     assert "figure 4" in write_report(tmp_path / "out").read_text(encoding="utf-8")

@@ -23,11 +23,6 @@ QUICK = EvaluationSettings(bootstrap=100, permutations=199)
 GENES = [f"g{i}" for i in range(30)]
 
 
-@pytest.fixture(scope="module")
-def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
-    return known_cohort.write(tmp_path_factory.mktemp("cohort") / "known.zarr")
-
-
 class Reader:
     """Reads gene 0 off the diameter, and says one half of all others; genes lie in [0, 1] over -3 to 3."""
 

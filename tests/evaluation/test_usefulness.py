@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from known_cohort import Perfect, lung, paint, subject, write
+from known_cohort import Perfect, lung, paint, subject
 
 from radiogenesis.cohort.split import Split
+from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import CohortError
 from radiogenesis.evaluation.measures.base import Work
 from radiogenesis.evaluation.measures.usefulness import (
@@ -87,10 +87,9 @@ def test_more_of_the_needed_helps_and_nonsense_does_not() -> None:
     assert (helped.images, helped.added) == (9, 24)
 
 
-def test_drawings_for_training_come_from_training_patients(tmp_path: object) -> None:
-    cohort = write(tmp_path / "cohort", patients=14)  # type: ignore[operator]
-    one = subject(cohort, "x")
-    genes = one.scaler.transform(cohort.expression, one.split.train)
+def test_drawings_for_training_come_from_training_patients(few: Cohort) -> None:
+    one = subject(few, "x")
+    genes = one.scaler.transform(few.expression, one.split.train)
     seen: list[np.ndarray] = []
 
     class Watched(Perfect):
@@ -99,18 +98,17 @@ def test_drawings_for_training_come_from_training_patients(tmp_path: object) -> 
             assert all((g == genes).all(1).any() for g in expression)
             return super().synthesize(backgrounds, expression, seed=seed)
 
-    drawn = drawn_for_training(Watched(one.scaler), cohort, one.split, genes, EvaluationSettings())
+    drawn = drawn_for_training(Watched(one.scaler), few, one.split, genes, EvaluationSettings())
     assert len(seen) == 1  # each drawing has noise of its own
-    held_out = cohort.background_image[np.isin(cohort.background_patient, one.split.test)]
+    held_out = few.background_image[np.isin(few.background_patient, one.split.test)]
     assert not any((b == other).all() for b in np.concatenate(seen) for other in held_out)
-    assert len(drawn.image) == np.isin(cohort.slice_patient, one.split.train).sum()
+    assert len(drawn.image) == np.isin(few.slice_patient, one.split.train).sum()
 
 
 def test_the_network_without_drawings_is_trained_once_for_all_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    few: Cohort, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cohort = write(tmp_path / "cohort", patients=14)
-    runs = [subject(cohort, name) for name in ("one", "two", "three")]
+    runs = [subject(few, name) for name in ("one", "two", "three")]
     trained: list[int] = []
 
     def counted(parts: list[Slices], test: Slices, *, steps: int, seed: int) -> np.ndarray:
@@ -123,7 +121,7 @@ def test_the_network_without_drawings_is_trained_once_for_all_runs(
     memory: dict[Hashable, Any] = {}
     for run in runs:
         assert isinstance(run.method, Synthesizer)
-        work = Work(run, run.method, *[nothing] * 5, cohort, settings, nothing, memory)
+        work = Work(run, run.method, *[nothing] * 5, few, settings, nothing, memory)
         result = Use().measure(work)
         assert result.tables["usefulness"].iloc[0]["difference"] == pytest.approx(0.1)
         assert result.scores["usefulness"].value == pytest.approx(0.1)

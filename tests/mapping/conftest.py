@@ -3,22 +3,14 @@ the noise. Nothing else goes with anything."""
 
 from __future__ import annotations
 
-import sys
-from dataclasses import asdict
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
-from anndata import AnnData
 
-from radiogenesis.cohort.sampling.slices import NoduleSlices, SamplingSettings
+from radiogenesis.cohort.sampling.slices import SamplingSettings
 from radiogenesis.cohort.scan import Acquisition
-from radiogenesis.cohort.store import Cohort, PatientData, Truth
-from radiogenesis.cohort.writer import CohortWriter
-
-# pytest's import mode `importlib` leaves sys.path alone: this makes the helper module beside the tests importable.
-sys.path.insert(0, str(Path(__file__).parent))
+from radiogenesis.cohort.store import Cohort, Truth
+from radiogenesis.testing import toy_patient, write_cohort
 
 PATIENTS, GENES, PIXELS = 40, 40, 64
 
@@ -33,27 +25,21 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
     genes[:, :10] += size[:, None]
     genes[:, 10:20] += 2.0 * sharp[:, None]
     y, x = np.mgrid[:PIXELS, :PIXELS] - PIXELS / 2
-    settings = {"sampling": asdict(SamplingSettings(pixels=PIXELS))}
-    with CohortWriter(tmp_path_factory.mktemp("map") / "tiny.zarr", settings=settings) as writer:
-        for number, name in enumerate(names):
-            mask = np.hypot(y, x)[None] < 10 + 2.5 * np.clip(size[number], -2, 2)
-            noise = (60.0 if sharp[number] else 15.0) * rng.standard_normal(mask.shape)
-            image = np.rint(np.where(mask, 0, -850) + noise).astype(np.int16)
-            slices = NoduleSlices(image, mask, np.zeros(1, np.float32), np.zeros(3))
-            made = Acquisition(kernel="sharp" if sharp[number] else "smooth", manufacturer="Painted")
-            writer.add(PatientData(name, slices, None, made, (1.0, 0.9, 0.9), 3.0))
-        clinical = pd.DataFrame(
-            {"Gender": rng.choice(["Male", "Female"], PATIENTS), "Grade": rng.choice(["G1", "G2"], PATIENTS)},
-            index=pd.Index(names, name="patient"),
-        )
-        gene_names = [f"G{gene:02d}" for gene in range(GENES)]
-        factors = pd.DataFrame({"size": size}, index=pd.Index(names, name="patient"))
-        effects = pd.DataFrame({"gene": gene_names[:8], "factor": "size", "weight": 1.0})
-        modules = pd.DataFrame({"gene": gene_names, "module": [0] * 10 + [1] * 10 + [-1] * 20})
-        audit = pd.DataFrame({"patient": names, "status": "in", "reason": "painted"})
-        expression = AnnData(
-            genes.astype(np.float32), obs=pd.DataFrame(index=names), var=pd.DataFrame(index=gene_names)
-        )
-        return writer.finish(
-            expression=expression, audit=audit, clinical=clinical, truth=Truth(factors, effects, modules, {})
-        )
+    patients = []
+    for number, name in enumerate(names):
+        mask = np.hypot(y, x)[None] < 10 + 2.5 * np.clip(size[number], -2, 2)
+        noise = (60.0 if sharp[number] else 15.0) * rng.standard_normal(mask.shape)
+        made = Acquisition(kernel="sharp" if sharp[number] else "smooth", manufacturer="Painted")
+        patients.append(toy_patient(name, np.rint(np.where(mask, 0, -850) + noise), mask, acquisition=made))
+    clinical = pd.DataFrame(
+        {"Gender": rng.choice(["Male", "Female"], PATIENTS), "Grade": rng.choice(["G1", "G2"], PATIENTS)},
+        index=pd.Index(names, name="patient"),
+    )
+    gene_names = [f"G{gene:02d}" for gene in range(GENES)]
+    factors = pd.DataFrame({"size": size}, index=pd.Index(names, name="patient"))
+    effects = pd.DataFrame({"gene": gene_names[:8], "factor": "size", "weight": 1.0})
+    modules = pd.DataFrame({"gene": gene_names, "module": [0] * 10 + [1] * 10 + [-1] * 20})
+    return write_cohort(
+        tmp_path_factory.mktemp("map") / "tiny.zarr", patients, pd.DataFrame(genes, names, gene_names),
+        sampling=SamplingSettings(pixels=PIXELS), clinical=clinical, truth=Truth(factors, effects, modules, {}),
+    )  # fmt: skip

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
 
 from radiogenesis.stats.association import associate
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 from simulated import null_cohort
 
 

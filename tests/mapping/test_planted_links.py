@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -19,8 +16,6 @@ from radiogenesis.mapping.synthesis.planted_links import (
 from radiogenesis.phantom.factors import FACTORS
 from radiogenesis.stats.association import associate
 from radiogenesis.stats.metagenes import Metagenes
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 from simulated import MEASURED, planted_cohort
 
 TRUTH = Truth(

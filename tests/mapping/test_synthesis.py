@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,18 +15,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from anndata import AnnData
 from drawer import HU, PIXELS, Drawer
 from PIL import Image
 from scipy.stats import spearmanr
 
 from radiogenesis.cli.main import main
 from radiogenesis.cohort.expression import ExpressionScaler
-from radiogenesis.cohort.sampling.slices import Backgrounds, NoduleSlices, SamplingSettings
-from radiogenesis.cohort.scan import Acquisition
+from radiogenesis.cohort.sampling.slices import SamplingSettings
 from radiogenesis.cohort.split import Split
-from radiogenesis.cohort.store import Cohort, PatientData, Truth
-from radiogenesis.cohort.writer import CohortWriter
+from radiogenesis.cohort.store import Cohort, Truth
 from radiogenesis.errors import RunError
 from radiogenesis.evaluation.descriptions.properties import own_features
 from radiogenesis.evaluation.settings import EvaluationSettings
@@ -57,6 +54,7 @@ from radiogenesis.pages.mapping.output import write_map
 from radiogenesis.pages.mapping.synthesis import conclusions, counts, synthesis_addition
 from radiogenesis.pages.mapping.synthesis_pictures import LEVELS, most_typical, set_traversals, traversals
 from radiogenesis.phenotypes.lesion import FEATURES
+from radiogenesis.testing import toy_patient, write_cohort
 
 PATIENTS, GENES, MODULES = 40, 60, 6
 SIZE, ATTENUATION = "size (mm)", "attenuation (HU)"
@@ -90,24 +88,18 @@ def painted(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
     noise = np.random.default_rng(1).permutation(np.linspace(5, 15, PATIENTS))  # of the image, which no gene makes
     lungs = (-850 + noise[:, None, None] * rng.standard_normal((PATIENTS, PIXELS, PIXELS))).astype(np.float32)
     drawn = drawer.synthesize(lungs, genes, seed=9)
-    path = tmp_path_factory.mktemp("painted") / "painted.zarr"
-    with CohortWriter(path, settings={"sampling": asdict(SamplingSettings(pixels=PIXELS))}) as writer:
-        for i, name in enumerate(names):
-            image, mask = np.rint(drawn.image[i : i + 1]).astype(np.int16), drawn.mask[i : i + 1] >= 0.5
-            slices = NoduleSlices(image, mask, np.zeros(1, np.float32), np.zeros(3))
-            healthy = Backgrounds(
-                np.rint(lungs[i : i + 1]).astype(np.int16), np.zeros((1, 3)), np.full(1, 9, np.float32)
-            )
-            writer.add(PatientData(name, slices, healthy, Acquisition(), (1.0, 0.9, 0.9), 3.0))
-        code = genes @ drawer.weights
-        factors = pd.DataFrame({"size": code[:, 0], "attenuation": code[:, 1]}, index=pd.Index(names, name="patient"))
-        effects = pd.DataFrame({"gene": gene_names[:20], "factor": ["size"] * 10 + ["attenuation"] * 10, "weight": 0.1})
-        modules = pd.DataFrame({"gene": gene_names, "module": np.arange(GENES) // 10})
-        expression = AnnData(
-            genes.astype(np.float32), obs=pd.DataFrame(index=names), var=pd.DataFrame(index=gene_names)
-        )
-        audit = pd.DataFrame({"patient": names, "status": "in", "reason": "painted"})
-        return writer.finish(expression=expression, audit=audit, truth=Truth(factors, effects, modules, {}))
+    patients = [
+        toy_patient(name, *(part[i : i + 1] for part in (np.rint(drawn.image), drawn.mask >= 0.5, np.rint(lungs))))
+        for i, name in enumerate(names)
+    ]
+    code = genes @ drawer.weights
+    factors = pd.DataFrame({"size": code[:, 0], "attenuation": code[:, 1]}, index=pd.Index(names, name="patient"))
+    effects = pd.DataFrame({"gene": gene_names[:20], "factor": ["size"] * 10 + ["attenuation"] * 10, "weight": 0.1})
+    modules = pd.DataFrame({"gene": gene_names, "module": np.arange(GENES) // 10})
+    return write_cohort(
+        tmp_path_factory.mktemp("painted") / "painted.zarr", patients, pd.DataFrame(genes, names, gene_names),
+        sampling=SamplingSettings(pixels=PIXELS), truth=Truth(factors, effects, modules, {}),
+    )  # fmt: skip
 
 
 def trained(cohort: Cohort, name: str = "drawer", shuffled: bool = False) -> Trained:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -22,13 +22,11 @@ from radiogenesis.cohort.sources import ReadSettings
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import OutputError
 from radiogenesis.methods.images import images_from_hu, outside_lung
-from radiogenesis.phantom import patient as making
 from radiogenesis.phantom.dicom import write_dicom
 from radiogenesis.phantom.factors import FACTORS, UNLISTED, LesionFactors
 from radiogenesis.phantom.patient import TUMOR, PatientPlan, make_scans, sample_patient
 from radiogenesis.phantom.phantom import make_phantom, plan_cohort
 from radiogenesis.phantom.settings import PhantomSettings
-from radiogenesis.phantom.thorax import Thorax, draw_thorax
 from radiogenesis.phenotypes.lesion import lesion_features
 
 SMALL = PhantomSettings(patients=3, genes=200, modules=8, pixels=32, slices_per_center=4, seed=7)
@@ -50,22 +48,14 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
     return make_phantom(tmp_path_factory.mktemp("phantom") / "cohort", SMALL, workers=1)
 
 
-@pytest.fixture(scope="module")
-def one_chest() -> Callable[..., Thorax]:
-    """Draws the same chest for everybody: to draw it takes most of the time of a scan."""
-    return cache(lambda spacing_mm, _: draw_thorax(spacing_mm, np.random.default_rng(0)))
-
-
 @pytest.mark.parametrize("name", FACTORS)
-def test_what_is_planted_is_what_is_measured(
-    name: str, one_chest: Callable[..., Thorax], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(making, "draw_thorax", lambda spacing_mm, rng: one_chest(spacing_mm, None))
+def test_what_is_planted_is_what_is_measured(name: str, one_chest: Callable[[], AbstractContextManager[None]]) -> None:
     field, ladder = LADDERS[name]
     measured = []
     for value in ladder:
         factors = replace(MIDDLE, **{field: float(value)})
-        slices = nodule_slices(make_scans(PatientPlan("p", factors, "standard", 3))[0], SamplingSettings())
+        with one_chest():
+            slices = nodule_slices(make_scans(PatientPlan("p", factors, "standard", 3))[0], SamplingSettings())
         area = slices.mask.sum(axis=(1, 2))
         large = area > 0.6 * area.max()
         image, mask = (torch.from_numpy(x[large].astype(np.float32))[:, None] for x in (slices.image, slices.mask))

@@ -1,7 +1,6 @@
 """Our features against PyRadiomics, lesion by lesion."""
 
 import logging
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +10,9 @@ import SimpleITK
 import torch
 from radiomics import firstorder, glcm, glrlm, glszm, shape2D
 
+from pyradiomics_names import PYRADIOMICS
 from radiogenesis.phenotypes.morphology import blur
 from radiogenesis.phenotypes.radiomics import FEATURES, RadiomicsSettings, radiomic_features
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
-from pyradiomics_names import PYRADIOMICS
 
 logging.getLogger("radiomics").setLevel(logging.ERROR)
 

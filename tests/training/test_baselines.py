@@ -4,53 +4,38 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 from safetensors.torch import load_file
-from tiny_training import canonical
+from stopping import assert_same, assert_same_weights, stop_at
 
-from radiogenesis.cohort.expression import ExpressionSettings
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import CohortError, RunError, SettingError
 from radiogenesis.inference.drawing import DrawSettings, draw, write
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment
-from radiogenesis.methods.inpainting_gan import InpaintingGAN, InpaintingGANSettings
+from radiogenesis.methods.inpainting_gan import InpaintingGAN
 from radiogenesis.methods.mc_gan import ADDITIONS, MCGAN, MCGANSettings
+from radiogenesis.testing import SMALL, train_toy
 from radiogenesis.training import fit
-from radiogenesis.training.registry import METHODS
+from radiogenesis.training.registry import entry
 from radiogenesis.training.run import Run
 from radiogenesis.training.settings import TrainSettings
 
-SETTINGS: dict[str, Any] = {
-    "mc-gan": MCGANSettings(steps=6, batch=4, width=2, discriminator_width=2, code=8, noise=4),
-    "inpainting-gan": InpaintingGANSettings(steps=6, batch=4, width=2, discriminator_width=2),
-}
 FROZEN = {
     "discriminator/L_DI": 2.4100828, "discriminator/L_DIS": 4.1358695, "discriminator/L_DISG": 0.9803770,
     "generator/D_I": 2.2304893, "generator/D_IS": 2.3681726, "generator/D_ISG": 2.1570568,
     "generator/background": 0.0164695, "generator/KL": 0.2504729,
 }  # fmt: skip
 """MC-GAN's mean losses over steps 5 and 6, trained before the additions were settings."""
-SHARED = TrainSettings(checkpoint_every=2, accelerator="cpu", precision="float32")
-BASELINES = pytest.mark.parametrize("method", list(SETTINGS))
-
-
-def train(method: str, cohort: Cohort, path: Path, **changes: Any) -> Run:
-    given = {
-        "method_settings": SETTINGS[method],
-        "settings": SHARED,
-        "expression_settings": ExpressionSettings(),
-    }
-    return fit.train(method, cohort, path, **(given | changes))
+METHODS = ("mc-gan", "inpainting-gan")
+BASELINES = pytest.mark.parametrize("method", METHODS)
 
 
 @pytest.fixture(scope="module")
 def runs(discs: Cohort, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
     folder = tmp_path_factory.mktemp("runs")
-    return {method: train(method, discs, folder / method) for method in SETTINGS}
+    return {method: train_toy(method, discs, folder / method) for method in METHODS}
 
 
 @BASELINES
@@ -71,27 +56,11 @@ def test_run_folder_is_complete(method: str, runs: dict[str, Run]) -> None:
 def test_resumed_run_is_the_uninterrupted_run(
     method: str, runs: dict[str, Run], discs: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    step_before, calls = fit.MethodModule.training_step, 0
-
-    def killed(self: Any, batch: Any, index: int) -> None:
-        nonlocal calls
-        calls += 1
-        if calls == 4:  # between the checkpoints of steps 2 and 4
-            raise MemoryError("killed")
-        step_before(self, batch, index)
-
-    monkeypatch.setattr(fit.MethodModule, "training_step", killed)
+    stop_at(4, MemoryError("killed"), monkeypatch)  # between the checkpoints of steps 2 and 4
     with pytest.raises(MemoryError, match="killed"):
-        train(method, discs, tmp_path / "cut")
+        train_toy(method, discs, tmp_path / "cut")
     monkeypatch.undo()
-    resumed = train(method, discs, tmp_path / "cut", resume=True)
-
-    expected, got = (load_file(run.path / "weights.safetensors") for run in (runs[method], resumed))
-    assert expected.keys() == got.keys()
-    for name in expected:
-        np.testing.assert_array_equal(got[name].numpy(), expected[name].numpy(), err_msg=name)
-    timing = ["images_per_second", "loading_share"]
-    pd.testing.assert_frame_equal(runs[method].metrics.drop(columns=timing), resumed.metrics.drop(columns=timing))
+    assert_same(train_toy(method, discs, tmp_path / "cut", resume=True), runs[method])
 
 
 @BASELINES
@@ -129,9 +98,8 @@ def test_the_evaluation_can_read_the_erased_radius(runs: dict[str, Run]) -> None
 def test_the_moving_average_is_what_is_kept_where_one_is_published(
     method: str, runs: dict[str, Run], discs: Cohort, tmp_path: Path
 ) -> None:
-    published = SETTINGS[method].average
-    otherwise = replace(SETTINGS[method], average=0.0 if published else 0.5)
-    other = train(method, discs, tmp_path / "other", method_settings=otherwise)
+    published = runs[method].config["settings"]["average"]
+    other = train_toy(method, discs, tmp_path / "other", average=0.0 if published else 0.5)
     ours, theirs = (load_file(run.path / "weights.safetensors") for run in (runs[method], other))
     part = "part." if method == "mc-gan" else "generator."
     same = {name for name in ours if np.array_equal(ours[name].numpy(), theirs[name].numpy())}
@@ -144,36 +112,31 @@ def test_the_moving_average_is_what_is_kept_where_one_is_published(
 @BASELINES
 def test_sizes_that_do_not_fit_are_an_error_of_the_user(method: str) -> None:
     with pytest.raises(ValueError, match="pixels must be"):
-        METHODS[method].make(SETTINGS[method], 10, 40, None)
+        entry(method).make(entry(method).settings(**SMALL[method]), 10, 40, None)
 
 
-ADDED = MCGANSettings(**ADDITIONS | {"steps": 4, "batch": 4, "width": 2, "discriminator_width": 2, "code": 8})
+ADDED = ADDITIONS | {"steps": 4, "noise": MCGANSettings().noise}
 
 
 @pytest.fixture(scope="module")
 def alignment(discs: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return canonical(
-        discs, tmp_path_factory.mktemp("alignment") / "alignment", settings=replace(SHARED, validation=0.1)
-    )
+    return train_toy("canonical-alignment", discs, tmp_path_factory.mktemp("runs") / "alignment", validation=0.1)
 
 
 @pytest.fixture(scope="module")
 def added(discs: Cohort, alignment: Run, tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
     """MC-GAN with the additions, twice from one seed."""
     folder = tmp_path_factory.mktemp("added")
-    return [train("mc-gan", discs, folder / name, method_settings=ADDED, alignment=alignment) for name in "ab"]
+    return [train_toy("mc-gan", discs, folder / name, alignment=alignment, **ADDED) for name in "ab"]
 
 
 def test_with_the_additions_training_is_decided_by_the_seed(added: list[Run], alignment: Run) -> None:
-    one, other = (load_file(run.path / "weights.safetensors") for run in added)
-    assert one.keys() == other.keys()
-    for name in one:
-        np.testing.assert_array_equal(one[name].numpy(), other[name].numpy(), err_msg=name)
+    assert_same_weights(*added)
     assert {"generator/match", "generator/energy"} <= set(added[0].metrics.columns)
     assert "generator/KL" not in added[0].metrics
     assert added[0].metrics.notna().all(axis=None)
     assert added[0].split == alignment.split
-    critic = load_file(alignment.path / "weights.safetensors")
+    one, critic = (load_file(run.path / "weights.safetensors") for run in (added[0], alignment))
     for name, tensor in critic.items():
         np.testing.assert_array_equal(one[f"alignment.{name}"].numpy(), tensor.numpy(), err_msg=name)
 
@@ -192,7 +155,7 @@ def test_an_opened_run_with_the_additions_draws_what_it_drew(added: list[Run], d
 
 def test_the_additions_without_an_alignment_are_an_error_of_the_user(discs: Cohort, tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="need a trained alignment; give one with --alignment RUN"):
-        train("mc-gan", discs, tmp_path / "run", method_settings=ADDED)
+        train_toy("mc-gan", discs, tmp_path / "run", **ADDED)
     assert not (tmp_path / "run").exists()
 
 
@@ -202,11 +165,10 @@ def test_the_default_of_mc_gan_trains_as_it_always_did(runs: dict[str, Run]) -> 
 
 
 def test_the_split_by_a_column_is_passed_on_and_needs_folds(discs: Cohort, tmp_path: Path) -> None:
-    by_scan = replace(SHARED, folds=2, split_by="series_uid")
     with pytest.raises(CohortError, match="12 patients have no series_uid, P-"):
-        train("mc-gan", discs, tmp_path / "run", settings=by_scan)
+        train_toy("mc-gan", discs, tmp_path / "run", folds=2, split_by="series_uid")
     with pytest.raises(ValueError, match="split_by series_uid needs folds"):
-        replace(by_scan, folds=0)
+        TrainSettings(split_by="series_uid")
 
 
 def test_an_alignments_split_by_a_column_is_taken_over(alignment: Run) -> None:

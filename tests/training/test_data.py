@@ -6,7 +6,7 @@ area that only this patient has, a background's HU is -900 minus its patient's n
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields, replace
+from dataclasses import fields
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,18 +14,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from anndata import AnnData
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from radiogenesis.cohort.sampling.slices import Backgrounds, NoduleSlices, SamplingSettings
-from radiogenesis.cohort.scan import Acquisition
+from radiogenesis.cohort.sampling.slices import SamplingSettings
 from radiogenesis.cohort.split import Split
 from radiogenesis.cohort.store import Cohort, PatientData
-from radiogenesis.cohort.writer import CohortWriter
 from radiogenesis.errors import CohortError
 from radiogenesis.methods.images import soften, to_hu, turned
+from radiogenesis.testing import toy_patient, write_cohort
 from radiogenesis.training.data import (
     Epochs,
     TrainingData,
@@ -40,29 +38,27 @@ SLICES = (1, 5, 2, 3, 4, 2)  # of P0 to P5; P6 is a scan without a lesion
 TRAINING = ("P3", "P0", "P4", "P1")  # in an order of their own; P2 is validated on, P5 held out
 
 
-def lesion(patient: int, count: int) -> NoduleSlices:
+def lesion(patient: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Image and mask."""
     mask = np.zeros((count, PIXELS, PIXELS), bool)
     mask[:, 3 : 6 + patient, 4] = mask[:, 3, 4:8] = True  # an L upside down, unlike its mirror image
     image = np.where(mask, 10 * patient + np.arange(count)[:, None, None], -1000)
-    return NoduleSlices(image.astype(np.int16), mask, np.arange(count, dtype=np.float32), np.zeros(3))
+    return image, mask
+
+
+def cohort_of(path: Path, patients: list[PatientData], genes: np.ndarray) -> Cohort:
+    """With expression of as many patients as there are rows of genes."""
+    names, sampling = [one.patient for one in patients[: len(genes)]], SamplingSettings(pixels=PIXELS)
+    return write_cohort(path, patients, pd.DataFrame(genes, names).add_prefix("G"), sampling=sampling)
 
 
 @pytest.fixture(scope="module")
 def coded(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
-    names = [f"P{i}" for i in range(7)]
-    sampling = {"sampling": asdict(SamplingSettings(pixels=PIXELS))}
-    with CohortWriter(tmp_path_factory.mktemp("coded") / "cohort", settings=sampling, provenance={}) as writer:
-        for i, name in enumerate(names):
-            image = np.full((3, PIXELS, PIXELS), -900 - i, np.int16)
-            backgrounds = Backgrounds(image, np.zeros((3, 3)), np.full(3, 9, np.float32))
-            nodule = lesion(i, SLICES[i]) if i < len(SLICES) else None
-            writer.add(PatientData(name, nodule, backgrounds, Acquisition(), (1.0, 1.0, 1.0), float("nan")))
-        genes = AnnData(
-            np.arange(6, dtype=np.float32)[:, None] * np.ones((1, 2), np.float32),
-            obs=pd.DataFrame(index=pd.Index(names[:6])), var=pd.DataFrame(index=pd.Index(["G0", "G1"])),
-        )  # fmt: skip
-        audit = pd.DataFrame({"patient": names, "status": "in", "reason": ""})
-        return writer.finish(expression=genes, audit=audit)
+    patients = [
+        toy_patient(f"P{i}", *(lesion(i, count) if count else (None, None)), np.full((3, PIXELS, PIXELS), -900 - i))
+        for i, count in enumerate((*SLICES, 0))
+    ]
+    return cohort_of(tmp_path_factory.mktemp("coded") / "cohort", patients, np.repeat(np.arange(6), 2).reshape(6, 2))
 
 
 def genes_of(names: tuple[str, ...]) -> np.ndarray:
@@ -289,22 +285,17 @@ def test_two_patients_are_enough(coded: Cohort) -> None:
 
 
 def test_small_slices_of_a_patient_are_left_out(tmp_path: Path) -> None:
-    sampling = {"sampling": asdict(SamplingSettings(pixels=PIXELS))}
-    names = pd.Index(["P0", "P1"])
-    with CohortWriter(tmp_path / "poles", settings=sampling, provenance={}) as writer:
-        for i in range(2):
-            nodule = lesion(i, 4)
-            mask = np.zeros_like(nodule.mask)
-            for at, rows in enumerate((1, 2, 4, 3)):  # areas as 1 : 2 : 4 : 3 in both patients, one twice as large
-                mask[at, :rows, : 1 + i] = True
-            backgrounds = Backgrounds(nodule.image, np.zeros((4, 3)), np.full(4, 9, np.float32))
-            nodule = replace(nodule, mask=mask)
-            writer.add(PatientData(names[i], nodule, backgrounds, Acquisition(), (1.0, 1.0, 1.0), 1.0))
-        genes = AnnData(np.eye(2, dtype=np.float32), obs=pd.DataFrame(index=names), var=pd.DataFrame(index=names))
-        cohort = writer.finish(expression=genes, audit=pd.DataFrame({"patient": names, "status": "in", "reason": ""}))
+    patients = []
+    for i in range(2):
+        image, mask = lesion(i, 4)
+        mask[:] = False
+        for at, rows in enumerate((1, 2, 4, 3)):  # areas as 1 : 2 : 4 : 3 in both patients, one twice as large
+            mask[at, :rows, : 1 + i] = True
+        patients.append(toy_patient(f"P{i}", image, mask, image))
+    cohort = cohort_of(tmp_path / "poles", patients, np.eye(2))
 
     def areas(least_area: float) -> list[int]:
-        data = TrainingData.from_cohort(cohort, list(names), genes_of(("P0", "P1")), least_area=least_area)
+        data = TrainingData.from_cohort(cohort, ["P0", "P1"], genes_of(("P0", "P1")), least_area=least_area)
         assert [len(slices) for slices in data.slices_of] == [len(data.image) // 2] * 2
         return data.mask.sum((1, 2, 3)).tolist()
 
@@ -319,15 +310,7 @@ def test_one_patient_is_refused(coded: Cohort) -> None:
 
 
 def test_a_cohort_without_backgrounds_is_refused(tmp_path: Path) -> None:
-    sampling = {"sampling": asdict(SamplingSettings(pixels=PIXELS))}
-    with CohortWriter(tmp_path / "bare", settings=sampling, provenance={}) as writer:
-        for i in range(2):
-            data = PatientData(f"P{i}", lesion(i, 2), None, Acquisition(), (1.0, 1.0, 1.0), 1.0)
-            writer.add(data)
-        names = pd.Index(["P0", "P1"])
-        genes = AnnData(np.eye(2, dtype=np.float32), obs=pd.DataFrame(index=names), var=pd.DataFrame(index=names))
-        audit = pd.DataFrame({"patient": list(names), "status": "in", "reason": ""})
-        cohort = writer.finish(expression=genes, audit=audit)
+    cohort = cohort_of(tmp_path / "bare", [toy_patient(f"P{i}", *lesion(i, 2)) for i in range(2)], np.eye(2))
     with pytest.raises(CohortError, match="no background slices of training patients"):
         TrainingData.from_cohort(cohort, ("P0", "P1"), genes_of(("P0", "P1")))
 

@@ -16,31 +16,25 @@ from matplotlib.image import imread
 from numpy.typing import NDArray
 from pydicom import dcmread
 
-from radiogenesis.cohort.expression import ExpressionSettings
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import ExpressionError, OutputError, RunError, ScanError, SettingError
 from radiogenesis.inference import drawing
 from radiogenesis.inference.drawing import DrawSettings
-from radiogenesis.methods.alignment import AlignmentSettings
-from radiogenesis.methods.fusion_gan import PRESETS, FusionGANSettings
+from radiogenesis.methods.fusion_gan import PRESETS
 from radiogenesis.methods.protocols import Synthesis
+from radiogenesis.testing import train_toy
 from radiogenesis.training import preparation
-from radiogenesis.training.fit import train
 from radiogenesis.training.run import Run
-from radiogenesis.training.settings import TrainSettings
 
-TINY = {"epochs": 0, "steps": 2, "batch": 4, "width": 2, "discriminator_width": 2, "code": 4, "hidden": 4}
-SHARED = TrainSettings(checkpoint_every=2, accelerator="cpu", precision="float32")
+PAPER = PRESETS["paper"] | {
+    "epochs": 0, "steps": 2, "batch": 4, "width": 2, "discriminator_width": 2, "code": 4, "hidden": 4
+}  # fmt: skip
 ALL_FORMATS = DrawSettings(per_patient=2, seed=3, formats=("png", "npz", "nifti", "dicom"))
 
 
 @pytest.fixture(scope="module")
 def run(discs: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return train(
-        "fusion-gan", discs, tmp_path_factory.mktemp("runs") / "gan",
-        method_settings=FusionGANSettings(**PRESETS["paper"] | TINY), settings=SHARED,
-        expression_settings=ExpressionSettings(),
-    )  # fmt: skip
+    return train_toy("fusion-gan", discs, tmp_path_factory.mktemp("runs") / "gan", **PAPER)
 
 
 @pytest.fixture(scope="module")
@@ -192,11 +186,7 @@ def test_other_drawings_have_other_uids(
     if changed == "seed":
         other = replace(ALL_FORMATS, seed=4)
     elif changed == "run":  # of the same name, elsewhere
-        again = train(
-            "fusion-gan", discs, tmp_path / run.path.name,
-            method_settings=FusionGANSettings(**PRESETS["paper"] | TINY), settings=replace(SHARED, seed=1),
-            expression_settings=ExpressionSettings(),
-        )  # fmt: skip
+        again = train_toy("fusion-gan", discs, tmp_path / run.path.name, seed=1, **PAPER)
     drawing.write(one, tmp_path / "a", run, discs, ALL_FORMATS)
     image = one.image + (changed == "genes")
     mask = np.roll(one.mask, 1, axis=1) if changed == "mask" else one.mask
@@ -259,12 +249,7 @@ def test_missing_genes_are_named(run: Run, discs: Cohort) -> None:
         drawing.draw(run, discs, discs.expression[:, 2:].copy(), ["P-00"], DrawSettings())
 
 
-def test_a_method_that_does_not_draw_is_refused(discs: Cohort, tmp_path: Path) -> None:
-    settings = AlignmentSettings(steps=1, batch=4, widths=(2, 2, 2, 2), hidden=4, embedding=4)
-    alignment = train(
-        "alignment", discs, tmp_path / "alignment",
-        method_settings=settings, settings=SHARED, expression_settings=ExpressionSettings(),
-    )  # fmt: skip
+def test_a_method_that_does_not_draw_is_refused(discs: Cohort, alignment: Run) -> None:
     with pytest.raises(RunError, match="the method alignment does not draw; give a run of fusion-gan"):
         drawing.draw(alignment, discs, discs.expression, ["P-00"], DrawSettings())
 

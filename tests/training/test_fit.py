@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,26 +12,17 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file, save_file
-from tiny_training import SHARED, canonical, train
 
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import RunError, SettingError
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment
 from radiogenesis.methods.fusion_gan import FusionGAN, FusionGANSettings
 from radiogenesis.methods.images import images_from_hu
+from radiogenesis.testing import train_toy
 from radiogenesis.training.fit import count_steps
 from radiogenesis.training.renamed import RENAMED
 from radiogenesis.training.run import Run
-
-
-@pytest.fixture(scope="module")
-def alignment(discs: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return train(discs, tmp_path_factory.mktemp("runs") / "alignment")
-
-
-@pytest.fixture(scope="module")
-def gan(discs: Cohort, alignment: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return train(discs, tmp_path_factory.mktemp("runs") / "gan", "fusion-gan", alignment=alignment)
+from radiogenesis.training.settings import TrainSettings
 
 
 def test_run_folder_is_complete(gan: Run, discs: Cohort) -> None:
@@ -93,7 +83,7 @@ def test_the_alignment_and_its_gan_hold_out_the_same_patients(alignment: Run, ga
 def test_the_seed_decides_whether_or_not_the_alignment_was_opened_before(
     discs: Cohort, alignment: Run, gan: Run, tmp_path: Path
 ) -> None:
-    again = train(discs, tmp_path / "again", "fusion-gan", alignment=Run.open(alignment.path))
+    again = train_toy("fusion-gan", discs, tmp_path / "again", alignment=Run.open(alignment.path))
     expected, got = (load_file(run.path / "weights.safetensors") for run in (gan, again))
     for name in expected:
         np.testing.assert_array_equal(got[name].numpy(), expected[name].numpy(), err_msg=name)
@@ -102,36 +92,35 @@ def test_the_seed_decides_whether_or_not_the_alignment_was_opened_before(
 def test_existing_run_is_not_overwritten(discs: Cohort, alignment: Run) -> None:
     before = (alignment.path / "weights.safetensors").read_bytes()
     with pytest.raises(RunError, match="already there"):
-        train(discs, alignment.path)
+        train_toy("alignment", discs, alignment.path)
     assert (alignment.path / "weights.safetensors").read_bytes() == before
 
 
 def test_matching_needs_an_alignment(discs: Cohort, tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="need a trained alignment"):
-        train(discs, tmp_path / "run", "fusion-gan")
+        train_toy("fusion-gan", discs, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_a_gan_is_not_an_alignment(discs: Cohort, gan: Run, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="is a run of fusion-gan"):
-        train(discs, tmp_path / "run", "fusion-gan", alignment=gan)
+        train_toy("fusion-gan", discs, tmp_path / "run", alignment=gan)
 
 
 def test_paper_preset_needs_no_alignment_and_counts_epochs(discs: Cohort, tmp_path: Path) -> None:
     from radiogenesis.methods.fusion_gan import PAPER
 
-    settings = FusionGANSettings(**(PAPER | {"epochs": 1, "batch": 8, "width": 2, "code": 4, "hidden": 4}))
-    run = train(discs, tmp_path / "paper", "fusion-gan", method_settings=settings)
+    few = {"epochs": 1, "batch": 8, "width": 2, "code": 4, "hidden": 4}
+    run = train_toy("fusion-gan", discs, tmp_path / "paper", **(PAPER | few))
     slices = int(np.isin(discs.slice_patient, run.split.train).sum())
     assert run.config["steps"] == -(-slices // 8)
 
 
 def test_hard_masks_are_refused_where_masks_are_softened_later(discs: Cohort, alignment: Run, tmp_path: Path) -> None:
-    hard = replace(SHARED, soft_masks=False)
     with pytest.raises(SettingError, match="soft_masks is false, but alignment reads softened masks"):
-        train(discs, tmp_path / "run", settings=hard)
+        train_toy("alignment", discs, tmp_path / "run", soft_masks=False)
     with pytest.raises(SettingError, match="but the alignment that judges the drawings reads softened masks"):
-        train(discs, tmp_path / "run", "fusion-gan", alignment=alignment, settings=hard)
+        train_toy("fusion-gan", discs, tmp_path / "run", alignment=alignment, soft_masks=False)
     assert not (tmp_path / "run").exists()
 
 
@@ -145,8 +134,8 @@ def test_hard_masks_are_refused_where_masks_are_softened_later(discs: Cohort, al
     ],
 )
 def test_passes_over_the_slices_become_steps(settings: dict[str, Any], steps: int) -> None:
-    assert count_steps(FusionGANSettings(epochs=3, batch=8), 33, replace(SHARED, **settings)) == steps
-    assert count_steps(FusionGANSettings(steps=5, batch=8), 33, replace(SHARED, **settings)) == 5
+    assert count_steps(FusionGANSettings(epochs=3, batch=8), 33, TrainSettings(**settings)) == steps
+    assert count_steps(FusionGANSettings(steps=5, batch=8), 33, TrainSettings(**settings)) == 5
 
 
 def test_another_cohort_is_refused(alignment: Run, other_discs: Cohort) -> None:
@@ -155,8 +144,6 @@ def test_another_cohort_is_refused(alignment: Run, other_discs: Cohort) -> None:
 
 
 def test_damaged_runs_say_what_is_wrong(alignment: Run, tmp_path: Path) -> None:
-    import shutil
-
     copy = tmp_path / "copy"
     shutil.copytree(alignment.path, copy)
     for name, read in (
@@ -184,9 +171,9 @@ def test_damaged_runs_say_what_is_wrong(alignment: Run, tmp_path: Path) -> None:
         Run.open(tmp_path)
 
 
-def test_a_method_in_closed_form_is_a_run_like_any_other(discs: Cohort, tmp_path: Path) -> None:
+def test_a_method_in_closed_form_is_a_run_like_any_other(discs: Cohort, critic: Run, tmp_path: Path) -> None:
     """The discs' size follows the first gene; what was fitted is what comes back from the run."""
-    run = canonical(discs, tmp_path / "run")
+    run = critic
     assert run.metrics.empty
     assert run.config["steps"] == 0
     method = run.method
@@ -197,18 +184,17 @@ def test_a_method_in_closed_form_is_a_run_like_any_other(discs: Cohort, tmp_path
     again = CanonicalAlignment(method.settings, genes=genes.shape[1])
     m = torch.from_numpy(discs.slice_mask[rows]).unsqueeze(1)
     image = images_from_hu(discs.slice_image[rows])
-    again.fit(image, m, owner, genes, seed=SHARED.seed, pixel_mm=discs.pixel_mm)
+    again.fit(image, m, owner, genes, seed=0, pixel_mm=discs.pixel_mm)
     for name, tensor in again.state_dict().items():
         torch.testing.assert_close(method.state_dict()[name], tensor, msg=name)
-    gan = train(discs, tmp_path / "gan", "fusion-gan", alignment=run)
+    gan = train_toy("fusion-gan", discs, tmp_path / "gan", alignment=run)
     assert gan.config["alignment_method"] == "canonical-alignment"
     assert gan.method.state_dict()["alignment.gene_weights"].equal(method.gene_weights)
 
 
-def test_a_run_from_before_its_tensors_were_renamed_opens(discs: Cohort, tmp_path: Path) -> None:
-    run = canonical(discs, tmp_path / "run")
+def test_a_run_from_before_its_tensors_were_renamed_opens(critic: Run, tmp_path: Path) -> None:
     before = {new: old for old, new in RENAMED.items() if old in ("readability", "seen")}
-    shutil.copytree(run.path, tmp_path / "older")
+    shutil.copytree(critic.path, tmp_path / "older")
     weights = load_file(tmp_path / "older" / "weights.safetensors")
     assert set(before) <= set(weights)
     save_file({before.get(name, name): t for name, t in weights.items()}, tmp_path / "older" / "weights.safetensors")
@@ -216,32 +202,29 @@ def test_a_run_from_before_its_tensors_were_renamed_opens(discs: Cohort, tmp_pat
     record = json.loads(provenance.read_text())
     provenance.write_text(json.dumps({name: value for name, value in record.items() if name != "files"}))
     method = Run.open(tmp_path / "older").method
-    for name, tensor in run.method.state_dict().items():
+    for name, tensor in critic.method.state_dict().items():
         assert method.state_dict()[name].equal(tensor)
 
 
-def test_a_null_is_a_null_from_the_alignment_on(discs: Cohort, tmp_path: Path) -> None:
-    shuffled = replace(SHARED, shuffle_genes=True)
-    null = canonical(discs, tmp_path / "null", settings=shuffled)
-    true = canonical(discs, tmp_path / "true")
-    assert not null.method.state_dict()["gene_weights"].equal(true.method.state_dict()["gene_weights"])
-    assert train(discs, tmp_path / "both", "fusion-gan", alignment=null, settings=shuffled).method_name == "fusion-gan"
-    for alignment, settings in ((true, shuffled), (null, SHARED)):
+def test_a_null_is_a_null_from_the_alignment_on(discs: Cohort, critic: Run, tmp_path: Path) -> None:
+    null = train_toy("canonical-alignment", discs, tmp_path / "null", shuffle_genes=True)
+    assert not null.method.state_dict()["gene_weights"].equal(critic.method.state_dict()["gene_weights"])
+    both = train_toy("fusion-gan", discs, tmp_path / "both", alignment=null, shuffle_genes=True)
+    assert both.method_name == "fusion-gan"
+    for alignment, shuffled in ((critic, True), (null, False)):
         with pytest.raises(SettingError, match="the same shuffled genes"):
-            train(discs, tmp_path / "mixed", "fusion-gan", alignment=alignment, settings=settings)
+            train_toy("fusion-gan", discs, tmp_path / "mixed", alignment=alignment, shuffle_genes=shuffled)
         assert not (tmp_path / "mixed").exists()
 
 
-def test_seeds_share_a_split_unless_they_are_given_another(discs: Cohort, alignment: Run, tmp_path: Path) -> None:
-    other = train(discs, tmp_path / "other", settings=replace(SHARED, seed=5))
-    assert other.split == alignment.split
-    a, b = (load_file(run.path / "weights.safetensors")["genes.layers.1.weight"] for run in (alignment, other))
+def test_seeds_share_a_split_unless_they_are_given_another(alignment: Run, reseeded: Run, resplit: Run) -> None:
+    assert reseeded.split == alignment.split
+    a, b = (load_file(run.path / "weights.safetensors")["genes.layers.1.weight"] for run in (alignment, reseeded))
     assert not np.array_equal(a.numpy(), b.numpy())
-    elsewhere = train(discs, tmp_path / "elsewhere", settings=replace(SHARED, split_seed=5))
-    assert elsewhere.split != alignment.split
+    assert resplit.split != alignment.split
 
 
 def test_shuffled_genes_change_the_training(discs: Cohort, alignment: Run, tmp_path: Path) -> None:
-    null = train(discs, tmp_path / "null", settings=replace(SHARED, shuffle_genes=True))
+    null = train_toy("alignment", discs, tmp_path / "null", shuffle_genes=True)
     a, b = (load_file(run.path / "weights.safetensors")["genes.layers.1.weight"] for run in (alignment, null))
     assert not np.array_equal(a.numpy(), b.numpy())

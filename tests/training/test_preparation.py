@@ -9,46 +9,32 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from tiny_training import GAN as TINY
-from tiny_training import canonical
 
-from radiogenesis.cohort.expression import ExpressionSettings
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import RunError, SettingError
 from radiogenesis.mapping.synthesis.perturbation_null import lesions_of
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment
-from radiogenesis.methods.fusion_gan import FusionGAN
-from radiogenesis.methods.gene_autoencoder import GeneAutoencoder, GeneAutoencoderSettings
-from radiogenesis.methods.metagene_gan import MetageneGAN, MetageneGANSettings
+from radiogenesis.methods.fusion_gan import FusionGAN, FusionGANSettings
+from radiogenesis.methods.gene_autoencoder import GeneAutoencoder
+from radiogenesis.methods.metagene_gan import MetageneGAN
 from radiogenesis.stats.metagenes import Metagenes
 from radiogenesis.stats.metagenes import Method as Clustering
-from radiogenesis.training import fit
+from radiogenesis.testing import SMALL, train_toy
 from radiogenesis.training.data import TrainingData
 from radiogenesis.training.preparation import genes_of_trained, metagenes_of, prepare_fusion, prepare_metagenes
 from radiogenesis.training.run import Run
-from radiogenesis.training.settings import TrainSettings
-
-AUTOENCODER = GeneAutoencoderSettings(steps=2, batch=4, ltr_pixels=16, widths=(2, 2, 2), code=3, hidden=4)
-GAN = MetageneGANSettings(
-    steps=2, batch=4, region_pixels=16, metagenes=3, noise=4, width=2, discriminator_width=2, average=0.5
-)
-SHARED = TrainSettings(checkpoint_every=1, accelerator="cpu", precision="float32")
-
-
-def train(cohort: Cohort, path: Path, method: str, settings: object) -> Run:
-    return fit.train(
-        method, cohort, path, method_settings=settings, settings=SHARED, expression_settings=ExpressionSettings()
-    )
 
 
 @pytest.fixture(scope="module")
 def autoencoder(discs: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return train(discs, tmp_path_factory.mktemp("runs") / "autoencoder", "gene-autoencoder", AUTOENCODER)
+    return train_toy("gene-autoencoder", discs, tmp_path_factory.mktemp("runs") / "autoencoder", steps=2)
 
 
 @pytest.fixture(scope="module")
 def gan(discs: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return train(discs, tmp_path_factory.mktemp("runs") / "gan", "metagene-gan", GAN)
+    return train_toy(
+        "metagene-gan", discs, tmp_path_factory.mktemp("runs") / "gan", steps=2, average=0.5, checkpoint_every=1
+    )
 
 
 def test_the_genes_scale_is_of_the_training_patients_and_comes_back(autoencoder: Run, discs: Cohort) -> None:
@@ -78,7 +64,7 @@ def test_metagenes_are_those_of_the_training_patients_and_come_back(gan: Run, di
 @pytest.mark.parametrize("clustering", ["kmeans", "hierarchical"])
 def test_metagenes_say_how_they_were_clustered(gan: Run, discs: Cohort, clustering: Clustering) -> None:
     training = gan.scaler.transform(discs.expression, list(gan.split.train))
-    method = MetageneGAN(replace(GAN, clustering=clustering), genes=training.shape[1], pixels=32)
+    method = MetageneGAN(replace(gan.method.settings, clustering=clustering), genes=training.shape[1], pixels=32)
     data = SimpleNamespace(genes=torch.from_numpy(training))
     prepare_metagenes(method, data, gan.scaler.genes, 0)  # type: ignore[arg-type]
     found = metagenes_of(method, gan.scaler.genes)
@@ -101,27 +87,27 @@ def test_other_methods_have_no_metagenes(autoencoder: Run) -> None:
 
 def test_more_metagenes_than_genes_are_one_line(discs: Cohort, tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="metagenes must be at most the number of genes, 20, not 100"):
-        train(discs, tmp_path / "run", "metagene-gan", MetageneGANSettings(steps=1))
+        train_toy("metagene-gan", discs, tmp_path / "run", metagenes=100)
     assert not (tmp_path / "run").exists()
 
 
 def test_missing_vgg16_leaves_no_run_behind(discs: Cohort, tmp_path: Path) -> None:
-    settings = GeneAutoencoderSettings(perceptual="vgg16", vgg16_weights=str(tmp_path / "vgg16.pth"))
+    weights = str(tmp_path / "vgg16.pth")
     with pytest.raises(SettingError, match=r"vgg16.pth: perceptual is vgg16, but there is no such file"):
-        train(discs, tmp_path / "run", "gene-autoencoder", settings)
+        train_toy("gene-autoencoder", discs, tmp_path / "run", perceptual="vgg16", vgg16_weights=weights)
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("calibrated", [True, False])
 def test_the_code_of_training_patients_varies_as_that_of_patients_who_were_not_seen(
-    discs: Cohort, tmp_path: Path, calibrated: bool
+    discs: Cohort, critic: Run, calibrated: bool
 ) -> None:
-    run = canonical(discs, tmp_path / "alignment")
+    run = Run.open(critic.path)
     alignment = run.method
     assert isinstance(alignment, CanonicalAlignment)
     genes = run.scaler.transform(discs.expression, list(run.split.train))
     data = TrainingData.from_cohort(discs, run.split.train, genes)
-    tiny = replace(TINY, calibrated=calibrated)
+    tiny = FusionGANSettings(**SMALL["fusion-gan"], calibrated=calibrated)
     method = FusionGAN(tiny, genes=genes.shape[1], pixels=discs.pixels, alignment=alignment)
     given = prepare_fusion(method, data, run.scaler.genes, 0)
     assert given.image is data.image

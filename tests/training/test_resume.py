@@ -5,35 +5,24 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-import pandas as pd
 import pytest
 import yaml
 from safetensors.torch import load_file
-from tiny_training import ALIGNMENT, GAN, SHARED, canonical, stop_at, train
+from stopping import assert_same, stop_at
 
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import RunError
 from radiogenesis.methods.protocols import LossRecord
+from radiogenesis.testing import train_toy
 from radiogenesis.training import fit
 from radiogenesis.training.module import MethodModule
 from radiogenesis.training.run import Run, read_config
 
 KILLED = MemoryError("killed")
-
-
-@pytest.fixture(scope="module")
-def alignment(discs: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return train(discs, tmp_path_factory.mktemp("runs") / "alignment")
-
-
-@pytest.fixture(scope="module")
-def critic(discs: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return canonical(discs, tmp_path_factory.mktemp("runs") / "canonical")
 
 
 @pytest.fixture(scope="module")
@@ -43,37 +32,30 @@ def stopped(discs: Cohort, alignment: Run, tmp_path_factory: pytest.TempPathFact
     with pytest.MonkeyPatch.context() as patch:
         stop_at(4, KILLED, patch)
         with pytest.raises(MemoryError):
-            train(discs, path, "fusion-gan", alignment=alignment)
+            train_toy("fusion-gan", discs, path, alignment=alignment)
     return path
 
 
-def assert_same(got: Run, expected: Run) -> None:
-    """The same weights, bit by bit, and the same lines of metrics but for the time they took."""
-    a, b = (load_file(run.path / "weights.safetensors") for run in (expected, got))
-    assert a.keys() == b.keys()
-    for name in a:
-        np.testing.assert_array_equal(b[name].numpy(), a[name].numpy(), err_msg=name)
-    timing = ["images_per_second", "loading_share"]
-    one, other = (pd.read_csv(run.path / "metrics.csv", dtype=str).drop(columns=timing) for run in (expected, got))
-    pd.testing.assert_frame_equal(one, other)  # to the last digit that is written
-
-
-@pytest.mark.parametrize("on", [None, "alignment", "critic"])
+@pytest.mark.parametrize(("uninterrupted", "on"), [("alignment", None), ("gan", "alignment"), ("", "critic")])
 def test_resumed_run_is_the_uninterrupted_run(
-    on: str | None, discs: Cohort, tmp_path: Path, request: pytest.FixtureRequest
+    uninterrupted: str, on: str | None, discs: Cohort, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     method = "fusion-gan" if on else "alignment"
     extra = {"alignment": request.getfixturevalue(on)} if on else {}
-    whole = train(discs, tmp_path / "whole", method, **extra)
+    whole = (
+        request.getfixturevalue(uninterrupted)
+        if uninterrupted
+        else train_toy(method, discs, tmp_path / "whole", **extra)
+    )
     for call, step in ((4, 2), (1, 0)):  # killed between two checkpoints, and before the first
         cut = tmp_path / f"cut-{call}"
         with pytest.MonkeyPatch.context() as patch:
             stop_at(call, KILLED, patch)
             with pytest.raises(MemoryError, match="killed"):
-                train(discs, cut, method, **extra)
+                train_toy(method, discs, cut, **extra)
         with pytest.raises(RunError, match="not finished"):
             Run.open(cut)
-        resumed = train(discs, cut, method, resume=True, **extra)
+        resumed = train_toy(method, discs, cut, resume=True, **extra)
         assert_same(resumed, whole)
         assert [one["step"] for one in resumed.provenance["resumed"]] == [step]
         assert resumed.provenance["resumed"][0]["precision"] == "float32"
@@ -83,17 +65,20 @@ def test_resumed_run_is_the_uninterrupted_run(
 def test_a_closed_form_that_was_killed_is_fitted_again(discs: Cohort, critic: Run, tmp_path: Path) -> None:
     shutil.copytree(critic.path, tmp_path / "run")
     (tmp_path / "run" / "weights.safetensors").unlink()
-    again = canonical(discs, tmp_path / "run", resume=True)
+    again = train_toy("canonical-alignment", discs, tmp_path / "run", resume=True)
     a, b = (load_file(run.path / "weights.safetensors") for run in (critic, again))
     assert all(np.array_equal(a[name].numpy(), b[name].numpy()) for name in a)
 
 
-def test_a_finished_run_is_left_alone_even_without_its_checkpoints(discs: Cohort, critic: Run, tmp_path: Path) -> None:
-    run = train(discs, tmp_path / "run")
-    shutil.rmtree(run.path / "checkpoints")
-    for finished, again in ((run, train), (critic, canonical)):
+def test_a_finished_run_is_left_alone_even_without_its_checkpoints(
+    discs: Cohort, alignment: Run, critic: Run, tmp_path: Path
+) -> None:
+    shutil.copytree(alignment.path, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "checkpoints")
+    for finished in (Run.open(tmp_path / "run"), critic):
         before = {path: path.stat().st_mtime_ns for path in finished.path.rglob("*")}
-        assert again(discs, finished.path, resume=True).metrics.equals(finished.metrics)
+        again = train_toy(finished.method_name, discs, finished.path, resume=True)
+        assert again.metrics.equals(finished.metrics)
         assert {path: path.stat().st_mtime_ns for path in finished.path.rglob("*")} == before
 
 
@@ -101,7 +86,7 @@ def test_ctrl_c_says_how_to_go_on(discs: Cohort, tmp_path: Path, monkeypatch: py
     handler = signal.getsignal(signal.SIGINT)
     stop_at(4, KeyboardInterrupt(), monkeypatch)
     with pytest.raises(KeyboardInterrupt) as stop:
-        train(discs, tmp_path / "run")
+        train_toy("alignment", discs, tmp_path / "run")
     line = f"{tmp_path / 'run'}: stopped at step 3 of 6; go on with --resume and the same settings"
     assert str(stop.value) == line
     assert signal.getsignal(signal.SIGINT) is handler
@@ -127,26 +112,26 @@ def test_ctrl_c_is_not_lost_where_python_would_drop_it(
     handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores Ctrl-C
     request.addfinalizer(lambda: signal.signal(signal.SIGINT, handler))
     with pytest.raises(KeyboardInterrupt, match=r"stopped at step 3 of 6; go on with --resume"):
-        train(discs, tmp_path / "run")
+        train_toy("alignment", discs, tmp_path / "run")
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_resume_refuses_another_split(discs: Cohort, alignment: Run, stopped: Path, tmp_path: Path) -> None:
+def test_resume_refuses_another_split(
+    discs: Cohort, alignment: Run, resplit: Run, stopped: Path, tmp_path: Path
+) -> None:
     """The GAN would be trained on patients whom its run holds out."""
-    other = train(discs, tmp_path / "other", settings=replace(SHARED, split_seed=5))
-    assert set(other.split.train) & set(alignment.split.test)
+    assert set(resplit.split.train) & set(alignment.split.test)
     shutil.copytree(stopped, tmp_path / "gan")
     with pytest.raises(RunError, match=r"split\.json: .*P-\d\d is held out"):
-        train(discs, tmp_path / "gan", "fusion-gan", alignment=other, resume=True)
+        train_toy("fusion-gan", discs, tmp_path / "gan", alignment=resplit, resume=True)
 
 
 def test_resume_refuses_an_alignment_with_other_weights(
-    discs: Cohort, stopped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    discs: Cohort, reseeded: Run, stopped: Path, tmp_path: Path
 ) -> None:
-    other = train(discs, tmp_path / "other", settings=replace(SHARED, seed=5))
     shutil.copytree(stopped, tmp_path / "gan")
     with pytest.raises(RunError, match="another alignment"):
-        train(discs, tmp_path / "gan", "fusion-gan", alignment=other, resume=True)
+        train_toy("fusion-gan", discs, tmp_path / "gan", alignment=reseeded, resume=True)
 
 
 def test_resume_refuses_another_scaler(discs: Cohort, stopped: Path, alignment: Run, tmp_path: Path) -> None:
@@ -156,25 +141,25 @@ def test_resume_refuses_another_scaler(discs: Cohort, stopped: Path, alignment: 
     arrays = load_file(tmp_path / "gan" / "scaler.safetensors")
     save_file(arrays | {"mean": arrays["mean"] + 1}, tmp_path / "gan" / "scaler.safetensors")
     with pytest.raises(RunError, match=r"scaler\.safetensors: "):
-        train(discs, tmp_path / "gan", "fusion-gan", alignment=alignment, resume=True)
+        train_toy("fusion-gan", discs, tmp_path / "gan", alignment=alignment, resume=True)
 
 
 def test_resume_refuses_other_settings_and_names_them(discs: Cohort, alignment: Run) -> None:
     with pytest.raises(RunError, match="other settings: hidden 8, not 9; resume with the same"):
-        train(discs, alignment.path, method_settings=replace(ALIGNMENT, hidden=9), resume=True)
+        train_toy("alignment", discs, alignment.path, hidden=9, resume=True)
     with pytest.raises(RunError, match="other settings: seed 0, not 1;"):
-        train(discs, alignment.path, settings=replace(SHARED, seed=1), resume=True)
+        train_toy("alignment", discs, alignment.path, seed=1, resume=True)
 
 
 def test_resume_refuses_another_cohort(other_discs: Cohort, alignment: Run) -> None:
     """The other cohort has the same size, genes and patients: only its content tells it apart."""
     with pytest.raises(RunError, match="another cohort"):
-        train(other_discs, alignment.path, resume=True)
+        train_toy("alignment", other_discs, alignment.path, resume=True)
 
 
 def test_there_must_be_something_to_resume(discs: Cohort, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="there is no run to resume; train without --resume"):
-        train(discs, tmp_path, resume=True)
+        train_toy("alignment", discs, tmp_path, resume=True)
     assert not list(tmp_path.iterdir())
 
 
@@ -182,37 +167,36 @@ def test_resume_refuses_another_precision_than_auto_meant(
     discs: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What `auto` means depends on the machine; the precision that it meant can be asked for by name."""
-    automatic = replace(SHARED, precision="auto")
     monkeypatch.setattr(fit, "bfloat16", lambda settings: False)
     stop_at(4, KILLED, monkeypatch)
     with pytest.raises(MemoryError):
-        train(discs, tmp_path / "run", settings=automatic)
+        train_toy("alignment", discs, tmp_path / "run", precision="auto")
     monkeypatch.undo()
     monkeypatch.setattr(fit, "bfloat16", lambda settings: settings.precision != "float32")
     with pytest.raises(RunError, match=r"in float32.*--precision float32"):
-        train(discs, tmp_path / "run", settings=automatic, resume=True)
-    assert train(discs, tmp_path / "run", resume=True).provenance["precision"] == "float32"
+        train_toy("alignment", discs, tmp_path / "run", precision="auto", resume=True)
+    assert train_toy("alignment", discs, tmp_path / "run", resume=True).provenance["precision"] == "float32"
 
 
-def test_a_setting_that_is_newer_than_the_run_has_its_default(discs: Cohort, tmp_path: Path) -> None:
-    run = train(discs, tmp_path / "run")
-    config = yaml.safe_load((run.path / "config.yaml").read_text())
+def test_a_setting_that_is_newer_than_the_run_has_its_default(discs: Cohort, alignment: Run, tmp_path: Path) -> None:
+    path = shutil.copytree(alignment.path, tmp_path / "run")
+    config = yaml.safe_load((path / "config.yaml").read_text())
     del config["settings"]["weight_decay"], config["training"]["augment"]
-    (run.path / "config.yaml").write_text(yaml.safe_dump(config))
-    assert train(discs, run.path, resume=True).method_name == "alignment"
+    (path / "config.yaml").write_text(yaml.safe_dump(config))
+    assert train_toy("alignment", discs, path, resume=True).method_name == "alignment"
 
 
 def test_a_damaged_checkpoint_is_named(discs: Cohort, alignment: Run, stopped: Path, tmp_path: Path) -> None:
     shutil.copytree(stopped, tmp_path / "gan")
     (tmp_path / "gan" / "checkpoints" / "last.ckpt").write_bytes(b"no checkpoint")
     with pytest.raises(RunError, match=r"last\.ckpt: .*delete it"):
-        train(discs, tmp_path / "gan", "fusion-gan", alignment=alignment, resume=True)
+        train_toy("fusion-gan", discs, tmp_path / "gan", alignment=alignment, resume=True)
 
 
 def test_the_alignments_split_settings_are_the_runs(discs: Cohort, tmp_path: Path) -> None:
-    split = replace(SHARED, split_seed=5, test=0.4, validation=0.0)
-    alignment = canonical(discs, tmp_path / "alignment", settings=split)
-    gan = train(discs, tmp_path / "gan", "fusion-gan", alignment=alignment, method_settings=replace(GAN, steps=2))
+    split = {"split_seed": 5, "test": 0.4, "validation": 0.0}
+    alignment = train_toy("canonical-alignment", discs, tmp_path / "alignment", **split)
+    gan = train_toy("fusion-gan", discs, tmp_path / "gan", alignment=alignment, steps=2)
     assert gan.split == alignment.split
     recorded = yaml.safe_load((gan.path / "config.yaml").read_text())["training"]
     assert (recorded["split_seed"], recorded["test"], recorded["validation"]) == (5, 0.4, 0.0)

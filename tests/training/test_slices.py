@@ -5,30 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 import yaml
-from safetensors.torch import load_file
+from stopping import assert_same, stop_at
 
-from radiogenesis.cohort.expression import ExpressionSettings
 from radiogenesis.cohort.split import split_patients, split_scans
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import CohortError, RunError
-from radiogenesis.methods.tumor_unet import TumorUNet, TumorUNetSettings
-from radiogenesis.training import fit
+from radiogenesis.methods.tumor_unet import TumorUNet
+from radiogenesis.testing import train_toy
 from radiogenesis.training.data import Epochs
-from radiogenesis.training.run import Run
-from radiogenesis.training.settings import TrainSettings
 from radiogenesis.training.slices import SliceData
-
-UNET = TumorUNetSettings(steps=5, batch=4, widths=(2, 2, 2, 2, 2))
-SHARED = TrainSettings(checkpoint_every=2, accelerator="cpu", precision="float32", validation=0.0)
-
-
-def train(cohort: Cohort, path: Path, **changes: object) -> Run:
-    given = {"method_settings": UNET, "settings": SHARED, "expression_settings": ExpressionSettings()}
-    return fit.train("tumor-unet", cohort, path, **(given | changes))  # type: ignore[arg-type]
 
 
 def test_a_batch_has_the_share_of_empty_slices_and_is_a_function_of_its_generator(chests: Cohort) -> None:
@@ -91,34 +79,20 @@ def test_scans_are_split_as_patients_are(chests: Cohort, discs: Cohort) -> None:
 def test_a_resumed_run_is_the_uninterrupted_run(
     chests: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = train(chests, tmp_path / "whole")
+    whole = train_toy("tumor-unet", chests, tmp_path / "whole", steps=5)
     assert isinstance(whole.method, TumorUNet)
     assert (whole.config["pixels"], whole.config["pixel_mm"], whole.config["genes"]) == (32, 6.0, 0)
     assert whole.config["whole_lung_mm2"] == chests.settings["sampling"]["whole_lung_mm2"]
     assert {"unet/dice", "unet/cross_entropy"} <= set(whole.metrics.columns)
 
-    step, calls = fit.MethodModule.training_step, 0
-
-    def killed(self: object, batch: object, index: int) -> None:
-        nonlocal calls
-        calls += 1
-        if calls == 4:  # between the checkpoints of steps 2 and 4
-            raise MemoryError("killed")
-        step(self, batch, index)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(fit.MethodModule, "training_step", killed)
+    stop_at(4, MemoryError("killed"), monkeypatch)  # between the checkpoints of steps 2 and 4
     with pytest.raises(MemoryError, match="killed"):
-        train(chests, tmp_path / "cut")
+        train_toy("tumor-unet", chests, tmp_path / "cut", steps=5)
     monkeypatch.undo()
     config = yaml.safe_load((tmp_path / "cut" / "config.yaml").read_text())
     del config["whole_lung_mm2"]  # a run that was begun before it was recorded
     (tmp_path / "cut" / "config.yaml").write_text(yaml.safe_dump(config))
-    resumed = train(chests, tmp_path / "cut", resume=True)
-    expected, got = (load_file(run.path / "weights.safetensors") for run in (whole, resumed))
-    assert expected.keys() == got.keys()
-    for name in expected:
-        np.testing.assert_array_equal(got[name].numpy(), expected[name].numpy(), err_msg=name)
-    timing = ["images_per_second", "loading_share"]
-    pd.testing.assert_frame_equal(whole.metrics.drop(columns=timing), resumed.metrics.drop(columns=timing))
+    resumed = train_toy("tumor-unet", chests, tmp_path / "cut", steps=5, resume=True)
+    assert_same(resumed, whole)
     with pytest.raises(RunError, match="does not draw"):
         resumed.synthesizer()
