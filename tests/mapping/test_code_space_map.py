@@ -144,7 +144,7 @@ def test_patients_who_were_trained_on_have_codes_on_the_scale_they_were_trained_
     method = Aligned(cohort.expression.n_vars)
     run: Any = FakeRun(cohort, method)
     train, test = (run.scaler.transform(cohort.expression, list(part)) for part in (run.split.train, run.split.test))
-    method.alignment.seen[0] = float(method.encode(train).std())  # as `fit` leaves it
+    method.alignment.in_sample_deviation[0] = float(method.encode(train).std())  # as `fit` leaves it
     data = cs.code_space(run, cohort, MapSettings(), QUICK).data
     codes = pd.DataFrame(data.obsm[cs.PHI], index=data.obs_names)
     assert codes.loc[list(run.split.train), 0].std(ddof=0) == pytest.approx(1, abs=1e-4)

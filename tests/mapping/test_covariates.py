@@ -39,7 +39,7 @@ def test_a_column_that_cannot_be_adjusted_for_is_refused_with_the_cell(cells: li
 
 def test_levels_that_patients_share_are_indicators_even_where_they_look_like_numbers() -> None:
     stage = ["1"] * 9 + ["2"] * 9 + ["3+"] * 6
-    found = covariates_of(table(EvaluationSet=stage), PATIENTS, ["Stage"])
+    found = covariates_of(table(Stage=stage), PATIENTS, ["Stage"])
     assert list(found.values) == ["Stage = 2", "Stage = 3+"]
     assert found.values.sum().tolist() == [9, 6]
     assert found.said == ()

@@ -23,7 +23,7 @@ def lesions() -> tuple[np.ndarray, np.ndarray]:
 def alignment(used: list[int]) -> CanonicalAlignment:
     made = CanonicalAlignment(CanonicalAlignmentSettings(directions=3), genes=4)
     made.deviation.fill_(1.0)
-    made.seen[[0, 1, *used]] = 1.0
+    made.in_sample_deviation[[0, 1, *used]] = 1.0
     made.lesion_weights.normal_(generator=torch.Generator().manual_seed(0))
     return made
 

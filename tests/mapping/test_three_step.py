@@ -144,7 +144,7 @@ def test_a_found_link_is_asked_inside_the_batches_that_its_feature_leans_to(made
 def test_covariates_are_held_fixed_and_must_be_columns(cohort: Cohort) -> None:
     assert cohort.clinical is not None
     size = cohort.truth.factors["size"]  # type: ignore[union-attr]
-    clinical = cohort.clinical.assign(Age=(60 + 5 * size).round(3).astype(str), EvaluationSet="I")
+    clinical = cohort.clinical.assign(Age=(60 + 5 * size).round(3).astype(str), Stage="I")
     clinical.loc["P-03", "Age"] = "Not Collected"
     known: Any = SimpleNamespace(**{name: getattr(cohort, name) for name in COHORT}, clinical=clinical)
     settings = replace(SETTINGS, covariates="Age, Gender")
