@@ -31,6 +31,8 @@ from radiogenesis.phantom.phantom import plan_cohort
 from radiogenesis.phantom.settings import PhantomSettings
 from radiogenesis.training.settings import TrainSettings
 
+pytestmark = pytest.mark.slow
+
 TINY = {"genes": 60, "modules": 6, "pixels": 32, "slices_per_center": 4}
 SMALL = {"steps": 1, "batch": 4, "width": 2, "discriminator_width": 4}
 OURS = "radiogenesis.api"

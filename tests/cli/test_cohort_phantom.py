@@ -19,6 +19,7 @@ from radiogenesis.phantom.settings import PhantomSettings
 SMALL = ["--patients", "2", "--genes", "200", "--modules", "8", "--pixels", "32", "--workers", "1"]
 
 
+@pytest.mark.slow
 def test_a_cohort_and_its_dicom(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out, folder = tmp_path / "cohort", tmp_path / "dicom"
     assert main(["cohort", "phantom", str(out), *SMALL, "--dicom", str(folder), "--dicom_patients", "1"]) == 0

@@ -20,6 +20,8 @@ from radiogenesis.cohort.store import Cohort
 from radiogenesis.output import json_text
 from radiogenesis.training.run import Run
 
+pytestmark = pytest.mark.slow
+
 SMALL = ["--patients", "14", "--gan_steps", "4"]
 # What the demo leaves at its default, made small: processes that import everything again, images, permutations.
 SMALLER = {

@@ -253,6 +253,7 @@ def test_what_cannot_be_trained_is_one_line_and_leaves_no_run(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_two_processes_train_one_run(cohort: str, tmp_path: Path) -> None:
     """Lightning starts the command again for the second process, which finds the folder that the first has made."""
     command = [sys.executable, "-m", "radiogenesis.cli.main", "train", "alignment", cohort, str(tmp_path / "run")]
@@ -263,6 +264,7 @@ def test_two_processes_train_one_run(cohort: str, tmp_path: Path) -> None:
     assert list(Run.open(tmp_path / "run").metrics["images_seen"]) == [8, 16]  # 4 slices in each of two processes
 
 
+@pytest.mark.slow
 def test_a_stopped_training_is_one_line_and_exit_code_130(cohort: str, tmp_path: Path) -> None:
     """By Ctrl-C, then by SIGTERM, in one process: most of its time is its imports."""
     runs = {by: tmp_path / by.name for by in (signal.SIGINT, signal.SIGTERM)}

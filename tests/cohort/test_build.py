@@ -132,6 +132,7 @@ def test_parts_of_other_settings_or_files_are_made_again(raw: Path, tables: Tabl
     assert start(own, SAMPLING) == (3, 1)  # P2 is still there, P1 is stale
 
 
+@pytest.mark.slow
 def test_a_killed_process_goes_on(raw: Path, tables: Tables, built: Cohort, tmp_path: Path) -> None:
     out = tmp_path / "c"
     command = [sys.executable, "-m", "radiogenesis.cli.main", "cohort", "build", str(raw), str(out)]
@@ -161,6 +162,7 @@ def test_a_damaged_part_is_made_again(raw: Path, tables: Tables, built: Cohort, 
     assert cohort.digest == built.digest
 
 
+@pytest.mark.slow
 def test_side_by_side_gives_the_same(raw: Path, tables: Tables, built: Cohort, tmp_path: Path) -> None:
     with socket.socket() as other:
         with suppress(OSError):  # the port of Dask's dashboard, where nobody has it yet: another cluster may
@@ -187,6 +189,7 @@ def test_an_unexpected_error_costs_one_patient(
     assert audit.loc["P3", "status"] == "in"
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_costs_one_patient() -> None:
     jobs = [(Source(patient=f"P{n}", kind="nifti", image_files=()), Path()) for n in range(5)]
     outcomes = {
@@ -289,6 +292,7 @@ def test_each_patient_has_a_stream_of_its_own() -> None:
     assert patient_rng(0, "P1").random() == drawn[0]
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 def test_the_real_scans(real_data: Path, tmp_path: Path) -> None:
     text = (real_data / "expression" / "gse103584_zscore_1000genes_130patients.csv").read_text()

@@ -282,6 +282,7 @@ def test_lenient_reading_in_several_threads_ends_with_the_last() -> None:
     assert settings_of_pydicom() == WARN
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 def test_lung1_and_amc(real_data: Path) -> None:
     """The archives of `shared/data`: RTSTRUCT, RTPLAN and RTDOSE lie beside the CT; AMC-001 has padding of -3024 HU."""

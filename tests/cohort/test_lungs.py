@@ -158,6 +158,7 @@ def test_a_scan_without_lung_is_refused() -> None:
         lung_mask(chest.scan([(chest.body, 30), (chest.table, 0)]))
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 @pytest.mark.parametrize("patient", ["LUNG1-001", "LUNG1-002"])
 def test_agrees_with_the_outlines_of_nsclc_radiomics(real_data: Path, patient: str) -> None:

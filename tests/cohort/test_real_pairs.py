@@ -17,6 +17,8 @@ from radiogenesis.cohort.build import BuildSettings, Tables, build_cohort
 from radiogenesis.cohort.expression import TableSettings
 from radiogenesis.cohort.store import Cohort
 
+pytestmark = pytest.mark.slow
+
 # The first and the second had backgrounds from inside the couch, the last a lesion on one slice and 15 slices in all.
 PATIENTS = ("R01-026", "R01-131", "R01-066")
 TABLE = "gse103584_zscore_1000genes_130patients.csv"

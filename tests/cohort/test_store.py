@@ -21,6 +21,17 @@ from radiogenesis.errors import CohortError, OutputError
 PATIENTS = ["R01-001", "R01-002", "R01-003"]
 
 
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
+    return write_cohort(tmp_path_factory.mktemp("written") / "c", PATIENTS, with_truth=True)
+
+
+@pytest.fixture
+def copied(written: Cohort, tmp_path: Path) -> Path:
+    """A copy of a written cohort, which may be damaged."""
+    return Path(shutil.copytree(written.path, tmp_path / "c"))
+
+
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     write_cohort(tmp_path / "c", PATIENTS, with_truth=True)
     cohort = Cohort.open(tmp_path / "c", verify=True)
@@ -45,8 +56,8 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert cohort.truth.modules["module"].tolist() == [0, -1]
 
 
-def test_lesions_are_the_patients_slices_large_ones_alone_if_asked(tmp_path: Path) -> None:
-    cohort = write_cohort(tmp_path / "c", PATIENTS)
+def test_lesions_are_the_patients_slices_large_ones_alone_if_asked(copied: Path) -> None:
+    cohort = Cohort.open(copied)
     every, two = cohort.lesions(), cohort.lesions(["R01-003", "R01-001"])
     assert len(every) == len(cohort.slice_patient)
     assert two.row.tolist() == [0, 1, 2, 6, 7, 8]
@@ -81,9 +92,8 @@ def test_tables_keep_missing_values_slashes_and_types(tmp_path: Path) -> None:
     assert cohort.truth is None
 
 
-def test_anndata_and_zarr_open_it_without_this_package(tmp_path: Path) -> None:
-    write_cohort(tmp_path / "c", PATIENTS)
-    group = zarr.open_group(tmp_path / "c", mode="r")
+def test_anndata_and_zarr_open_it_without_this_package(copied: Path) -> None:
+    group = zarr.open_group(copied, mode="r")
     assert group.metadata.zarr_format == 3
     read = anndata.io.read_elem(group["expression"])
     assert list(read.obs_names) == PATIENTS
@@ -119,9 +129,8 @@ def test_the_digest_covers_the_scale_of_the_expression(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("version", [1, 2])
-def test_a_cohort_of_an_older_schema_keeps_its_digest(tmp_path: Path, version: int) -> None:
+def test_a_cohort_of_an_older_schema_keeps_its_digest(copied: Path, version: int) -> None:
     """Written before the scale was in the digest: it opens, its expression is handed out, and damage is still seen."""
-    write_cohort(tmp_path / "c", PATIENTS, with_truth=True)
 
     def made_older(attributes: dict) -> None:  # type: ignore[type-arg]
         values = expression(PATIENTS)
@@ -132,12 +141,12 @@ def test_a_cohort_of_an_older_schema_keeps_its_digest(tmp_path: Path, version: i
         attributes["digest"] = content.cohort_digest(layout.facts(attributes), attributes["parts"])
 
     assert layout.SCHEMA_VERSION == 3
-    _edit_attributes(tmp_path / "c", made_older)
-    older = Cohort.open(tmp_path / "c", verify=True)
+    _edit_attributes(copied, made_older)
+    older = Cohort.open(copied, verify=True)
     np.testing.assert_array_equal(older.expression.X, expression(PATIENTS).X)
-    shutil.rmtree(tmp_path / "c" / "expression" / "X")
+    shutil.rmtree(copied / "expression" / "X")
     with pytest.raises(CohortError, match="'expression'"):
-        _ = Cohort.open(tmp_path / "c").expression
+        _ = Cohort.open(copied).expression
 
 
 def test_nobody_with_slices_or_expression_is_a_cohort_too(tmp_path: Path) -> None:
@@ -191,49 +200,45 @@ def test_opening_what_is_no_cohort(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("version", "remedy"), [(99, "upgrade radiogenesis"), (0, "build the cohort again")])
-def test_other_schema_versions(tmp_path: Path, version: int, remedy: str) -> None:
-    write_cohort(tmp_path / "c", PATIENTS)
-    _edit_attributes(tmp_path / "c", lambda attributes: attributes.update(schema_version=version))
+def test_other_schema_versions(copied: Path, version: int, remedy: str) -> None:
+    _edit_attributes(copied, lambda attributes: attributes.update(schema_version=version))
     with pytest.raises(CohortError, match=f"schema version {version}.*{remedy}"):
-        Cohort.open(tmp_path / "c")
+        Cohort.open(copied)
 
 
-def test_damaged_attributes(tmp_path: Path) -> None:
-    write_cohort(tmp_path / "c", PATIENTS)
-    _edit_attributes(tmp_path / "c", lambda attributes: attributes.update(field_of_view_mm=30.0))
+def test_damaged_attributes(copied: Path) -> None:
+    _edit_attributes(copied, lambda attributes: attributes.update(field_of_view_mm=30.0))
     with pytest.raises(CohortError, match="attributes are not those"):
-        Cohort.open(tmp_path / "c")
-    _edit_attributes(tmp_path / "c", lambda attributes: attributes.pop("parts"))
+        Cohort.open(copied)
+    _edit_attributes(copied, lambda attributes: attributes.pop("parts"))
     with pytest.raises(CohortError, match="lack parts"):
-        Cohort.open(tmp_path / "c")
-    (tmp_path / "c" / "zarr.json").write_text("{")
+        Cohort.open(copied)
+    (copied / "zarr.json").write_text("{")
     with pytest.raises(CohortError, match=r"zarr\.json.*cannot be read"):
-        Cohort.open(tmp_path / "c")
+        Cohort.open(copied)
 
 
 @pytest.mark.parametrize("harm", ["truncate", "remove", "replace"])
-def test_a_damaged_image_chunk_is_never_handed_out(tmp_path: Path, harm: str) -> None:
-    write_cohort(tmp_path / "c", PATIENTS)
-    chunk = tmp_path / "c" / "slices" / "image" / "c" / "0" / "0" / "0"
+def test_a_damaged_image_chunk_is_never_handed_out(copied: Path, harm: str) -> None:
+    chunk = copied / "slices" / "image" / "c" / "0" / "0" / "0"
     if harm == "truncate":
         chunk.write_bytes(chunk.read_bytes()[:100])
     elif harm == "remove":
         chunk.unlink()  # zarr itself would read zeros
     else:
-        shutil.copy(tmp_path / "c" / "backgrounds" / "image" / "c" / "0" / "0" / "0", chunk)
-    cohort = Cohort.open(tmp_path / "c")
+        shutil.copy(copied / "backgrounds" / "image" / "c" / "0" / "0" / "0", chunk)
+    cohort = Cohort.open(copied)
     with pytest.raises(CohortError, match=r"slices/image.*damaged"):
         _ = cohort.slice_image
     assert len(cohort.background_image) == 6
     with pytest.raises(CohortError, match="slices/image"):
-        Cohort.open(tmp_path / "c", verify=True)
+        Cohort.open(copied, verify=True)
 
 
-def test_damaged_tables(tmp_path: Path) -> None:
-    write_cohort(tmp_path / "c", PATIENTS, with_truth=True)
-    shutil.rmtree(tmp_path / "c" / "clinical" / "age")
-    shutil.rmtree(tmp_path / "c" / "expression" / "X")
-    cohort = Cohort.open(tmp_path / "c")
+def test_damaged_tables(copied: Path) -> None:
+    shutil.rmtree(copied / "clinical" / "age")
+    shutil.rmtree(copied / "expression" / "X")
+    cohort = Cohort.open(copied)
     with pytest.raises(CohortError, match="'clinical' cannot be read"):
         _ = cohort.clinical
     with pytest.raises(CohortError, match="'expression' is not what was written"):

@@ -34,6 +34,7 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_each_row_is_what_pyradiomics_says(raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "table.csv"
     assert main(["cohort", "radiomics", str(raw), str(out), "--workers", "1", "--bin_width_hu", "50"]) == 0
@@ -99,6 +100,7 @@ def test_what_is_wrong_is_said_at_once(raw: Path, tmp_path: Path) -> None:
     assert (tmp_path / "table.csv").read_text() == "mine"
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 def test_the_volumes_of_real_tumors_are_those_of_their_contours(real_data: Path, tmp_path: Path) -> None:
     """Shoelace area of the contours times the slice spacing: 358.7 ml (docs/MEASURED.md)."""

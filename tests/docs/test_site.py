@@ -33,6 +33,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_it_builds_and_nothing_comes_from_elsewhere(site: Path) -> None:
     pages = list(site.rglob("*.html"))
     assert {"index.html", "reference/python/index.html", "tutorial/index.html"} <= {
@@ -44,6 +45,7 @@ def test_it_builds_and_nothing_comes_from_elsewhere(site: Path) -> None:
         assert not re.findall(r'<link[^>]* rel="(?:stylesheet|preload|preconnect|icon)"[^>]* href="https?:', text), page
 
 
+@pytest.mark.slow
 def test_every_command_and_every_function_has_its_place(site: Path) -> None:
     commands = (site / "reference" / "commands" / "index.html").read_text(encoding="utf-8")
     for name in build().COMMANDS:

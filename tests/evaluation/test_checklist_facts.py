@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import pandas as pd
 import pytest
@@ -18,15 +20,19 @@ SETTINGS = EvaluationSettings(backgrounds_per_patient=2, bootstrap=50, permutati
 
 
 @pytest.fixture(scope="module")
-def filled(cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+def filled(
+    cohort: Cohort, tmp_path_factory: pytest.TempPathFactory, blank_pictures: Callable[[], AbstractContextManager[None]]
+) -> pd.DataFrame:
     """checklists.csv of an evaluation of two methods, by list and number."""
     out = tmp_path_factory.mktemp("evaluated") / "out"
-    evaluate([subject(cohort, "perfect"), subject(cohort, "deaf", Deaf(), "deaf")], cohort, out, SETTINGS)
+    with blank_pictures():
+        evaluate([subject(cohort, "perfect"), subject(cohort, "deaf", Deaf(), "deaf")], cohort, out, SETTINGS)
     page = json.loads((out / "page.json").read_text(encoding="utf-8"))
     assert page["sections"][-1]["title"] == "Checklists of journals"
     return pd.read_csv(out / "tables" / "checklists.csv", keep_default_na=False).set_index(["checklist", "number"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("item", "answer", "recorded"),
     [

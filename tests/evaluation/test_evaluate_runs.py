@@ -28,6 +28,8 @@ from radiogenesis.methods.protocols import Synthesis
 from radiogenesis.pages.evaluation.evaluate import evaluate
 from radiogenesis.reporting.page import write_report
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = EvaluationSettings(backgrounds_per_patient=4, bootstrap=200, permutations=199, gene_shuffles=9)
 
 

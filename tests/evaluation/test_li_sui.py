@@ -32,6 +32,8 @@ from radiogenesis.reporting.page import write_report
 from radiogenesis.training.preparation import prepare_metagenes
 from radiogenesis.training.run import Run
 
+pytestmark = pytest.mark.slow
+
 QUICK = EvaluationSettings(backgrounds_per_patient=2, noise_draws=2, bootstrap=20, permutations=20)
 AUTOENCODER = GeneAutoencoderSettings(ltr_pixels=16, widths=(2, 2, 2), code=3, hidden=4)
 GAN = MetageneGANSettings(

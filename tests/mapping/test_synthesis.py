@@ -56,6 +56,8 @@ from radiogenesis.pages.mapping.synthesis_pictures import LEVELS, most_typical, 
 from radiogenesis.phenotypes.lesion import FEATURES
 from radiogenesis.testing import toy_patient, write_cohort
 
+pytestmark = pytest.mark.slow
+
 PATIENTS, GENES, MODULES = 40, 60, 6
 SIZE, ATTENUATION = "size (mm)", "attenuation (HU)"
 FEW = MapSettings(clusters=MODULES, permutations=100, shuffles=2)

@@ -320,6 +320,7 @@ def test_everything_is_written_whole_and_the_page_opens(made: ConventionalMap, c
         write_map(made, out)
 
 
+@pytest.mark.slow
 def test_the_verb_maps_and_refuses_what_a_user_can_mend(
     cohort: Cohort, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -95,6 +95,7 @@ def test_tumors_lie_at_the_edge_and_away_from_it(finer: list[Thorax]) -> None:
         PhantomSettings(size_mm=(20.0, 10.0))
 
 
+@pytest.mark.slow
 def test_a_patient_of_a_whole_cohort_contributes_whole_slices() -> None:
     settings = PhantomSettings(
         patients=2, genes=200, modules=8, pixels=16, slices_per_center=2, whole_pixels=64, whole_every_mm=8.0, seed=1

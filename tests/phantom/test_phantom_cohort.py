@@ -101,6 +101,7 @@ def test_the_cohort_holds_everything(cohort: Cohort) -> None:
     np.testing.assert_allclose(cohort.patients["tumour_volume_ml"], sphere_ml, rtol=0.15)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_cohort_with_any_number_of_workers(cohort: Cohort, tmp_path: Path) -> None:
     assert make_phantom(tmp_path / "again", SMALL, workers=2).digest == cohort.digest
     _, other, _ = sample_patient(plan_cohort(replace(SMALL, seed=8)).patients[0], SMALL)

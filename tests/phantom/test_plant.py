@@ -277,6 +277,7 @@ def test_the_verb(one_scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
         cohort_plant.main(words + options)
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 def test_real_genes_in_real_lungs(real_data: Path, tmp_path: Path) -> None:
     table = pd.read_csv(real_data / "expression" / "gse103584_zscore_1000genes_130patients.csv", index_col=0)
