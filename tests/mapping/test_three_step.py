@@ -70,7 +70,7 @@ def test_the_material_is_what_the_cohort_holds(cohort: Cohort) -> None:
     assert [name for name in material.features.values if name.startswith(("Grade", "Gender"))] in (
         ["Grade = G1"], ["Grade = G2"]
     )  # fmt: skip
-    assert list(material.batches) == ["kernel", "Gender", NOISE, "grain", "enrolment order (from the patient id)"]
+    assert list(material.batches) == ["kernel", "Gender", NOISE, "grain", "enrollment order (from the patient id)"]
     planted = cohort.truth.factors["size"]  # type: ignore[union-attr]
     assert material.features.values[SIZE].corr(planted, method="spearman") > 0.95
 
