@@ -2,34 +2,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
+from tiny_cohorts import write_chest
 
 from radiogenesis.cli.main import main
-from radiogenesis.cohort.nifti import write_nifti
 from radiogenesis.cohort.store import Cohort
 
 
-def _write_chest(folder: Path, patient: str) -> None:
-    """A body with two lungs and a ball of 18 mm; 3 mm voxels."""
-    z, y, x = np.mgrid[:40, :80, :100] * 3.0
-
-    def ball(cx: float, *radii: float) -> np.ndarray:
-        return ((z - 60) / radii[0]) ** 2 + ((y - 120) / radii[1]) ** 2 + ((x - cx) / radii[2]) ** 2 < 1
-
-    hu = np.full(z.shape, -1000)
-    hu[((y - 120) / 105) ** 2 + ((x - 150) / 140) ** 2 < 1] = 40
-    hu[ball(85, 55, 75, 45) | ball(215, 55, 75, 45)] = -860
-    tumor = ball(85, 9, 9, 9)
-    hu[tumor] = 30
-    affine = np.array([[0, 0, 3, -150], [0, 3, 0, -120], [3, 0, 0, 0], [0, 0, 0, 1]], float)
-    (folder / patient).mkdir(parents=True)
-    write_nifti(folder / patient / "image.nii.gz", hu.astype(np.int16), affine)
-    write_nifti(folder / patient / "mask.nii.gz", tumor, affine)
-
-
 def test_build_and_describe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    _write_chest(tmp_path / "raw", "P1")
+    write_chest(tmp_path / "raw", "P1")
     (tmp_path / "raw" / "notes.txt").write_text("x")
     table = tmp_path / "fpkm.tsv"
     table.write_text("id\tstage\tTP53\tEGFR\nP1\tIA\t1.5\tNA\nP2\tIB\t2\t30\n")
@@ -55,8 +36,8 @@ def test_build_and_describe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 def test_nobody_left_is_an_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _write_chest(tmp_path / "raw", "P1")
-    (tmp_path / "raw" / "P1" / "mask.nii.gz").write_bytes(b"cut off")
+    write_chest(tmp_path / "raw", "P1")
+    (tmp_path / "raw" / "P1_mask.nii.gz").write_bytes(b"cut off")
     monkeypatch.chdir(tmp_path)
     assert main(["cohort", "build", "raw", "c", "--workers", "1", "--pixels", "16"]) == 2
     line = capsys.readouterr().err.strip().splitlines()[-1]

@@ -4,17 +4,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from anndata import AnnData
 
 from radiogenesis.cli.main import main
-from radiogenesis.cohort.writer import CohortWriter
+from radiogenesis.testing import write_cohort
 
 
 def _write(path: Path) -> None:
-    settings = {"sampling": {"pixels": 16, "field_of_view_mm": 60.0}}
-    audit = pd.DataFrame({"patient": ["A", "B"], "status": "out", "reason": "gantry tilt"})
-    with CohortWriter(path, settings=settings) as writer:
-        writer.finish(expression=AnnData(obs=pd.DataFrame(index=[])), audit=audit)
+    write_cohort(path, [], audit=pd.DataFrame({"patient": ["A", "B"], "status": "out", "reason": "gantry tilt"}))
 
 
 def test_reasons_are_grouped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

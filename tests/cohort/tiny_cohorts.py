@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
+from radiogenesis import testing
 from radiogenesis.cohort.nifti import write_nifti
 from radiogenesis.cohort.patient_parts import Outcome
 from radiogenesis.cohort.sampling.slices import Backgrounds, NoduleSlices, SamplingSettings
@@ -17,8 +18,6 @@ from radiogenesis.cohort.sampling.whole_slices import WholeSlices
 from radiogenesis.cohort.scan import Acquisition
 from radiogenesis.cohort.sources import Source
 from radiogenesis.cohort.store import Cohort, PatientData, Truth
-from radiogenesis.cohort.writer import CohortWriter
-from radiogenesis.testing import toy_scan
 
 PIXELS = 16
 PATIENTS_OF_CHESTS = ["R01-001", "R01-002"]
@@ -54,7 +53,7 @@ def whole_of(patient: str, *, seed: int = 0, pixels: int = 32) -> WholeSlices:
     rng = np.random.default_rng([seed, *patient.encode()])
     shape = (3, pixels, pixels)
     image = rng.integers(-1000, 500, shape)
-    return toy_scan(image, rng.random(shape) > 0.9, rng.random(shape) > 0.5, pixel_mm=384 / pixels)
+    return testing.toy_scan(image, rng.random(shape) > 0.9, rng.random(shape) > 0.5, pixel_mm=384 / pixels)
 
 
 def expression(patients: list[str], genes: int = 4) -> AnnData:
@@ -78,17 +77,16 @@ def write_cohort(path: Path, patients: list[str], *, with_truth: bool = False, s
         pd.DataFrame({"gene": ["G0", "G1"], "module": [0, -1]}),
         {"strength": 0.8},
     )
-    with CohortWriter(path, settings=SETTINGS, provenance={"verb": "test"}) as writer:
-        for patient in patients:
-            writer.add(patient_data(patient, seed=seed))
-        return writer.finish(
-            expression=expression(patients),
-            audit=audit(patients),
-            annotations=pd.DataFrame({"Margins": ["smooth", None], "a/b": ["1", "2"]}, index=patients[:2]),
-            annotation_codes=pd.DataFrame({"feature": ["Margins"], "label": ["smooth"], "code": ["RID5800"]}),
-            clinical=pd.DataFrame({"age": [60.0, np.nan], "sex": ["F", "M"]}, index=patients[:2]),
-            truth=truth if with_truth else None,
-        )
+    return testing.write_cohort(
+        path,
+        (patient_data(patient, seed=seed) for patient in patients),
+        expression(patients).to_df(),
+        sampling=SamplingSettings(pixels=PIXELS),
+        annotations=pd.DataFrame({"Margins": ["smooth", None], "a/b": ["1", "2"]}, index=patients[:2]),
+        annotation_codes=pd.DataFrame({"feature": ["Margins"], "label": ["smooth"], "code": ["RID5800"]}),
+        clinical=pd.DataFrame({"age": [60.0, np.nan], "sex": ["F", "M"]}, index=patients[:2]),
+        truth=truth if with_truth else None,
+    )
 
 
 def write_chest(folder: Path, patient: str, *, outlined: bool = True) -> None:

@@ -47,6 +47,11 @@ def gan(discs: Cohort, alignment: Run, tmp_path_factory: pytest.TempPathFactory)
 
 
 @pytest.fixture(scope="session")
+def critics_gan(discs: Cohort, critic: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return train_toy("fusion-gan", discs, tmp_path_factory.mktemp("runs") / "gan", alignment=critic)
+
+
+@pytest.fixture(scope="session")
 def reseeded(discs: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """`alignment` from another seed."""
     return train_toy("alignment", discs, tmp_path_factory.mktemp("runs") / "reseeded", seed=5)

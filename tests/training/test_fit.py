@@ -171,25 +171,23 @@ def test_damaged_runs_say_what_is_wrong(alignment: Run, tmp_path: Path) -> None:
         Run.open(tmp_path)
 
 
-def test_a_method_in_closed_form_is_a_run_like_any_other(discs: Cohort, critic: Run, tmp_path: Path) -> None:
+def test_a_method_in_closed_form_is_a_run_like_any_other(discs: Cohort, critic: Run, critics_gan: Run) -> None:
     """The discs' size follows the first gene; what was fitted is what comes back from the run."""
-    run = critic
-    assert run.metrics.empty
-    assert run.config["steps"] == 0
-    method = run.method
+    assert critic.metrics.empty
+    assert critic.config["steps"] == 0
+    method = critic.method
     assert isinstance(method, CanonicalAlignment)
-    genes = run.scaler.transform(discs.expression, list(run.split.train))
-    rows = np.isin(discs.slice_patient, run.split.train)
-    owner = np.array([run.split.train.index(name) for name in discs.slice_patient[rows]])
+    genes = critic.scaler.transform(discs.expression, list(critic.split.train))
+    rows = np.isin(discs.slice_patient, critic.split.train)
+    owner = np.array([critic.split.train.index(name) for name in discs.slice_patient[rows]])
     again = CanonicalAlignment(method.settings, genes=genes.shape[1])
     m = torch.from_numpy(discs.slice_mask[rows]).unsqueeze(1)
     image = images_from_hu(discs.slice_image[rows])
     again.fit(image, m, owner, genes, seed=0, pixel_mm=discs.pixel_mm)
     for name, tensor in again.state_dict().items():
         torch.testing.assert_close(method.state_dict()[name], tensor, msg=name)
-    gan = train_toy("fusion-gan", discs, tmp_path / "gan", alignment=run)
-    assert gan.config["alignment_method"] == "canonical-alignment"
-    assert gan.method.state_dict()["alignment.gene_weights"].equal(method.gene_weights)
+    assert critics_gan.config["alignment_method"] == "canonical-alignment"
+    assert critics_gan.method.state_dict()["alignment.gene_weights"].equal(method.gene_weights)
 
 
 def test_a_run_from_before_its_tensors_were_renamed_opens(critic: Run, tmp_path: Path) -> None:

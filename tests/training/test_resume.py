@@ -36,17 +36,15 @@ def stopped(discs: Cohort, alignment: Run, tmp_path_factory: pytest.TempPathFact
     return path
 
 
-@pytest.mark.parametrize(("uninterrupted", "on"), [("alignment", None), ("gan", "alignment"), ("", "critic")])
+@pytest.mark.parametrize(
+    ("uninterrupted", "on"), [("alignment", None), ("gan", "alignment"), ("critics_gan", "critic")]
+)
 def test_resumed_run_is_the_uninterrupted_run(
     uninterrupted: str, on: str | None, discs: Cohort, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     method = "fusion-gan" if on else "alignment"
     extra = {"alignment": request.getfixturevalue(on)} if on else {}
-    whole = (
-        request.getfixturevalue(uninterrupted)
-        if uninterrupted
-        else train_toy(method, discs, tmp_path / "whole", **extra)
-    )
+    whole = request.getfixturevalue(uninterrupted)
     for call, step in ((4, 2), (1, 0)):  # killed between two checkpoints, and before the first
         cut = tmp_path / f"cut-{call}"
         with pytest.MonkeyPatch.context() as patch:
