@@ -33,7 +33,7 @@ from radiogenesis.mapping.synthesis.planted_links import average_precision, plan
 from radiogenesis.output import refuse_existing, whole_folder
 from radiogenesis.pages.mapping.conventional import known_answers
 from radiogenesis.phantom.factors import FACTORS
-from radiogenesis.reporting.figures import FONT, Theme, save_both
+from radiogenesis.reporting.figures import FONT, Theme, save_both, style_axes
 from radiogenesis.reporting.model import Column, Page, Picture, Section, Table
 from radiogenesis.reporting.page import write_report
 from radiogenesis.stats.association import associate
@@ -198,11 +198,7 @@ def power_curve(table: pd.DataFrame, theme: Theme) -> Figure:
     axes.minorticks_off()
     axes.set_xlabel("patients", fontsize=8.5, family=FONT)
     axes.set_ylabel("average precision", fontsize=8.5, family=FONT)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(theme.line)
-    axes.tick_params(colors=theme.soft, labelsize=8)
-    axes.xaxis.label.set_color(theme.soft)
-    axes.yaxis.label.set_color(theme.soft)
+    style_axes(axes, theme)
     axes.legend(frameon=False, fontsize=7.5, labelcolor=theme.soft, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
 

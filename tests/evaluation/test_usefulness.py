@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,7 +13,7 @@ from known_cohort import Perfect, lung, paint, subject
 from radiogenesis.cohort.split import Split
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import CohortError
-from radiogenesis.evaluation.measures.base import Work
+from radiogenesis.evaluation.measures.base import Memory, Work
 from radiogenesis.evaluation.measures.usefulness import (
     Slices,
     SmallUNet,
@@ -118,7 +117,7 @@ def test_the_network_without_drawings_is_trained_once_for_all_runs(
     monkeypatch.setattr("radiogenesis.evaluation.measures.usefulness.segmentation_dice", counted)
     settings = EvaluationSettings(segmentation_steps=9, segmentation_repeats=2, bootstrap=10)
     nothing: Any = None
-    memory: dict[Hashable, Any] = {}
+    memory = Memory()
     for run in runs:
         assert isinstance(run.method, Synthesizer)
         work = Work(run, run.method, *[nothing] * 5, few, settings, nothing, memory)

@@ -22,6 +22,8 @@ meant to be used."""
 DIGEST_OF_SCALE = 3
 """The schema version from which the digest covers the scale of the expression."""
 FORMAT = "radiogenesis cohort"
+STORED = {"tumor": "tumour"}
+"""Fields of whole slices that have another name on disk: names there stay, since the digest covers them."""
 DAMAGED = "the cohort is damaged: copy it again from where it came, or build it again"
 
 _CHUNK = 32  # images per chunk: 256 KiB of int16 at 64 x 64
@@ -32,7 +34,7 @@ def arrays(pixels: int, whole_pixels: int) -> dict[str, tuple[Any, tuple[int, ..
     square, whole = (pixels, pixels), (whole_pixels, whole_pixels)
     scans: dict[str, tuple[Any, tuple[int, ...]]] = {
         "scans/image": (np.int16, whole),
-        "scans/tumour": (np.bool_, whole),  # names on disk stay: the digest covers them
+        "scans/tumour": (np.bool_, whole),
         "scans/lungs": (np.bool_, whole),
         "scans/patient": (np.int32, ()),
         "scans/plane": (np.int32, ()),

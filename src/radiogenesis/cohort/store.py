@@ -267,9 +267,8 @@ class Cohort:
 
         if not self.whole_pixels:
             return None
-        stored = {"tumor": "tumour"}  # names on disk stay
         names = WholeSlices.__dataclass_fields__
-        slices = WholeSlices(**{name: self._array(f"scans/{stored.get(name, name)}") for name in names})
+        slices = WholeSlices(**{name: self._array(f"scans/{layout.STORED.get(name, name)}") for name in names})
         return WholeRows(slices, self._patient_of("scans"), self._attributes["whole_field_mm"] / self.whole_pixels)
 
     def describe(self) -> str:

@@ -104,8 +104,7 @@ class CohortWriter:
             }
             self._append("backgrounds", values, code)
         if data.whole is not None:
-            scans = dict(vars(data.whole))
-            scans["tumour"] = scans.pop("tumor")  # names on disk stay
+            scans = {layout.STORED.get(name, name): block for name, block in vars(data.whole).items()}
             self._append("scans", scans, code)
         self._patients.append(_patient_row(data))
 

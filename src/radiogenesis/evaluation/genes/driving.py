@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from radiogenesis.evaluation.measures.base import Measure, Result, Work, joined
+from radiogenesis.evaluation.measures.base import Measure, Result, Work, together
 from radiogenesis.evaluation.measures.control import Measured
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.reporting.model import Column, Section, Table
@@ -88,8 +88,8 @@ def driving_sections(found: Sequence[RunResults], tables: Path) -> list[Section]
     mine = [one for one in found if len(one.tables["driving_genes"])]
     if not mine:
         return []
-    joined(mine, "driving_genes", tables)
-    table = pd.concat([one.tables["driving_genes"].assign(run=one.subject.name) for one in mine])
+    table = together(mine, "driving_genes")
+    table.to_csv(tables / "driving_genes.csv", index=False)
     several = [Column(label="Run", value="run")] if len(mine) > 1 else []
     sure = table[table["p"] < 0.05].drop_duplicates(["run", "feature"])
     said = "; ".join(f"{row['feature']} with {row['gene']}" for _, row in sure.head(6).iterrows())

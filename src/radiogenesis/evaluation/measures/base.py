@@ -93,6 +93,20 @@ class Result:
     scores: dict[str, Score] = field(default_factory=dict)
 
 
+class Memory:
+    """What several runs of an evaluation need, made once."""
+
+    def __init__(self) -> None:
+        self._made: dict[Hashable, Any] = {}
+
+    def once(self, key: Hashable, make: Callable[[], Made]) -> Made:
+        """What `make` gives, made by the first who asks for it."""
+        if key not in self._made:
+            self._made[key] = make()
+        made: Made = self._made[key]
+        return made
+
+
 @dataclass(frozen=True, eq=False)
 class Work:
     """What a run drew, and all that it may be measured beside.
@@ -104,7 +118,7 @@ class Work:
         real: real lesions of everybody.
         pasted: real lesions pasted onto the backgrounds of the drawings.
         check: the check of control for a run that ignores genes, see `control_check`.
-        shared: what is made once for all runs, see `once`.
+        memory: what is made once for all runs.
     """
 
     subject: EvaluatedRun
@@ -117,14 +131,7 @@ class Work:
     cohort: Cohort
     settings: EvaluationSettings
     check: Callable[[], pd.DataFrame | None]
-    shared: dict[Hashable, Any]
-
-    def once(self, key: Hashable, make: Callable[[], Made]) -> Made:
-        """What `make` gives, made by the first run that asks for it."""
-        if key not in self.shared:
-            self.shared[key] = make()
-        made: Made = self.shared[key]
-        return made
+    memory: Memory
 
 
 class Measure:
@@ -166,8 +173,12 @@ class Measure:
         return [one for one in found if self.table in one.tables]
 
 
+def together(found: Sequence[RunResults], name: str) -> pd.DataFrame:
+    """What runs have of a table, one below the other, with the run's name."""
+    return pd.concat([one.tables[name].assign(run=one.subject.name) for one in found if name in one.tables])
+
+
 def joined(found: Sequence[RunResults], name: str, tables: Path) -> str:
-    """Write what runs have of a table, one below the other; the file's name."""
-    parts = [one.tables[name].assign(run=one.subject.name) for one in found if name in one.tables]
-    pd.concat(parts).to_csv(tables / f"{name}.csv", index=False)
+    """Write what runs have of a table; the file's name."""
+    together(found, name).to_csv(tables / f"{name}.csv", index=False)
     return f"{name}.csv"

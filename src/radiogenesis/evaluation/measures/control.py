@@ -33,6 +33,7 @@ from radiogenesis.evaluation.measures.base import (
     Score,
     Work,
     joined,
+    together,
 )
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.reporting.model import Column, Picture, Section, Table
@@ -380,8 +381,8 @@ def _control_section(found: Sequence[RunResults], tables: Path, settings: Evalua
     checked = [one for one in found if "control_check" in one.tables]
     if checked:
         joined(checked, "control_check", tables)
-    joined(found, "control", tables)
-    table = pd.concat([one.tables["control"].assign(run=one.subject.name) for one in found])
+    table = together(found, "control")
+    table.to_csv(tables / "control.csv", index=False)
     several = len(found) > 1
     for reference, rows in table.groupby("reference", sort=False):
         for one in found:

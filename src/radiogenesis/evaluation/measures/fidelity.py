@@ -39,7 +39,7 @@ from radiogenesis.evaluation.measures.base import (
     Result,
     Score,
     Work,
-    joined,
+    together,
 )
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.reporting.model import Column, Section, Table
@@ -279,7 +279,6 @@ class Fidelity(Measure):
         return Result({self.table: table}, scores)
 
     def sections(self, found: Sequence[RunResults], tables: Path, settings: EvaluationSettings) -> list[Section]:
-        joined(found, self.table, tables)
         return [_fidelity_section(found, tables, settings.confidence)]
 
     def headline(self, found: RunResults) -> dict[str, Any]:
@@ -292,7 +291,8 @@ class Fidelity(Measure):
 
 
 def _fidelity_section(found: Sequence[RunResults], tables: Path, confidence: float) -> Section:
-    ours = pd.concat([one.tables["fidelity"].assign(run=one.subject.name) for one in found])
+    ours = together(found, "fidelity")
+    ours.to_csv(tables / "fidelity.csv", index=False)
     published = PUBLISHED.rename(columns={"method": "run"}).assign(region="as published, other data")
     shown = pd.concat([ours, published])
     shown.to_csv(tables / "fidelity_shown.csv", index=False)

@@ -279,7 +279,7 @@ class Use(Measure):
             return Result()
         train, test = (cohort.lesions(part) for part in (split.train, split.test))
         real, asked = (Slices(part.image, part.mask) for part in (train, test))
-        alone = work.once((Use, split), lambda: dice_by_patient([real], asked, test.patient, settings))
+        alone = work.memory.once((Use, split), lambda: dice_by_patient([real], asked, test.patient, settings))
         genes = work.subject.genes(cohort.expression, split.train)
         drawn = drawn_for_training(work.synthesizer, cohort, split, genes, settings)
         return used(usefulness(alone, real, drawn, asked, test.patient, settings), test.patient, settings)

@@ -11,6 +11,9 @@ from radiogenesis.evaluation.all_measures import NUMBERS
 from radiogenesis.reporting.wording import coverage, join, p_text
 from radiogenesis.stats.resampling import ALPHA
 
+IN_WORDS = {name: number.words for name, number in NUMBERS.items() if number.words}
+"""The numbers in which methods are said to be ahead or behind, and what they are called then."""
+
 
 def retrieval_conclusion(label: str, table: pd.DataFrame, confidence: float) -> str:
     """One sentence on one alignment, from its rows of `retrieval_table`."""
@@ -30,21 +33,16 @@ def retrieval_conclusion(label: str, table: pd.DataFrame, confidence: float) -> 
     )
 
 
-def _in_words() -> dict[str, str]:
-    """The numbers in which methods are said to be ahead or behind, and what they are called then."""
-    return {name: number.words for name, number in NUMBERS.items() if number.words}
-
-
 def comparison_conclusions(table: pd.DataFrame, confidence: float) -> list[str]:
     """One sentence for each method against the first, from `comparison.differences`."""
     sentences = []
-    for method, rows in table[table["measure"].isin(_in_words())].groupby("method", sort=False):
+    for method, rows in table[table["measure"].isin(IN_WORDS)].groupby("method", sort=False):
         against = rows["against"].iloc[0]
         if not rows["same_patients"].all():
             sentences.append(f"{against} and {method} held out different patients: not compared.")
             continue
         by = {
-            verdict: [_in_words()[m] for m in rows.loc[rows["verdict"] == verdict, "measure"]]
+            verdict: [IN_WORDS[m] for m in rows.loc[rows["verdict"] == verdict, "measure"]]
             for verdict in ("worse", "better")
         }
         text = f"{against} against {method}, on the same patients: "
@@ -60,8 +58,8 @@ def leader_conclusions(table: pd.DataFrame, confidence: float) -> list[str]:
     """Of three methods or more, who is ahead of all others, from `comparison.leaders`."""
     if not len(table):
         return []
-    rows = table[table["measure"].isin(_in_words())]
-    ahead = [f"{r['best']} in {_in_words()[r['measure']]}" for r in rows[rows["verdict"] == "ahead"].to_dict("records")]
+    rows = table[table["measure"].isin(IN_WORDS)]
+    ahead = [f"{r['best']} in {IN_WORDS[r['measure']]}" for r in rows[rows["verdict"] == "ahead"].to_dict("records")]
     text = f"Ahead of all other methods: {join(ahead)}." if ahead else "No method is ahead of all others in anything."
     open_ = [
         f"{_difference(r, 1)} between {join([r['best'], *str(r['within_reach']).split('; ')])}"
@@ -78,7 +76,7 @@ def _difference(row: dict[Hashable, Any], sign: int) -> str:
     form = NUMBERS[str(row["measure"])].difference
     low, high = sorted((sign * row["low"], sign * row["high"]))
     figures = f"{sign * row['difference']:z{form}}, {low:z{form}} to {high:z{form}}".replace("-", "−")
-    return f"{_in_words()[row['measure']]} ({figures})"
+    return f"{IN_WORDS[row['measure']]} ({figures})"
 
 
 def code_conclusion(clusters: pd.DataFrame, mantel: pd.DataFrame) -> str:

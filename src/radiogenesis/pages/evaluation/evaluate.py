@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ from radiogenesis.evaluation.descriptions.properties import own_features
 from radiogenesis.evaluation.drawing import draw, measured
 from radiogenesis.evaluation.gene_codes import CodeSpace, code_space
 from radiogenesis.evaluation.genes.prediction import predicts_genes
-from radiogenesis.evaluation.measures.base import Work
+from radiogenesis.evaluation.measures.base import Memory, Work
 from radiogenesis.evaluation.measures.control import Control
 from radiogenesis.evaluation.measures.pasted import Pasted, pasted
 from radiogenesis.evaluation.measures.retrieval import retrieval_scores, retrieval_table
@@ -123,7 +124,7 @@ class Common:
     Attributes:
         real: the real lesions of everybody who was trained on or held out.
         folder: of the pictures.
-        memory: what was made, see `Work.once`.
+        memory: what is made once.
     """
 
     cohort: Cohort
@@ -131,21 +132,15 @@ class Common:
     real: RealLesions
     folder: Path
     progress: Progress
-    memory: dict[Hashable, Any] = field(default_factory=dict)
+    memory: Memory = field(default_factory=Memory)
 
     def own(self, patients: tuple[str, ...]) -> Floats:
         """(n, F) properties of the patients' own lesions; runs of one split share their patients."""
-        key = (own_features, patients)
-        if key not in self.memory:
-            self.memory[key] = own_features(self.cohort, patients)
-        return np.asarray(self.memory[key])
+        return self.memory.once((own_features, patients), lambda: own_features(self.cohort, patients))
 
     def pasted(self, split: Split) -> Pasted:
         """Real lesions pasted onto the backgrounds of the drawings of this split's runs."""
-        if split not in self.memory:
-            self.memory[split] = pasted(self.cohort, split, self.settings)
-        made: Pasted = self.memory[split]
-        return made
+        return self.memory.once((pasted, split), lambda: pasted(self.cohort, split, self.settings))
 
 
 def _check(subjects: Sequence[EvaluatedRun]) -> None:
@@ -205,11 +200,9 @@ def _synthesis(found: RunResults, synthesizer: Synthesizer, genes: NDArray[np.fl
     )
     patients = measured(drawn, cohort, split, subject.scaler, genes, common.own)
     found.drawn, found.backgrounds_of, found.ignores_genes = drawn, drawn.backgrounds_of, patients.ignores_genes
-
-    def check() -> pd.DataFrame | None:
-        places = drawn.background_index
-        return check_of_control(synthesizer, cohort, places, genes, patients, settings, lot=subject.seed)
-
+    check = partial(
+        check_of_control, synthesizer, cohort, drawn.background_index, genes, patients, settings, lot=subject.seed
+    )
     work = Work(
         subject, synthesizer, genes, drawn, patients, common.real, common.pasted(split), cohort, settings, check,
         common.memory,

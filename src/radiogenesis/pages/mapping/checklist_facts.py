@@ -1,4 +1,4 @@
-"""What a map recorded, as facts that answer the items of `reporting.checklists`; see `evaluation.checklist_facts`."""
+"""What a map recorded, as facts for `reporting.checklists`; evaluations have theirs in `pages/evaluation`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from radiogenesis.phenotypes.radiomics import FAMILIES
 from radiogenesis.reporting.checklists import NO, NOT_APPLICABLE, YES, Facts, Recorded
 
 PREDICTIONS = "predictions.csv"
-"""Table of predictions on patients left out: see `page_prediction`."""
+"""Table of predictions on patients left out: see `pages/mapping/prediction.py`."""
 
 
 def map_facts(made: ConventionalMap, tables: Path, cohort: Cohort | None = None) -> Facts:
