@@ -16,7 +16,8 @@ from radiogenesis.evaluation.genes import prediction as gp
 from radiogenesis.evaluation.genes.distances import mean_correlation
 from radiogenesis.evaluation.results import RunResults
 from radiogenesis.evaluation.settings import EvaluationSettings
-from radiogenesis.pages.evaluation.li_sui import framework_conclusions, framework_headline, framework_sections
+from radiogenesis.pages.evaluation.headlines import headline
+from radiogenesis.pages.evaluation.li_sui import framework_conclusions, framework_sections
 from radiogenesis.stats.resampling import resamples
 
 QUICK = EvaluationSettings(bootstrap=100, permutations=199)
@@ -133,7 +134,7 @@ def test_conclusion_and_headline(found: RunResults) -> None:
     assert sentence.startswith("reader: images of 14 held-out patients say something about their genes")
     assert "95 % interval" in sentence
     assert "ahead of ridge regression on radiomic features, which reaches" in sentence  # whose mean r is over all genes
-    (number,) = framework_headline(found)
+    (number,) = headline(found)
     assert number["value"] > 0.9
     assert {"low", "high", "regression", "null_low", "null_high", "text"} <= set(number)
 

@@ -8,7 +8,7 @@ held-out patients. Formulas: `distances`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,6 +72,10 @@ class GenePrediction:
     genes: pd.DataFrame
     patients: pd.DataFrame
     confidence: float = 0.95
+
+    def row(self, predictor: str) -> dict[Hashable, Any]:
+        """The table's row of one predictor."""
+        return self.table[self.table["predictor"] == predictor].to_dict("records")[0]
 
 
 def gene_prediction(

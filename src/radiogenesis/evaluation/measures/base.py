@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.methods.protocols import Synthesizer
-from radiogenesis.reporting.model import Column, Section
+from radiogenesis.reporting.model import Column, Fact, Section
 from radiogenesis.stats.resampling import Floats
 
 if TYPE_CHECKING:  # these are made of measures themselves
@@ -53,6 +53,7 @@ class Number:
         beside: what stands on the page's top beside it, with {reference} and {null}; "" where it is not one of the
             numbers there.
         of_drawings: whether its images are drawn ones.
+        of_reference: whether the page's top shows, as a bar, what share of its reference it is.
     """
 
     label: str
@@ -64,6 +65,7 @@ class Number:
     difference: str = ".3f"
     beside: str = ""
     of_drawings: bool = True
+    of_reference: bool = False
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,32 @@ class Work:
     memory: Memory
 
 
-class Measure:
+class Headline:
+    """A number that stands on the page's top and is printed by `radiogenesis evaluate`, and how it is written there.
+
+    What is here serves a number with a sentence `beside`. Where more is to be said, a subclass has the number's name.
+
+    Attributes:
+        name: of the number in evaluation.json.
+    """
+
+    name: ClassVar[str] = ""
+
+    def headline(self, found: RunResults) -> dict[str, Any] | None:
+        """The number of one run: run, name, value, low, high, text, and what it must be read beside."""
+        return None
+
+    def beside(self, number: Mapping[str, Any]) -> str:
+        """What the number must be read beside, in a line on a terminal."""
+        return str(number.get("beside", ""))
+
+    def fact(self, label: str, number: Mapping[str, Any], interval: str) -> Fact:
+        """The number on the page's top; `interval` is what its interval is called."""
+        beside = f"{interval} {number['low']:.3g} to {number['high']:.3g}. {number.get('beside', '')}"
+        return Fact(label=label, value=f"{number['value']:.3g}", beside=beside)
+
+
+class Measure(Headline):
     """A measure of what a run drew.
 
     Attributes:
@@ -163,10 +190,9 @@ class Measure:
         """Whether the sentence is said however many runs there are."""
         return False
 
-    def headline(self, found: RunResults) -> dict[str, Any] | None:
-        """The number that stands on the page's top: run, name, value, low, high, text; and `beside`, a sentence that
-        says what it must be read beside."""
-        return None
+    def by_method(self) -> bool:
+        """Whether the page's top shows its numbers method by method where methods have several runs."""
+        return any(number.beside for number in self.numbers.values())
 
     def of(self, found: Sequence[RunResults]) -> list[RunResults]:
         """The runs that it measured."""

@@ -12,6 +12,7 @@ patient's genes and a reference: the planted factor where it is known, and the s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +37,7 @@ from radiogenesis.evaluation.measures.base import (
     together,
 )
 from radiogenesis.evaluation.settings import EvaluationSettings
-from radiogenesis.reporting.model import Column, Picture, Section, Table
+from radiogenesis.reporting.model import Column, Fact, Picture, Section, Table
 from radiogenesis.reporting.wording import coverage, join, p_text, percent
 from radiogenesis.stats.multiple_testing import false_discovery_rate
 from radiogenesis.stats.resampling import (
@@ -210,11 +211,12 @@ CHECK_ALPHA = 0.01  # of a check that is made again and again, and should not fa
 class Control(Measure):
     """Whether the genes steer what is drawn."""
 
-    table = "control"
+    table = name = "control"
     numbers: ClassVar = {
         "control": Number("Control, ρ", "higher", ".2f", "mean of the properties; reference: ridge regression from the "
                           "same genes; null: other genes", REST, "control", ".2f",
-                          "Ridge regression from the same genes {reference}, other patients' genes {null}."),
+                          "Ridge regression from the same genes {reference}, other patients' genes {null}.",
+                          of_reference=True),
         "share": Number("Of regression", "higher", "%", "control over that of the ridge regression from the same genes",
                         REST),
     }  # fmt: skip
@@ -253,13 +255,26 @@ class Control(Measure):
         reference = str(table["reference"].iloc[0])
         row = table[(table["reference"] == reference) & (table["feature"] == MEAN)].iloc[0]
         return {
-            "run": found.subject.name, "name": "control", "value": row["rho"], "low": row["low"], "high": row["high"],
+            "run": found.subject.name, "name": self.name, "value": row["rho"], "low": row["low"], "high": row["high"],
             "regression": row["regression"], "null": row["null_mean"], "null_low": row["null_low"],
             "null_high": row["null_high"], "share": row["share"], "share_low": row["share_low"],
             "share_high": row["share_high"], "p": row["p"],
             "reference": reference if reference == OWN else "the planted truth",
             "text": "mean Spearman over six lesion properties, held-out patients",
         }  # fmt: skip
+
+    def beside(self, number: Mapping[str, Any]) -> str:
+        text = f"regression {number['regression']:.2f}, null {number['null_low']:.2f} to {number['null_high']:.2f}"
+        return f"{text}, {number['share']:.0%} of the regression" if not math.isnan(number["share"]) else text
+
+    def fact(self, label: str, number: Mapping[str, Any], interval: str) -> Fact:
+        beside = (
+            f"{interval} {number['low']:.2f} to {number['high']:.2f}, against {number['reference']}. Ridge regression "
+            f"from the same genes {number['regression']:.2f}, other patients' genes {number['null_low']:.2f} to "
+            f"{number['null_high']:.2f}."
+        )
+        value, beside = (text.replace("-", "−") for text in (f"{number['value']:.2f}", beside))
+        return Fact(label=label, value=value, beside=beside, share=number["share"])
 
 
 def _control_table(file: str, reference: str, rows: pd.DataFrame, several: bool, confidence: float) -> Table:

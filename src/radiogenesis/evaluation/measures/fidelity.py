@@ -20,6 +20,7 @@ narrow seam it comes out high.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -42,7 +43,7 @@ from radiogenesis.evaluation.measures.base import (
     together,
 )
 from radiogenesis.evaluation.settings import EvaluationSettings
-from radiogenesis.reporting.model import Column, Section, Table
+from radiogenesis.reporting.model import Column, Fact, Section, Table
 from radiogenesis.reporting.wording import coverage
 from radiogenesis.stats.resampling import interval, nanmean, patient_means, resamples
 from radiogenesis.window import scaled
@@ -234,7 +235,7 @@ def fidelity_draws(
 class Fidelity(Measure):
     """Table 1 of Xu et al. (2020), of methods that keep the background they are given."""
 
-    table = "fidelity"
+    table = name = "fidelity"
     numbers: ClassVar = {
         **{
             name: Number(label, better, form, "whole image; reference: the patients' own lesions, pasted", FIDELITY,
@@ -284,10 +285,22 @@ class Fidelity(Measure):
     def headline(self, found: RunResults) -> dict[str, Any]:
         rows = found.tables[self.table].set_index("region")
         return {
-            "run": found.subject.name, "name": "fidelity", "value": rows.loc[OUTSIDE, "psnr"],
+            "run": found.subject.name, "name": self.name, "value": rows.loc[OUTSIDE, "psnr"],
             "low": rows.loc[OUTSIDE, "psnr_low"], "high": rows.loc[OUTSIDE, "psnr_high"],
             "null": rows.loc[OTHER, "psnr"], "text": "PSNR of the background outside the lesion, dB",
         }  # fmt: skip
+
+    def beside(self, number: Mapping[str, Any]) -> str:
+        if not math.isfinite(number["null"]):
+            return "one background only"
+        return f"another background {number['null']:.2f}; high through a narrow seam"
+
+    def fact(self, label: str, number: Mapping[str, Any], interval: str) -> Fact:
+        beside = f"{interval} {number['low']:.1f} to {number['high']:.1f}."
+        if math.isfinite(number["null"]):  # else there was one background only
+            beside += f" Against a background it was not drawn on: {number['null']:.1f}."
+        beside += " High through a narrow seam, whatever is drawn."
+        return Fact(label=label, value=f"{number['value']:.1f} dB", beside=beside)
 
 
 def _fidelity_section(found: Sequence[RunResults], tables: Path, confidence: float) -> Section:

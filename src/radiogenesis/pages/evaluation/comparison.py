@@ -48,7 +48,7 @@ def method_facts(rows: Sequence[Row], settings: EvaluationSettings) -> tuple[Fac
                     + " "
                     + number.beside.format(reference=reference, null=null)
                 ),
-                share=line["value"] / line["reference"] if name == "control" else None,
+                share=line["value"] / line["reference"] if number.of_reference else None,
             )
         )
     return tuple(facts)

@@ -34,6 +34,7 @@ from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.methods.tumor_unet import FindSettings, TumorUNet
 from radiogenesis.output import json_text, whole_folder
 from radiogenesis.pages.evaluation.checklist_facts import detection_facts
+from radiogenesis.pages.evaluation.headlines import TUMORS_FOUND
 from radiogenesis.pages.evaluation.li_sui_pictures import figure_5
 from radiogenesis.reporting.checklists import save_checklists
 from radiogenesis.reporting.model import Column, Fact, Page, Picture, Section, Table
@@ -263,7 +264,7 @@ def _headline(name: str, table: pd.DataFrame) -> dict[str, Any]:
     unet = found[UNET, "dice"]
     return {
         "run": name,
-        "name": "detection",
+        "name": TUMORS_FOUND.name,
         "value": unet["value"],
         "low": unet["low"],
         "high": unet["high"],
@@ -311,15 +312,9 @@ def comparison_table(*, confidence: float, several: bool = False) -> Table:
 
 
 def _facts(summary: dict[str, Any], *, several: bool) -> tuple[Fact, ...]:
+    interval = f"{coverage(summary['settings']['confidence'])} interval"
     return tuple(
-        Fact(
-            label=f"{number['run']}: {number['text']}" if several else number["text"],
-            value=f"{number['value']:.2f}",
-            beside=(
-                f"{coverage(summary['settings']['confidence'])} interval {number['low']:.2f} to {number['high']:.2f}; "
-                f"baseline {number['baseline']:.2f}, null {number['null']:.2f}"
-            ).replace("nan", "–"),
-        )
+        TUMORS_FOUND.fact(f"{number['run']}: {number['text']}" if several else number["text"], number, interval)
         for number in summary["headline"]
     )
 

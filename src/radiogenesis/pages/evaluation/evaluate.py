@@ -44,11 +44,11 @@ from radiogenesis.methods.protocols import GeneEncoder, LesionEncoder, Synthesiz
 from radiogenesis.output import check_place, json_text, whole_folder
 from radiogenesis.pages.evaluation import conclusions, pictures
 from radiogenesis.pages.evaluation.detection import detects, evaluate_detection
+from radiogenesis.pages.evaluation.headlines import headline
 from radiogenesis.pages.evaluation.layout import build_page
 from radiogenesis.pages.evaluation.li_sui import (
     appraise_framework,
     framework_conclusions,
-    framework_headline,
 )
 from radiogenesis.progress import Progress, silent
 from radiogenesis.stats.resampling import Floats
@@ -247,7 +247,7 @@ def _summary(
     """What evaluation.json holds."""
     versions = {name: importlib.metadata.version(name) for name in LIBRARIES}
     return {
-        "headline": [number for one in found for number in _headline(one)],
+        "headline": [number for one in found for number in headline(one)],
         "conclusions": _conclusions(found, rows, codes, cohort, settings),
         "cohort": {
             "path": str(cohort.path),
@@ -303,22 +303,3 @@ def _conclusions(
     split = found[0].subject.split
     shared = conclusions.shared_scans(cohort.patients["series_uid"], split.test, split.train)
     return [*sentences, *([shared] if shared else []), conclusions.scope(cohort.truth is not None)]
-
-
-def _headline(found: RunResults) -> list[dict[str, Any]]:
-    """The numbers that matter, each with what it must be read beside."""
-    numbers = [measure.headline(found) for measure in MEASURES if measure.of([found])]
-    if found.retrieval is not None:
-        by_patient = found.retrieval[found.retrieval["level"] == "patient"]
-        row = by_patient[by_patient["measure"] == "mean rank"].iloc[0]
-        numbers.append(
-            {
-                "run": found.subject.name, "name": "retrieval", "value": row["value"], "low": row["low"],
-                "high": row["high"], "chance": row["chance"], "null": row["null_mean"], "p": row["p"],
-                "patients": row["patients"], "text": "mean rank of the right patient's genes, held-out patients",
-            }
-        )  # fmt: skip
-    plain = [
-        {key: v.item() if isinstance(v, np.generic) else v for key, v in number.items()} for number in numbers if number
-    ]
-    return [*plain, *framework_headline(found)]

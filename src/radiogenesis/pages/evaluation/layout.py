@@ -24,6 +24,7 @@ from radiogenesis.pages.evaluation.comparison import (
     comparison_section,
     method_facts,
 )
+from radiogenesis.pages.evaluation.headlines import headline_of, shown_by_method
 from radiogenesis.pages.evaluation.li_sui import framework_sections
 from radiogenesis.reporting.checklists import save_checklists
 from radiogenesis.reporting.model import Column, Fact, Page, Picture, Section, Table
@@ -75,7 +76,7 @@ def _facts(rows: Sequence[Row], summary: dict[str, Any], settings: EvaluationSet
     """The numbers that matter, run by run; of what draws method by method where one has several seeds."""
     numbers, by_method = summary["headline"], any(len(row.runs) > 1 for row in rows)
     if by_method:
-        numbers = [number for number in numbers if number["name"] not in ("control", "fidelity")]
+        numbers = [number for number in numbers if not shown_by_method(headline_of(number))]
     facts = tuple(_fact(number, summary) for number in numbers)
     return (*method_facts(rows, settings), *facts) if by_method else facts
 
@@ -83,39 +84,10 @@ def _facts(rows: Sequence[Row], summary: dict[str, Any], settings: EvaluationSet
 def _fact(number: dict[str, Any], summary: dict[str, Any]) -> Fact:
     several = len(summary["runs"]) > 1
     label = f"{number['run']}: {number['text']}" if several else f"{number['text'][0].upper()}{number['text'][1:]}"
-    low, high = number["low"], number["high"]
     if not math.isfinite(number["value"]):
         return Fact(label=label, value="–", beside="Not measured: nothing that can be measured was drawn.")
     interval = f"{coverage(summary['settings']['confidence'])} interval"
-    if number["name"] == "control":
-        return Fact(
-            label=label,
-            value=f"{number['value']:.2f}".replace("-", "−"),
-            beside=(
-                f"{interval} {low:.2f} to {high:.2f}, against {number['reference']}. Ridge regression from "
-                f"the same genes {number['regression']:.2f}, other patients' genes {number['null_low']:.2f} to "
-                f"{number['null_high']:.2f}."
-            ).replace("-", "−"),
-            share=number["share"],
-        )
-    if number["name"] == "fidelity":
-        beside = f"{interval} {low:.1f} to {high:.1f}."
-        if math.isfinite(number["null"]):  # else there was one background only
-            beside += f" Against a background it was not drawn on: {number['null']:.1f}."
-        beside += " High through a narrow seam, whatever is drawn."
-        return Fact(label=label, value=f"{number['value']:.1f} dB", beside=beside)
-    if number["name"] == "gene prediction":
-        beside = (
-            f"{interval} {low:.3f} to {high:.3f}. Ridge regression on radiomic features {number['regression']:.3f}, "
-            f"null {number['null_low']:.3f} to {number['null_high']:.3f}."
-        )
-        value = f"{number['value']:.3f}".replace("-", "−")
-        return Fact(label=label, value=value, beside=beside.replace("-", "−"))
-    if number["name"] != "retrieval":
-        beside = f"{interval} {low:.3g} to {high:.3g}. {number.get('beside', '')}"
-        return Fact(label=label, value=f"{number['value']:.3g}", beside=beside)
-    beside = f"of {number['patients']:.0f}. {interval} {low:.1f} to {high:.1f}; chance {number['chance']:.1f}."
-    return Fact(label=label, value=f"{number['value']:.1f}", beside=beside)
+    return headline_of(number).fact(label, number, interval)
 
 
 def _save(table: pd.DataFrame, folder: Path, file: str) -> None:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.evaluation.genes.distances import LABELS
 from radiogenesis.evaluation.genes.metagenes import metagene_table
-from radiogenesis.evaluation.genes.prediction import MEAN, METHOD, NEAREST, RIDGE, SIZE, GenePrediction, gene_prediction
+from radiogenesis.evaluation.genes.prediction import MEAN, METHOD, NEAREST, RIDGE, SIZE, gene_prediction
 from radiogenesis.evaluation.results import RunResults
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.methods.gene_autoencoder import GeneAutoencoder
@@ -191,27 +191,11 @@ def _genes_table(file: str, shown: int, genes: int) -> Table:
     )
 
 
-def framework_headline(found: RunResults) -> list[dict[str, Any]]:
-    """The number that matters, with what it must be read beside."""
-    if found.prediction is None:
-        return []
-    row, baseline = (_row(found.prediction, who) for who in (METHOD, RIDGE))
-    return [
-        {
-            "run": found.subject.name, "name": "gene prediction", "value": row["r"], "low": row["r_low"],
-            "high": row["r_high"], "regression": baseline["r"],
-            "null_low": row["null_low"], "null_high": row["null_high"],
-            "null": (row["null_low"] + row["null_high"]) / 2, "p": row["p"],
-            "text": "mean correlation of predicted with true genes, held-out patients",
-        }
-    ]  # fmt: skip
-
-
 def framework_conclusions(found: RunResults) -> list[str]:
     """Sentences on gene prediction. No test passed, no claim."""
     if found.prediction is None:
         return []
-    row, baseline, mean = (_row(found.prediction, who) for who in (METHOD, RIDGE, MEAN))
+    row, baseline, mean = map(found.prediction.row, (METHOD, RIDGE, MEAN))
     name, n = found.subject.name, int(row["patients"])
     of = coverage(found.prediction.confidence)
     figures = (
@@ -244,9 +228,3 @@ def _standing(baseline: dict[Hashable, Any]) -> str:
     if baseline["lead_high"] < 0:
         return "behind"
     return "ahead of" if baseline["lead_low"] > 0 else "not shown to differ from"
-
-
-def _row(prediction: GenePrediction, who: str) -> dict[Hashable, Any]:
-    """The table's row of one predictor."""
-    table = prediction.table
-    return table[table["predictor"] == who].to_dict("records")[0]
