@@ -202,7 +202,7 @@ def _moments(x: Floats, weight: Floats) -> tuple[Floats, Floats]:
 
 
 @dataclass(frozen=True)
-class Realism:
+class Distances:
     """The distances of what was drawn, and those that they are read beside.
 
     Attributes:
@@ -265,7 +265,7 @@ def realism(
     held_out: Lesions,
     shuffled: Lesions,
     settings: EvaluationSettings,
-) -> Realism:
+) -> Distances:
     """Drawn lesions, pasted lesions of training patients, the same on their own backgrounds, and shuffled ones, each
     against held-out real ones."""
     space = Space.fit(training)
@@ -283,7 +283,7 @@ def realism(
             found[INCEPTION] = inception_distance(lesions, held_out, size, draws=settings.bootstrap, seed=settings.seed)
         return found
 
-    return Realism(
+    return Distances(
         distances(drawn, True), distances(pasted, True), distances(training, False), distances(shuffled, True)
     )
 
@@ -294,7 +294,7 @@ ON_OWN = "real lesions of training patients, on their own backgrounds"
 SHUFFLED = "null: shuffled pixels"
 
 
-class DistanceToReal(Measure):
+class Realism(Measure):
     """KID and Fréchet distance to the held-out patients' real lesions."""
 
     table = "realism"
@@ -334,7 +334,7 @@ class DistanceToReal(Measure):
         return realism_conclusion(found.subject.name, found.tables[self.table], confidence)
 
 
-def _beside_pasted(found: Realism, name: str, settings: EvaluationSettings) -> dict[str, float]:
+def _beside_pasted(found: Distances, name: str, settings: EvaluationSettings) -> dict[str, float]:
     """How many times the distance of pasted real lesions the drawings have, and how much more."""
     times, low, high = found.times(name, settings.confidence)
     more = found.farther(name)
@@ -350,7 +350,7 @@ def _row(name: str, of: str, one: Distance, settings: EvaluationSettings) -> dic
 
 
 def realism_conclusion(label: str, table: pd.DataFrame, confidence: float) -> str:
-    """One sentence on how real the drawn lesions look, from the table of `DistanceToReal`."""
+    """One sentence on how real the drawn lesions look, from the table of `Realism`."""
     drawn, pasted, own, null = table[table["distance"] == "kid"].to_dict("records")
     of = coverage(confidence)
     times = ""

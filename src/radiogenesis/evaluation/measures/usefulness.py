@@ -160,7 +160,7 @@ def _turned(x: Tensor, turns: int, mirrored: bool) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Usefulness:
+class DiceGained:
     """Dice by held-out patient (n,), with real slices alone and with drawings added; the test of the difference.
 
     Attributes:
@@ -199,7 +199,7 @@ def usefulness(
     test: Slices,
     owner: NDArray[np.str_],
     settings: EvaluationSettings,
-) -> Usefulness:
+) -> DiceGained:
     """Train with `drawn` added to `real`, and compare on `test`, whose slices belong to `owner`.
 
     Args:
@@ -209,7 +209,7 @@ def usefulness(
     difference = with_drawings - without  # (R, n)
     mean = nanmean(difference, 0)
     known = mean[np.isfinite(mean)]
-    return Usefulness(
+    return DiceGained(
         nanmean(without, 0),
         nanmean(with_drawings, 0),
         p=float(wilcoxon(known, alternative="greater").pvalue) if known.any() else 1.0,
@@ -263,7 +263,7 @@ def _backgrounds(cohort: Cohort, split: Split) -> NDArray[np.int64]:
     )
 
 
-class Use(Measure):
+class Usefulness(Measure):
     """Segmentation with and without the drawings. Without them the network is trained once for all runs of a split:
     nothing of the runs has a part in it."""
 
@@ -279,7 +279,7 @@ class Use(Measure):
             return Result()
         train, test = (cohort.lesions(part) for part in (split.train, split.test))
         real, asked = (Slices(part.image, part.mask) for part in (train, test))
-        alone = work.memory.once((Use, split), lambda: dice_by_patient([real], asked, test.patient, settings))
+        alone = work.memory.once((Usefulness, split), lambda: dice_by_patient([real], asked, test.patient, settings))
         genes = work.subject.genes(cohort.expression, split.train)
         drawn = drawn_for_training(work.synthesizer, cohort, split, genes, settings)
         return used(usefulness(alone, real, drawn, asked, test.patient, settings), test.patient, settings)
@@ -292,7 +292,7 @@ class Use(Measure):
         return usefulness_conclusion(found.subject.name, found.tables[self.table], confidence)
 
 
-def used(result: Usefulness, owner: NDArray[np.str_], settings: EvaluationSettings) -> Result:
+def used(result: DiceGained, owner: NDArray[np.str_], settings: EvaluationSettings) -> Result:
     """The table, the patients behind it, and the score."""
     low, high = interval(result.difference[1:], settings.confidence)
     table = pd.DataFrame(
