@@ -126,7 +126,7 @@ class Deaf:
 
 
 class Copier:
-    """Pastes lesions of the training patients, whatever the genes: the positive control of memorisation."""
+    """Pastes lesions of the training patients, whatever the genes: the positive control of memorization."""
 
     def __init__(self, cohort: Cohort, patients: tuple[str, ...]) -> None:
         theirs = np.isin(cohort.slice_patient, list(patients))

@@ -20,7 +20,7 @@ from radiogenesis.evaluation.comparison import BESIDE
 from radiogenesis.evaluation.drawing import draw
 from radiogenesis.evaluation.measures.control import OWN, TRUTH
 from radiogenesis.evaluation.measures.fidelity import PASTED
-from radiogenesis.evaluation.measures.memorisation import COPIES, UNSEEN
+from radiogenesis.evaluation.measures.memorization import COPIES, UNSEEN
 from radiogenesis.evaluation.measures.realism import ON_SAME
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.methods.nearest_lesion import NearestLesion, NearestLesionSettings
@@ -217,7 +217,7 @@ def others(
 
 
 def test_who_pastes_training_lesions_is_caught(others: Path) -> None:
-    table = pd.read_csv(others / "tables" / "memorisation.csv").set_index(["run", "of"])
+    table = pd.read_csv(others / "tables" / "memorization.csv").set_index(["run", "of"])
     assert table.loc[("copier", "drawn"), "p"] <= 0.01
     assert table.loc[("copier", "drawn"), "near"] > 0.8
     assert table.loc[("copier", COPIES), "near"] > 0.8

@@ -28,6 +28,9 @@ from radiogenesis.progress import Progress, silent
 from radiogenesis.stats.association import FEWEST
 from radiogenesis.training.run import Run
 
+OLD, NOW = "memorisation", "memorization"
+"""Tables were called the first before 2026-11-27; either name opens them."""
+
 
 @dataclass(frozen=True)
 class Results:
@@ -80,11 +83,12 @@ class Results:
             >>> list(rg.open_evaluation("evaluation").table("comparison"))[:2]
             ['method', 'runs']
         """
-        parquet, csv = (self.path / "tables" / f"{name}.{kind}" for kind in ("parquet", "csv"))
-        if parquet.is_file():
-            return pd.read_parquet(parquet)
-        if csv.is_file():
-            return pd.read_csv(csv, low_memory=False)
+        for spelled in (name, name.replace(OLD, NOW), name.replace(NOW, OLD)):
+            parquet, csv = (self.path / "tables" / f"{spelled}.{kind}" for kind in ("parquet", "csv"))
+            if parquet.is_file():
+                return pd.read_parquet(parquet)
+            if csv.is_file():
+                return pd.read_csv(csv, low_memory=False)
         raise RunError(f"has no table {name!r}", path=self.path, remedy=f"choose from: {', '.join(self.tables)}")
 
     def _record(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-_DESCRIPTION = """Measure runs on the patients they held out: fidelity, realism, control, diversity, memorisation,
+_DESCRIPTION = """Measure runs on the patients they held out: fidelity, realism, control, diversity, memorization,
 retrieval, and with --segmentation_steps usefulness; of gene-autoencoder how well genes are predicted, and what its
 encoder's features have to do with metagenes; of tumor-unet what is found in whole slices, on another cohort too.
 

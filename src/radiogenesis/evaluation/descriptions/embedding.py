@@ -8,7 +8,7 @@ and edges all the same, and rank generators better than ImageNet's where images 
 those of any method, and the only thing that is fitted, the scale of each number, comes from training patients.
 
 Turned and mirrored lesions are the same lesion: each kernel is applied in all eight orientations and the responses are
-averaged, so a training image that was memorised with its augmentation is found as what it is.
+averaged, so a training image that was memorized with its augmentation is found as what it is.
 """
 
 from __future__ import annotations

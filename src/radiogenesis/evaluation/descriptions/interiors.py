@@ -4,7 +4,7 @@ Lesions are compared pixel by pixel: eroded by one pixel, since the outermost on
 centered; brought to one size; in standard deviations about their mean, 0 outside. Two lesions agree by the correlation
 of these pixels, the highest of the eight turns of a square. Found best on a phantom among insides eroded by 0, 1 and 2
 pixels, smoothed or not, of one size or of their own: it parts pasted training lesions from lesions never seen (99.8 %
-of the first have a higher excess, see `memorisation`, than 99 % of the second), and still does where the copies were
+of the first have a higher excess, see `memorization`, than 99 % of the second), and still does where the copies were
 blurred by 1 pixel (97 %) or enlarged by a tenth (93 %; without one size for all: 31 %). Among 59 real patients all
 pasted training lesions are beyond.
 """

@@ -1,4 +1,4 @@
-"""Lesions in numbers, real and drawn alike: what realism, diversity and memorisation are computed from.
+"""Lesions in numbers, real and drawn alike: what realism, diversity and memorization are computed from.
 
 A patient is the unit: means are taken within a patient first, and nobody is compared with the own lesions.
 """

@@ -32,7 +32,7 @@ RUN = Column(label="Run", value="run")
 PATIENTS = Column(label="Patients", value="patients", format="d")
 IMAGES = Column(label="Images", value="images", format="d")
 FIDELITY, REALISM, REST = (
-    "Fidelity", "Fidelity near the lesion, and realism", "Control, diversity, memorisation, usefulness",
+    "Fidelity", "Fidelity near the lesion, and realism", "Control, diversity, memorization, usefulness",
 )  # fmt: skip
 """The tables that the comparison is shown in."""
 Made = TypeVar("Made")

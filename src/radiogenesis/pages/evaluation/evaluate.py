@@ -3,7 +3,7 @@
 OUT/
   evaluation.json      headline, conclusions, cohort, runs, settings, versions
   page.json            what `radiogenesis report` renders
-  tables/*.csv         comparison, fidelity, realism, control, diversity, memorisation, usefulness, retrieval, gene
+  tables/*.csv         comparison, fidelity, realism, control, diversity, memorization, usefulness, retrieval, gene
                        codes, and the numbers of every patient behind them
   pictures/*.png
 """

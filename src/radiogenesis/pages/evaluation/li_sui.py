@@ -76,7 +76,7 @@ def framework_sections(found: Sequence[RunResults], tables: Path) -> list[Sectio
         text = (
             "Stage 3 of Li, Sui et al.: tumor regions drawn from noise and metagenes. The method draws the "
             "surroundings, too, so fidelity to a background is not a measure of it and is left out; control, realism, "
-            "diversity and memorisation are measured as for every other method."
+            "diversity and memorization are measured as for every other method."
         )
         notes = tuple(f"{one.subject.name}: {one.metagenes.note}" for one in drawing if one.metagenes)
         sections.append(Section(title="Regions from metagenes", text=text, blocks=tuple(blocks), notes=notes))

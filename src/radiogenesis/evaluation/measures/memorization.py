@@ -1,4 +1,4 @@
-"""Memorisation: are the drawings copies of training lesions?
+"""Memorization: are the drawings copies of training lesions?
 
 The insides of lesions are compared (`interiors`), so that a copy is seen on another background and turned, too. For
 each drawing: how well does it agree with the lesion of a training patient that is most like it, and how well with that
@@ -91,7 +91,7 @@ class Likeness:
 
 
 @dataclass(frozen=True)
-class Memorisation:
+class CopyTest:
     """What was found.
 
     Attributes:
@@ -120,9 +120,9 @@ class Memorisation:
         return {name: nanmean(part.near[index], 1) for name, part in parts.items()}
 
 
-def memorisation(
+def memorization(
     drawn: Lesions, training: Lesions, held_out: Lesions, pasted: Pasted, settings: EvaluationSettings
-) -> Memorisation:
+) -> CopyTest:
     """Compare drawings for held-out patients with real lesions of training and of held-out patients.
 
     Args:
@@ -151,7 +151,7 @@ def memorisation(
     p = [float(copying(one.near[None], own[None], flips)[0]) for one in found]
     drawings, copies, unseen = (one.reshape(n, -1) for one in near[:3])
     power, false_alarms = _power(drawings, copies, unseen, own, flips, settings)
-    return Memorisation(
+    return CopyTest(
         patients=patients,
         drawn=found[0],
         copies=found[1],
@@ -226,10 +226,10 @@ COPIES = "copies: training lesions, pasted"
 UNSEEN = "never trained on: real lesions, pasted"
 
 
-class Copies(Measure):
+class Memorization(Measure):
     """Whether training lesions were copied, and what the test would have seen."""
 
-    table = "memorisation"
+    table = "memorization"
     numbers: ClassVar = {
         "copies": Number("Near copies", "", "%", "drawings nearer to a training lesion than 99 of 100 real lesions "
                          "never trained on; reference: such lesions; null: pasted training lesions", REST)
@@ -238,7 +238,7 @@ class Copies(Measure):
     def measure(self, work: Work) -> Result:
         split, settings = work.subject.split, work.settings
         slices = work.real.slices
-        result = memorisation(work.drawn.lesions, slices.of(split.train), slices.of(split.test), work.pasted, settings)
+        result = memorization(work.drawn.lesions, slices.of(split.train), slices.of(split.test), work.pasted, settings)
         draws = result.draws(settings)
         power = {f"seen_{100 * share:.0f}": often for share, often in result.power.items()}
         rows = []
@@ -258,7 +258,7 @@ class Copies(Measure):
         each = {"drawn": result.drawn.near, "copies": result.copies.near, "real": result.real.near}
         tables = {
             self.table: pd.DataFrame(rows),
-            "memorisation_patients": pd.DataFrame({"patient": result.patients, **each}),
+            "memorization_patients": pd.DataFrame({"patient": result.patients, **each}),
         }
         score = Score(
             float(draws["drawn"][0]), draws["drawn"][1:], float(draws["real"][0]), float(draws["copies"][0]),
@@ -267,12 +267,12 @@ class Copies(Measure):
         return Result(tables, {"copies": score})
 
     def sections(self, found: Sequence[RunResults], tables: Path, settings: EvaluationSettings) -> list[Section]:
-        joined(found, "memorisation_patients", tables)
-        return [_memorisation_section(joined(found, self.table, tables), settings)]
+        joined(found, "memorization_patients", tables)
+        return [_memorization_section(joined(found, self.table, tables), settings)]
 
     def sentence(self, found: RunResults, confidence: float) -> str:
         pastes = isinstance(found.subject.method, NearestLesion)
-        return memorisation_conclusion(found.subject.name, found.tables[self.table], confidence, by_design=pastes)
+        return memorization_conclusion(found.subject.name, found.tables[self.table], confidence, by_design=pastes)
 
     def must_be_said(self, found: RunResults) -> bool:
         """Copies are the one finding that must not be missed."""
@@ -280,11 +280,11 @@ class Copies(Measure):
 
 
 def copies(table: pd.DataFrame) -> bool:
-    """Whether the test of `memorisation` speaks for copies."""
+    """Whether the test of `memorization` speaks for copies."""
     return bool(table["p"].iloc[0] < ALPHA)
 
 
-def memorisation_conclusion(label: str, table: pd.DataFrame, confidence: float, *, by_design: bool = False) -> str:
+def memorization_conclusion(label: str, table: pd.DataFrame, confidence: float, *, by_design: bool = False) -> str:
     """A sentence or two on copies of training lesions, with what the test would have seen.
 
     Args:
@@ -318,7 +318,7 @@ def memorisation_conclusion(label: str, table: pd.DataFrame, confidence: float, 
     )
 
 
-def _memorisation_section(file: str, settings: EvaluationSettings) -> Section:
+def _memorization_section(file: str, settings: EvaluationSettings) -> Section:
     columns = (
         RUN,
         Column(label="Lesions", value="of"),
