@@ -325,7 +325,7 @@ def test_intervals_are_called_what_they_are(cohort: Cohort, tmp_path: Path) -> N
     for text in ("\n".join(told), page):
         assert "80 % interval" in text
         assert "95 %" not in text
-    for words in ("Null, 80 % from", "Grey: 80 % of what", "80 % intervals over patients and networks"):
+    for words in ("Null, 80 % from", "Gray: 80 % of what", "80 % intervals over patients and networks"):
         assert words in page
 
 

@@ -109,7 +109,7 @@ def test_ridge_is_scikit_learns_with_a_free_intercept_and_stays_in_the_unit_inte
 
 def test_missing_and_constant_features_say_nothing() -> None:
     train = pd.DataFrame({"size": [1.0, 3.0], "same": [2.0, 2.0]})
-    x, new = gp.standardised(train, pd.DataFrame({"size": [np.nan, 1000.0], "same": [2.0, 9.0]}))
+    x, new = gp.standardized(train, pd.DataFrame({"size": [np.nan, 1000.0], "same": [2.0, 9.0]}))
     assert x.tolist() == [[-1, 0], [1, 0]]
     assert new.tolist() == [[0, 0], [5, 0]]
 

@@ -175,10 +175,10 @@ def detection_table(
         for stack, labels in zip(stacks, theirs, strict=True)
     ]
     each = pd.DataFrame(rows)
-    return pd.concat([summarised(each, settings), differences(each, settings)], ignore_index=True), each
+    return pd.concat([summarized(each, settings), differences(each, settings)], ignore_index=True), each
 
 
-def summarised(each: pd.DataFrame, settings: EvaluationSettings) -> pd.DataFrame:
+def summarized(each: pd.DataFrame, settings: EvaluationSettings) -> pd.DataFrame:
     """Means over patients with bootstrap intervals: finder, measure, value, low, high, patients."""
     rows = []
     for finder, group in each.groupby("finder", sort=False):
@@ -197,7 +197,7 @@ def summarised(each: pd.DataFrame, settings: EvaluationSettings) -> pd.DataFrame
 
 
 def differences(each: pd.DataFrame, settings: EvaluationSettings) -> pd.DataFrame:
-    """The U-Net minus the baseline, patient by patient: the columns of `summarised`.
+    """The U-Net minus the baseline, patient by patient: the columns of `summarized`.
 
     Args:
         each: one row per finder and patient with every measure; with a column `seed`, a patient's value is the mean

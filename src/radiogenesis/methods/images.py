@@ -103,7 +103,7 @@ class GrownMask:
         self._softened: dict[tuple[int, int], Tensor] = {}
 
     def dilated(self, pixels: int) -> Tensor:
-        """Grey dilation by a square of `pixels` (odd)."""
+        """Gray dilation by a square of `pixels` (odd)."""
         if pixels not in self._dilated:
             self._dilated[pixels] = dilate(self.mask, pixels)
         return self._dilated[pixels]

@@ -1,6 +1,6 @@
 """Every gene or metagene against every feature: Spearman, Mann-Whitney, or a linear model with covariates.
 
-All three are correlations of columns that were prepared once (ranked, residualised on covariates, centered, scaled), so
+All three are correlations of columns that were prepared once (ranked, residualized on covariates, centered, scaled), so
 the whole table is one matrix product, and so is each permutation of patients. For a feature of two values, r times
 sqrt(n - 1) of the ranks is the Mann-Whitney z with its correction for ties; for a linear model, the correlation of what
 covariates leave of both sides has the t of the regression (Frisch, Waugh and Lovell).
@@ -111,7 +111,7 @@ def associate(
     missing value counts as the feature's mean, which leaves every z with variance 1 under permutation; where those who
     have a value are alike in their genes, the family-wise p is then too large, never too small.
 
-    With covariates both sides are residualised on them first; the features' residuals are permuted and residualised
+    With covariates both sides are residualized on them first; the features' residuals are permuted and residualized
     once more (Freedman and Lane 1983): without that, what covariates explain of permuted values by chance would make
     the null too narrow. With blocks, patients change places within a block only, and the blocks' means are taken out:
     what is left then is an association inside batches.
@@ -224,7 +224,7 @@ def null_maxima(
         left, right: (n, G), (n, F) columns of length 1.
         scale: what makes a product a z.
         observed: (F, G) |z| to count against; None for no count.
-        basis: (n, C) orthonormal, what permuted columns are residualised on once more, as `left` is. None where
+        basis: (n, C) orthonormal, what permuted columns are residualized on once more, as `left` is. None where
             permutations leave it at that: the constant, and blocks.
     """
     features, genes = right.shape[1], left.shape[1]

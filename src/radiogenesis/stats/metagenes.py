@@ -1,7 +1,7 @@
 """Metagenes: co-expressed genes as one value, fitted on training patients only.
 
 Genes that rise and fall together over patients, whichever way, go into one metagene; a gene that falls where the
-others rise belongs to it with the sign -1. Clustering thus maximises the sum over genes of |r|, r the correlation of a
+others rise belongs to it with the sign -1. Clustering thus maximizes the sum over genes of |r|, r the correlation of a
 gene with its cluster's profile: k-means on unit profiles up to their sign (diametrical clustering, Dhillon et al. 2003,
 with the sum of |r| in place of r squared). 60,607 genes take seconds, since a step is one matrix product.
 """

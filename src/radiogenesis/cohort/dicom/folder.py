@@ -19,7 +19,7 @@ Which CT series an outline belongs to:
 Which CT series, where this leaves several or nothing is outlined:
     HU before other values, CT before secondary captures of it, axial before reformatted, original before derived, most
     slices, thinnest slices, series UID order.
-Slices without series UID are one series where they lie in one folder. Localisers are never candidates; a byte-identical
+Slices without series UID are one series where they lie in one folder. Localizers are never candidates; a byte-identical
 copy of a file counts once, and so does one that was cut off beside a whole one. Patients that share a series UID are
 refused.
 """
@@ -142,7 +142,7 @@ def _read_outline(path: Path, series: Series, settings: ReadSettings) -> tuple[s
 
 
 def _ct_series(headers: Iterable[Header]) -> list[CtSeries]:
-    """The CT series, each of one patient, without localisers."""
+    """The CT series, each of one patient, without localizers."""
     series: dict[tuple[str, str], list[Header]] = defaultdict(list)
     for header in headers:
         if header.is_ct and "LOCALIZER" not in header.image_type:

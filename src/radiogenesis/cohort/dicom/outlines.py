@@ -54,7 +54,7 @@ def read_outline(path: Path) -> Dataset:
         One of `headers.DAMAGE`.
     """
     data = read_dataset(path)
-    if not data.get("SOPClassUID"):  # an anonymiser blanked it; what is read here is not written back
+    if not data.get("SOPClassUID"):  # an anonymizer blanked it; what is read here is not written back
         data.SOPClassUID = text(data.file_meta, "MediaStorageSOPClassUID")
     needed = _HOLDS_RTSTRUCT if data.get("SOPClassUID") == RTSTRUCT else _HOLDS_SEG
     if any(keyword not in data for keyword in needed):

@@ -94,7 +94,7 @@ def write_segmentation(scan: Scan, files: Sequence[Path], path: Path, *, descrip
 def _complete(data: Dataset, path: Path) -> Dataset:
     """A slice's header with empty values for what a SEG takes over and DICOM allows to be unknown (type 2).
 
-    Anonymisers delete such fields. What identifies the slice cannot be unknown: raises ScanError without it.
+    Anonymizers delete such fields. What identifies the slice cannot be unknown: raises ScanError without it.
     """
     for keyword in _IDENTITY:
         if not data.get(keyword):
@@ -231,11 +231,11 @@ def _make_repeatable(seg: Segmentation, seed: str, patient: str) -> None:
     """Replace what highdicom draws at random or takes from the clock."""
     del seg.InstanceCreationDate
     del seg.InstanceCreationTime
-    organisation = _uid(seed, patient, "dimensions")
+    organization = _uid(seed, patient, "dimensions")
     for equipment in seg.ContributingEquipmentSequence:
         equipment.pop("ContributionDateTime", None)
     for item in (*seg.DimensionOrganizationSequence, *seg.DimensionIndexSequence):
-        item.DimensionOrganizationUID = organisation
+        item.DimensionOrganizationUID = organization
 
 
 def _decimal(value: float) -> DSfloat:

@@ -45,7 +45,7 @@ class _Gap:
 
 
 def whole_planes(mask: Mask, spacing_mm: tuple[float, float, float], path: Path) -> tuple[Mask, str]:
-    """The outline with the few planes that were forgotten interpolated between their neighbours, and a remark on it.
+    """The outline with the few planes that were forgotten interpolated between their neighbors, and a remark on it.
 
     Args:
         mask: (Z, Y, X).

@@ -151,11 +151,11 @@ def real_lesions(
 
 @dataclass(frozen=True)
 class Axes:
-    """Standardised principal axes of training lesions, every patient counting the same.
+    """Standardized principal axes of training lesions, every patient counting the same.
 
     Attributes:
         mean, deviation: (E,) of each number.
-        squash: deviations beyond which a standardised number is held back; inf for none.
+        squash: deviations beyond which a standardized number is held back; inf for none.
         axes: (E, d).
     """
 

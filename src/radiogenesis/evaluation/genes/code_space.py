@@ -9,7 +9,7 @@ held-out patients apart:
   genes have in common: a mere gradient that many genes share is tighter, too, without any groups. So Gaussian: draws
   from a normal distribution of the codes' own mean and covariance, which has the gradients and no groups.
 - Appearance: Mantel's (1967) correlation between distance in code and distance in the appearance of the patients' own
-  lesions (standardised radiomic features: shape, intensity and texture), of ranks; null: patients permuted.
+  lesions (standardized radiomic features: shape, intensity and texture), of ranks; null: patients permuted.
 """
 
 from __future__ import annotations

@@ -115,7 +115,7 @@ def slice_features(cohort: Cohort, patients: Sequence[str]) -> pd.DataFrame:
 
 def baselines(train_genes: Floats, train: pd.DataFrame, test: pd.DataFrame) -> dict[str, Floats]:
     """What simple predictors make of it: (n, G) each. Everything is fitted on training patients."""
-    x, new = standardised(train, test)
+    x, new = standardized(train, test)
     at = list(train.columns).index(FEATURES[0])
     distance = ((new[:, None, :] - x[None, :, :]) ** 2).sum(2)  # (n, t)
     return {
@@ -133,7 +133,7 @@ def ridge(x: Floats, genes: Floats, new: Floats) -> Floats:
     return np.asarray(np.clip(fitted.predict(new).reshape(len(new), -1) + mean, 0, 1))
 
 
-def standardised(train: pd.DataFrame, test: pd.DataFrame) -> tuple[Floats, Floats]:
+def standardized(train: pd.DataFrame, test: pd.DataFrame) -> tuple[Floats, Floats]:
     """Mean 0 and variance 1 over training patients, at most 5 to either side; missing values are 0, the mean."""
     mean, scale = train.mean(), train.std(ddof=0)
     usable = scale > 1e-9

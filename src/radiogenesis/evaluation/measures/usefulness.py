@@ -116,7 +116,7 @@ def segmentation_dice(parts: Sequence[Slices], test: Slices, *, steps: int, seed
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = SmallUNet()
-    optimiser = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)
+    optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)
     inputs = [(torch.from_numpy(_unit(p.image)), torch.from_numpy(_binary(p.mask))) for p in parts]
     streams = [np.random.default_rng([seed, number]) for number in range(len(parts))]
     share = BATCH // len(parts)
@@ -134,9 +134,9 @@ def segmentation_dice(parts: Sequence[Slices], test: Slices, *, steps: int, seed
             )
             for which in (0, 1)
         )
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         soft_dice_loss(network(x), m).backward()
-        optimiser.step()
+        optimizer.step()
     network.eval()
     with torch.no_grad():
         found = [

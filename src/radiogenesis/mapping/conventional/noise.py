@@ -27,8 +27,8 @@ def noise_features(image: NDArray[Any], mask: NDArray[Any]) -> NDArray[np.float6
 
     - noise: standard deviation in HU, from the median of |image * N|, N the difference of two Laplacians (Immerkaer
       1996); the median instead of his mean keeps vessels and the chest wall out.
-    - grain: median |difference| of neighbours over that of pixels two apart; 1 for white noise, below 1 where a smooth
-      kernel makes neighbours alike.
+    - grain: median |difference| of neighbors over that of pixels two apart; 1 for white noise, below 1 where a smooth
+      kernel makes neighbors alike.
 
     Args:
         image: (B, P, P) HU.

@@ -69,7 +69,7 @@ class Measured:
                 rows = slice(start, start + 256)
                 # As critics see it: a real mask is softened; a drawn one, which is soft already, hardened first.
                 hard = torch.from_numpy(np.asarray(mask[rows], np.float32) >= 0.5).float()[:, None]
-                seen = self.alignment.standardised(images_from_hu(image[rows]), soften(hard))
+                seen = self.alignment.standardized(images_from_hu(image[rows]), soften(hard))
                 along[rows] = self.alignment.coordinates(seen).double().numpy()[:, at]
         along[~np.isfinite(found[:, 0])] = np.nan
         return np.concatenate([found, along], axis=1)

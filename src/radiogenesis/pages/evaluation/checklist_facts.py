@@ -134,7 +134,7 @@ def training_facts(subjects: Sequence[EvaluatedRun]) -> Facts:
     return {
         "model": Recorded(_each(subjects, _model)),
         "training": Recorded(_each(subjects, _training)),
-        "initialisation": Recorded(_each(subjects, _initialisation)),
+        "initialization": Recorded(_each(subjects, _initialization)),
         "ensemble": Recorded("Each run is one model; nothing is combined.", NOT_APPLICABLE),
         "seed": Recorded(_each(subjects, lambda one: f"seed {one.seed}")),
     }
@@ -191,7 +191,7 @@ def _training(one: EvaluatedRun) -> str:
     return ", ".join(filter(None, parts))
 
 
-def _initialisation(one: EvaluatedRun) -> str:
+def _initialization(one: EvaluatedRun) -> str:
     begun = one.provenance.get("alignment_weights")
     return f"seed {one.seed}" + (f", with the alignment of sha256 {begun}" if begun else "")
 
@@ -309,8 +309,8 @@ def radiomic_facts(families: Sequence[str]) -> Facts:
             f"Radiomic features in 2-D ({', '.join(families)}): {len(taken)} are known to this software, {coded} of "
             "them by a definition of the IBSI, with its code."
         ),
-        "grey_levels": Recorded(
-            f"Grey levels are {settings.bin_width_hu:g} HU wide; the first begins at the lesion's lowest HU."
+        "gray_levels": Recorded(
+            f"Gray levels are {settings.bin_width_hu:g} HU wide; the first begins at the lesion's lowest HU."
         ),
     }
 

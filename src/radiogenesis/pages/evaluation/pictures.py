@@ -190,7 +190,7 @@ def control_bars(table: pd.DataFrame, folder: Path, name: str, reference: str, c
         caption=(
             f"How the ranking of held-out patients by what was drawn agrees with their ranking by "
             f"{'what was planted' if reference == TRUTH else 'their own slices'}. Bars: drawn lesions, with {of} "
-            f"intervals over patients. Diamonds: ridge regression from the same genes. Grey: {of} of what "
+            f"intervals over patients. Diamonds: ridge regression from the same genes. Gray: {of} of what "
             "comes out with another patient's genes."
         ),
     )

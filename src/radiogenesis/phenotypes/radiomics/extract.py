@@ -33,7 +33,7 @@ def radiomic_features(
 
     Defined or not: an empty mask gives nan for every feature; so does, for intensity and texture, a mask without a
     pixel in `range_hu`. A single pixel or a uniform lesion has variance, skewness and kurtosis 0; a single pixel has no
-    neighbours, so nan for co-occurrence. Pixels that are not finite are left out of intensity and texture.
+    neighbors, so nan for co-occurrence. Pixels that are not finite are left out of intensity and texture.
 
     Shape and first order are differentiable in the image where they depend on it; texture is counted, and is not.
 

@@ -46,7 +46,7 @@ FEATURES = {f"glcm_{name}": Feature("glcm", *row) for name, *row in _ROWS}
 
 
 def co_occurrence(lesions: Lesions, directions: Literal["average", "merge"]) -> dict[str, Tensor]:
-    """The features of `FEATURES`, (B,) float64 each; nan where no two pixels of the mask are neighbours.
+    """The features of `FEATURES`, (B,) float64 each; nan where no two pixels of the mask are neighbors.
 
     A direction without pairs is left out of the average.
     """
@@ -62,7 +62,7 @@ def co_occurrence(lesions: Lesions, directions: Literal["average", "merge"]) -> 
 
 
 def _pairs(lesions: Lesions) -> tuple[Tensor, Tensor, Tensor]:
-    """All neighbours within the lesions: (K,) matrix (4 b + direction), (K,) lower, (K,) higher level, from 0."""
+    """All neighbors within the lesions: (K,) matrix (4 b + direction), (K,) lower, (K,) higher level, from 0."""
     found = []
     for direction, ahead in enumerate(lesions.ahead):
         both = ahead.nonzero()[:, 0]
