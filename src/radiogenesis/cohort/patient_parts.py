@@ -139,7 +139,7 @@ def read_part(path: Path) -> PatientData:
         backgrounds=backgrounds,
         acquisition=Acquisition(**about["acquisition"]),
         spacing_mm=tuple(about["spacing_mm"]),
-        tumour_volume_ml=about["tumour_volume_ml"],
+        tumor_volume_ml=about["tumour_volume_ml"],
         whole=whole,
     )
 
@@ -195,7 +195,7 @@ def _write(path: Path, data: PatientData | None, outcome: Outcome) -> Outcome:
             "patient": data.patient,
             "acquisition": asdict(data.acquisition),
             "spacing_mm": list(data.spacing_mm),
-            "tumour_volume_ml": data.tumour_volume_ml,
+            "tumour_volume_ml": data.tumor_volume_ml,
         }
         arrays["about"] = json.dumps(about)
         for kind, record in (("slices", data.slices), ("backgrounds", data.backgrounds), ("scans", data.whole)):

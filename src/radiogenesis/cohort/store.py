@@ -54,7 +54,7 @@ class PatientData:
     acquisition: Acquisition
     spacing_mm: tuple[float, float, float]
     """Of the scan, along (z, y, x)."""
-    tumour_volume_ml: float
+    tumor_volume_ml: float
     """Of the outline on the scan's own grid; nan where nothing is outlined."""
     whole: WholeSlices | None = None
     """Where the settings ask for whole slices, and lungs were found."""

@@ -190,7 +190,7 @@ def _patient_row(data: PatientData) -> dict[str, Any]:
         "patient": data.patient,
         "n_slices": 0 if data.slices is None else len(data.slices.image),
         "n_backgrounds": 0 if data.backgrounds is None else len(data.backgrounds.image),
-        "tumour_volume_ml": float(data.tumour_volume_ml),
+        "tumour_volume_ml": float(data.tumor_volume_ml),
         **{f"tumour_{axis}_mm": float(value) for axis, value in zip("xyz", center, strict=True)},
         "manufacturer": made.manufacturer,
         "model": made.model,
