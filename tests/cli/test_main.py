@@ -64,10 +64,10 @@ def test_a_group_lists_its_verbs(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["paint"], "there is no verb 'paint'; choose from: demo, cohort build,"),
-        (["cohort", "bulid"], "there is no verb 'cohort bulid'; choose from: cohort build, cohort phantom,"),
-        (["--verbose"], "there is no verb '--verbose'; choose from: demo,"),
-        (["Train"], "there is no verb 'Train'"),
+        (["paint"], "there is no command 'paint'; choose from: demo, cohort build,"),
+        (["cohort", "bulid"], "there is no command 'cohort bulid'; choose from: cohort build, cohort phantom,"),
+        (["--verbose"], "there is no command '--verbose'; choose from: demo,"),
+        (["Train"], "there is no command 'Train'"),
     ],
 )
 def test_unknown_verbs_are_one_line(arguments: list[str], line: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -36,14 +36,14 @@ def usage() -> str:
     lines = [f"  {verb:<{width}}  {what}" for verb, what in VERBS.items()]
     return "\n".join(
         [
-            "usage: radiogenesis VERB ...",
+            "usage: radiogenesis COMMAND ...",
             "",
             "Which genes show in a scan, and how would this tumor look if they changed?",
             "",
-            "verbs, in the order you meet them:",
+            "commands, in the order in which they are used:",
             *lines,
             "",
-            "`radiogenesis VERB --help` shows every setting with its default, unit and source.",
+            "`radiogenesis COMMAND --help` shows every setting with its default, unit and source.",
             "Research use only: no clinical claim is made.",
         ]
     )
@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if group and (len(words) == 1 or words[1] in ("-h", "--help")):
             print("\n".join(f"  {verb}  {VERBS[verb]}" for verb in group))
             return 0
-        print(f"radiogenesis: there is no verb {' '.join(words[:2])!r}; choose from: {known}", file=sys.stderr)
+        print(f"radiogenesis: there is no command {' '.join(words[:2])!r}; choose from: {known}", file=sys.stderr)
         return 2
     verb, rest = found
     module = importlib.import_module(module_of(verb))
