@@ -19,13 +19,13 @@ class GenesRecognized(Headline):
 
     name = "retrieval"
 
-    def headline(self, found: RunResults) -> dict[str, Any] | None:
-        if found.retrieval is None:
+    def headline(self, run: RunResults) -> dict[str, Any] | None:
+        if run.retrieval is None:
             return None
-        by_patient = found.retrieval[found.retrieval["level"] == "patient"]
+        by_patient = run.retrieval[run.retrieval["level"] == "patient"]
         row = by_patient[by_patient["measure"] == "mean rank"].iloc[0]
         return {
-            "run": found.subject.name, "name": self.name, "value": row["value"], "low": row["low"],
+            "run": run.subject.name, "name": self.name, "value": row["value"], "low": row["low"],
             "high": row["high"], "chance": row["chance"], "null": row["null_mean"], "p": row["p"],
             "patients": row["patients"], "text": "mean rank of the right patient's genes, held-out patients",
         }  # fmt: skip
@@ -46,12 +46,12 @@ class GenesPredicted(Headline):
 
     name = "gene prediction"
 
-    def headline(self, found: RunResults) -> dict[str, Any] | None:
-        if found.prediction is None:
+    def headline(self, run: RunResults) -> dict[str, Any] | None:
+        if run.prediction is None:
             return None
-        row, baseline = map(found.prediction.row, (METHOD, RIDGE))
+        row, baseline = map(run.prediction.row, (METHOD, RIDGE))
         return {
-            "run": found.subject.name, "name": self.name, "value": row["r"], "low": row["r_low"],
+            "run": run.subject.name, "name": self.name, "value": row["r"], "low": row["r_low"],
             "high": row["r_high"], "regression": baseline["r"],
             "null_low": row["null_low"], "null_high": row["null_high"],
             "null": (row["null_low"] + row["null_high"]) / 2, "p": row["p"],
@@ -87,9 +87,9 @@ TUMORS_FOUND = TumorsFound()
 HEADLINES: tuple[Headline, ...] = (*MEASURES, GenesRecognized(), GenesPredicted(), TUMORS_FOUND)
 
 
-def headline(found: RunResults) -> list[dict[str, Any]]:
+def headline(run: RunResults) -> list[dict[str, Any]]:
     """The numbers of one run that matter, each with what it must be read beside."""
-    numbers = [one.headline(found) for one in HEADLINES if not isinstance(one, Measure) or one.of([found])]
+    numbers = [one.headline(run) for one in HEADLINES if not isinstance(one, Measure) or one.of([run])]
     return [
         {key: v.item() if isinstance(v, np.generic) else v for key, v in number.items()} for number in numbers if number
     ]
