@@ -80,7 +80,7 @@ def embed(image: NDArray[Any], mask: NDArray[Any], pixel_mm: float) -> Floats:
     for start in range(0, len(image), BATCH):
         x = torch.from_numpy(2 * scaled(image[start : start + BATCH]) - 1).float()[:, None]
         m = torch.from_numpy(np.asarray(mask[start : start + BATCH], np.float32) >= 0.5).float()[:, None]
-        found = network(x, m).double()
-        found[m.flatten(1).sum(1) == 0] = torch.nan
-        parts.append(found.numpy())
+        embedded = network(x, m).double()
+        embedded[m.flatten(1).sum(1) == 0] = torch.nan
+        parts.append(embedded.numpy())
     return np.concatenate(parts)

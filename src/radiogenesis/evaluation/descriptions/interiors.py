@@ -33,13 +33,13 @@ def interiors(image: NDArray[Any], mask: NDArray[Any]) -> NDArray[np.float32]:
     """Images (N, P, P) in HU with masks (lesion where at least 0.5) -> (N, SIDE * SIDE) of length 1; nan where the
     inside is smaller than `FEWEST` pixels or does not vary."""
     cross = generate_binary_structure(2, 1)[None]
-    found = [np.empty((0, SIDE * SIDE), np.float32)]
+    chunks = [np.empty((0, SIDE * SIDE), np.float32)]
     for start in range(0, len(image), CHUNK):
         lesion = np.asarray(mask[start : start + CHUNK]) >= 0.5
         inside = torch.from_numpy(binary_erosion(lesion, cross).astype(np.float32))
         hu = torch.from_numpy(np.clip(np.asarray(image[start : start + CHUNK], np.float32), *WINDOW_HU))
-        found.append(_described(hu, inside, torch.from_numpy(lesion.astype(np.float32))).numpy())
-    return np.concatenate(found)
+        chunks.append(_described(hu, inside, torch.from_numpy(lesion.astype(np.float32))).numpy())
+    return np.concatenate(chunks)
 
 
 def _described(hu: Tensor, inside: Tensor, lesion: Tensor) -> Tensor:

@@ -105,8 +105,8 @@ class Memory:
         """What `make` gives, made by the first who asks for it."""
         if key not in self._made:
             self._made[key] = make()
-        made: Made = self._made[key]
-        return made
+        kept: Made = self._made[key]
+        return kept
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +147,7 @@ class Headline:
 
     name: ClassVar[str] = ""
 
-    def headline(self, found: RunResults) -> dict[str, Any] | None:
+    def headline(self, run: RunResults) -> dict[str, Any] | None:
         """The number of one run: run, name, value, low, high, text, and what it must be read beside."""
         return None
 
@@ -178,15 +178,15 @@ class Measure(Headline):
         """Measure one run; empty where the measure does not apply to it."""
         raise NotImplementedError
 
-    def sections(self, found: Sequence[RunResults], tables: Path, settings: EvaluationSettings) -> list[Section]:
-        """What the page shows of it, with its files written; `found` are the runs that were measured."""
+    def sections(self, runs: Sequence[RunResults], tables: Path, settings: EvaluationSettings) -> list[Section]:
+        """What the page shows of it, with its files written; `runs` are the runs that were measured."""
         return []
 
-    def sentence(self, found: RunResults, confidence: float) -> str:
+    def sentence(self, run: RunResults, confidence: float) -> str:
         """What may be concluded of one run that was measured; "" for nothing."""
         return ""
 
-    def must_be_said(self, found: RunResults) -> bool:
+    def must_be_said(self, run: RunResults) -> bool:
         """Whether the sentence is said however many runs there are."""
         return False
 
@@ -194,17 +194,17 @@ class Measure(Headline):
         """Whether the page's top shows its numbers method by method where methods have several runs."""
         return any(number.beside for number in self.numbers.values())
 
-    def of(self, found: Sequence[RunResults]) -> list[RunResults]:
+    def of(self, runs: Sequence[RunResults]) -> list[RunResults]:
         """The runs that it measured."""
-        return [one for one in found if self.table in one.tables]
+        return [run for run in runs if self.table in run.tables]
 
 
-def together(found: Sequence[RunResults], name: str) -> pd.DataFrame:
+def together(runs: Sequence[RunResults], name: str) -> pd.DataFrame:
     """What runs have of a table, one below the other, with the run's name."""
-    return pd.concat([one.tables[name].assign(run=one.subject.name) for one in found if name in one.tables])
+    return pd.concat([run.tables[name].assign(run=run.subject.name) for run in runs if name in run.tables])
 
 
-def joined(found: Sequence[RunResults], name: str, tables: Path) -> str:
+def joined(runs: Sequence[RunResults], name: str, tables: Path) -> str:
     """Write what runs have of a table; the file's name."""
-    together(found, name).to_csv(tables / f"{name}.csv", index=False)
+    together(runs, name).to_csv(tables / f"{name}.csv", index=False)
     return f"{name}.csv"

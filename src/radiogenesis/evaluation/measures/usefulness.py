@@ -139,11 +139,11 @@ def segmentation_dice(parts: Sequence[Slices], test: Slices, *, steps: int, seed
         optimizer.step()
     network.eval()
     with torch.no_grad():
-        found = [
+        predicted = [
             (network(torch.from_numpy(_unit(test.image[start : start + 128]))) > 0)[:, 0].numpy()
             for start in range(0, len(test.image), 128)
         ]
-    return dice(np.concatenate(found), np.asarray(test.mask) >= 0.5)
+    return dice(np.concatenate(predicted), np.asarray(test.mask) >= 0.5)
 
 
 def _unit(image: NDArray[Any]) -> NDArray[np.float32]:
@@ -244,10 +244,10 @@ def drawn_for_training(
     rng = np.random.default_rng([settings.seed, 12])
     index, who = rng.choice(pool, count), np.arange(count) % len(genes)
     backgrounds = cohort.background_image[index].astype(np.float32)
-    made = synthesizer.synthesize(backgrounds, np.asarray(genes, np.float32)[who], seed=settings.seed + 1)
-    mask = made.mask >= 0.5
+    drawn = synthesizer.synthesize(backgrounds, np.asarray(genes, np.float32)[who], seed=settings.seed + 1)
+    mask = drawn.mask >= 0.5
     kept = mask.any((1, 2))
-    return Slices(made.image[kept], mask[kept])
+    return Slices(drawn.image[kept], mask[kept])
 
 
 def _backgrounds(cohort: Cohort, split: Split) -> NDArray[np.int64]:
@@ -284,12 +284,12 @@ class Usefulness(Measure):
         drawn = drawn_for_training(work.synthesizer, cohort, split, genes, settings)
         return used(usefulness(alone, real, drawn, asked, test.patient, settings), test.patient, settings)
 
-    def sections(self, found: Sequence[RunResults], tables: Path, settings: EvaluationSettings) -> list[Section]:
-        joined(found, "usefulness_patients", tables)
-        return [_usefulness_section(joined(found, self.table, tables), settings)]
+    def sections(self, runs: Sequence[RunResults], tables: Path, settings: EvaluationSettings) -> list[Section]:
+        joined(runs, "usefulness_patients", tables)
+        return [_usefulness_section(joined(runs, self.table, tables), settings)]
 
-    def sentence(self, found: RunResults, confidence: float) -> str:
-        return usefulness_conclusion(found.subject.name, found.tables[self.table], confidence)
+    def sentence(self, run: RunResults, confidence: float) -> str:
+        return usefulness_conclusion(run.subject.name, run.tables[self.table], confidence)
 
 
 def used(result: DiceGained, owner: NDArray[np.str_], settings: EvaluationSettings) -> Result:

@@ -196,9 +196,9 @@ def _measure(
     assert isinstance(method, TumorUNet)
     of, patients, left_out = whom(run, cohort)
     stacks, without = outlined_stacks(cohort, patients, method.pixels, pixel_mm)
-    found = findings(method, stacks, find, seed=settings.seed)
-    table, each = detection_table(stacks, found, settings)
-    seen = [labels > 0 for labels in found[UNET]]
+    by_finder = findings(method, stacks, find, seed=settings.seed)
+    table, each = detection_table(stacks, by_finder, settings)
+    seen = [labels > 0 for labels in by_finder[UNET]]
     rows = [(one.patient, one.image, one.tumor, theirs) for one, theirs in zip(stacks, seen, strict=True)]
     file = f"{name}_found.png"
     overlay_grid(rows[:SHOWN], folder / "pictures" / file)
