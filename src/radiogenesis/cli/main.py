@@ -74,8 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         print(f"radiogenesis {__version__}")
         return 0
-    found = find_verb(words)
-    if found is None:
+    command = find_verb(words)
+    if command is None:
         group = [verb for verb in VERBS if verb.startswith(words[0] + " ")]
         known = ", ".join(group or VERBS)
         if group and (len(words) == 1 or words[1] in ("-h", "--help")):
@@ -83,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         print(f"radiogenesis: there is no command {' '.join(words[:2])!r}; choose from: {known}", file=sys.stderr)
         return 2
-    verb, rest = found
+    verb, rest = command
     module = importlib.import_module(module_of(verb))
     try:
         module.main(rest)
