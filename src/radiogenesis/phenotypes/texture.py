@@ -36,8 +36,8 @@ def heterogeneity(hu: Tensor, edge: Tensor, interior: Tensor, depth: Tensor, pix
     rest = hu - edge
     kept = _without_vessels(rest, interior)
     texture = neighbor_covariance(rest - mean(rest, kept)[:, None, None], kept, lag)
-    found = (texture - _lung_noise(hu, depth, lag, pixel_mm)).clamp_min(0.0).sqrt()
-    return torch.where(count(kept) >= FEWEST_PIXELS, found, torch.nan)
+    deviation = (texture - _lung_noise(hu, depth, lag, pixel_mm)).clamp_min(0.0).sqrt()
+    return torch.where(count(kept) >= FEWEST_PIXELS, deviation, torch.nan)
 
 
 def _without_vessels(rest: Tensor, interior: Tensor) -> Tensor:

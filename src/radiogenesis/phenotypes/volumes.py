@@ -94,7 +94,7 @@ def volume_features(
     for volume in (image, outline):
         volume.SetSpacing(spacing_mm[::-1])
     try:
-        found = extractor.execute(image, outline)
+        measured = extractor.execute(image, outline)
     except ValueError as error:
         raise ScanError(f"PyRadiomics cannot measure the tumor ({int(mask.sum())} voxels): {error}") from None
-    return {name: float(value) for name, value in found.items() if not name.startswith("diagnostics_")}
+    return {name: float(value) for name, value in measured.items() if not name.startswith("diagnostics_")}

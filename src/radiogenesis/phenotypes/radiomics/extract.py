@@ -71,13 +71,13 @@ def _measure(lesions: Lesions, settings: RadiomicsSettings) -> dict[str, Tensor]
         "glrlm": lambda: glrlm.run_lengths(lesions, settings.directions),
         "glszm": lambda: glszm.size_zones(lesions),
     }
-    found: dict[str, Tensor] = {}
+    features: dict[str, Tensor] = {}
     for family, measure in measures.items():
         if family in settings.families:
-            found |= measure()
+            features |= measure()
     of_outline = lesions.outline.flatten(1).any(1)
     of_mask = lesions.pixels > 0
     return {
         name: torch.where(of_outline if FEATURES[name].family in ("shape", "margin") else of_mask, value, torch.nan)
-        for name, value in found.items()
+        for name, value in features.items()
     }

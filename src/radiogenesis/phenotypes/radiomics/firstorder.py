@@ -56,7 +56,7 @@ def first_order(lesions: Lesions) -> dict[str, Tensor]:
     central_mean = (x * central).sum(1) / central_n
     squares = x.square().sum(1)
     shares = _histogram(lesions) / n[:, None]  # (B, Ng)
-    found = {
+    features = {
         "mean": average,
         "variance": variance,
         "skewness": torch.where(flat, 0.0, third / spread**1.5),
@@ -78,7 +78,7 @@ def first_order(lesions: Lesions) -> dict[str, Tensor]:
         "entropy": torch.special.entr(shares).sum(1) / math.log(2),
         "uniformity": shares.square().sum(1),
     }
-    return {f"firstorder_{name}": value for name, value in found.items()}
+    return {f"firstorder_{name}": value for name, value in features.items()}
 
 
 def _sorted(x: Tensor, inside: Tensor) -> Tensor:

@@ -39,8 +39,10 @@ FEATURES = {f"glszm_{name}": Feature("glszm", *row) for name, *row in _ROWS.valu
 def size_zones(lesions: Lesions) -> dict[str, Tensor]:
     """The features of `FEATURES`, (B,) float64 each; nan where the mask is empty."""
     counts, sizes = _zones(lesions)
-    found, usable = size_statistics(counts, sizes, lesions.pixels.double())
-    return {f"glszm_{_ROWS[key][0]}": mean_of_usable(value[:, None], usable[:, None]) for key, value in found.items()}
+    features, usable = size_statistics(counts, sizes, lesions.pixels.double())
+    return {
+        f"glszm_{_ROWS[key][0]}": mean_of_usable(value[:, None], usable[:, None]) for key, value in features.items()
+    }
 
 
 def _zones(lesions: Lesions) -> tuple[Tensor, Tensor]:
