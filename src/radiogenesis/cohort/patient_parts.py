@@ -213,7 +213,7 @@ def _fields(record: type[NoduleSlices] | type[Backgrounds] | type[WholeSlices]) 
 def _state(file: Path) -> tuple[int, int]:
     """Size and time; a file that cannot be reached has neither, and is refused when it is read."""
     try:
-        found = file.stat()
+        stat = file.stat()
     except OSError:
         return -1, -1
-    return found.st_size, found.st_mtime_ns
+    return stat.st_size, stat.st_mtime_ns

@@ -181,8 +181,8 @@ class Cohort:
         with self._reading("expression"):
             expression = zarr_tables.read_expression_element(self._group, "expression")
             scale = self._attributes["schema_version"] >= layout.DIGEST_OF_SCALE
-            found = zarr_tables.expression_digest(expression, scale=scale)
-        self._check("expression", found)
+            digest = zarr_tables.expression_digest(expression, scale=scale)
+        self._check("expression", digest)
         return expression
 
     @cached_property
@@ -283,10 +283,10 @@ class Cohort:
         for name in arrays:
             with self._reading(name):
                 array = cast(zarr.Array[Any], self._group[name])
-                found = content.start_array(array.dtype, array.shape[1:])
+                digest = content.start_array(array.dtype, array.shape[1:])
                 for block in layout.blocks(array):
-                    found.update(content.array_bytes(block))
-            self._check(name, found.hexdigest())
+                    digest.update(content.array_bytes(block))
+            self._check(name, digest.hexdigest())
         tables = set(self._attributes["parts"]) - set(arrays) - {"expression", "truth/settings"}
         for name in sorted(tables):
             self._frame(name)
@@ -311,8 +311,8 @@ class Cohort:
     def _optional(self, name: str) -> pd.DataFrame | None:
         return self._frame(name) if name in self._attributes["parts"] else None
 
-    def _check(self, name: str, found: str) -> None:
-        if found != self._attributes["parts"].get(name):
+    def _check(self, name: str, digest: str) -> None:
+        if digest != self._attributes["parts"].get(name):
             raise CohortError(f"part {name!r} is not what was written", path=self.path, remedy=layout.DAMAGED)
 
     def _reading(self, name: str) -> layout.Reading:

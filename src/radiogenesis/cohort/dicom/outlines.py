@@ -84,10 +84,10 @@ def items(data: Dataset, keyword: str) -> Iterator[Dataset]:
     yield from data.get(keyword) or ()
 
 
-def check_frame_of_reference(found: Iterable[str], series: Series, path: Path) -> None:
+def check_frame_of_reference(frames: Iterable[str], series: Series, path: Path) -> None:
     """Refuse an outline that lies in another coordinate system than the CT. Unstated ones cannot be compared."""
     own = series.acquisition.frame_of_reference_uid
-    others = [uid for uid in found if uid and uid != own]
+    others = [uid for uid in frames if uid and uid != own]
     if own and others:
         raise ScanError(
             f"the outline refers to another frame of reference ({others[0]}) than the CT series ({own})",

@@ -111,8 +111,8 @@ def main_lesion(scan: Scan) -> tuple[Scan, str]:
 
 
 def _box(mask: Mask) -> tuple[slice, ...]:
-    found = (np.flatnonzero(mask.any(axis=others)) for others in ((1, 2), (0, 2), (0, 1)))
-    return tuple(slice(int(some[0]), int(some[-1]) + 1) for some in found)
+    places = (np.flatnonzero(mask.any(axis=others)) for others in ((1, 2), (0, 2), (0, 1)))
+    return tuple(slice(int(some[0]), int(some[-1]) + 1) for some in places)
 
 
 def _pieces(mask: Mask) -> NDArray[np.int32]:
