@@ -33,7 +33,7 @@ def test_help_answers_at_once() -> None:
         started = time.perf_counter()
         subprocess.run([sys.executable, "-m", "radiogenesis.cli.main", "--help"], check=True, capture_output=True)
         took.append(time.perf_counter() - started)
-    assert min(took) < 0.7  # HOUSE.md
+    assert min(took) < 0.7
 
 
 def test_help_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,9 +1,9 @@
-"""The noun `Cohort`: one Zarr 3 store on disk, written whole or not at all, and checked whenever it is read.
+"""A cohort: one Zarr 3 store on disk, written whole or not at all, and checked whenever it is read.
 
     COHORT/                      a Zarr 3 group; its attributes: schema version, settings, provenance, digests
       slices/                    image (N, P, P) int16 HU, mask (N, P, P) bool, patient (N,) code, offset_mm (N,)
       backgrounds/               image (M, P, P) int16 HU, patient (M,) code, center_mm (M, 3), boundary_mm (M,)
-      scans/                     where whole slices are kept: image (W, S, S) int16 HU, tumor and lungs (W, S, S) bool,
+      scans/                     where whole slices are kept: image (W, S, S) int16 HU, tumour and lungs (W, S, S) bool,
                                  patient (W,) code, plane (W,), to_patient (W, 3, 3): pixel -> patient coordinates
       patients, audit            tables, and where there are any: annotations, annotation_codes, clinical
       expression                 AnnData, patients x genes, raw values

@@ -1,8 +1,8 @@
-"""The noun run: the folder that training writes, and what can be had from it.
+"""A run: the folder that training writes, and what can be read from it.
 
 RUN/
   config.yaml            method, its settings, the training settings, the cohort
-  split.json             who was trained on, who chose, who is held out
+  split.json             patients: those trained on, those for validation, those held out
   scaler.safetensors     how expression is scaled, fitted on the training patients; genes.json names the genes
   weights.safetensors    the trained method; there only once training has finished
   metrics.csv            one line per checkpoint: losses, images per second, share of time spent loading
