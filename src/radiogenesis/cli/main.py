@@ -26,6 +26,7 @@ VERBS = {
     "find-tumor": "RUN CT_FOLDER OUT: tumors in whole scans: masks, boxes in mm, DICOM SEG, NIfTI",
     "evaluate": "RUN... OUT: fidelity, realism, control and copies, beside what they are read by",
     "map": "COHORT OUT: which genes go with which property of the lesion, and how far to believe it",
+    "explore": "RUN OUT.html: one page on which a gene is moved and the drawn lesion follows; opens offline",
     "report": "OUT: one HTML file that opens offline",
 }
 

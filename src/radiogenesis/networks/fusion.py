@@ -222,7 +222,7 @@ class FusionGenerator(nn.Module):
     def forward(self, background: Tensor, style: Tensor, noise: Sequence[Tensor] | None = None) -> Drawing:
         """`noise`: one (B, 1, H, W) map per block, coarse to fine; None or empty for none."""
         features = self.background(background)[::-1]  # coarse to fine
-        h = self.start(style).view(len(style), -1, self.base, self.base)
+        h = self.start(style).view(style.shape[0], -1, self.base, self.base)
         w = h
         for level, (block, b) in enumerate(zip(self.blocks, features, strict=True)):
             if level:
