@@ -6,7 +6,7 @@ export PYTHONDONTWRITEBYTECODE :=
 # One thread per process: two processes share two cores (see CONTRIBUTING).
 TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 MPLBACKEND=Agg
 
-.PHONY: demo test suite check docs dist clean
+.PHONY: demo test browser suite check docs dist clean
 
 demo: .venv/.installed
 	$(BIN)/radiogenesis demo
@@ -15,7 +15,12 @@ demo: .venv/.installed
 test: .venv/.installed
 	$(MAKE) --no-print-directory --jobs=2 check suite
 
-suite: .venv/.installed
+# Pages are tested in a browser. Where CI has none and may install it, it is installed; elsewhere those tests are skipped.
+browser:
+	@if [ -n "$$CI" ] && [ "$$(id -u)" = 0 ] && ! command -v chromium chromium-browser google-chrome > /dev/null; then \
+	  apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium > /dev/null; fi
+
+suite: .venv/.installed browser
 	$(TEST_ENV) $(BIN)/pytest -n 2 --dist worksteal
 
 check: .venv/.installed

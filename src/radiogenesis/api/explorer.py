@@ -59,9 +59,11 @@ def explore(
         OutputError: something is already at `path`.
 
     Examples:
-        >>> page = rg.explore("run", "explorer.html", map="map")
+        >>> page = rg.explore("runs/gan", "explorer.html", noises=1)
         >>> page.moves > page.supported
         True
+        >>> page.remarks
+        ('No map was given (--map): no slider\'s effect is told from chance.',)
     """
     (chosen,) = settings_of([ExploreSettings], settings)
     out, opened = Path(path), as_run(run)

@@ -102,11 +102,11 @@ function panels(parts) {
   if (shown.view === "low" && last) {
     return [-FAR, 0, FAR].map((amount) => ({
       model: own, state: moved(state, last, amount),
-      caption: amount ? `${amount < 0 ? "low" : "high"}: ${last.split(":").slice(1).join(":")} ${signed(amount)} SD` : "as is",
+      caption: `${amount < 0 ? "low" : amount ? "high" : "as is"}: ${last.split(":").slice(1).join(":")} ${signed(amount)} SD`,
     }));
   }
   if (shown.view === "pair") {
-    return [{ model: own, state: keptA ?? asIs(state), caption: keptA ? "A" : "A: as is (nothing was kept)" }, { model: own, state, caption: "B: as it is set" }];
+    return [{ model: own, state: keptA ?? asIs(state), caption: keptA ? "A" : "A: all sliders at 0 (nothing was kept)" }, { model: own, state, caption: "B: as it is set" }];
   }
   if (shown.view === "shuffled" && shuffled) {
     return [{ model: own, state, caption: content.run }, { model: shuffled, state, caption: `${content.shuffled.run}: trained on shuffled genes` }];
@@ -203,7 +203,7 @@ const signed = (value) => `${value > 0 ? "+" : value < 0 ? "−" : ""}${Math.abs
 
 function tell(milliseconds) {
   const [first] = drawings;
-  const words = drawings.length > 1 ? drawings.map((one) => inWords(measured(one))).join(" · ") : `${inWords(measured(first))} (as is: ${inWords(measured(first.before))})`;
+  const words = drawings.length > 1 ? drawings.map((one) => inWords(measured(one))).join(" · ") : `${inWords(measured(first))} (all sliders at 0: ${inWords(measured(first.before))})`;
   at("measured").textContent = words;
   at("measured").title = `drawn in ${milliseconds.toFixed(0)} ms; the diameter of a circle as large as the mask`;
 }
