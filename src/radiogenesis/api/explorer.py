@@ -63,7 +63,7 @@ def explore(
         >>> page.moves > page.supported
         True
         >>> page.remarks
-        ('No map was given (--map): no slider\'s effect is told from chance.',)
+        ("No map was given (--map): no slider's effect is told from chance.",)
     """
     (chosen,) = settings_of([ExploreSettings], settings)
     out, opened = Path(path), as_run(run)
