@@ -157,7 +157,8 @@ def _made(cohort: Cohort) -> list[str]:
     others = record.get("skipped_files", 0) - sum(counts.values())
     if others > 0:
         skipped.append(f"  skipped      {others} files for other reasons")
-    return [f"Made by {by}", *settings, *skipped]
+    layout = [f"  layout       {made['layout']}"] if made.get("layout") else []
+    return [f"Made by {by}", *layout, *settings, *skipped]
 
 
 def _settings(values: object) -> str:

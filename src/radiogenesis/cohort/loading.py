@@ -44,8 +44,13 @@ class Loaded:
     clinical: pd.DataFrame | None
 
     @classmethod
-    def read(cls, tables: Tables, scanned: set[str]) -> Loaded:
+    def read(cls, tables: Tables, scanned: set[str], columns: pd.DataFrame | None = None) -> Loaded:
         """Read them; whoever has a scan, annotations or a clinical row is known when the next table is read.
+
+        Args:
+            tables: where they are.
+            scanned: patients with a scan.
+            columns: what a manifest says of the patients: it becomes part of the clinical table.
 
         Raises:
             ExpressionError, AnnotationError, InputError: a table cannot be used, the map of ids names nobody, or no
@@ -69,6 +74,9 @@ class Loaded:
             clinical = read_clinical(tables.clinical, patients=patients, id_column=tables.clinical_id, id_map=id_map)
             patients |= set(clinical.index)
             said += clinical.attrs.pop("remarks")
+        if columns is not None:
+            clinical = _joined(clinical, columns, tables.clinical)
+            said.append(f"the manifest's columns {', '.join(columns)} stand in the clinical table")
         if tables.expression is None:
             expression = AnnData(obs=pd.DataFrame(index=pd.Index([], dtype=str)))
         else:
@@ -120,6 +128,17 @@ def _with_known_ids(annotations: Annotations, known: Known) -> tuple[Annotations
         raise InputError(f"--id_map names {index[index.duplicated()][0]!r} for several annotated patients")
     remarks = dict(zip(known.renamed(list(annotations.remarks))[0], annotations.remarks.values(), strict=True))
     return replace(annotations, features=annotations.features.set_axis(index), remarks=remarks), alike
+
+
+def _joined(clinical: pd.DataFrame | None, columns: pd.DataFrame, path: Path | None) -> pd.DataFrame:
+    """The clinical table with the manifest's columns; everybody who is in one of them."""
+    if clinical is None:
+        return columns
+    if both := [name for name in columns if name in clinical]:
+        raise InputError(
+            f"its column {both[0]!r} is in the manifest too", path=path, remedy="rename or remove it in one of them"
+        )
+    return clinical.join(columns, how="outer").rename_axis("patient")
 
 
 def _apart(scanned: set[str], expressed: set[str]) -> list[str]:

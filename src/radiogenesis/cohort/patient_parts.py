@@ -10,7 +10,7 @@ import hashlib
 import json
 import zipfile
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
@@ -19,6 +19,7 @@ import numpy as np
 
 from radiogenesis.cohort.dicom.folder import read_dicom
 from radiogenesis.cohort.digest import json_digest
+from radiogenesis.cohort.mask_files import with_mask_files, with_organ
 from radiogenesis.cohort.nifti import read_nifti
 from radiogenesis.cohort.previews import write_preview
 from radiogenesis.cohort.sampling.pieces import main_lesion
@@ -34,6 +35,7 @@ from radiogenesis.cohort.sampling.whole_slices import WholeSlices, blind_lungs, 
 from radiogenesis.cohort.scan import Acquisition, Scan
 from radiogenesis.cohort.sources import ReadSettings, Source
 from radiogenesis.cohort.store import PatientData
+from radiogenesis.cohort.volume_files import is_volume
 from radiogenesis.errors import ScanError
 from radiogenesis.output import whole_file
 from radiogenesis.version import __version__
@@ -75,13 +77,22 @@ def source_key(source: Source, **settings: Any) -> str:
     """A digest of the source, its files with their sizes and times, and the settings that something is made with."""
     files = [(str(file), *_state(file)) for file in (*source.image_files, *source.outline_files)]
     unread = [(str(file), *_state(file)) for file in (*source.unread_outlines, *source.other_outlines)]
-    about = [source.patient, source.kind, source.chosen_because]
+    organ = None if source.organ_files is None else [(str(file), *_state(file)) for file in source.organ_files]
+    how = [source.outline_labels, source.label_names, source.structures, source.channel, organ]
+    about = [source.patient, source.kind, source.chosen_because, how]
     return json_digest({**settings, "source": about, "files": files, "unread": unread})[:16]
 
 
 def read_scan(source: Source, read: ReadSettings) -> Scan:
     """The scan of a source, its planes axial. Raises ScanError where it cannot be read."""
-    return upright(read_dicom(source, read) if source.kind == "dicom" else read_nifti(source, read))
+    if source.kind == "nifti":
+        scan = read_nifti(source, read)
+    else:
+        label = next(filter(None, source.outline_labels), "")
+        read = replace(read, roi=label, segment=label) if label else read
+        own = replace(source, outline_files=tuple(file for file in source.outline_files if not is_volume(file)))
+        scan = with_mask_files(read_dicom(own, read), source, read)
+    return upright(with_organ(scan, source, read))
 
 
 def preview_path(folder: Path, patient: str) -> Path:
