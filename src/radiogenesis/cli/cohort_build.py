@@ -52,7 +52,8 @@ def main(arguments: list[str]) -> None:
     options.add_argument(
         "--id_map",
         type=str | None,
-        help="Table of two columns where ids differ: the id in the tables, the same patient's id in the scans.",
+        help="Table of two columns where ids differ: the id in the tables, the same patient's id in the scans. Where "
+        "ids nearly match, COHORT.id_map.csv proposes one to check.",
     )
     options.add_argument(
         "--not_genes", nargs="*", default=[], help="Columns of the expression table that are no genes."

@@ -3,6 +3,7 @@
     OUT.parts/      what was computed so far, one file per patient; the same command goes on from there, and it is
                     removed when the cohort is whole
     OUT             the cohort
+    OUT.id_map.csv  where ids of scans and tables nearly match: which pairs are likely, for a person to check
     OUT.previews/   one picture per patient: look at them before believing anything; skipped.csv: files passed over
 
 Peak memory is that of one scan per worker: the parts are appended to the cohort one by one.
@@ -130,7 +131,8 @@ def build_cohort(
         return whole
     check_place(out)
     check_place(previews)
-    loaded = Loaded.read(tables, {source.patient for source in findings.sources}, findings.columns)
+    scanned = {source.patient for source in findings.sources}
+    loaded = Loaded.read(tables, scanned, findings.columns, beside(out, "id_map.csv"))
     work.mkdir(parents=True, exist_ok=True)
     jobs = [(source, paths[source.patient]) for source in findings.sources]
     outcomes = process(jobs, _part_there, partial(_make, read=read, sampling=sampling), build, progress)

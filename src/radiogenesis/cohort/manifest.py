@@ -34,7 +34,7 @@ from radiogenesis.errors import InputError, ScanError
 NEEDED = ("patient", "image")
 KNOWN = (*NEEDED, "mask", "label", "series", "channel", "organ_mask")
 _PATHS = ("image", "mask", "organ_mask")
-_LIKE = 0.75  # from this likeness on (difflib) a column is a known one, misspelt
+_LIKE = 0.79  # from this likeness on (difflib) a column is a known one, misspelt; `age` and `image` have 0.75
 _ALSO_KNOWN_AS = {"img": "image", "scan": "image", "file": "image", "path": "image", "segmentation": "mask",
                   "seg": "mask", "id": "patient", "patient_id": "patient", "patientid": "patient",
                   "subject": "patient", "case": "patient"}  # fmt: skip

@@ -41,7 +41,7 @@ class ReadSettings:
     contour's own volume; `touched`, also those it passes through, as OpenCV, PIL and the tools built on them paint
     it (3 to 5 % more volume for a tumor of 160 to 370 ml, a fifth more for a nodule of 10 mm)."""
     fraction: float = 0.5
-    """A voxel of a FRACTIONAL SEG or of a mask of probabilities is inside from this probability or occupancy on, 0 to 1.
+    """A voxel of a FRACTIONAL SEG or a mask of probabilities is inside from this probability or occupancy on, 0 to 1.
     """
     spacing_tolerance_mm: float = 0.1
     """How far a slice may lie off the evenly spaced grid, in mm; headers often round positions to 0.1 mm."""

@@ -1,0 +1,101 @@
+"""Ids that nearly match: who in a table may be whom among the scans. Listed for a person to decide, never paired.
+
+Ids of one cohort are all alike, R01-011 and R01-012 most of all, and differ in their number. So the candidates of an id
+are first those with the same number at the end, then those whose letters and digits are hardly different (a typing
+error), by the likeness that rapidfuzz computes (1 minus the normalized indel distance).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from rapidfuzz import fuzz, process
+
+from radiogenesis.cohort.tables.identity import form
+from radiogenesis.output import whole_file
+
+SHOWN = 5  # ids named in a sentence
+CANDIDATES = 3
+SAME_NUMBER, ANY = 50.0, 80.0  # least likeness in percent: with the same number, and with another
+
+
+@dataclass(frozen=True)
+class NearIds:
+    """Ids of one table that belong to no scan, with the nearest ids of scans that the table lacks.
+
+    Attributes:
+        table: its name, for people.
+        candidates: id in the table -> ids of scans, the nearest first.
+    """
+
+    table: str
+    candidates: Mapping[str, tuple[str, ...]]
+
+    def told(self) -> list[str]:
+        """One sentence; none where there are no candidates."""
+        if not self.candidates:
+            return []
+        pairs = [f"{name!r} (scans: {', '.join(map(repr, own))})" for name, own in self.candidates.items()]
+        rest = f" and {len(pairs) - SHOWN} more" if len(pairs) > SHOWN else ""
+        return [f"{self.table}: ids that nearly match and are not paired: {', '.join(pairs[:SHOWN])}{rest}"]
+
+    def proposal(self) -> dict[str, str]:
+        """Id in the table -> id of a scan, where it is the only candidate with its number, and nobody else's."""
+        sure = {
+            name: own[0]
+            for name, own in self.candidates.items()
+            if _number(name) == _number(own[0]) and (len(own) == 1 or _number(own[1]) != _number(name))
+        }
+        meant = list(sure.values())
+        return {name: patient for name, patient in sure.items() if meant.count(patient) == 1}
+
+
+def near_ids(table: str, names: Iterable[str], scanned: Iterable[str]) -> NearIds:
+    """Candidates for the ids of a table that have no scan, among the scans that are not in it.
+
+    Args:
+        table: its name, for people.
+        names: ids in the table, as they are after those that differ in style only were told.
+        scanned: ids of the scans.
+    """
+    names, scanned = set(names), set(scanned)
+    free = {patient: _plain(patient) for patient in sorted(scanned - names)}
+    found = {name: _candidates(name, free) for name in sorted(names - scanned)}
+    return NearIds(table, {name: own for name, own in found.items() if own})
+
+
+def write_proposal(path: Path, near: Iterable[NearIds]) -> bool:
+    """Write the pairs that are likely as a file for `--id_map`, for a person to check; whether there was anything.
+
+    What is at `path` already may have been corrected, and stays.
+    """
+    pairs = {name: patient for one in near for name, patient in one.proposal().items()}
+    if not pairs or path.exists():
+        return bool(pairs)
+    lines = [
+        "# A proposal, made by likeness: check every line, delete those that are wrong, then give it with --id_map.",
+        "id in the tables,id of the scans",
+        *(f'"{name}","{patient}"' for name, patient in sorted(pairs.items())),
+    ]
+    with whole_file(path) as partial:
+        partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return True
+
+
+def _candidates(name: str, free: Mapping[str, str]) -> tuple[str, ...]:
+    """The nearest ids: those with the same number at the end, or, where there is none, those hardly different."""
+    same = {patient: plain for patient, plain in free.items() if _number(patient) == _number(name) != ""}
+    pool, least = (same, SAME_NUMBER) if same else (free, ANY)
+    near = process.extract(_plain(name), pool, scorer=fuzz.ratio, limit=CANDIDATES, score_cutoff=least)
+    return tuple(patient for _, _, patient in near)
+
+
+def _plain(name: str) -> str:
+    return "".join(form(name))
+
+
+def _number(name: str) -> str:
+    """The last number in an id without leading zeros; "" where there is none."""
+    return next((run for run in reversed(form(name)) if run.isdigit()), "")
