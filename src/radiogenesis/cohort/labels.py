@@ -65,7 +65,7 @@ def parts_of(values: NDArray[np.float32], path: Path, wanted: str, names: Names,
             remedy="save it with 1 inside the tumor and 0 elsewhere",
         )
     there = [int(label) for label in np.unique(nearest[nearest >= 1])]
-    numbered = {str(label): (label,) for label in there}
+    numbered: dict[str, tuple[int, ...]] = {str(label): (label,) for label in there}
     named = dict(names) or numbered
     if wanted:
         picked = {name: named[name] for name in chosen(named, wanted)}

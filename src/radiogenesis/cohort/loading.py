@@ -87,7 +87,7 @@ class Loaded:
             said += clinical.attrs.pop("remarks")
         if columns is not None:
             clinical = _joined(clinical, columns, tables.clinical)
-            said.append(f"the manifest's columns {', '.join(columns)} stand in the clinical table")
+            said.append(f"the manifest's columns {', '.join(map(str, columns))} stand in the clinical table")
         if tables.expression is None:
             expression = AnnData(obs=pd.DataFrame(index=pd.Index([], dtype=str)))
         else:

@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Literal
 
 
+Role = Literal["image", "mask", "organ"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Named:
     """A file that a layout recognizes.
@@ -21,7 +24,7 @@ class Named:
     """
 
     patient: str
-    role: Literal["image", "mask", "organ"]
+    role: Role
     path: Path
     part: str = ""
     names: tuple[tuple[str, tuple[int, ...]], ...] = ()

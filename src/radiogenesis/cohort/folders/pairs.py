@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from radiogenesis.cohort.folders.named import Layout, Named
+from radiogenesis.cohort.folders.named import Layout, Named, Role
 from radiogenesis.cohort.volume_files import stem
 
-_ROLES = ("image", "mask")
+_ROLES: tuple[Role, ...] = ("image", "mask")
 
 
 def _claim(files: Sequence[Path]) -> list[Named]:
