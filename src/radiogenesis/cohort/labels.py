@@ -72,7 +72,7 @@ def parts_of(values: NDArray[np.float32], path: Path, wanted: str, names: Names,
         picked = picked or {name: numbered[name] for name in chosen(numbered, wanted)}
     else:
         picked = named if len(named) == 1 else {name: named[name] for name in chosen(named, "")}
-    if not picked and (wanted or there):
+    if there and not picked:
         raise _undecided(path, wanted, there, names)
     inside = {name: np.isin(nearest, numbers) for name, numbers in picked.items()}
     found = {name: mask for name, mask in inside.items() if mask.any()}

@@ -16,12 +16,14 @@ Whatever is wrong is said of all lines at once, before anything is read.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 
 import pandas as pd
+from rapidfuzz import process
+from rapidfuzz.distance import OSA
 
 from radiogenesis.cohort.dicom.folder import find_dicom
 from radiogenesis.cohort.sources import Findings, ReadSettings, Source
@@ -34,7 +36,7 @@ from radiogenesis.errors import InputError, ScanError
 NEEDED = ("patient", "image")
 KNOWN = (*NEEDED, "mask", "label", "series", "channel", "organ_mask")
 _PATHS = ("image", "mask", "organ_mask")
-_LIKE = 0.79  # from this likeness on (difflib) a column is a known one, misspelt; `age` and `image` have 0.75
+_LIKE = 0.74  # from this likeness on a column is a known one, misspelt (OSA distance: maks is, age is not)
 _ALSO_KNOWN_AS = {"img": "image", "scan": "image", "file": "image", "path": "image", "segmentation": "mask",
                   "seg": "mask", "id": "patient", "patient_id": "patient", "patientid": "patient",
                   "subject": "patient", "case": "patient"}  # fmt: skip
@@ -78,12 +80,13 @@ def read_manifest(path: Path, settings: ReadSettings) -> Findings:
     """
     table = read_table(path, InputError)
     problems = _Problems()
-    _check_columns(list(table.columns), problems)
+    header, *numbers = _lines(path)
+    _check_columns(list(table.columns), header, problems)
     problems.refuse(path)
     table.columns = pd.Index([_known(name) or name for name in table.columns])
     rows = [
         _row(line, dict(zip(table.columns, cells, strict=True)), path.parent, problems)
-        for line, cells in zip(_lines(path), table.itertuples(index=False), strict=False)
+        for line, cells in zip(numbers, table.itertuples(index=False), strict=False)
     ]
     by_patient: dict[str, list[_Row]] = defaultdict(list)
     for row in rows:
@@ -91,7 +94,7 @@ def read_manifest(path: Path, settings: ReadSettings) -> Findings:
     by_patient.pop("", None)
     for own in by_patient.values():
         _check_doubles(own, problems)
-    _check_shared(rows, problems)
+    _check_shared([row for own in by_patient.values() for row in own], problems)
     further = [name for name in table.columns if name not in KNOWN]
     for own in by_patient.values():
         _check_agree(own, further, problems)
@@ -115,28 +118,31 @@ def _known(name: str) -> str | None:
     return plain if plain in KNOWN else None
 
 
-def _check_columns(names: Sequence[str], problems: _Problems) -> None:
+def _check_columns(names: Sequence[str], line: int, problems: _Problems) -> None:
+    meant = {name: like for name in names if (like := _like(name)) and _known(name) is None}
+    for name, like in meant.items():
+        problems.say(line, f"column {name!r} is unknown", f"rename it to {like} if it is that, else otherwise")
+    if not all(map(str.strip, names)):
+        problems.say(line, "a column without a name", "name it, or remove it")
     for needed in NEEDED:
-        if needed not in map(_known, names):
-            problems.say(1, f"no column {needed!r} among {', '.join(names)}", "add it, or rename the one that it is")
-    for name in names:
-        plain = name.strip().casefold().replace(" ", "_")
-        if not plain:
-            problems.say(1, "a column without a name", "name it, or remove it")
-            continue
-        like = get_close_matches(plain, KNOWN, 1, _LIKE) or [_ALSO_KNOWN_AS.get(plain, "")]
-        if _known(name) is None and like[0]:
-            problems.say(1, f"column {name!r} is unknown", f"rename it to {like[0]} if it is that, else otherwise")
+        if needed not in [*map(_known, names), *meant.values()]:
+            problems.say(line, f"no column {needed!r} among {', '.join(names)}", "add it, or rename the one that it is")
 
 
-def _lines(path: Path) -> Iterator[int]:
-    """The numbers of a table's lines with content, below its header."""
+def _like(name: str) -> str:
+    """The known column that a name is nearly, or is another word for; "" for none."""
+    plain = name.strip().casefold().replace(" ", "_")
+    found = process.extractOne(plain, KNOWN, scorer=OSA.normalized_similarity, score_cutoff=_LIKE)
+    return found[0] if found else _ALSO_KNOWN_AS.get(plain, "")
+
+
+def _lines(path: Path) -> list[int]:
+    """The numbers of a table's lines with content, the header's first."""
     if is_zip(path):
-        yield from range(2, 10**7)
-        return
-    lines = [number for number, line in enumerate(open_text(path), 1) if line.strip(" \t,;\"'") and line[:1] != "#"]
-    declared = next((line.lower().startswith(("sep=", '"sep=')) for line in open_text(path) if line.strip()), False)
-    yield from lines[2 if declared else 1 :]
+        return list(range(1, len(read_table(path, InputError)) + 2))
+    lines = [(number, line) for number, line in enumerate(open_text(path), 1) if line.strip(" \t,;\"'")]
+    comments = ("#", "sep=", '"sep=')
+    return [number for number, line in lines if not line.lower().startswith(comments)]
 
 
 def _row(line: int, cells: dict[str, str], folder: Path, problems: _Problems) -> _Row:
@@ -194,7 +200,7 @@ def _check_shared(rows: Sequence[_Row], problems: _Problems) -> None:
             first = seen.setdefault((name, row.paths[name].resolve(), row["series"]), row)
             if first["patient"] != row["patient"]:
                 problems.say(
-                    row.line, f"{name} {row[name]!r} is patient {first['patient']!r}'s in line {first.line}",
+                    row.line, f"{name} {row[name]!r} is that of patient {first['patient']!r} in line {first.line}",
                     "correct one of the lines",
                 )  # fmt: skip
 

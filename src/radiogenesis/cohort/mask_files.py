@@ -40,20 +40,22 @@ def with_mask_files(scan: Scan, source: Source, settings: ReadSettings) -> Scan:
 def with_organ(scan: Scan, source: Source, settings: ReadSettings) -> Scan:
     """The scan with the organ that the user's own masks hold, all of them united; as it is where there are none.
 
-    Raises:
-        ScanError: a mask is damaged, has another grid, no label as wanted, or is empty.
+    What cannot be used is said in `unplaced`: slices of the lesion need no organ.
     """
-    if not source.organ_files:
-        return scan
-    organ = np.zeros(scan.hu.shape, bool)
-    for path in source.organ_files:
-        values = on_grid_of(scan, path, source.image_files[0].name)
-        wanted = settings.organ_label if settings.organ_label.replace(",", "").isdigit() else "*"
-        for mask in parts_of(values, path, wanted, {}, settings.fraction).values():
-            organ |= mask
+    try:
+        organ = [_organ(scan, path, source, settings) for path in source.organ_files or ()]
+    except ScanError as error:
+        return replace(scan, unplaced=f"the mask of the organ cannot be used: {error}")
+    return replace(scan, organ=np.logical_or.reduce(organ)) if organ else scan
+
+
+def _organ(scan: Scan, path: Path, source: Source, settings: ReadSettings) -> Mask:
+    values = on_grid_of(scan, path, source.image_files[0].name)
+    wanted = settings.organ_label if settings.organ_label.replace(",", "").isdigit() else "*"
+    organ = np.logical_or.reduce(list(parts_of(values, path, wanted, {}, settings.fraction).values()))
     if not organ.any():
-        raise ScanError("the organ's mask is empty", path=source.organ_files[0], remedy="check the segmentation")
-    return replace(scan, organ=organ)
+        raise ScanError("it is empty", path=path, remedy="check the segmentation")
+    return np.asarray(organ)
 
 
 def _parts(files: list[Path], source: Source, settings: ReadSettings, scan: Scan) -> Iterator[tuple[str, Mask]]:

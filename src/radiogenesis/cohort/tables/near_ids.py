@@ -1,8 +1,8 @@
 """Ids that nearly match: who in a table may be whom among the scans. Listed for a person to decide, never paired.
 
 Ids of one cohort are all alike, R01-011 and R01-012 most of all, and differ in their number. So the candidates of an id
-are first those with the same number at the end, then those whose letters and digits are hardly different (a typing
-error), by the likeness that rapidfuzz computes (1 minus the normalized indel distance).
+are those with the same number at the end, or the same digits in another grouping, by the likeness that rapidfuzz
+computes (1 minus the normalized indel distance). A wrong digit cannot be told from another patient.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from radiogenesis.output import whole_file
 
 SHOWN = 5  # ids named in a sentence
 CANDIDATES = 3
-SAME_NUMBER, ANY = 50.0, 80.0  # least likeness in percent: with the same number, and with another
+SAME_NUMBER, NO_NUMBER = 50.0, 80.0  # least likeness in percent: with the same number, and without any
 
 
 @dataclass(frozen=True)
@@ -85,15 +85,22 @@ def write_proposal(path: Path, near: Iterable[NearIds]) -> bool:
 
 
 def _candidates(name: str, free: Mapping[str, str]) -> tuple[str, ...]:
-    """The nearest ids: those with the same number at the end, or, where there is none, those hardly different."""
-    same = {patient: plain for patient, plain in free.items() if _number(patient) == _number(name) != ""}
-    pool, least = (same, SAME_NUMBER) if same else (free, ANY)
-    near = process.extract(_plain(name), pool, scorer=fuzz.ratio, limit=CANDIDATES, score_cutoff=least)
-    return tuple(patient for _, _, patient in near)
+    """The nearest ids among those with the same number at the end or, where there is none, with the same digits."""
+    for key in (_number, _digits):
+        if pool := {patient: plain for patient, plain in free.items() if key(patient) == key(name)}:
+            least = SAME_NUMBER if _number(name) else NO_NUMBER
+            near = process.extract(_plain(name), pool, scorer=fuzz.ratio, limit=CANDIDATES, score_cutoff=least)
+            return tuple(patient for _, _, patient in near)
+    return ()
 
 
 def _plain(name: str) -> str:
     return "".join(form(name))
+
+
+def _digits(name: str) -> str:
+    """The numbers of an id, one behind the other: R011 and R01-1 have the same."""
+    return "".join(run for run in form(name) if run.isdigit())
 
 
 def _number(name: str) -> str:
