@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from test_layouts import put
 from tiny_cohorts import write_ball
 
 from radiogenesis.cohort.build import BuildSettings, Tables, build_cohort, find_scans
+from radiogenesis.cohort.dicom import series
 from radiogenesis.cohort.manifest import read_manifest
 from radiogenesis.cohort.nifti import write_nifti
 from radiogenesis.cohort.patient_parts import read_scan
@@ -128,3 +130,29 @@ def test_the_clinical_table_and_the_manifest_may_not_contradict(tmp_path: Path) 
     (tmp_path / "clinical.csv").write_text("id,age\nP1,61\n")
     with pytest.raises(InputError, match=r"clinical\.csv: its column 'age' is in the manifest too; rename"):
         build_cohort(path, tmp_path / "c", Tables(clinical=tmp_path / "clinical.csv"), sampling=FAST)
+
+
+@pytest.fixture
+def oddities() -> Path:
+    folder = Path(__file__).resolve().parents[3] / "shared" / "data" / "dicom-oddities"
+    if not folder.is_dir():
+        if os.environ.get("CI"):
+            pytest.fail(f"{folder} is missing: real-data tests must run in CI")
+        pytest.skip(f"{folder} is not here")
+    return folder
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(("size", "voxels"), [("23x38x3", 322), ("24x38x3", 315)])
+def test_an_nrrd_lies_on_dicom_where_its_seg_does(
+    oddities: Path, size: str, voxels: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """dcmqi's own pairs of a label map as NRRD and as SEG; their CT has the values 0 and 1, so HU are not checked."""
+    monkeypatch.setattr(series, "checked_hu", lambda values, path: (values, ()))
+    folder, masks = oddities / "dcmqi" / size, []
+    for mask in ("nrrd/label.nrrd", "seg/label.seg"):
+        path = manifest(tmp_path, f"patient,image,mask\nP1,{folder / 'image'},{folder / mask}\n")
+        (source,) = find_scans(path, ReadSettings()).sources
+        masks.append(read_scan(source, ReadSettings()).tumor_mask)
+    np.testing.assert_array_equal(*masks)
+    assert masks[0].sum() == voxels
