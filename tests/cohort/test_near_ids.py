@@ -35,6 +35,12 @@ def test_other_patients_of_a_cohort_are_no_candidates() -> None:
     assert near_ids("expression", ["R01-005", "R01-104"], ["R01-006", "R01-110"]).candidates == {}
 
 
+def test_separators_that_a_layout_forbids() -> None:
+    """BIDS has no hyphen in ids; as numbers 01026 is not 01-026, so they are no mere matter of style."""
+    near = near_ids("expression", ["R01-026", "R01-126", "R01-031"], ["R01026", "R01126"])
+    assert near.proposal() == {"R01-026": "R01026", "R01-126": "R01126"}
+
+
 def test_two_that_claim_the_same_scan_are_not_proposed() -> None:
     assert near_ids("t", ["X-R01-002", "Y-R01-002"], SCANS).proposal() == {}
 

@@ -18,7 +18,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
 
 import pandas as pd
@@ -37,6 +36,7 @@ NEEDED = ("patient", "image")
 KNOWN = (*NEEDED, "mask", "label", "series", "channel", "organ_mask")
 _PATHS = ("image", "mask", "organ_mask")
 _LIKE = 0.74  # from this likeness on a column is a known one, misspelt (OSA distance: maks is, age is not)
+_NEAR = 0.6  # the same, of a file's name
 _ALSO_KNOWN_AS = {"img": "image", "scan": "image", "file": "image", "path": "image", "segmentation": "mask",
                   "seg": "mask", "id": "patient", "patient_id": "patient", "patientid": "patient",
                   "subject": "patient", "case": "patient"}  # fmt: skip
@@ -58,8 +58,18 @@ class _Row:
 class _Problems(list[tuple[int, str]]):
     """(line, what is wrong there and what to do)."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._names: dict[Path, list[str]] = {}
+
     def say(self, line: int, problem: str, remedy: str) -> None:
         self.append((line, f"{problem}; {remedy}"))
+
+    def names_in(self, folder: Path) -> list[str]:
+        """The names in a folder, listed once for all lines that lead there."""
+        if folder not in self._names:
+            self._names[folder] = sorted(path.name for path in folder.iterdir())
+        return self._names[folder]
 
     def refuse(self, path: Path) -> None:
         """Raises InputError with all of them, a line each."""
@@ -153,7 +163,7 @@ def _row(line: int, cells: dict[str, str], folder: Path, problems: _Problems) ->
     paths = {name: folder / cells[name] for name in _PATHS if cells.get(name)}
     for name, path in paths.items():
         if not path.exists():
-            problems.say(line, f"{name} {cells[name]!r} is not there", _nearest(path))
+            problems.say(line, f"{name} {cells[name]!r} is not there", _nearest(path, problems))
         elif path.is_file() and name == "image" and not is_volume(path):
             problems.say(line, f"image {cells[name]!r} is no NIfTI, NRRD or MetaImage", "of DICOM, name the folder")
         elif name == "organ_mask" and not is_volume(path):
@@ -163,11 +173,13 @@ def _row(line: int, cells: dict[str, str], folder: Path, problems: _Problems) ->
     return _Row(line, cells, paths)
 
 
-def _nearest(path: Path) -> str:
+def _nearest(path: Path, problems: _Problems) -> str:
     """What to do about a path that leads nowhere: the name beside it that is most like it."""
     if not path.parent.is_dir():
         return f"paths count from the manifest's folder, and there is no folder {path.parent}"
-    like = get_close_matches(path.name, [one.name for one in path.parent.iterdir()], 1)
+    like = process.extractOne(
+        path.name, problems.names_in(path.parent), scorer=OSA.normalized_similarity, score_cutoff=_NEAR
+    )
     return f"nearest there: {like[0]!r}" if like else "correct the name, or delete the line"
 
 

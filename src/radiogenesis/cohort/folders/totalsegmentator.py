@@ -9,6 +9,7 @@ the lungs, where all of them are there.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,11 +26,10 @@ def _claim(files: Sequence[Path]) -> list[Named]:
     images = {path.parent: path for path in files if stem(path) in _IMAGES}
     masks = [path for path in files if path.parent.name == FOLDER and path.parent.parent in images]
     named = [Named(patient=folder.name, role="image", path=path) for folder, path in images.items()]
-    lobes = [path for path in masks if LOBE.fullmatch(stem(path) or "")]
-    whole = {path.parent for path in lobes if sum(one.parent == path.parent for one in lobes) == LOBES}
+    lobes = Counter(path.parent for path in masks if LOBE.fullmatch(stem(path) or ""))
     for path in masks:
         patient, structure = path.parent.parent.name, stem(path) or ""
-        is_lung = path in lobes and path.parent in whole
+        is_lung = lobes[path.parent] == LOBES and LOBE.fullmatch(structure)
         named.append(Named(patient=patient, role="organ" if is_lung else "mask", path=path, part=structure))
     return [*named, *_beside(files, images)]
 

@@ -1,8 +1,9 @@
 """Ids that nearly match: who in a table may be whom among the scans. Listed for a person to decide, never paired.
 
 Ids of one cohort are all alike, R01-011 and R01-012 most of all, and differ in their number. So the candidates of an id
-are those with the same number at the end, or the same digits in another grouping, by the likeness that rapidfuzz
-computes (1 minus the normalized indel distance). A wrong digit cannot be told from another patient.
+are those with the same letters and digits, or the same number at the end, or the same digits in another grouping, by
+the likeness that rapidfuzz computes (1 minus the normalized indel distance). A wrong digit cannot be told from another
+patient.
 """
 
 from __future__ import annotations
@@ -42,11 +43,11 @@ class NearIds:
         return [f"{self.table}: ids that nearly match and are not paired: {', '.join(pairs[:SHOWN])}{rest}"]
 
     def proposal(self) -> dict[str, str]:
-        """Id in the table -> id of a scan, where it is the only candidate with its number, and nobody else's."""
+        """Id in the table -> id of a scan, where it is the only candidate, by letters or number, and nobody else's."""
         sure = {
             name: own[0]
             for name, own in self.candidates.items()
-            if _number(name) == _number(own[0]) and (len(own) == 1 or _number(own[1]) != _number(name))
+            if len(own) == 1 and (_number(name) == _number(own[0]) or _bare(name) == _bare(own[0]))
         }
         meant = list(sure.values())
         return {name: patient for name, patient in sure.items() if meant.count(patient) == 1}
@@ -85,8 +86,9 @@ def write_proposal(path: Path, near: Iterable[NearIds]) -> bool:
 
 
 def _candidates(name: str, free: Mapping[str, str]) -> tuple[str, ...]:
-    """The nearest ids among those with the same number at the end or, where there is none, with the same digits."""
-    for key in (_number, _digits):
+    """The nearest ids among those with the same letters and digits; where there is none, with the same number at the
+    end; where there is none, with the same digits."""
+    for key in (_bare, _number, _digits):
         if pool := {patient: plain for patient, plain in free.items() if key(patient) == key(name)}:
             least = SAME_NUMBER if _number(name) else NO_NUMBER
             near = process.extract(_plain(name), pool, scorer=fuzz.ratio, limit=CANDIDATES, score_cutoff=least)
@@ -96,6 +98,11 @@ def _candidates(name: str, free: Mapping[str, str]) -> tuple[str, ...]:
 
 def _plain(name: str) -> str:
     return "".join(form(name))
+
+
+def _bare(name: str) -> str:
+    """Letters and digits as they stand: R01026 and R01-026 have the same, which `form` counts as other numbers."""
+    return "".join(filter(str.isalnum, name.casefold()))
 
 
 def _digits(name: str) -> str:
