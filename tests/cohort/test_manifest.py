@@ -90,8 +90,7 @@ def test_columns_that_are_nearly_known(tmp_path: Path) -> None:
     ]
 
 
-def test_dicom_folders_with_outlines_of_any_kind(tmp_path: Path) -> None:
-    """Under a name of one's own: an RTSTRUCT elsewhere, and a mask as NIfTI, stored the other way round."""
+def test_an_rtstruct_elsewhere_and_its_label(tmp_path: Path) -> None:
     ct = example_ct()
     ct.write(tmp_path / "ct")
     outline = {"nodule": [circle(ct, z, (10, 9), 4) for z in (2, 3)], "GTV-1": [circle(ct, 1, (5, 5), 2)]}
@@ -105,10 +104,19 @@ def test_dicom_folders_with_outlines_of_any_kind(tmp_path: Path) -> None:
         "nodule",
         [2, 3],
     )
-    write_nifti(tmp_path / "m.nii.gz", scan.tumor_mask, ct.affine)
-    path = manifest(tmp_path, "patient,image,mask\nmine,ct,m.nii.gz\n")
-    (source,) = find_scans(path, ReadSettings()).sources
-    np.testing.assert_array_equal(read_scan(source, ReadSettings()).tumor_mask, scan.tumor_mask)
+
+
+@pytest.mark.parametrize("orientation", [(1, 0, 0, 0, 1, 0), (0, 1, 0, 0, 0, -1), (-1, 0, 0, 0, 1, 0)])
+def test_a_nifti_mask_on_dicom_whatever_the_order_of_its_axes(tmp_path: Path, orientation: tuple[float, ...]) -> None:
+    """Of a sagittal series the planes of mask and image follow each other along other axes."""
+    ct = example_ct(orientation=orientation)
+    ct.write(tmp_path / "ct")
+    mask = np.zeros(ct.hu.shape, bool)
+    mask[2:4, 5:9, 5:8] = True
+    write_nifti(tmp_path / "m.nii.gz", mask, ct.affine)
+    (source,) = find_scans(manifest(tmp_path, "patient,image,mask\nmine,ct,m.nii.gz\n"), ReadSettings()).sources
+    scan = read_scan(source, ReadSettings())
+    np.testing.assert_array_equal(np.sort(scan.hu[scan.tumor_mask]), np.sort(ct.hu[mask]))
 
 
 def test_a_folder_of_two_patients_needs_the_series(tmp_path: Path) -> None:

@@ -170,6 +170,8 @@ def _row(line: int, cells: dict[str, str], folder: Path, problems: _Problems) ->
             problems.say(line, f"organ_mask {cells[name]!r} is no NIfTI, NRRD or MetaImage", "name such a file")
         elif name == "mask" and is_volume(paths.get("image", path)) and not is_volume(path):
             problems.say(line, f"mask {cells[name]!r} is no NIfTI, NRRD or MetaImage as its image is", "convert it")
+    if is_volume(paths.get("image", Path())) and cells.get("channel", "0").strip("0123456789"):
+        problems.say(line, f"channel {cells['channel']!r} of a file is no number", "count its channels from 0")
     return _Row(line, cells, paths)
 
 

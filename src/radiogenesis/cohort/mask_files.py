@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import zip_longest
 from pathlib import Path
 
 import nibabel as nib
@@ -60,11 +59,11 @@ def _organ(scan: Scan, path: Path, source: Source, settings: ReadSettings) -> Ma
 
 def _parts(files: list[Path], source: Source, settings: ReadSettings, scan: Scan) -> Iterator[tuple[str, Mask]]:
     """Name and mask of every label of every file that is the tumor's."""
-    for path, label in zip_longest(files, source.outline_labels[: len(files)], fillvalue=""):
-        assert isinstance(path, Path)
+    labels = source.outline_labels or ("",) * len(files)
+    for path, label in zip(files, labels, strict=True):
         values = on_grid_of(scan, path, source.image_files[0].name)
         names = dict(source.label_names) or segment_names(path)
-        wanted = str(label) or (settings.label if not source.structures else "")
+        wanted = label or (settings.label if not source.structures else "")
         for name, mask in parts_of(values, path, wanted, names, settings.fraction).items():
             yield (name if len(files) == 1 else f"{stem(path)} {name}"), mask
 

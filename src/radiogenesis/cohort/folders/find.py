@@ -94,9 +94,8 @@ def _choose(patient: str, own: Sequence[Named], settings: ReadSettings) -> _Choi
     images = [one for one in own if one.role == "image"]
     masks = [one for one in own if one.role == "mask"]
     if not images:
-        raise ScanError(
-            f"{masks[0].path}: a mask without an image", remedy=f"the image is expected as in {PAIRS.expected}"
-        )
+        remedy = f"the image is expected as in {PAIRS.expected}"
+        raise ScanError("a mask without an image", path=masks[0].path, remedy=remedy)
     image = _one_image(images, settings)
     tumor, structures = _tumor(masks, settings)
     organ = tuple(one.path for one in own if one.role == "organ")
@@ -123,8 +122,8 @@ def _one_image(images: Sequence[Named], settings: ReadSettings) -> Named:
         return found[0]
     parts = [one.part for one in found]
     if len(set(parts)) == len(parts) and all(parts):
-        raise ScanError(f"{found[0].path}: one of {len(found)} images of the patient ({', '.join(parts)})",
-                        remedy="choose with --channel")  # fmt: skip
+        problem = f"one of {len(found)} images of the patient ({', '.join(parts)})"
+        raise ScanError(problem, path=found[0].path, remedy="choose with --channel")
     raise ScanError(f"{found[0].path} and {found[1].path} are of the same patient; keep one")
 
 
