@@ -126,9 +126,9 @@ def test_structures_are_the_tumor_by_their_name(tmp_path: Path) -> None:
 def test_the_five_lobes_are_the_lungs(tmp_path: Path) -> None:
     lobes = ["upper_lobe_left", "lower_lobe_left", "upper_lobe_right", "middle_lobe_right", "lower_lobe_right"]
     found(tmp_path, "P1/ct.nii.gz", *(f"P1/segmentations/lung_{lobe}.nii.gz" for lobe in lobes))
-    (source,) = find_volumes(tmp_path, ReadSettings()).sources
-    assert source.organ_files is not None
-    assert len(source.organ_files) == 5
+    findings = find_volumes(tmp_path, ReadSettings())
+    assert len(findings.sources[0].organ_files or ()) == 5
+    assert findings.layout == "TotalSegmentator (1, lungs of 1 by their lobes)"
 
 
 @pytest.mark.parametrize(

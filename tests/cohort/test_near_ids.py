@@ -41,6 +41,12 @@ def test_separators_that_a_layout_forbids() -> None:
     assert near.proposal() == {"R01-026": "R01026", "R01-126": "R01126"}
 
 
+def test_numbers_alone_and_genes() -> None:
+    """A table of numbers is meant; genes in the place of patients are not, though some have an id's digits."""
+    assert near_ids("clinical table", ["1", "012"], SCANS).candidates == {"1": ("R01-001",), "012": ("R01-012",)}
+    assert near_ids("expression", ["CD4", "GENE1004", "R3HDM1", "IL12"], SCANS).candidates == {}
+
+
 def test_two_that_claim_the_same_scan_are_not_proposed() -> None:
     assert near_ids("t", ["X-R01-002", "Y-R01-002"], SCANS).proposal() == {}
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from radiogenesis.cli.arguments import add_settings, parser, settings_from
 from radiogenesis.cli.bars import Bars
-from radiogenesis.errors import SettingError
+from radiogenesis.errors import InputError, SettingError
 
 
 def main(arguments: list[str]) -> None:
@@ -64,6 +64,8 @@ def main(arguments: list[str]) -> None:
     if bool(given.raw) == bool(given.manifest):
         problem = "RAW and --manifest exclude each other" if given.raw else "neither RAW nor --manifest is given"
         raise SettingError(problem, remedy="give one of them")
+    if given.manifest and not Path(given.manifest).is_file():
+        raise InputError("there is no such file", path=given.manifest)
     tables = Tables(
         **{name: Path(given[name]) for name in ("expression", "annotations", "clinical", "id_map") if given[name]},
         clinical_id=given.clinical_id,

@@ -56,7 +56,7 @@ def find_volumes(folder: Path, settings: ReadSettings) -> Findings:
         taken = {one.path for one in named}
         left = [path for path in left if path not in taken]
         for one in named:
-            cases[one.patient].append(one)
+            cases[one.patient.strip()].append(one)
         told += _told(layout, named)
     sources, refused = [], []
     for patient, own in sorted(cases.items()):
@@ -84,9 +84,12 @@ def names_expected(files: Iterable[Path]) -> str:
 
 
 def _told(layout: Layout, named: Sequence[Named]) -> list[str]:
-    """Which layout was recognized, and for how many patients."""
-    patients = {one.patient for one in named}
-    return [f"{layout.name} ({len(patients)})"] if patients else []
+    """Which layout was recognized, and for how many patients; and for how many the organ is there with it."""
+    patients, organs = (
+        {one.patient for one in named if one.role in roles} for roles in (("image", "mask"), ("organ",))
+    )
+    lungs = f", lungs of {len(organs)} by their lobes" if organs else ""
+    return [f"{layout.name} ({len(patients)}{lungs})"] if patients else []
 
 
 def _choose(patient: str, own: Sequence[Named], settings: ReadSettings) -> _Choice:

@@ -2,13 +2,13 @@
 
 Ids of one cohort are all alike, R01-011 and R01-012 most of all, and differ in their number. So the candidates of an id
 are those with the same letters and digits, or the same number at the end, or the same digits in another grouping, by
-the likeness that rapidfuzz computes (1 minus the normalized indel distance). A wrong digit cannot be told from another
-patient.
+the likeness of the shorter one to a part of the longer one that rapidfuzz computes (partial ratio). A wrong digit
+cannot be told from another patient.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from radiogenesis.output import whole_file
 
 SHOWN = 5  # ids named in a sentence
 CANDIDATES = 3
-SAME_NUMBER, NO_NUMBER = 50.0, 80.0  # least likeness in percent: with the same number, and without any
+LIKE = 75.0  # least likeness in percent: one wrong letter of four
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def near_ids(table: str, names: Iterable[str], scanned: Iterable[str]) -> NearId
         scanned: ids of the scans.
     """
     names, scanned = set(names), set(scanned)
-    free = {patient: _plain(patient) for patient in sorted(scanned - names)}
+    free = [_by(key, scanned - names) for key in (_bare, _number, _digits)]
     found = {name: _candidates(name, free) for name in sorted(names - scanned)}
     return NearIds(table, {name: own for name, own in found.items() if own})
 
@@ -85,15 +85,25 @@ def write_proposal(path: Path, near: Iterable[NearIds]) -> bool:
     return True
 
 
-def _candidates(name: str, free: Mapping[str, str]) -> tuple[str, ...]:
+Pools = Mapping[str, Sequence[str]]
+"""What ids of scans have in common -> those ids."""
+
+
+def _by(key: Callable[[str], str], scanned: Iterable[str]) -> Pools:
+    pools: dict[str, list[str]] = {}
+    for patient in sorted(scanned):
+        pools.setdefault(key(patient), []).append(patient)
+    return pools
+
+
+def _candidates(name: str, free: Sequence[Pools]) -> tuple[str, ...]:
     """The nearest ids among those with the same letters and digits; where there is none, with the same number at the
     end; where there is none, with the same digits."""
-    for key in (_bare, _number, _digits):
-        if pool := {patient: plain for patient, plain in free.items() if key(patient) == key(name)}:
-            least = SAME_NUMBER if _number(name) else NO_NUMBER
-            near = process.extract(_plain(name), pool, scorer=fuzz.ratio, limit=CANDIDATES, score_cutoff=least)
-            return tuple(patient for _, _, patient in near)
-    return ()
+    keys = _bare(name), _number(name), _digits(name)
+    pool = next(filter(None, (pools.get(key, ()) for key, pools in zip(keys, free, strict=True))), ())
+    plain = {patient: _plain(patient) for patient in pool}
+    near = process.extract(_plain(name), plain, scorer=fuzz.partial_ratio, limit=CANDIDATES, score_cutoff=LIKE)
+    return tuple(patient for _, _, patient in near)
 
 
 def _plain(name: str) -> str:
