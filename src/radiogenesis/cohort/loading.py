@@ -102,10 +102,10 @@ class Loaded:
         proposed = proposal is not None and write_proposal(proposal, near)
         loaded.refuse_nobody(scanned)
         said += [*expression.uns.get("remarks", []), *_apart(scanned, set(expression.obs_names))]
+        said += [_unscanned(name, whose) for name, whose in loaded.found_in().items() if whose and not whose & scanned]
         said += [sentence for one in near for sentence in one.told()]
         if proposed:
             said.append(f"{_proposed(proposal)}; the same command with --id_map and that file then pairs them")
-        said += [_unscanned(name, whose) for name, whose in loaded.found_in().items() if whose and not whose & scanned]
         if said:
             expression.uns["remarks"] = said
         return loaded
