@@ -160,7 +160,7 @@ def _made(cohort: Cohort) -> list[str]:
     others = record.get("skipped_files", 0) - sum(counts.values())
     if others > 0:
         skipped.append(f"  skipped      {others} files for other reasons")
-    layout = [f"  layout       {made['layout']}"] if made.get("layout") else []
+    layout = [f"  layout       {record['layout']}"] if record.get("layout") else []
     return [f"Made by {by}", *layout, *settings, *skipped]
 
 

@@ -196,7 +196,7 @@ def _only_one(data: PatientData) -> LesionRows:
     """The lesion of a patient who has one: of phantoms and planted cohorts, which know of no others."""
     assert data.slices is not None
     of = np.ones(len(data.slices.image), np.int32)
-    return LesionRows(of, np.array([""]), np.array([data.tumour_volume_ml]), data.slices.center_mm[None])
+    return LesionRows(of, np.array([""]), np.array([data.tumor_volume_ml]), data.slices.center_mm[None])
 
 
 def _lesion_rows(patient: str, lesions: LesionRows) -> list[dict[str, Any]]:
