@@ -113,6 +113,9 @@ def test_of_several_channels_one_must_be_named(tmp_path: Path) -> None:
     assert found(tmp_path, channel="1")["a"][0] == "a_0001.nii.gz"
     (tmp_path / "dataset.json").write_text('{"channel_names": {"0": "T1", "1": "FLAIR"}}')
     assert found(tmp_path, channel="flair")["a"][0] == "a_0001.nii.gz"
+    assert found(tmp_path, channel="T2") == {}  # nor the only image of another patient, which is something else
+    ((_, reason),) = find_volumes(tmp_path, ReadSettings(channel="T2")).refused
+    assert reason.endswith("no image 'T2' (--channel), only 0000_T1, 0001_FLAIR")
 
 
 def test_structures_are_the_tumor_by_their_name(tmp_path: Path) -> None:

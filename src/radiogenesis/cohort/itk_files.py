@@ -43,13 +43,13 @@ def segment_names(path: Path) -> dict[str, tuple[int, ...]]:
     image = _read(path, header=True)
     about: dict[str, dict[str, str]] = {}
     for key in image.GetMetaDataKeys():
-        if found := _SEGMENT.fullmatch(key):
-            about.setdefault(found[1], {})[found[2]] = image.GetMetaData(key)
-    if any(int(one.get("Layer", 0)) for one in about.values()):
+        if segment := _SEGMENT.fullmatch(key):
+            about.setdefault(segment[1], {})[segment[2]] = image.GetMetaData(key)
+    if any(int(segment.get("Layer", 0)) for segment in about.values()):
         raise ScanError(
             "its segments overlap: they lie in several layers", path=path, remedy="export the tumor's segment alone"
         )
-    return {one.get("Name", number): (int(one.get("LabelValue", 1)),) for number, one in about.items()}
+    return {segment.get("Name", number): (int(segment.get("LabelValue", 1)),) for number, segment in about.items()}
 
 
 def _read(path: Path, *, header: bool = False) -> Any:

@@ -36,7 +36,7 @@ def chosen(names: Iterable[str], wanted: str) -> list[str]:
     """The names that are the tumor's: those that match a pattern or one of several, or are named like one."""
     if not wanted.strip():
         return [name for name in names if names_tumor(name)]
-    patterns = [one.strip().casefold() for one in wanted.split(",")]
+    patterns = [pattern.strip().casefold() for pattern in wanted.split(",")]
     return [name for name in names if any(fnmatchcase(name.casefold(), pattern) for pattern in patterns)]
 
 
@@ -75,8 +75,8 @@ def parts_of(values: NDArray[np.float32], path: Path, wanted: str, names: Names,
     if there and not picked:
         raise _undecided(path, wanted, there, names)
     inside = {name: np.isin(nearest, numbers) for name, numbers in picked.items()}
-    found = {name: mask for name, mask in inside.items() if mask.any()}
-    return found or {"tumor": np.zeros(values.shape, bool)}
+    drawn = {name: mask for name, mask in inside.items() if mask.any()}
+    return drawn or {"tumor": np.zeros(values.shape, bool)}
 
 
 def _undecided(path: Path, wanted: str, there: Sequence[int], names: Names) -> ScanError:
@@ -106,9 +106,9 @@ def dataset_names(dataset: Path, key: str) -> dict[str, tuple[int, ...]]:
         described = json.loads(path.read_text(encoding="utf-8-sig")).get(key, {})
         pairs = described.items() if isinstance(described, dict) else enumerate(described)
         named: dict[str, tuple[int, ...]] = {}
-        for one, other in pairs:
-            name, number = (other, one) if str(one).strip().isdigit() else (one, other)
-            numbers = tuple(int(value) for value in (number if isinstance(number, list) else [number]))
+        for key, value in pairs:
+            name, number = (value, key) if str(key).strip().isdigit() else (key, value)
+            numbers = tuple(int(label) for label in (number if isinstance(number, list) else [number]))
             if key != "labels" or any(numbers):
                 named[str(name)] = numbers
     except (OSError, ValueError, TypeError, AttributeError) as error:

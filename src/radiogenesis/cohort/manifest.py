@@ -109,10 +109,10 @@ def read_manifest(path: Path, settings: ReadSettings) -> Findings:
     for own in by_patient.values():
         _check_agree(own, further, problems)
     problems.refuse(path)
-    found = [_source(patient, own, settings, problems) for patient, own in sorted(by_patient.items())]
+    usable = [_source(patient, own, settings, problems) for patient, own in sorted(by_patient.items())]
     problems.refuse(path)
     columns = pd.DataFrame([own[0].cells for own in by_patient.values()], index=list(by_patient))[further]
-    sources = [source for source in found if source is not None]
+    sources = [source for source in usable if source is not None]
     kinds = Counter("DICOM folder" if source.kind == "dicom" else "image file" for source in sources)
     return Findings(
         sources=sources,
@@ -142,8 +142,8 @@ def _check_columns(names: Sequence[str], line: int, problems: _Problems) -> None
 def _like(name: str) -> str:
     """The known column that a name is nearly, or is another word for; "" for none."""
     plain = name.strip().casefold().replace(" ", "_")
-    found = process.extractOne(plain, KNOWN, scorer=OSA.normalized_similarity, score_cutoff=_LIKE)
-    return found[0] if found else _ALSO_KNOWN_AS.get(plain, "")
+    nearest = process.extractOne(plain, KNOWN, scorer=OSA.normalized_similarity, score_cutoff=_LIKE)
+    return nearest[0] if nearest else _ALSO_KNOWN_AS.get(plain, "")
 
 
 def _lines(path: Path) -> list[int]:
@@ -246,16 +246,16 @@ def _source(patient: str, own: Sequence[_Row], settings: ReadSettings, problems:
         except ScanError as error:
             problems.say(row.line, f"image {row['image']!r}: {error}", "correct it, or delete the line")
             return None
-    masks = [one for one in own if is_volume(one.paths.get("mask", Path()))]
+    masks = [line for line in own if is_volume(line.paths.get("mask", Path()))]
     if masks:
         others = tuple(sorted({*source.outline_files, *source.other_outlines}))
         source = replace(
             source,
-            outline_files=tuple(one.paths["mask"] for one in masks),
-            outline_labels=tuple(one["label"] for one in masks),
+            outline_files=tuple(line.paths["mask"] for line in masks),
+            outline_labels=tuple(line["label"] for line in masks),
             other_outlines=others,
         )
-    organs = tuple(dict.fromkeys(one.paths["organ_mask"] for one in own if "organ_mask" in one.paths))
+    organs = tuple(dict.fromkeys(line.paths["organ_mask"] for line in own if "organ_mask" in line.paths))
     given = "organ_mask" in row.cells
     return replace(source, organ_files=organs) if given else source
 
@@ -267,14 +267,16 @@ def _dicom(row: _Row, folder: Path, settings: ReadSettings) -> Source:
     also = [path for path in also if path.is_file()]
     label = row["label"] if mask is None or not is_volume(mask) else ""
     how = replace(settings, roi=label, segment=label) if label else settings
-    found = find_dicom(folder, how, also=also, series=row["series"])
-    if not found.sources:
-        reasons = [reason for _, reason in [*found.refused, *found.skipped]]
+    findings = find_dicom(folder, how, also=also, series=row["series"])
+    if not findings.sources:
+        reasons = [reason for _, reason in [*findings.refused, *findings.skipped]]
         raise ScanError(f"holds no DICOM scan that can be used ({reasons[0] if reasons else 'it is empty'})")
-    if len(found.sources) > 1:
-        ids = ", ".join(one.patient for one in found.sources[:3])
-        raise ScanError(f"holds scans of {len(found.sources)} patients ({ids})", remedy="name one in the column series")
-    source = found.sources[0]
+    if len(findings.sources) > 1:
+        ids = ", ".join(source.patient for source in findings.sources[:3])
+        raise ScanError(
+            f"holds scans of {len(findings.sources)} patients ({ids})", remedy="name one in the column series"
+        )
+    source = findings.sources[0]
     if also and source.outline_files != tuple(also) and len(also) == 1:
         others = {*source.outline_files, *source.other_outlines} - set(also)
         source = replace(source, outline_files=tuple(also), other_outlines=tuple(sorted(others)))

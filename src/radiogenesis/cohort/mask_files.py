@@ -30,10 +30,10 @@ def with_mask_files(scan: Scan, source: Source, settings: ReadSettings) -> Scan:
     files = [path for path in source.outline_files if is_volume(path)]
     if not files:
         return scan
-    found = list(_parts(files, source, settings, scan))
-    tumor, remark = whole_planes(np.logical_or.reduce([mask for _, mask in found]), scan.spacing_mm, files[0])
+    parts = list(_parts(files, source, settings, scan))
+    tumor, remark = whole_planes(np.logical_or.reduce([mask for _, mask in parts]), scan.spacing_mm, files[0])
     scan = replace(scan.with_mask("tumor", tumor, tumor=True), remarks=(*scan.remarks, *filter(None, [remark])))
-    return scan.with_parts(found) if len(found) > 1 else scan
+    return scan.with_parts(parts) if len(parts) > 1 else scan
 
 
 def with_organ(scan: Scan, source: Source, settings: ReadSettings) -> Scan:

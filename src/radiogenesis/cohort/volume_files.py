@@ -13,7 +13,7 @@ DATA = (".raw", ".zraw", ".raw.gz", ".img")
 
 def stem(path: Path) -> str | None:
     """The name without its ending; None where it is no volume."""
-    ending = next((one for one in ENDINGS if path.name.lower().endswith(one)), None)
+    ending = next((known for known in ENDINGS if path.name.lower().endswith(known)), None)
     return None if ending is None else path.name[: -len(ending)]
 
 
@@ -25,10 +25,10 @@ def data_of(path: Path) -> Path | None:
     """The file beside a header with the voxels in it, where there is one."""
     if path.suffix.lower() not in (".mhd", ".nhdr"):
         return None
-    return next((found for found in (path.with_suffix(ending) for ending in DATA) if found.is_file()), None)
+    return next((data for data in (path.with_suffix(ending) for ending in DATA) if data.is_file()), None)
 
 
 def is_volume_or_data(path: Path) -> bool:
     """Whether a file is a volume, or the voxels of a header that lies beside it."""
     headers = (path.with_suffix(ending) for ending in (".mhd", ".nhdr"))
-    return is_volume(path) or (path.name.lower().endswith(DATA) and any(one.is_file() for one in headers))
+    return is_volume(path) or (path.name.lower().endswith(DATA) and any(header.is_file() for header in headers))

@@ -24,22 +24,22 @@ _OUTLINED = ("label", "desc")  # the entities that say what a mask is of
 
 
 def _claim(files: Sequence[Path]) -> list[Named]:
-    named = [one for path in files if (one := _named(path)) is not None]
-    imaged = {one.patient for one in named if one.role == "image"}
-    return [one for one in named if one.patient in imaged]
+    recognized = [named for path in files if (named := _named(path)) is not None]
+    imaged = {named.patient for named in recognized if named.role == "image"}
+    return [named for named in recognized if named.patient in imaged]
 
 
 def _named(path: Path) -> Named | None:
-    found = _NAME.fullmatch(stem(path) or "")
-    if found is None or f"sub-{found[1]}" not in path.parts:
+    name = _NAME.fullmatch(stem(path) or "")
+    if name is None or f"sub-{name[1]}" not in path.parts:
         return None
-    patient, entities, suffix = found[1], found[2].strip("_"), found[3]
+    patient, entities, suffix = name[1], name[2].strip("_"), name[3]
     if suffix.lower() in _IMAGES:
         return Named(patient=patient, role="image", path=path, part="_".join(filter(None, [entities, suffix])))
     if suffix.lower() not in _MASKS:
         return None
     pairs = dict(entity.split("-", 1) for entity in entities.split("_") if entity)
-    outlined = "_".join(pairs[name] for name in _OUTLINED if name in pairs)
+    outlined = "_".join(pairs[entity] for entity in _OUTLINED if entity in pairs)
     return Named(patient=patient, role="mask", path=path, part=outlined)
 
 

@@ -22,11 +22,11 @@ _CHANNEL = re.compile(r"(.+)_(\d{4})")
 
 
 def _claim_nnunet(files: Sequence[Path]) -> list[Named]:
-    return [one for dataset, own in _datasets(files) if _has_channels(own) for one in _named(dataset, own, True)]
+    return [file for dataset, own in _datasets(files) if _has_channels(own) for file in _named(dataset, own, True)]
 
 
 def _claim_decathlon(files: Sequence[Path]) -> list[Named]:
-    return [one for dataset, own in _datasets(files) if not _has_channels(own) for one in _named(dataset, own, False)]
+    return [file for dataset, own in _datasets(files) if not _has_channels(own) for file in _named(dataset, own, False)]
 
 
 def _datasets(files: Sequence[Path]) -> Iterable[tuple[Path, list[Path]]]:
@@ -48,7 +48,7 @@ def _has_channels(files: Sequence[Path]) -> bool:
     labels = {stem(path) or "" for path in files if not _is_image(path)}
     if not all(map(_CHANNEL.fullmatch, images)):
         return False
-    cases = {found[1] for name in images if (found := _CHANNEL.fullmatch(name))}
+    cases = {case[1] for name in images if (case := _CHANNEL.fullmatch(name))}
     return bool(labels & cases) or not labels & images
 
 
@@ -59,8 +59,8 @@ def _named(dataset: Path, files: Sequence[Path], channels: bool) -> Iterable[Nam
         name = stem(path) or ""
         if not _is_image(path):
             yield Named(patient=name, role="mask", path=path, names=labels)
-        elif channels and (found := _CHANNEL.fullmatch(name)):
-            yield Named(patient=found[1], role="image", path=path, part=_channel(found[2], called))
+        elif channels and (case := _CHANNEL.fullmatch(name)):
+            yield Named(patient=case[1], role="image", path=path, part=_channel(case[2], called))
         else:
             yield Named(patient=name, role="image", path=path, channels=tuple(called.items()))
 

@@ -53,10 +53,10 @@ def find_volumes(folder: Path, settings: ReadSettings) -> Findings:
     told: list[str] = []
     for layout in LAYOUTS:
         named = layout.claim(left)
-        taken = {one.path for one in named}
+        taken = {file.path for file in named}
         left = [path for path in left if path not in taken]
-        for one in named:
-            cases[one.patient.strip()].append(one)
+        for file in named:
+            cases[file.patient.strip()].append(file)
         told += _told(layout, named)
     sources, refused = [], []
     for patient, own in sorted(cases.items()):
@@ -67,7 +67,7 @@ def find_volumes(folder: Path, settings: ReadSettings) -> Findings:
         else:
             sources.append(choice.source)
             skipped += choice.left
-    counts = Counter(f"NIfTI {one.role}" for own in cases.values() for one in own)
+    counts = Counter(f"NIfTI {file.role}" for own in cases.values() for file in own)
     skipped += [(path, UNRECOGNIZED) for path in left]
     return Findings(sources=sources, refused=refused, skipped=skipped, modalities=counts, layout="; ".join(told))
 
@@ -86,7 +86,7 @@ def names_expected(files: Iterable[Path]) -> str:
 def _told(layout: Layout, named: Sequence[Named]) -> list[str]:
     """Which layout was recognized, and for how many patients; and for how many the organ is there with it."""
     patients, organs = (
-        {one.patient for one in named if one.role in roles} for roles in (("image", "mask"), ("organ",))
+        {file.patient for file in named if file.role in roles} for roles in (("image", "mask"), ("organ",))
     )
     lungs = f", lungs of {len(organs)} by their lobes" if organs else ""
     return [f"{layout.name} ({len(patients)}{lungs})"] if patients else []
@@ -94,40 +94,42 @@ def _told(layout: Layout, named: Sequence[Named]) -> list[str]:
 
 def _choose(patient: str, own: Sequence[Named], settings: ReadSettings) -> _Choice:
     """The one image of a patient and the masks of the tumor. Raises ScanError where they cannot be told."""
-    images = [one for one in own if one.role == "image"]
-    masks = [one for one in own if one.role == "mask"]
+    images = [file for file in own if file.role == "image"]
+    masks = [file for file in own if file.role == "mask"]
     if not images:
         remedy = f"the image is expected as in {PAIRS.expected}"
         raise ScanError("a mask without an image", path=masks[0].path, remedy=remedy)
     image = _one_image(images, settings)
     tumor, structures = _tumor(masks, settings)
-    organ = tuple(one.path for one in own if one.role == "organ")
+    organ = tuple(file.path for file in own if file.role == "organ")
     source = Source(
         patient=patient,
         kind="nifti",
         image_files=tuple(filter(None, [image.path, data_of(image.path)])),
-        outline_files=tuple(one.path for one in tumor),
+        outline_files=tuple(file.path for file in tumor),
         label_names=tumor[0].names if tumor else (),
         structures=structures,
         channel=_number(image, settings),
         organ_files=organ or None,
     )
-    left = [(one.path, OTHER_IMAGE) for one in images if one is not image]
-    return _Choice(source, [*left, *((one.path, OTHER_STRUCTURE) for one in masks if one not in tumor)])
+    left = [(file.path, OTHER_IMAGE) for file in images if file is not image]
+    return _Choice(source, [*left, *((file.path, OTHER_STRUCTURE) for file in masks if file not in tumor)])
 
 
 def _one_image(images: Sequence[Named], settings: ReadSettings) -> Named:
     """The image itself, or of several the one that `--channel` takes."""
     wanted = settings.channel.strip().casefold()
-    found = [one for one in images if wanted and one.part and _is_channel(one.part.casefold(), wanted)]
-    found = found or list(images)
-    if len(found) == 1:
-        return found[0]
-    parts = [one.part for one in found]
+    candidates = [image for image in images if not image.part or _is_channel(image.part.casefold(), wanted or "*")]
+    if len(candidates) == 1:
+        return candidates[0]
+    if not candidates:
+        there = ", ".join(image.part for image in images)
+        raise ScanError(f"no image {settings.channel!r} (--channel), only {there}", path=images[0].path)
+    parts = [image.part for image in candidates]
     if len(set(parts)) == len(parts) and all(parts):
-        problem = f"one of {len(found)} images of the patient ({', '.join(parts)})"
-        raise ScanError(problem, path=found[0].path, remedy="choose with --channel")
-    raise ScanError(f"{found[0].path} and {found[1].path} are of the same patient; keep one")
+        problem = f"one of {len(candidates)} images of the patient ({', '.join(parts)})"
+        raise ScanError(problem, path=candidates[0].path, remedy="choose with --channel")
+    raise ScanError(f"{candidates[0].path} and {candidates[1].path} are of the same patient; keep one")
 
 
 def _is_channel(part: str, wanted: str) -> bool:
@@ -146,11 +148,11 @@ def _number(image: Named, settings: ReadSettings) -> int | None:
 
 def _tumor(masks: Sequence[Named], settings: ReadSettings) -> tuple[list[Named], bool]:
     """The tumor's masks, and whether they were chosen by name. A mask that is named for no structure is the tumor's."""
-    structures = [one for one in masks if one.part]
-    plain = [one for one in masks if not one.part]
-    names = chosen([one.part for one in structures], settings.label)
+    structures = [file for file in masks if file.part]
+    plain = [file for file in masks if not file.part]
+    names = chosen([file.part for file in structures], settings.label)
     if names:
-        return [one for one in structures if one.part in names], True
+        return [file for file in structures if file.part in names], True
     if len(plain) > 1:
         raise ScanError(f"{plain[0].path} and {plain[1].path} are of the same patient; keep one")
     return plain, False

@@ -32,11 +32,11 @@ def with_organ_masks(findings: Findings, folder: Path, settings: ReadSettings) -
     files, _ = files_under(folder)
     volumes = [path for path in files if is_volume(path)]
     patients = {source.patient for source in findings.sources}
-    found: dict[str, list[Path]] = defaultdict(list)
+    by_patient: dict[str, list[Path]] = defaultdict(list)
     for path in volumes:
         if (patient := _patient(path, patients)) is not None:
-            found[patient].append(path)
-    theirs = {patient: _organ(patient, own, settings) for patient, own in found.items()}
+            by_patient[patient].append(path)
+    theirs = {patient: _organ(patient, own, settings) for patient, own in by_patient.items()}
     if not any(theirs.values()):
         names = ", ".join(str(path.relative_to(folder)) for path in volumes[:3]) or "no NIfTI, NRRD or MetaImage"
         raise InputError(

@@ -60,7 +60,7 @@ def cut_lesions(scan: Scan, settings: SamplingSettings) -> Cut:
         shown, several = main_lesion(scan)
         return Cut(nodule_slices(shown, settings), shown.volume_ml(scan.tumor), None, several)
     every = list(_every_lesion(scan))
-    kept = [one for one in every if one.ml >= settings.least_lesion_ml] or every[:1]
+    kept = [lesion for lesion in every if lesion.ml >= settings.least_lesion_ml] or every[:1]
     small = len(every) - len(kept)
     told = [f"{small} of {len(every)} lesions below {settings.least_lesion_ml:g} ml left out"] if small else []
     cuts: list[tuple[_Lesion, NoduleSlices]] = []
@@ -97,17 +97,17 @@ def _every_lesion(scan: Scan) -> Iterator[_Lesion]:
         return
     box, voxel_ml = box_of(mask), float(np.prod(scan.spacing_mm)) / 1000
     whose = mask[box].astype(np.int16) if scan.parts is None else scan.parts[box]
-    found = [
-        _Lesion(scan.part_names[number - 1] if scan.part_names else "", box, one, float(one.sum()) * voxel_ml)
+    lesions = [
+        _Lesion(scan.part_names[number - 1] if scan.part_names else "", box, piece, float(piece.sum()) * voxel_ml)
         for number in np.unique(whose[whose > 0]).tolist()
-        for one in lesions_apart(whose == number, scan.spacing_mm)
+        for piece in lesions_apart(whose == number, scan.spacing_mm)
     ]
-    yield from sorted(found, key=lambda lesion: -lesion.ml)
+    yield from sorted(lesions, key=lambda lesion: -lesion.ml)
 
 
 def _together(cuts: list[NoduleSlices]) -> NoduleSlices:
     image, mask, offset = (
-        np.concatenate([getattr(one, name) for one in cuts]) for name in ("image", "mask", "offset_mm")
+        np.concatenate([getattr(cut, name) for cut in cuts]) for name in ("image", "mask", "offset_mm")
     )
     return NoduleSlices(image=image, mask=mask, offset_mm=offset, center_mm=cuts[0].center_mm)
 

@@ -63,8 +63,8 @@ def near_ids(table: str, names: Iterable[str], scanned: Iterable[str]) -> NearId
     """
     names, scanned = set(names), set(scanned)
     free = [_by(key, scanned - names) for key in (_bare, _number, _digits)]
-    found = {name: _candidates(name, free) for name in sorted(names - scanned)}
-    return NearIds(table, {name: own for name, own in found.items() if own})
+    candidates = {name: _candidates(name, free) for name in sorted(names - scanned)}
+    return NearIds(table, {name: own for name, own in candidates.items() if own})
 
 
 def write_proposal(path: Path, near: Iterable[NearIds]) -> bool:
@@ -72,7 +72,7 @@ def write_proposal(path: Path, near: Iterable[NearIds]) -> bool:
 
     What is at `path` already may have been corrected, and stays.
     """
-    pairs = {name: patient for one in near for name, patient in one.proposal().items()}
+    pairs = {name: patient for table in near for name, patient in table.proposal().items()}
     if not pairs or path.exists():
         return bool(pairs)
     lines = [
