@@ -53,6 +53,7 @@ def build_cohort(
     clinical: str | Path | None = None,
     clinical_id: str = "",
     id_map: str | Path | None = None,
+    organ_mask: str | Path | None = None,
     progress: Progress | None = None,
     **settings: Any,
 ) -> Cohort:
@@ -61,13 +62,14 @@ def build_cohort(
     A scan that cannot be used stands in `cohort.audit` with the reason. Look at `path`.previews before training.
 
     Args:
-        raw: DICOM (RTSTRUCT, SEG) or NIfTI pairs, deep or flat.
+        raw: folder with DICOM (RTSTRUCT, SEG) or images and masks in a layout that is known, or a manifest (CSV).
         path: the cohort to write; must not exist yet, unless the same call was interrupted: then it goes on.
         expression: CSV, TSV, GEO text or series matrix, h5ad.
         annotations: folder of AIM v4 XML files.
         clinical: clinical table, or a GEO series matrix.
         clinical_id: its column of patient ids; found by known ids where empty.
         id_map: table of two columns where ids differ: the id in the tables, the id of the scans.
+        organ_mask: folder with masks of the lung, or another organ, in place of the built-in segmentation.
         progress: called with (what, done, total).
         settings: fields of ReadSettings, SamplingSettings, TableSettings and BuildSettings.
 
@@ -87,7 +89,14 @@ def build_cohort(
         settings=tables,
     )
     return build(
-        raw, path, given, read=read, sampling=sampling, build=how, progress=_Told(progress) if progress else None
+        raw,
+        path,
+        given,
+        read=read,
+        sampling=sampling,
+        build=how,
+        organ_mask=organ_mask,
+        progress=_Told(progress) if progress else None,
     )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from radiogenesis.cli.arguments import add_settings, parser, settings_from
 from radiogenesis.cli.bars import Bars
+from radiogenesis.errors import InputError, SettingError
 
 
 def main(arguments: list[str]) -> None:
@@ -20,8 +21,28 @@ def main(arguments: list[str]) -> None:
         "Read every scan under RAW and the tables beside it, and write the cohort COHORT with COHORT.previews/. "
         "Stopped at any moment, the same command goes on where it was.",
     )
-    options.add_argument("raw", type=str, help="Folder with DICOM (any depth, anything mixed) or NIfTI pairs.")
+    options.add_argument(
+        "raw",
+        type=str,
+        nargs="?",
+        default="",
+        help="Folder with DICOM (any depth, anything mixed), or images and masks (NIfTI, NRRD, MetaImage) named as "
+        "PATIENT_image.nii.gz and PATIENT_mask.nii.gz, PATIENT/image.nii.gz and PATIENT/mask.nii.gz, or as nnU-Net, "
+        "the Medical Segmentation Decathlon, TotalSegmentator or BIDS name them.",
+    )
     options.add_argument("cohort", type=str, help="The cohort to write; must not exist yet.")
+    options.add_argument(
+        "--manifest",
+        type=str | None,
+        help="Instead of RAW: a table with the columns patient, image, mask (any file names, paths from the table's "
+        "folder) and, where needed, label, series, channel, organ_mask; further columns are the patients'.",
+    )
+    options.add_argument(
+        "--organ_mask",
+        type=str | None,
+        help="Folder with masks of the lung or body by any tool, instead of the built-in lung segmentation: "
+        "PATIENT.nii.gz, PATIENT/lungs.nii.gz, or PATIENT/ as TotalSegmentator writes it.",
+    )
     options.add_argument("--expression", type=str | None, help="Expression: CSV, TSV, GEO text or series matrix, h5ad.")
     options.add_argument("--annotations", type=str | None, help="Folder of AIM v4 XML files.")
     options.add_argument("--clinical", type=str | None, help="Clinical table, or a GEO series matrix.")
@@ -31,7 +52,8 @@ def main(arguments: list[str]) -> None:
     options.add_argument(
         "--id_map",
         type=str | None,
-        help="Table of two columns where ids differ: the id in the tables, the same patient's id in the scans.",
+        help="Table of two columns where ids differ: the id in the tables, the same patient's id in the scans. Where "
+        "ids nearly match, COHORT.id_map.csv proposes one to check.",
     )
     options.add_argument(
         "--not_genes", nargs="*", default=[], help="Columns of the expression table that are no genes."
@@ -39,6 +61,11 @@ def main(arguments: list[str]) -> None:
     for kind in (TableSettings, ReadSettings, SamplingSettings, BuildSettings):
         add_settings(options, kind, skip={"not_genes"} if kind is TableSettings else None)
     given = options.parse(arguments)
+    if bool(given.raw) == bool(given.manifest):
+        problem = "RAW and --manifest exclude each other" if given.raw else "neither RAW nor --manifest is given"
+        raise SettingError(problem, remedy="give one of them")
+    if given.manifest and not Path(given.manifest).is_file():
+        raise InputError("there is no such file", path=given.manifest)
     tables = Tables(
         **{name: Path(given[name]) for name in ("expression", "annotations", "clinical", "id_map") if given[name]},
         clinical_id=given.clinical_id,
@@ -46,12 +73,13 @@ def main(arguments: list[str]) -> None:
     )
     with Bars() as bars:
         cohort = build_cohort(
-            given.raw,
+            given.manifest or given.raw,
             given.cohort,
             tables,
             read=settings_from(given, ReadSettings),
             sampling=settings_from(given, SamplingSettings),
             build=settings_from(given, BuildSettings),
+            organ_mask=given.organ_mask,
             progress=bars,
         )
     print(cohort.describe())
