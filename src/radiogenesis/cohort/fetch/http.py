@@ -106,26 +106,33 @@ class Client:
         target, part = folder / remote.path, part_of(folder, remote)
         for made in (target.parent, part.parent):
             made.mkdir(parents=True, exist_ok=True)
-        tell(part.stat().st_size if part.exists() else 0)
+        tell(_size(part))
         for tried in range(self.tries):
-            try:
-                problem = self._stream(remote, part, tell) or _wrong(part, remote)
-                if not problem:
-                    part.replace(target)
-                    return
-                if problem.final:
-                    tell(-part.stat().st_size)
-                    part.unlink()
-            except requests.HTTPError as error:
-                raise FetchError(_why(error), path=remote.url, remedy=_LATER) from error
-            except _DROPPED as error:
-                problem = _Problem(_why(error))
+            problem = self._try(remote, part, tell)
+            if problem is None:
+                part.replace(target)
+                return
+            if problem.final:
+                tell(-_size(part))
+                part.unlink(missing_ok=True)
+            if problem.hopeless:
+                break
             time.sleep(self.pause_s * 2**tried if tried + 1 < self.tries else 0)
+        tell(-_size(part))
         raise FetchError(problem.text, path=remote.url, remedy=_LATER)
+
+    def _try(self, remote: Remote, part: Path, tell: Tell) -> _Problem | None:
+        """Stream what is missing; says what is wrong with the connection or with what came of it."""
+        try:
+            return self._stream(remote, part, tell) or _wrong(part, remote)
+        except requests.HTTPError as error:
+            return _Problem(_why(error), hopeless=True)
+        except _DROPPED as error:
+            return _Problem(_why(error))
 
     def _stream(self, remote: Remote, part: Path, tell: Tell) -> _Problem | None:
         """Append what is missing; says what is wrong with what the source sent."""
-        have = part.stat().st_size if part.exists() else 0
+        have = _size(part)
         if remote.size is not None and have >= remote.size:
             return None
         headers = {"Accept-Encoding": "identity"}
@@ -134,8 +141,8 @@ class Client:
             if remote.checksum:
                 headers["If-Range"] = f'"{remote.checksum}"'
         with self._session.get(remote.url, stream=True, timeout=self.timeout_s, headers=headers) as answer:
-            if answer.status_code == 416:  # nothing after what is there; whether that is all of it, its checksum says
-                return None if remote.checksum else _Problem("changed while it was fetched", final=True)
+            if answer.status_code == 416:  # the source has no more than what is there
+                return _Problem("is shorter at the source than it tells", final=True) if _wrong(part, remote) else None
             answer.raise_for_status()
             goes_on = answer.status_code == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")
             if not goes_on:
@@ -148,7 +155,7 @@ class Client:
                     tell(len(chunk))
                 file.flush()
                 os.fsync(file.fileno())
-            arrived = part.stat().st_size - have
+            arrived = _size(part) - have
             if expected.isdigit() and arrived < int(expected):
                 return _Problem(f"only {have + arrived:,} of {have + int(expected):,} bytes came")
         return None
@@ -156,10 +163,16 @@ class Client:
 
 @dataclass(frozen=True)
 class _Problem:
-    """What is wrong with what arrived; `final` where it is of no use and is fetched again from its beginning."""
+    """What is wrong with what arrived.
+
+    Attributes:
+        final: it is of no use, and is fetched again from its beginning.
+        hopeless: to ask again at once helps nothing.
+    """
 
     text: str
     final: bool = False
+    hopeless: bool = False
 
 
 _LATER = "the same command tries it again"
@@ -168,6 +181,10 @@ _LATER = "the same command tries it again"
 def part_of(folder: Path, remote: Remote) -> Path:
     """Where a file is until it is whole: apart from the others, so that nobody takes it for one of them."""
     return folder / ".partial" / remote.path.replace("/", "+")
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def _wrong(path: Path, remote: Remote) -> _Problem | None:

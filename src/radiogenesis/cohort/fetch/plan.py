@@ -1,0 +1,174 @@
+"""What would be fetched, said before anything is: patients, series, bytes, licenses, and what is left out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from radiogenesis.cohort.fetch.catalog import FetchSettings, GdcCounts, GeoMatrix, PublicCohort
+from radiogenesis.cohort.fetch.index import DataSet, Index, Series
+from radiogenesis.cohort.tables.gene_names import counted, some
+from radiogenesis.errors import SettingError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What of a cohort will be fetched.
+
+    Attributes:
+        cohort, settings: what was asked for.
+        version: of the index.
+        series: of images and outlines.
+        available: every series of the collection.
+        data_sets: DOI -> license and citation of each data set that `series` come from.
+    """
+
+    cohort: PublicCohort
+    settings: FetchSettings
+    version: str
+    series: tuple[Series, ...]
+    available: tuple[Series, ...]
+    data_sets: dict[str, DataSet]
+
+    @property
+    def patients(self) -> tuple[str, ...]:
+        """Whose images are fetched."""
+        return tuple(sorted({one.patient for one in self.series}))
+
+    @property
+    def size(self) -> int:
+        """Bytes of images and outlines."""
+        return sum(one.size for one in self.series)
+
+    def describe(self) -> str:
+        """The plan as a person reads it before accepting the license."""
+        lines = [
+            f"{self.cohort.name}: {counted(len(self.patients), 'patient')}, {len(self.series):,} series,"
+            f" {sum(one.files for one in self.series):,} files, {gigabytes(self.size)} (index: {self.version})",
+            *(f"  {line}" for line in _by_modality(self.series)),
+            *(f"  not fetched: {line}" for line in self._left_out()),
+            f"  expression: {self._expression()}",
+            *(f"  {name}: {file}, TCIA" for name, file in self._tables() if file),
+            *([f"  note: {self.cohort.remark}"] if self.cohort.remark else []),
+            *(f"  license: {terms}" for terms in self.licenses()),
+        ]
+        return "\n".join(lines)
+
+    def licenses(self) -> list[str]:
+        """Each license with what it covers."""
+        covered = Counter(
+            (made.license, made.license_url) for made in map(self.data_sets.get, _dois(self.series)) if made
+        )
+        unknown = sorted({one.license for one in self.series if one.doi not in self.data_sets})
+        said = [f"{name}, {url}" for name, url in covered] + unknown
+        if any("NC" in one.license for one in self.series):
+            said.append("no commercial use of the images")
+        if isinstance(self.cohort.expression, GdcCounts):
+            said.append("GDC: open-access data, no attempt to identify participants (GDC Data Use Agreement)")
+        elif self.cohort.expression:
+            said.append("GEO: public, no restrictions by NCBI; cite the submitters")
+        return said
+
+    def _tables(self) -> list[tuple[str, str]]:
+        return [("clinical table", self.cohort.clinical), ("annotations", self.cohort.annotations)]
+
+    def _expression(self) -> str:
+        source = self.cohort.expression
+        if source is None:
+            return "none was published"
+        if isinstance(source, GdcCounts):
+            genes = "all genes" if self.settings.all_genes else "protein-coding genes"
+            whose = "of these patients" if self.series else "of every patient"
+            return f"GDC {source.project}, TPM of {genes} in the tumors {whose}, with their clinical table"
+        if isinstance(source, GeoMatrix):
+            kept = "probes" if self.settings.probes else f"genes by the table of {source.platform}"
+            return f"GEO {source.series}, {kept}, with the clinical table in it"
+        return f"GEO {source.series}, {source.genes:,} genes"
+
+    def _left_out(self) -> list[str]:
+        taken = {one.uid for one in self.series}
+        rest = [one for one in self.available if one.uid not in taken]
+        if self.settings.patients:
+            rest = [one for one in rest if one.patient in self.settings.patients]
+        wanted = modalities_of(self.cohort, self.settings)
+        original = [one for one in rest if not one.analysis]
+        said = [
+            f"{line} of studies in which nobody outlined a tumor (--studies all)"
+            for line in _by_modality([one for one in original if one.modality in wanted])
+        ]
+        said += [
+            f"{line} (--modalities)"
+            for line in _by_modality([one for one in original if one.modality not in wanted])
+        ]
+        for analysis in sorted({one.analysis for one in rest if one.analysis}):
+            made = [one for one in rest if one.analysis == analysis and one.modality in ("SEG", "RTSTRUCT")]
+            said += [f"{line} made later (--analysis_results {analysis})" for line in _by_modality(made)]
+        return said
+
+
+def make_plan(cohort: PublicCohort, settings: FetchSettings, index: Index) -> Plan:
+    """What of `cohort` will be fetched.
+
+    Raises:
+        InputError: the index cannot be read, or lacks the collection.
+        SettingError: patients, modalities or analyses that the collection has not.
+    """
+    available = index.series(cohort.collection)
+    _refuse_unknown("patients", settings.patients, {one.patient for one in available}, cohort)
+    _refuse_unknown("modalities", settings.modalities, {one.modality for one in available}, cohort)
+    _refuse_unknown("analysis_results", settings.analysis_results, {one.analysis for one in available} - {""}, cohort)
+    series = [one for one in available if _asked_for(one, cohort, settings)]
+    if settings.studies == "outlined" and cohort.outlined_by:
+        outlined = {
+            one.study for one in available if one.modality == cohort.outlined_by or one.analysis
+            if one.analysis in ("", *settings.analysis_results)
+        }  # fmt: skip
+        series = [one for one in series if one.study in outlined]
+    return Plan(
+        cohort=cohort,
+        settings=settings,
+        version=index.version,
+        series=tuple(series),
+        available=tuple(available),
+        data_sets={doi: made for doi, made in index.data_sets(cohort.collection).items() if doi in _dois(series)},
+    )
+
+
+def modalities_of(cohort: PublicCohort, settings: FetchSettings) -> tuple[str, ...]:
+    """The modalities that are fetched of the original data."""
+    return settings.modalities or cohort.modalities
+
+
+def gigabytes(size: int) -> str:
+    """Bytes as a person reads them."""
+    return f"{size / 1e9:,.1f} GB" if size >= 1e8 else f"{size / 1e6:,.1f} MB"
+
+
+def _asked_for(one: Series, cohort: PublicCohort, settings: FetchSettings) -> bool:
+    if settings.patients and one.patient not in settings.patients:
+        return False
+    if one.analysis:
+        return one.analysis in settings.analysis_results and one.modality in ("SEG", "RTSTRUCT")
+    return one.modality in modalities_of(cohort, settings)
+
+
+def _refuse_unknown(name: str, asked: Sequence[str], known: set[str], cohort: PublicCohort) -> None:
+    strange = [value for value in asked if value not in known]
+    if strange:
+        raise SettingError(
+            f"{name}: {cohort.name} has no {some(strange, 3)}", remedy=f"it has {some(sorted(known), 6) or 'none'}"
+        )
+
+
+def _by_modality(series: Sequence[Series]) -> list[str]:
+    found = Counter(one.modality for one in series)
+    return [
+        f"{modality}: {count:,} series of {counted(len({one.patient for one in series if one.modality == modality}), 'patient')},"
+        f" {gigabytes(sum(one.size for one in series if one.modality == modality))}"
+        for modality, count in sorted(found.items())
+    ]
+
+
+def _dois(series: Sequence[Series]) -> list[str]:
+    return sorted({one.doi for one in series})
