@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from radiogenesis.api.cohorts import build_cohort, make_phantom, open_cohort, plant_cohort
+from radiogenesis.api.cohorts import Fetched, build_cohort, fetch_cohort, make_phantom, open_cohort, plant_cohort
 from radiogenesis.api.evaluation import Evaluation, Results, evaluate, open_evaluation
 from radiogenesis.api.maps import RadiogenomicMap, map, open_map
 from radiogenesis.api.runs import available_methods, open_run, synthesize, train
@@ -25,6 +25,7 @@ from radiogenesis.errors import (
     AnnotationError,
     CohortError,
     ExpressionError,
+    FetchError,
     InputError,
     OutputError,
     RadiogenesisError,
@@ -42,6 +43,8 @@ __all__ = [
     "CohortError",
     "Evaluation",
     "ExpressionError",
+    "FetchError",
+    "Fetched",
     "InputError",
     "LesionSlices",
     "OutputError",
@@ -57,6 +60,7 @@ __all__ = [
     "available_methods",
     "build_cohort",
     "evaluate",
+    "fetch_cohort",
     "make_phantom",
     "map",
     "open_cohort",

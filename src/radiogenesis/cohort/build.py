@@ -30,6 +30,7 @@ from radiogenesis.cohort.digest import json_digest
 from radiogenesis.cohort.loading import Loaded, Tables
 from radiogenesis.cohort.nifti import SUFFIXES, find_nifti
 from radiogenesis.cohort.patient_parts import Outcome
+from radiogenesis.cohort.raw_settings import scans_in
 from radiogenesis.cohort.sampling.slices import SamplingSettings
 from radiogenesis.cohort.sources import Findings, ReadSettings, Source
 from radiogenesis.cohort.store import Cohort
@@ -173,8 +174,10 @@ def beside(out: Path, what: str) -> Path:
 
 def find_scans(raw: Path, read: ReadSettings) -> Findings:
     """DICOM and NIfTI under `raw`; a patient who has both keeps the DICOM, which says more, unless only the NIfTI is
-    outlined: then the DICOM's lungs would pass for healthy ones."""
-    dicom, nifti = find_dicom(raw, read), find_nifti(raw)
+    outlined: then the DICOM's lungs would pass for healthy ones. Of a public cohort that was fetched, only its images are
+    looked through (see `raw_settings`)."""
+    scans = scans_in(raw)
+    dicom, nifti = find_dicom(scans, read), find_nifti(scans)
     outlined = {source.patient for source in nifti.sources if source.outline_files}
     kept = [source for source in dicom.sources if source.outline_files or source.patient not in outlined]
     twice = {source.patient for source in kept}

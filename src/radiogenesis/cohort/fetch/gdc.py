@@ -17,7 +17,7 @@ from typing import Any
 
 import pandas as pd
 
-from radiogenesis.cohort.fetch.http import Client, Remote
+from radiogenesis.cohort.fetch.http import Client, Remote, safe
 from radiogenesis.errors import FetchError
 from radiogenesis.output import whole_file
 
@@ -78,7 +78,7 @@ def find_counts(client: Client, api: str, project: str, patients: Sequence[str])
     found = []
     for patient, files in sorted(by_patient.items()):
         _, aliquot, hit = min(files, key=lambda one: (*one[:2], one[2]["file_id"]))
-        path = f".expression/{patient}.tsv"
+        path = f"source/gdc/{safe(patient)}.tsv"
         remote = Remote(f"{api}/data/{hit['file_id']}", path, int(hit["file_size"]), hit["md5sum"])
         found.append(Counts(patient, aliquot, remote, len(files) - 1))
     return found
@@ -133,7 +133,13 @@ def _hits(
     content = [{"op": "in", "content": {"field": field, "value": list(values)}} for field, values in terms]
     hits: list[dict[str, Any]] = []
     while True:
-        body = {"filters": {"op": "and", "content": content}, "format": "JSON", "size": PAGE, "from": len(hits), **asked}
+        body = {
+            "filters": {"op": "and", "content": content},
+            "format": "JSON",
+            "size": PAGE,
+            "from": len(hits),
+            **asked,
+        }
         try:
             data = json.loads(client.post(url, body))["data"]
             hits += data["hits"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import re
 import time
 import zlib
 from collections.abc import Callable
@@ -176,6 +177,11 @@ class _Problem:
 
 
 _LATER = "the same command tries it again"
+
+
+def safe(name: str) -> str:
+    """A name that a source tells as one part of a path: it leads nowhere else."""
+    return re.sub(r"[^\w.=-]", "_", name).lstrip(".") or "_"
 
 
 def part_of(folder: Path, remote: Remote) -> Path:

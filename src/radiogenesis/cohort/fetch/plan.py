@@ -98,8 +98,7 @@ class Plan:
             for line in _by_modality([one for one in original if one.modality in wanted])
         ]
         said += [
-            f"{line} (--modalities)"
-            for line in _by_modality([one for one in original if one.modality not in wanted])
+            f"{line} (--modalities)" for line in _by_modality([one for one in original if one.modality not in wanted])
         ]
         for analysis in sorted({one.analysis for one in rest if one.analysis}):
             made = [one for one in rest if one.analysis == analysis and one.modality in ("SEG", "RTSTRUCT")]
