@@ -15,10 +15,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from radiogenesis.api.cohorts import Fetched, build_cohort, fetch_cohort, make_phantom, open_cohort, plant_cohort
+from radiogenesis.api.cohorts import build_cohort, fetch_cohort, make_phantom, open_cohort, plant_cohort
 from radiogenesis.api.evaluation import Evaluation, Results, evaluate, open_evaluation
 from radiogenesis.api.maps import RadiogenomicMap, map, open_map
 from radiogenesis.api.runs import available_methods, open_run, synthesize, train
+from radiogenesis.cohort.fetch.fetch import Fetched
 from radiogenesis.cohort.lesion_slices import LesionSlices
 from radiogenesis.cohort.store import Cohort, Truth
 from radiogenesis.errors import (

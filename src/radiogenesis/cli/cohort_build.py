@@ -22,8 +22,8 @@ def main(arguments: list[str]) -> None:
     options = parser(
         "cohort build",
         "Read every scan under RAW and the tables beside it, and write the cohort COHORT with COHORT.previews/. "
-        "Stopped at any moment, the same command goes on where it was. RAW/cohort.yaml, which `cohort fetch` writes, gives "
-        "the tables and settings that are not given here.",
+        "Stopped at any moment, the same command goes on where it was. RAW/cohort.yaml, which `cohort fetch` writes, "
+        "gives the tables and settings that are not given here.",
     )
     options.add_argument("raw", type=str, help="Folder with DICOM (any depth, anything mixed) or NIfTI pairs.")
     options.add_argument("cohort", type=str, help="The cohort to write; must not exist yet.")

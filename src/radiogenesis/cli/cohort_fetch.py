@@ -13,15 +13,15 @@ from radiogenesis.progress import Bar
 def main(arguments: list[str]) -> None:
     """Parse, say what would be fetched, ask for the licenses, fetch, say what came of it."""
     from radiogenesis.cohort.fetch.catalog import COHORTS, FetchSettings, Services
-    from radiogenesis.cohort.fetch.fetch import fetch_cohort, plan_fetch
+    from radiogenesis.cohort.fetch.fetch import fetch_cohort, plan_fetch, room_for
     from radiogenesis.cohort.fetch.plan import gigabytes
 
     options = parser(
         "cohort fetch",
-        "Fetch the public cohort NAME into RAW: images and outlines from Imaging Data Commons, expression from GEO or GDC, "
-        "tables from TCIA; then `radiogenesis cohort build RAW COHORT` needs nothing else. Patients, series, size and "
-        "licenses are said first. Every file is verified. Stopped at any moment, the same command goes on where it was. "
-        "Needs the extra `fetch`.",
+        "Fetch the public cohort NAME into RAW: images and outlines from Imaging Data Commons, expression from GEO or "
+        "GDC, tables from TCIA; then `radiogenesis cohort build RAW COHORT` needs nothing else. Patients, series, size "
+        "and licenses are said first. Every file is verified. Stopped at any moment, the same command goes on where it "
+        "was. Needs the extra `fetch`.",
     )
     options.add_argument("name", type=str, help=f"The cohort: {', '.join(COHORTS)}.")
     options.add_argument("raw", type=str, help="The folder: new, empty, or of an earlier call for the same cohort.")
@@ -35,6 +35,7 @@ def main(arguments: list[str]) -> None:
     services = settings_from(given, Services)
     plan = plan_fetch(given.name, settings_from(given, FetchSettings), services)
     print(plan.describe())
+    print(f"  {room_for(plan, given.raw)}")
     if given.dry_run:
         return
     accepted = given.accept_license or _accepts()

@@ -174,8 +174,8 @@ def beside(out: Path, what: str) -> Path:
 
 def find_scans(raw: Path, read: ReadSettings) -> Findings:
     """DICOM and NIfTI under `raw`; a patient who has both keeps the DICOM, which says more, unless only the NIfTI is
-    outlined: then the DICOM's lungs would pass for healthy ones. Of a public cohort that was fetched, only its images are
-    looked through (see `raw_settings`)."""
+    outlined: then the DICOM's lungs would pass for healthy ones. Of a public cohort that was fetched, only its images
+    are looked through (see `raw_settings`)."""
     scans = scans_in(raw)
     dicom, nifti = find_dicom(scans, read), find_nifti(scans)
     outlined = {source.patient for source in nifti.sources if source.outline_files}

@@ -99,8 +99,8 @@ class PublicCohort:
 
 
 _GDC = (
-    "Grossman, R. L., Heath, A. P., Ferretti, V., Varmus, H. E., Lowy, D. R., Kibbe, W. A., Staudt, L. M. (2016). Toward"
-    " a shared vision for cancer genomic data. New England Journal of Medicine 375, 1109-1112.",
+    "Grossman, R. L., Heath, A. P., Ferretti, V., Varmus, H. E., Lowy, D. R., Kibbe, W. A., Staudt, L. M. (2016)."
+    " Toward a shared vision for cancer genomic data. New England Journal of Medicine 375, 1109-1112.",
 )
 _LINEAR = {"log": True}  # TPM and FPKM are linear
 _NO_OUTLINES = "nobody outlined the tumors: outline them, or fetch --analysis_results where there are any"

@@ -309,6 +309,16 @@ def _refuse_full(raw: Path, size: int) -> None:
         )
 
 
+def room_for(plan: Plan, raw: str | Path) -> str:
+    """What the plan's images need, and what the disk of the folder has."""
+    folder = Path(raw).absolute()
+    while not folder.is_dir():
+        folder = folder.parent
+    return (
+        f"space: {gigabytes(plan.size)} needed, {gigabytes(shutil.disk_usage(folder).free)} free on the disk of {raw}"
+    )
+
+
 def _incomplete(failures: Sequence[Failure], raw: Path) -> FetchError:
     shown = "; ".join(f"{one.path}: {one.reason}" for one in failures[:_SHOWN])
     more = f"; and {len(failures) - _SHOWN} more" if len(failures) > _SHOWN else ""

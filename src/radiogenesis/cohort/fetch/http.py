@@ -1,4 +1,4 @@
-"""One file over HTTP: streamed, resumed where it stopped, compared with its size and checksum, then put in its place."""
+"""One file over HTTP: streamed, resumed where it stopped, compared with size and checksum, then put in its place."""
 
 from __future__ import annotations
 
@@ -109,8 +109,7 @@ class Client:
             made.mkdir(parents=True, exist_ok=True)
         tell(_size(part))
         for tried in range(self.tries):
-            problem = self._try(remote, part, tell)
-            if problem is None:
+            if (problem := self._try(remote, part, tell)) is None:
                 part.replace(target)
                 return
             if problem.final:
@@ -120,7 +119,7 @@ class Client:
                 break
             time.sleep(self.pause_s * 2**tried if tried + 1 < self.tries else 0)
         tell(-_size(part))
-        raise FetchError(problem.text, path=remote.url, remedy=_LATER)
+        raise FetchError(problem.text if problem else "was not tried", path=remote.url, remedy=_LATER)
 
     def _try(self, remote: Remote, part: Path, tell: Tell) -> _Problem | None:
         """Stream what is missing; says what is wrong with the connection or with what came of it."""

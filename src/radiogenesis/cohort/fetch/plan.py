@@ -11,6 +11,8 @@ from radiogenesis.cohort.fetch.index import DataSet, Index, Series
 from radiogenesis.cohort.tables.gene_names import counted, some
 from radiogenesis.errors import SettingError
 
+_OUTLINES = ("SEG", "RTSTRUCT")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
@@ -100,8 +102,11 @@ class Plan:
         said += [
             f"{line} (--modalities)" for line in _by_modality([one for one in original if one.modality not in wanted])
         ]
+        imaged = {one.study for one in self.available if one.modality in wanted}  # not those of microscope slides
         for analysis in sorted({one.analysis for one in rest if one.analysis}):
-            made = [one for one in rest if one.analysis == analysis and one.modality in ("SEG", "RTSTRUCT")]
+            made = [
+                one for one in rest if one.analysis == analysis and one.modality in _OUTLINES and one.study in imaged
+            ]
             said += [f"{line} made later (--analysis_results {analysis})" for line in _by_modality(made)]
         return said
 
@@ -117,12 +122,10 @@ def make_plan(cohort: PublicCohort, settings: FetchSettings, index: Index) -> Pl
     _refuse_unknown("patients", settings.patients, {one.patient for one in available}, cohort)
     _refuse_unknown("modalities", settings.modalities, {one.modality for one in available}, cohort)
     _refuse_unknown("analysis_results", settings.analysis_results, {one.analysis for one in available} - {""}, cohort)
-    series = [one for one in available if _asked_for(one, cohort, settings)]
+    imaged = {one.study for one in available if one.modality in modalities_of(cohort, settings)}
+    series = [one for one in available if one.study in imaged and _asked_for(one, cohort, settings)]
     if settings.studies == "outlined" and cohort.outlined_by:
-        outlined = {
-            one.study for one in available if one.modality == cohort.outlined_by or one.analysis
-            if one.analysis in ("", *settings.analysis_results)
-        }  # fmt: skip
+        outlined = {one.study for one in series if one.modality == cohort.outlined_by or one.analysis}
         series = [one for one in series if one.study in outlined]
     return Plan(
         cohort=cohort,
@@ -148,7 +151,7 @@ def _asked_for(one: Series, cohort: PublicCohort, settings: FetchSettings) -> bo
     if settings.patients and one.patient not in settings.patients:
         return False
     if one.analysis:
-        return one.analysis in settings.analysis_results and one.modality in ("SEG", "RTSTRUCT")
+        return one.analysis in settings.analysis_results and one.modality in _OUTLINES
     return one.modality in modalities_of(cohort, settings)
 
 
@@ -161,12 +164,12 @@ def _refuse_unknown(name: str, asked: Sequence[str], known: set[str], cohort: Pu
 
 
 def _by_modality(series: Sequence[Series]) -> list[str]:
-    found = Counter(one.modality for one in series)
-    return [
-        f"{modality}: {count:,} series of {counted(len({one.patient for one in series if one.modality == modality}), 'patient')},"
-        f" {gigabytes(sum(one.size for one in series if one.modality == modality))}"
-        for modality, count in sorted(found.items())
-    ]
+    said = []
+    for modality in sorted({one.modality for one in series}):
+        own = [one for one in series if one.modality == modality]
+        whose = counted(len({one.patient for one in own}), "patient")
+        said.append(f"{modality}: {len(own):,} series of {whose}, {gigabytes(sum(one.size for one in own))}")
+    return said
 
 
 def _dois(series: Sequence[Series]) -> list[str]:

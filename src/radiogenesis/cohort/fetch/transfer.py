@@ -1,4 +1,4 @@
-"""Many files side by side: what fails is tried once more at the end and listed; a full disk or Ctrl-C ends it at once."""
+"""Many files side by side: what fails is tried once more at the end and listed; a full disk or Ctrl-C ends it."""
 
 from __future__ import annotations
 
