@@ -154,6 +154,11 @@ class _Fetch:
                 f"{counted(len(transfer.differed), 'file')} had changed since an earlier call and were fetched again:"
                 f" {some(transfer.differed, 3)}"
             )
+        if transfer.by_size_alone:
+            self.remarks.append(
+                f"{counted(len(transfer.by_size_alone), 'file')} came without a checksum that can be compared, and"
+                f" were checked by size and content: {some(transfer.by_size_alone, 3)}"
+            )
         shutil.rmtree(raw / ".partial", ignore_errors=True)
         self._record(complete=True)
         write_text(raw / RAW_SETTINGS, _SETTINGS_HEAD.format(name=plan.cohort.name) + yaml.safe_dump(self.build))

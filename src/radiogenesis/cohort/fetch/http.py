@@ -22,6 +22,7 @@ from radiogenesis.errors import FetchError
 from radiogenesis.version import __version__
 
 CHUNK = 2**18
+BY_CHECKSUM, BY_SIZE = "checksum", "size"
 _BUSY = (429, 500, 502, 503, 504)
 _DROPPED = (requests.RequestException, HTTPError, ConnectionError, TimeoutError)
 Tell = Callable[[int], None]
@@ -95,10 +96,13 @@ class Client:
         length = answer.headers.get("Content-Length", "")
         return int(length) if answer.ok and length.isdigit() else None
 
-    def download(self, remote: Remote, folder: Path, tell: Tell) -> None:
+    def download(self, remote: Remote, folder: Path, tell: Tell) -> str:
         """Fetch one file to `folder / remote.path`; a part that is there from an earlier call is gone on from.
 
         The file has its name only when its size and checksum were compared, and those of gzip files their CRC.
+
+        Returns:
+            what proves that it is whole: `BY_CHECKSUM`, or `BY_SIZE` where the source tells no checksum.
 
         Raises:
             FetchError: the source does not have it, or it did not arrive whole in any of the tries.
@@ -109,9 +113,10 @@ class Client:
             made.mkdir(parents=True, exist_ok=True)
         tell(_size(part))
         for tried in range(self.tries):
-            if (problem := self._try(remote, part, tell)) is None:
+            problem = self._try(remote, part, tell)
+            if isinstance(problem, str):
                 part.replace(target)
-                return
+                return problem
             if problem.final:
                 tell(-_size(part))
                 part.unlink(missing_ok=True)
@@ -119,12 +124,12 @@ class Client:
                 break
             time.sleep(self.pause_s * 2**tried if tried + 1 < self.tries else 0)
         tell(-_size(part))
-        raise FetchError(problem.text if problem else "was not tried", path=remote.url, remedy=_LATER)
+        raise FetchError(problem.text, path=remote.url, remedy=_LATER)
 
-    def _try(self, remote: Remote, part: Path, tell: Tell) -> _Problem | None:
-        """Stream what is missing; says what is wrong with the connection or with what came of it."""
+    def _try(self, remote: Remote, part: Path, tell: Tell) -> _Problem | str:
+        """Stream what is missing; says what is wrong with the connection or with what came of it, or its proof."""
         try:
-            return self._stream(remote, part, tell) or _wrong(part, remote)
+            return self._stream(remote, part, tell) or _examined(part, remote)
         except requests.HTTPError as error:
             return _Problem(_why(error), hopeless=True)
         except _DROPPED as error:
@@ -142,7 +147,8 @@ class Client:
                 headers["If-Range"] = f'"{remote.checksum}"'
         with self._session.get(remote.url, stream=True, timeout=self.timeout_s, headers=headers) as answer:
             if answer.status_code == 416:  # the source has no more than what is there
-                return _Problem("is shorter at the source than it tells", final=True) if _wrong(part, remote) else None
+                wrong = isinstance(_examined(part, remote), _Problem)
+                return _Problem("is shorter at the source than the source tells", final=True) if wrong else None
             answer.raise_for_status()
             goes_on = answer.status_code == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")
             if not goes_on:
@@ -192,16 +198,20 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _wrong(path: Path, remote: Remote) -> _Problem | None:
-    """What is wrong with a file that arrived, or None."""
-    size = path.stat().st_size
+def _examined(path: Path, remote: Remote) -> _Problem | str:
+    """What is wrong with a file that arrived, or what proves that it is whole."""
+    size, proof = path.stat().st_size, BY_SIZE
     if remote.size is not None and size != remote.size:
-        return _Problem(f"has {size:,} bytes, and the source {remote.size:,}", final=size > remote.size)
-    if remote.checksum and agrees(path, remote.checksum) is False:
-        return _Problem(f"does not have the checksum of the source ({remote.checksum})", final=True)
-    if path.name.endswith(".gz") and (broken := _broken_gzip(path)):
-        return _Problem(f"is damaged gzip ({broken})", final=True)
-    return None
+        return _Problem(f"has {size:,} bytes where the source tells {remote.size:,}", final=size > remote.size)
+    if remote.checksum and (verdict := agrees(path, remote.checksum)) is not None:
+        if not verdict:
+            return _Problem(f"does not have the checksum of the source ({remote.checksum})", final=True)
+        proof = BY_CHECKSUM
+    if path.name.endswith(".gz"):
+        if broken := _broken_gzip(path):
+            return _Problem(f"is damaged gzip ({broken})", final=True)
+        proof = BY_CHECKSUM
+    return proof
 
 
 def _broken_gzip(path: Path) -> str:

@@ -127,6 +127,12 @@ def make_plan(cohort: PublicCohort, settings: FetchSettings, index: Index) -> Pl
     if settings.studies == "outlined" and cohort.outlined_by:
         outlined = {one.study for one in series if one.modality == cohort.outlined_by or one.analysis}
         series = [one for one in series if one.study in outlined]
+    idle = sorted({*settings.patients} - {one.patient for one in series})
+    if idle and any(one.modality in modalities_of(cohort, settings) for one in available):
+        raise SettingError(
+            f"patients: there is nothing of {some(idle, 3)} to fetch",
+            remedy="fetch --studies all where nobody outlined the tumor, or other --modalities",
+        )
     return Plan(
         cohort=cohort,
         settings=settings,

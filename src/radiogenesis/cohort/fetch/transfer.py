@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from radiogenesis.cohort.fetch.checksums import agrees
-from radiogenesis.cohort.fetch.http import Client, Remote, safe
+from radiogenesis.cohort.fetch.http import BY_SIZE, Client, Remote, safe
 from radiogenesis.cohort.fetch.index import Series
 from radiogenesis.cohort.fetch.s3 import list_objects, object_url
 from radiogenesis.errors import FetchError
@@ -37,11 +37,13 @@ class Transfer:
 
     Attributes:
         differed: files from an earlier call that were not what the source has, and were fetched again.
+        by_size_alone: files of this call that their size alone vouches for: the source tells no checksum of them.
     """
 
     def __init__(self, client: Client, folder: Path, total: int, progress: Progress, *, recheck: bool = False) -> None:
         self.client, self.folder, self.recheck = client, folder, recheck
         self.differed: list[str] = []
+        self.by_size_alone: list[str] = []
         self._total, self._done, self._progress = total, 0, progress
         self._lock, self._stop = threading.Lock(), threading.Event()
 
@@ -71,8 +73,10 @@ class Transfer:
         failures = []
         for remote in remotes:
             try:
-                if not self._is_there(remote):
-                    self.client.download(remote, self.folder, self._tell)
+                if self._is_there(remote):
+                    continue
+                if self.client.download(remote, self.folder, self._tell) == BY_SIZE:
+                    self.by_size_alone.append(remote.path)
             except FetchError as error:
                 failures.append(Failure(remote.path, remote.url, error.problem))
         return failures
