@@ -102,8 +102,8 @@ class _Handler(BaseHTTPRequestHandler):
         paths = sorted(path for path in self.archive.files if path.startswith(f"{bucket}/{query['prefix']}"))
         at = int(query.get("continuation-token", 0))
         rows = "".join(
-            f"<Contents><Key>{escape(path.removeprefix(bucket + '/'))}</Key><Size>{len(self.archive.files[path])}</Size>"
-            f'<ETag>"{self.archive.etag(path)}"</ETag></Contents>'
+            f"<Contents><Key>{escape(path.removeprefix(bucket + '/'))}</Key>"
+            f'<Size>{len(self.archive.files[path])}</Size><ETag>"{self.archive.etag(path)}"</ETag></Contents>'
             for path in paths[at : at + PAGE]
         )
         more = at + PAGE < len(paths)
