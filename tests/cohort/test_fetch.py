@@ -18,7 +18,6 @@ from loopback import Archive, add_series, noise, series_matrix, series_row, star
 from test_annotations import NAMESPACE
 from tiny_cohorts import write_chest
 
-from radiogenesis import api
 from radiogenesis.cli.main import main
 from radiogenesis.cohort.dicom.writer import write_scan
 from radiogenesis.cohort.fetch.catalog import COHORTS, FetchSettings, GeoTable, Services
@@ -26,7 +25,7 @@ from radiogenesis.cohort.fetch.fetch import fetch_cohort, plan_fetch
 from radiogenesis.cohort.nifti import find_nifti, read_nifti
 from radiogenesis.cohort.sources import ReadSettings
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.errors import FetchError, InputError, OutputError, SettingError
+from radiogenesis.errors import FetchError, OutputError, SettingError
 
 RADIOGENOMICS = COHORTS["nsclc-radiogenomics"]
 QUICK = FetchSettings(tries=2, timeout_s=5, connections=3)
@@ -157,9 +156,6 @@ def test_fetched_and_built_without_a_setting(
     assert cohort.clinical is not None
     assert cohort.annotations is not None
     assert cohort.provenance["skipped_files"] == 0
-    built = api.build_cohort("elsewhere", "other", workers=1, pixels=32, log=False)
-    assert bool(built.expression.uns["log"]) is False  # what is given wins
-    assert built.clinical is not None
 
 
 def test_what_fails_is_listed_retried_and_never_passes_for_whole(
@@ -184,8 +180,8 @@ def test_what_fails_is_listed_retried_and_never_passes_for_whole(
     assert len(images(raw)) == FILES - 1
     assert len([path for path, _ in archive.asked if path == seg]) == 2 * 2  # two tries, once more at the end
     assert not (raw / "cohort.yaml").exists()
-    with pytest.raises(InputError, match=r"nsclc-radiogenomics is not fetched completely; .*cohort fetch"):
-        api.build_cohort(raw, tmp_path / "cohort")
+    assert main(["cohort", "build", str(raw), str(tmp_path / "cohort")]) == 2
+    assert "nsclc-radiogenomics is not fetched completely; `radiogenesis cohort fetch" in capsys.readouterr().err
 
     archive.always.clear()
     archive.asked.clear()
