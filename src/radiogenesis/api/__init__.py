@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from radiogenesis.api.cohorts import build_cohort, fetch_cohort, make_phantom, open_cohort, plant_cohort
+from radiogenesis.api.cohorts import build_cohort, fetch_cohort, make_phantom, open_cohort, plan_fetch, plant_cohort
 from radiogenesis.api.evaluation import Evaluation, Results, evaluate, open_evaluation
 from radiogenesis.api.maps import RadiogenomicMap, map, open_map
 from radiogenesis.api.runs import available_methods, open_run, synthesize, train
@@ -68,6 +68,7 @@ __all__ = [
     "open_evaluation",
     "open_map",
     "open_run",
+    "plan_fetch",
     "plant_cohort",
     "report",
     "synthesize",

@@ -12,6 +12,7 @@ from radiogenesis.cohort.expression import TableSettings
 from radiogenesis.cohort.fetch import fetch
 from radiogenesis.cohort.fetch.catalog import FetchSettings, Services
 from radiogenesis.cohort.fetch.fetch import Fetched
+from radiogenesis.cohort.fetch.plan import Plan
 from radiogenesis.cohort.raw_settings import raw_settings
 from radiogenesis.cohort.sampling.slices import SamplingSettings
 from radiogenesis.cohort.sources import ReadSettings
@@ -48,6 +49,29 @@ def open_cohort(path: str | Path, *, verify: bool = False) -> Cohort:
     return Cohort.open(path, verify=verify)
 
 
+def plan_fetch(name: str, **settings: Any) -> Plan:
+    """What `fetch_cohort` would fetch, from the index alone: `radiogenesis cohort fetch --dry_run`.
+
+    Args:
+        name: nsclc-radiogenomics, lung3, nsclc-radiomics, tcga-luad, ... (`radiogenesis cohort fetch --help`).
+        settings: fields of FetchSettings and Services.
+
+    Returns:
+        the plan: `describe()` is text to read, `series` and `patients` say what, `size` how many bytes of images.
+
+    Raises:
+        SettingError, InputError: as `fetch_cohort`.
+
+    Examples:
+        >>> plan = rg.plan_fetch("lung3", patients=["LUNG3-01", "LUNG3-02"])
+        >>> print(plan.describe())
+        lung3: 2 patients, 2 series, ...
+        >>> plan.patients
+        ('LUNG3-01', 'LUNG3-02')
+    """
+    return fetch.plan_fetch(name, *settings_of([FetchSettings, Services], settings))
+
+
 def fetch_cohort(
     name: str,
     raw: str | Path,
@@ -62,7 +86,7 @@ def fetch_cohort(
     Args:
         name: nsclc-radiogenomics, lung3, nsclc-radiomics, tcga-luad, ... (`radiogenesis cohort fetch --help`).
         raw: the folder; new, empty, or of an earlier call for the same cohort.
-        accept_license: that you accept the licenses that `radiogenesis cohort fetch NAME RAW --dry_run` shows.
+        accept_license: that you accept the licenses that `plan_fetch` tells.
         progress: called with ("bytes", done, total).
         settings: fields of FetchSettings and Services.
 
@@ -74,6 +98,12 @@ def fetch_cohort(
         InputError: the extra `fetch` is not installed.
         OutputError: something else is in the folder, or its disk has no room.
         FetchError: something is missing after all tries; it stands in `raw`/failures.csv.
+
+    Examples:
+        >>> rg.fetch_cohort("lung3", "LUNG3", patients=["LUNG3-01"])
+        Traceback (most recent call last):
+            ...
+        radiogenesis.errors.SettingError: the licenses of lung3 are not accepted; ...
     """
     how, services = settings_of([FetchSettings, Services], settings)
     plan = fetch.plan_fetch(name, how, services)
@@ -118,9 +148,11 @@ def build_cohort(
     """
     brought = raw_settings(raw)
     paths = {"expression": expression, "annotations": annotations, "clinical": clinical, "id_map": id_map}
-    paths = {name: brought.pop(name, None) if value is None else value for name, value in paths.items()}
-    clinical_id = clinical_id or brought.pop("clinical_id", "")
-    settings = {name: value for name, value in brought.items() if name not in {*paths, "clinical_id"}} | settings
+    for name, value in paths.items():
+        own = brought.pop(name, None)
+        paths[name] = own if value is None else value
+    own_id = brought.pop("clinical_id", "")
+    clinical_id, settings = clinical_id or own_id, brought | settings
     tables, read, sampling, how = settings_of([TableSettings, ReadSettings, SamplingSettings, BuildSettings], settings)
     given = Tables(
         **{name: Path(value) for name, value in paths.items() if value is not None},

@@ -112,11 +112,13 @@ class Client:
         for made in (target.parent, part.parent):
             made.mkdir(parents=True, exist_ok=True)
         tell(_size(part))
+        problem = _Problem("was not tried")
         for tried in range(self.tries):
-            problem = self._try(remote, part, tell)
-            if isinstance(problem, str):
+            found = self._try(remote, part, tell)
+            if isinstance(found, str):
                 part.replace(target)
-                return problem
+                return found
+            problem = found
             if problem.final:
                 tell(-_size(part))
                 part.unlink(missing_ok=True)
