@@ -172,7 +172,7 @@ def test_what_fails_is_listed_retried_and_never_passes_for_whole(
     options = [*radiogenomics.options(), "--accept_license", "--tries", "2", "--timeout_s", "5"]
     assert main(["cohort", "fetch", "nsclc-radiogenomics", str(raw), *options]) == 2
     line = capsys.readouterr().err.strip().splitlines()[-1]
-    assert "2 things could not be fetched" in line
+    assert "2 items could not be fetched" in line
     assert "the server answers 404" in line
     assert "does not have the checksum" in line
     with (raw / "failures.csv").open() as file:
@@ -190,6 +190,17 @@ def test_what_fails_is_listed_retried_and_never_passes_for_whole(
     assert len(images(raw)) == FILES
     assert (raw / "cohort.yaml").exists()
     assert not (raw / "failures.csv").exists()
+
+
+def test_what_comes_at_the_second_pass_is_counted_once(radiogenomics: World, tmp_path: Path) -> None:
+    archive = radiogenomics.archive
+    late = next(path for path in archive.files if "R01-001-CT" in path)
+    archive.faults[late] = ["wrong", "drop", "short"]  # more than both tries of the first pass
+    told: list[tuple[int, int]] = []
+    radiogenomics.fetch(
+        "nsclc-radiogenomics", tmp_path / "raw", progress=lambda _, done, total: told.append((done, total))
+    )
+    assert {total for _, total in told} == {told[-1][0]}
 
 
 def test_interrupted_anywhere_it_goes_on(radiogenomics: World, tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ class _Bars:
             TextColumn("{task.completed:,.0f} of {task.total:,.0f} MB, {task.fields[rate]}"),
             TimeRemainingColumn(),
         )
-        self._task = self._bar.add_task("fetching", total=1, rate="")
+        self._task = self._bar.add_task("fetching", total=None, visible=False, rate="")
         self._began: tuple[float, int] | None = None
 
     def __enter__(self) -> _Bars:
@@ -76,7 +76,10 @@ class _Bars:
 
     def __call__(self, what: str, done: int, total: int) -> None:
         now = time.monotonic()
-        began, there = self._began = self._began or (now, done)
+        if self._began is None:
+            self._began = (now, done)
+            self._bar.reset(self._task, total=total / 1e6, completed=done // 10**6, visible=True, rate="")
+        began, there = self._began
         rate = (done - there) / max(now - began, 1) / 1e6
         self._bar.update(self._task, completed=done / 1e6, total=total / 1e6, rate=f"{rate:.1f} MB/s")
 

@@ -328,7 +328,7 @@ def _incomplete(failures: Sequence[Failure], raw: Path) -> FetchError:
     shown = "; ".join(f"{one.path}: {one.reason}" for one in failures[:_SHOWN])
     more = f"; and {len(failures) - _SHOWN} more" if len(failures) > _SHOWN else ""
     return FetchError(
-        f"{counted(len(failures), 'thing')} could not be fetched: {shown}{more}",
+        f"{counted(len(failures), 'item')} could not be fetched: {shown}{more}",
         path=raw,
         remedy=f"{raw / 'failures.csv'} lists all, and the same command tries them again",
     )

@@ -44,6 +44,7 @@ class Transfer:
         self.client, self.folder, self.recheck = client, folder, recheck
         self.differed: list[str] = []
         self.by_size_alone: list[str] = []
+        self._counted: set[str] = set()  # files whose bytes are in `_done`
         self._total, self._done, self._progress = total, 0, progress
         self._lock, self._stop = threading.Lock(), threading.Event()
 
@@ -77,6 +78,7 @@ class Transfer:
                     continue
                 if self.client.download(remote, self.folder, self._tell) == BY_SIZE:
                     self.by_size_alone.append(remote.path)
+                self._counted.add(remote.path)
             except FetchError as error:
                 failures.append(Failure(remote.path, remote.url, error.problem))
         return failures
@@ -103,12 +105,15 @@ class Transfer:
     def _is_there(self, remote: Remote) -> bool:
         """Whether the file is there from an earlier call; only whole and verified files have their name."""
         self._tell(0)
+        if remote.path in self._counted:
+            return True
         path = self.folder / remote.path
         if not path.is_file():
             return False
         verdict = agrees(path, remote.checksum) if self.recheck else None
         if (remote.size is None or path.stat().st_size == remote.size) and verdict is not False:
             self._tell(path.stat().st_size)
+            self._counted.add(remote.path)
             return True
         with self._lock:
             self.differed.append(remote.path)
