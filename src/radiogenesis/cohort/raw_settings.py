@@ -35,14 +35,16 @@ def raw_settings(raw: str | Path) -> dict[str, Any]:
     """
     raw = Path(raw)
     _refuse_incomplete(raw)
-    found = _read(raw)
-    found.pop("scans", None)
+    settings = _read(raw)
+    settings.pop("scans", None)
     for name in _PATHS:
-        if name in found:
-            found[name] = str(raw / str(found[name]))
-            if not Path(found[name]).exists():
-                raise InputError(f"{name}: there is no {found[name]}", path=raw / RAW_SETTINGS, remedy="mend the path")
-    return found
+        if name in settings:
+            settings[name] = str(raw / str(settings[name]))
+            if not Path(settings[name]).exists():
+                raise InputError(
+                    f"{name}: there is no {settings[name]}", path=raw / RAW_SETTINGS, remedy="mend the path"
+                )
+    return settings
 
 
 def told(raw: str | Path, settings: dict[str, Any]) -> str:
@@ -56,12 +58,12 @@ def _read(raw: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"is not YAML ({' '.join(str(error).split())})", path=path, remedy="mend the file") from error
-    if not isinstance(found, dict):
+    if not isinstance(settings, dict):
         raise InputError("has no settings in it", path=path, remedy="write `name: value`, one in a line")
-    return {str(name): value for name, value in found.items()}
+    return {str(name): value for name, value in settings.items()}
 
 
 def _refuse_incomplete(raw: Path) -> None:

@@ -141,8 +141,8 @@ class _Fetch:
         _refuse_full(raw, known)
         transfer = Transfer(self.client, raw, known, self.progress, recheck=plan.settings.recheck)
         jobs: list[Callable[[], list[Failure]]] = [partial(transfer.files, [remote]) for remote in remotes]
-        for one in plan.series:
-            jobs.append(partial(transfer.series, one, self.services.s3.format(bucket=one.bucket)))
+        for series in plan.series:
+            jobs.append(partial(transfer.series, series, self.services.s3.format(bucket=series.bucket)))
         failures = transfer.run(jobs, plan.settings.connections)
         if not failures:
             failures = self._make()
@@ -162,7 +162,7 @@ class _Fetch:
         shutil.rmtree(raw / ".partial", ignore_errors=True)
         self._record(complete=True)
         write_text(raw / RAW_SETTINGS, _SETTINGS_HEAD.format(name=plan.cohort.name) + yaml.safe_dump(self.build))
-        files = sum(one.files for one in plan.series)
+        files = sum(series.files for series in plan.series)
         return Fetched(raw, plan, files, plan.size, tuple(self.remarks))
 
     def _tables(self) -> list[Remote]:
@@ -181,7 +181,7 @@ class _Fetch:
         if isinstance(source, GdcCounts):
             patients = self.plan.patients or self.plan.settings.patients
             self.counts = gdc.find_counts(self.client, services.gdc, source.project, patients)
-            remotes += [one.file for one in self.counts]
+            remotes += [counts.file for counts in self.counts]
         return remotes
 
     def _make(self) -> list[Failure]:
@@ -228,13 +228,13 @@ class _Fetch:
         with (self.raw / "samples.csv").open("w", newline="", encoding="utf-8") as file:
             rows = csv.writer(file)
             rows.writerow(["patient", "aliquot", "file", "other_files"])
-            rows.writerows([one.patient, one.aliquot, one.file.url, one.others] for one in self.counts)
-        several = sum(one.others > 0 for one in self.counts)
+            rows.writerows([counts.patient, counts.aliquot, counts.file.url, counts.others] for counts in self.counts)
+        several = sum(counts.others > 0 for counts in self.counts)
         self.remarks.append(
             f"expression: {counted(len(self.counts), 'patient')} with RNA of the tumor"
             + (f"; of {several} with several files the first primary one was taken (samples.csv)" if several else "")
         )
-        without = sorted({*self.plan.patients} - {one.patient for one in self.counts})
+        without = sorted({*self.plan.patients} - {counts.patient for counts in self.counts})
         if without:
             self.remarks.append(f"no RNA of the tumor at GDC: {some(without)}")
 
@@ -278,7 +278,7 @@ class _Fetch:
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "patients": len(plan.patients),
             "series": len(plan.series),
-            "files": sum(one.files for one in plan.series),
+            "files": sum(series.files for series in plan.series),
             "bytes": plan.size,
             "remarks": self.remarks,
         }
@@ -325,7 +325,7 @@ def room_for(plan: Plan, raw: str | Path) -> str:
 
 
 def _incomplete(failures: Sequence[Failure], raw: Path) -> FetchError:
-    shown = "; ".join(f"{one.path}: {one.reason}" for one in failures[:_SHOWN])
+    shown = "; ".join(f"{failure.path}: {failure.reason}" for failure in failures[:_SHOWN])
     more = f"; and {len(failures) - _SHOWN} more" if len(failures) > _SHOWN else ""
     return FetchError(
         f"{counted(len(failures), 'item')} could not be fetched: {shown}{more}",
@@ -341,15 +341,15 @@ def _write_failures(path: Path, failures: Sequence[Failure]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow(["path", "url", "reason"])
-        rows.writerows([one.path, one.url, one.reason] for one in failures)
+        rows.writerows([failure.path, failure.url, failure.reason] for failure in failures)
 
 
 def _write_rights(plan: Plan, raw: Path) -> None:
     """LICENSE.txt and CITATION.txt: what everything in the folder may be used for, and who is to be named."""
     licenses, citations = [], []
-    for doi, made in sorted(plan.data_sets.items()):
-        licenses.append(f"{made.title} (https://doi.org/{doi})\n  {made.license}\n  {made.license_url}\n")
-        citations.append(made.citation)
+    for doi, data_set in sorted(plan.data_sets.items()):
+        licenses.append(f"{data_set.title} (https://doi.org/{doi})\n  {data_set.license}\n  {data_set.license_url}\n")
+        citations.append(data_set.citation)
     licenses.append("\n".join(plan.licenses()) + "\n")
     citations += plan.cohort.citations
     if plan.series:

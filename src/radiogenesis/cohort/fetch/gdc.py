@@ -75,13 +75,13 @@ def find_counts(client: Client, api: str, project: str, patients: Sequence[str])
         if _is_tumor(sample):
             rank = (not _is_primary(sample), _aliquot(sample), hit)
             by_patient.setdefault(case["submitter_id"], []).append(rank)
-    found = []
+    counts = []
     for patient, files in sorted(by_patient.items()):
-        _, aliquot, hit = min(files, key=lambda one: (*one[:2], one[2]["file_id"]))
+        _, aliquot, hit = min(files, key=lambda ranked: (*ranked[:2], ranked[2]["file_id"]))
         path = f"source/gdc/{safe(patient)}.tsv"
         remote = Remote(f"{api}/data/{hit['file_id']}", path, int(hit["file_size"]), hit["md5sum"])
-        found.append(Counts(patient, aliquot, remote, len(files) - 1))
-    return found
+        counts.append(Counts(patient, aliquot, remote, len(files) - 1))
+    return counts
 
 
 def join_counts(folder: Path, counts: Sequence[Counts], out: Path, *, all_genes: bool) -> None:
@@ -92,18 +92,18 @@ def join_counts(folder: Path, counts: Sequence[Counts], out: Path, *, all_genes:
     """
     columns: dict[str, pd.Series[float]] = {}
     genes: pd.DataFrame | None = None
-    for one in counts:
-        table = _read_counts(folder / one.file.path)
+    for tumor in counts:
+        table = _read_counts(folder / tumor.file.path)
         genes = table if genes is None else genes
         if not table["gene_id"].equals(genes["gene_id"]):
-            raise FetchError(f"has other genes than that of {counts[0].patient}", path=one.file.url)
-        columns[one.patient] = table[UNIT]
+            raise FetchError(f"has other genes than that of {counts[0].patient}", path=tumor.file.url)
+        columns[tumor.patient] = table[UNIT]
     if genes is None:
         raise FetchError("GDC has no expression of these patients", remedy="see --patients")
     kept = genes["gene_type"].ne("") if all_genes else genes["gene_type"].eq("protein_coding")
-    made = pd.DataFrame(columns).set_axis(pd.Index(genes["gene_name"], name="gene"))
+    table = pd.DataFrame(columns).set_axis(pd.Index(genes["gene_name"], name="gene"))
     with whole_file(out, suffix=".gz") as partial:
-        made[kept.to_numpy()].to_csv(partial, float_format="%.6g", compression={"method": "gzip", "mtime": 0})
+        table[kept.to_numpy()].to_csv(partial, float_format="%.6g", compression={"method": "gzip", "mtime": 0})
 
 
 def find_clinical(client: Client, api: str, project: str, patients: Sequence[str]) -> pd.DataFrame:
@@ -113,7 +113,11 @@ def find_clinical(client: Client, api: str, project: str, patients: Sequence[str
     asked = {"fields": "submitter_id,project.project_id", "expand": ",".join(_CLINICAL)}
     for case in _hits(client, f"{api}/cases", wanted, patients, asked, who="submitter_id"):
         diagnoses = case.get("diagnoses") or [{}]
-        primary = [one for one in diagnoses if str(one.get("diagnosis_is_primary_disease", "")).lower() == "true"]
+        primary = [
+            diagnosis
+            for diagnosis in diagnoses
+            if str(diagnosis.get("diagnosis_is_primary_disease", "")).lower() == "true"
+        ]
         parts = {"demographic": case.get("demographic") or {}, "diagnoses": (primary or diagnoses)[0]}
         row = {name: parts[part][name] for part, names in _CLINICAL.items() for name in names if name in parts[part]}
         rows.append({"patient": case["submitter_id"], **row})

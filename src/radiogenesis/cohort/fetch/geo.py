@@ -129,15 +129,15 @@ def _symbols(platform: Path) -> pd.Series[str]:
 
 def _patients(path: Path, pattern: str, samples: Sequence[str]) -> list[str]:
     """The id that stands in the lines of each sample."""
-    found: list[set[str]] = [set() for _ in samples]
+    named: list[set[str]] = [set() for _ in samples]
     for cells in csv.reader((line for line in open_text(path) if line.startswith("!Sample_")), delimiter="\t"):
-        for ids, cell in zip(found, cells[1:], strict=False):
+        for ids, cell in zip(named, cells[1:], strict=False):
             ids.update(re.findall(pattern, cell))
-    for sample, ids in zip(samples, found, strict=True):
+    for sample, ids in zip(samples, named, strict=True):
         if len(ids) != 1:
             raise FetchError(f"sample {sample} names {len(ids)} patients like {pattern}", path=path)
-    patients = [ids.pop() for ids in found]
-    if twice := {one for one in patients if patients.count(one) > 1}:
+    patients = [ids.pop() for ids in named]
+    if twice := {patient for patient in patients if patients.count(patient) > 1}:
         raise FetchError(f"has several samples of {min(twice)}", path=path)
     return patients
 

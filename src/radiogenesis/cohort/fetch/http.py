@@ -109,16 +109,16 @@ class Client:
             OSError: the disk does not take it.
         """
         target, part = folder / remote.path, part_of(folder, remote)
-        for made in (target.parent, part.parent):
-            made.mkdir(parents=True, exist_ok=True)
+        for parent in (target.parent, part.parent):
+            parent.mkdir(parents=True, exist_ok=True)
         tell(_size(part))
         problem = _Problem("was not tried")
         for tried in range(self.tries):
-            found = self._try(remote, part, tell)
-            if isinstance(found, str):
+            outcome = self._try(remote, part, tell)
+            if isinstance(outcome, str):
                 part.replace(target)
-                return found
-            problem = found
+                return outcome
+            problem = outcome
             if problem.final:
                 tell(-_size(part))
                 part.unlink(missing_ok=True)

@@ -84,15 +84,15 @@ class Index:
         """The index in a folder, or the bundled one. Raises InputError where there is none."""
         if folder:
             return cls(Path(folder), Path(folder).name)
-        found = importlib.util.find_spec("idc_index_data")
-        if found is None or found.origin is None:
+        package = importlib.util.find_spec("idc_index_data")
+        if package is None or package.origin is None:
             raise InputError(
                 "the index of Imaging Data Commons is not installed",
                 remedy="`pip install 'radiogenesis[fetch]'` brings it (80 MB), or give a folder with --index",
             )
         from importlib.metadata import version
 
-        return cls(Path(found.origin).parent, f"idc-index-data {version('idc-index-data')}")
+        return cls(Path(package.origin).parent, f"idc-index-data {version('idc-index-data')}")
 
     def series(self, collection: str) -> list[Series]:
         """Every series of a collection, ordered by patient and series. Raises InputError where there are none."""
@@ -101,8 +101,8 @@ class Index:
         if table.empty:
             raise InputError(f"has no collection {collection!r}", path=self.folder / "idc_index.parquet")
         table = table.astype({"analysis_result_id": object}).fillna({"analysis_result_id": ""})
-        found = [_series(row) for row in table.to_dict("records")]
-        return sorted(found, key=lambda one: (one.patient, one.modality, one.uid))
+        entries = [_series(row) for row in table.to_dict("records")]
+        return sorted(entries, key=lambda entry: (entry.patient, entry.modality, entry.uid))
 
     def data_sets(self, collection: str) -> dict[str, DataSet]:
         """DOI -> the data sets that the series of a collection come from."""

@@ -36,18 +36,18 @@ class Plan:
     @property
     def patients(self) -> tuple[str, ...]:
         """Whose images are fetched."""
-        return tuple(sorted({one.patient for one in self.series}))
+        return tuple(sorted({entry.patient for entry in self.series}))
 
     @property
     def size(self) -> int:
         """Bytes of images and outlines."""
-        return sum(one.size for one in self.series)
+        return sum(entry.size for entry in self.series)
 
     def describe(self) -> str:
         """The plan as a person reads it before accepting the license."""
         lines = [
             f"{self.cohort.name}: {counted(len(self.patients), 'patient')}, {len(self.series):,} series,"
-            f" {sum(one.files for one in self.series):,} files, {gigabytes(self.size)} (index: {self.version})",
+            f" {sum(entry.files for entry in self.series):,} files, {gigabytes(self.size)} (index: {self.version})",
             *(f"  {line}" for line in _by_modality(self.series)),
             *(f"  not fetched: {line}" for line in self._left_out()),
             f"  expression: {self._expression()}",
@@ -60,11 +60,11 @@ class Plan:
     def licenses(self) -> list[str]:
         """Each license with what it covers."""
         covered = Counter(
-            (made.license, made.license_url) for made in map(self.data_sets.get, _dois(self.series)) if made
+            (terms.license, terms.license_url) for terms in map(self.data_sets.get, _dois(self.series)) if terms
         )
-        unknown = sorted({one.license for one in self.series if one.doi not in self.data_sets})
+        unknown = sorted({entry.license for entry in self.series if entry.doi not in self.data_sets})
         said = [f"{name}, {url}" for name, url in covered] + unknown
-        if any("NC" in one.license for one in self.series):
+        if any("NC" in entry.license for entry in self.series):
             said.append("no commercial use of the images")
         if isinstance(self.cohort.expression, GdcCounts):
             said.append("GDC: open-access data, no attempt to identify participants (GDC Data Use Agreement)")
@@ -89,25 +89,28 @@ class Plan:
         return f"GEO {source.series}, {source.genes:,} genes"
 
     def _left_out(self) -> list[str]:
-        taken = {one.uid for one in self.series}
-        rest = [one for one in self.available if one.uid not in taken]
+        taken = {entry.uid for entry in self.series}
+        rest = [entry for entry in self.available if entry.uid not in taken]
         if self.settings.patients:
-            rest = [one for one in rest if one.patient in self.settings.patients]
+            rest = [entry for entry in rest if entry.patient in self.settings.patients]
         wanted = modalities_of(self.cohort, self.settings)
-        original = [one for one in rest if not one.analysis]
+        original = [entry for entry in rest if not entry.analysis]
         said = [
             f"{line} of studies in which nobody outlined a tumor (--studies all)"
-            for line in _by_modality([one for one in original if one.modality in wanted])
+            for line in _by_modality([entry for entry in original if entry.modality in wanted])
         ]
         said += [
-            f"{line} (--modalities)" for line in _by_modality([one for one in original if one.modality not in wanted])
+            f"{line} (--modalities)"
+            for line in _by_modality([entry for entry in original if entry.modality not in wanted])
         ]
-        imaged = {one.study for one in self.available if one.modality in wanted}  # not those of microscope slides
-        for analysis in sorted({one.analysis for one in rest if one.analysis}):
-            made = [
-                one for one in rest if one.analysis == analysis and one.modality in _OUTLINES and one.study in imaged
+        imaged = {entry.study for entry in self.available if entry.modality in wanted}  # not those of microscope slides
+        for analysis in sorted({entry.analysis for entry in rest if entry.analysis}):
+            outlines = [
+                entry
+                for entry in rest
+                if entry.analysis == analysis and entry.modality in _OUTLINES and entry.study in imaged
             ]
-            said += [f"{line} made later (--analysis_results {analysis})" for line in _by_modality(made)]
+            said += [f"{line} made later (--analysis_results {analysis})" for line in _by_modality(outlines)]
         return said
 
 
@@ -119,16 +122,17 @@ def make_plan(cohort: PublicCohort, settings: FetchSettings, index: Index) -> Pl
         SettingError: patients, modalities or analyses that the collection has not.
     """
     available = index.series(cohort.collection)
-    _refuse_unknown("patients", settings.patients, {one.patient for one in available}, cohort)
-    _refuse_unknown("modalities", settings.modalities, {one.modality for one in available}, cohort)
-    _refuse_unknown("analysis_results", settings.analysis_results, {one.analysis for one in available} - {""}, cohort)
-    imaged = {one.study for one in available if one.modality in modalities_of(cohort, settings)}
-    series = [one for one in available if one.study in imaged and _asked_for(one, cohort, settings)]
+    _refuse_unknown("patients", settings.patients, {entry.patient for entry in available}, cohort)
+    _refuse_unknown("modalities", settings.modalities, {entry.modality for entry in available}, cohort)
+    imaged = {entry.study for entry in available if entry.modality in modalities_of(cohort, settings)}
+    analyses = {entry.analysis for entry in available if entry.study in imaged and entry.modality in _OUTLINES} - {""}
+    _refuse_unknown("analysis_results", settings.analysis_results, analyses, cohort)
+    series = [entry for entry in available if entry.study in imaged and _asked_for(entry, cohort, settings)]
     if settings.studies == "outlined" and cohort.outlined_by:
-        outlined = {one.study for one in series if one.modality == cohort.outlined_by or one.analysis}
-        series = [one for one in series if one.study in outlined]
-    idle = sorted({*settings.patients} - {one.patient for one in series})
-    if idle and any(one.modality in modalities_of(cohort, settings) for one in available):
+        outlined = {entry.study for entry in series if entry.modality == cohort.outlined_by or entry.analysis}
+        series = [entry for entry in series if entry.study in outlined]
+    idle = sorted({*settings.patients} - {entry.patient for entry in series})
+    if idle and any(entry.modality in modalities_of(cohort, settings) for entry in available):
         raise SettingError(
             f"patients: there is nothing of {some(idle, 3)} to fetch",
             remedy="fetch --studies all where nobody outlined the tumor, or other --modalities",
@@ -139,7 +143,7 @@ def make_plan(cohort: PublicCohort, settings: FetchSettings, index: Index) -> Pl
         version=index.version,
         series=tuple(series),
         available=tuple(available),
-        data_sets={doi: made for doi, made in index.data_sets(cohort.collection).items() if doi in _dois(series)},
+        data_sets={doi: terms for doi, terms in index.data_sets(cohort.collection).items() if doi in _dois(series)},
     )
 
 
@@ -153,12 +157,12 @@ def gigabytes(size: int) -> str:
     return f"{size / 1e9:,.1f} GB" if size >= 1e8 else f"{size / 1e6:,.1f} MB"
 
 
-def _asked_for(one: Series, cohort: PublicCohort, settings: FetchSettings) -> bool:
-    if settings.patients and one.patient not in settings.patients:
+def _asked_for(entry: Series, cohort: PublicCohort, settings: FetchSettings) -> bool:
+    if settings.patients and entry.patient not in settings.patients:
         return False
-    if one.analysis:
-        return one.analysis in settings.analysis_results and one.modality in _OUTLINES
-    return one.modality in modalities_of(cohort, settings)
+    if entry.analysis:
+        return entry.analysis in settings.analysis_results and entry.modality in _OUTLINES
+    return entry.modality in modalities_of(cohort, settings)
 
 
 def _refuse_unknown(name: str, asked: Sequence[str], known: set[str], cohort: PublicCohort) -> None:
@@ -171,12 +175,12 @@ def _refuse_unknown(name: str, asked: Sequence[str], known: set[str], cohort: Pu
 
 def _by_modality(series: Sequence[Series]) -> list[str]:
     said = []
-    for modality in sorted({one.modality for one in series}):
-        own = [one for one in series if one.modality == modality]
-        whose = counted(len({one.patient for one in own}), "patient")
-        said.append(f"{modality}: {len(own):,} series of {whose}, {gigabytes(sum(one.size for one in own))}")
+    for modality in sorted({entry.modality for entry in series}):
+        own = [entry for entry in series if entry.modality == modality]
+        whose = counted(len({entry.patient for entry in own}), "patient")
+        said.append(f"{modality}: {len(own):,} series of {whose}, {gigabytes(sum(entry.size for entry in own))}")
     return said
 
 
 def _dois(series: Sequence[Series]) -> list[str]:
-    return sorted({one.doi for one in series})
+    return sorted({entry.doi for entry in series})

@@ -38,8 +38,8 @@ def list_objects(client: Client, bucket_url: str, prefix: str) -> Iterator[Store
         except ElementTree.ParseError as error:
             raise FetchError("does not answer like an S3 bucket", path=bucket_url, remedy="see --s3") from error
         for entry in page.iterfind("{*}Contents"):
-            found = {name: entry.findtext(f"{{*}}{name}", "") for name in ("Key", "Size", "ETag")}
-            yield Stored(found["Key"], int(found["Size"]), found["ETag"].strip('"'))
+            fields = {name: entry.findtext(f"{{*}}{name}", "") for name in ("Key", "Size", "ETag")}
+            yield Stored(fields["Key"], int(fields["Size"]), fields["ETag"].strip('"'))
         token = page.findtext("{*}NextContinuationToken", "")
         if page.findtext("{*}IsTruncated") != "true" or not token:
             return

@@ -88,17 +88,22 @@ class Transfer:
         place = f"images/{safe(series.patient)}/{safe(series.modality)}-{safe(series.uid)}"
         url = object_url(bucket_url, f"{series.prefix}/")
         try:
-            stored = [one for one in list_objects(self.client, bucket_url, f"{series.prefix}/") if one.size]
+            listed = [stored for stored in list_objects(self.client, bucket_url, f"{series.prefix}/") if stored.size]
         except FetchError as error:
             return [Failure(place, url, error.problem)]
-        size = sum(one.size for one in stored)
-        if (len(stored), size) != (series.files, series.size):
-            listed = f"the bucket lists {len(stored):,} files of {size:,} bytes"
-            return [Failure(place, url, f"{listed}, and the index {series.files:,} of {series.size:,}")]
+        size = sum(stored.size for stored in listed)
+        if (len(listed), size) != (series.files, series.size):
+            told = f"the bucket lists {len(listed):,} files of {size:,} bytes"
+            return [Failure(place, url, f"{told}, and the index {series.files:,} of {series.size:,}")]
         return self.files(
             [
-                Remote(object_url(bucket_url, one.key), f"{place}/{safe(one.key.rsplit('/')[-1])}", one.size, one.etag)
-                for one in stored
+                Remote(
+                    object_url(bucket_url, stored.key),
+                    f"{place}/{safe(stored.key.rsplit('/')[-1])}",
+                    stored.size,
+                    stored.etag,
+                )
+                for stored in listed
             ]
         )
 
