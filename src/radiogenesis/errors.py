@@ -8,6 +8,7 @@ RadiogenesisError
 │   └── CohortError      a cohort on disk: missing, damaged, foreign, or lacking what a command needs
 ├── OutputError          an output that is already there, or cannot be written
 ├── SettingError         a setting outside its range, or settings that exclude each other
+├── FetchError           public data that could not be fetched: no answer, not there, not whole
 └── RunError             a run folder: missing, damaged, of another cohort, already there
 """
 
@@ -67,6 +68,10 @@ class OutputError(RadiogenesisError):
 
 class SettingError(RadiogenesisError):
     """A setting is outside its range, or settings exclude each other."""
+
+
+class FetchError(RadiogenesisError):
+    """Public data could not be fetched: the source does not answer, does not have it, or it did not arrive whole."""
 
 
 class RunError(RadiogenesisError):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
-from radiogenesis.cli.arguments import add_settings, parser, settings_from
+from jsonargparse import Namespace
+
+from radiogenesis.cli.arguments import VerbParser, add_settings, parser, settings_from
 from radiogenesis.cli.bars import Bars
 from radiogenesis.errors import InputError, SettingError
 
@@ -19,7 +22,8 @@ def main(arguments: list[str]) -> None:
     options = parser(
         "cohort build",
         "Read every scan under RAW and the tables beside it, and write the cohort COHORT with COHORT.previews/. "
-        "Stopped at any moment, the same command goes on where it was.",
+        "Stopped at any moment, the same command goes on where it was. RAW/cohort.yaml, which `cohort fetch` writes, "
+        "gives the tables and settings that are not given here.",
     )
     options.add_argument(
         "raw",
@@ -60,12 +64,7 @@ def main(arguments: list[str]) -> None:
     )
     for kind in (TableSettings, ReadSettings, SamplingSettings, BuildSettings):
         add_settings(options, kind, skip={"not_genes"} if kind is TableSettings else None)
-    given = options.parse(arguments)
-    if bool(given.raw) == bool(given.manifest):
-        problem = "RAW and --manifest exclude each other" if given.raw else "neither RAW nor --manifest is given"
-        raise SettingError(problem, remedy="give one of them")
-    if given.manifest and not Path(given.manifest).is_file():
-        raise InputError("there is no such file", path=given.manifest)
+    given = _parsed(options, arguments)
     tables = Tables(
         **{name: Path(given[name]) for name in ("expression", "annotations", "clinical", "id_map") if given[name]},
         clinical_id=given.clinical_id,
@@ -87,3 +86,25 @@ def main(arguments: list[str]) -> None:
     print(f"\nLook at {previews}/ before you train: one picture per patient.")
     if skipped := cohort.provenance["skipped_files"]:
         print(f"{previews / 'skipped.csv'} names the files that were passed over: {skipped}.")
+
+
+def _parsed(options: VerbParser, arguments: list[str]) -> Namespace:
+    """The options as given; where RAW brings settings of its own, they are said, and stand in for what is not given."""
+    from radiogenesis.cohort.raw_settings import RAW_SETTINGS, raw_settings, told
+
+    given = options.parse(arguments)
+    if bool(given.raw) == bool(given.manifest):
+        problem = "RAW and --manifest exclude each other" if given.raw else "neither RAW nor --manifest is given"
+        raise SettingError(problem, remedy="give one of them")
+    if given.manifest and not Path(given.manifest).is_file():
+        raise InputError("there is no such file", path=given.manifest)
+    brought = raw_settings(given.raw) if given.raw else {}
+    if not brought:
+        return given
+    words = [f"--{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in brought.items()]
+    try:
+        options.parse([*words, given.raw, given.cohort])
+    except SettingError as error:
+        raise SettingError(error.problem, path=Path(given.raw) / RAW_SETTINGS, remedy="mend or delete it") from error
+    print(told(given.raw, brought))
+    return options.parse([*words, *arguments])

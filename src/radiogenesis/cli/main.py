@@ -16,6 +16,7 @@ OLD_NAMES = {"find-tumour": "find-tumor"}
 """What verbs were called before."""
 VERBS = {
     "demo": "everything below, on a phantom cohort, in minutes on a laptop CPU",
+    "cohort fetch": "NAME RAW: a public cohort: images, outlines, expression and tables, resumable and verified",
     "cohort build": "RAW COHORT: folders of DICOM or NIfTI, and an expression table -> cohort",
     "cohort phantom": "COHORT: a cohort whose gene-image map is known, because it was planted",
     "cohort plant": "CT_FOLDER TABLE COHORT: lesions planted into real lungs, driven by real expression",

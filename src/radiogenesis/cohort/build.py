@@ -33,6 +33,7 @@ from radiogenesis.cohort.folders.organ_masks import with_organ_masks
 from radiogenesis.cohort.loading import Loaded, Tables
 from radiogenesis.cohort.manifest import read_manifest
 from radiogenesis.cohort.patient_parts import Outcome
+from radiogenesis.cohort.raw_settings import scans_in
 from radiogenesis.cohort.sampling.slices import SamplingSettings
 from radiogenesis.cohort.sources import Findings, ReadSettings, Source
 from radiogenesis.cohort.store import Cohort
@@ -188,11 +189,13 @@ def find_scans(raw: Path, read: ReadSettings) -> Findings:
     """DICOM and volume files (see `folders`) under `raw`, or what a manifest names where it is a file.
 
     A patient who has both keeps the DICOM, which says more, unless only the NIfTI is outlined: then the DICOM's lungs
-    would pass for healthy ones.
+    would pass for healthy ones. Of a public cohort that was fetched, only its images are looked through (see
+    `raw_settings`).
     """
     if raw.is_file():
         return read_manifest(raw, read)
-    dicom, nifti = find_dicom(raw, read), find_volumes(raw, read)
+    scans = scans_in(raw)
+    dicom, nifti = find_dicom(scans, read), find_volumes(scans, read)
     outlined = {source.patient for source in nifti.sources if source.outline_files}
     kept = [source for source in dicom.sources if source.outline_files or source.patient not in outlined]
     twice = {source.patient for source in kept}
