@@ -22,6 +22,9 @@ import psutil
 
 from radiogenesis.errors import OutputError
 
+ROOM = 16 * 2**20
+"""Bytes that must fit on a disk before a command begins; few outputs are smaller, and many are larger."""
+
 
 def refuse_existing(path: Path) -> None:
     """Raises OutputError where something is there already."""
@@ -29,12 +32,15 @@ def refuse_existing(path: Path) -> None:
         raise OutputError("already exists", path=path, remedy="choose another name, or delete it first")
 
 
-def check_place(path: Path) -> None:
+def check_place(path: Path, *, room: int = ROOM) -> None:
     """Before the work: nothing is there yet, and something can be written there.
 
+    Args:
+        room: bytes that must fit on the disk; 0 asks nothing.
+
     Raises:
-        OutputError: something is there already, the folder may not be written, a part of the path is a file, or a name
-            is too long.
+        OutputError: something is there already, the folder may not be written, a part of the path is a file, a name
+            is too long, or the disk is full.
     """
     refuse_existing(path)
     folder = path.absolute().parent
@@ -45,8 +51,19 @@ def check_place(path: Path) -> None:
             for name in path.absolute().relative_to(folder).parts:
                 (Path(probe) / name).mkdir()
                 (Path(probe) / name).rmdir()
+            if room:
+                _check_room(Path(probe), room)
     except OSError as error:
         raise cannot_write(error, path) from error
+
+
+def _check_room(folder: Path, room: int) -> None:
+    """Raises OSError where so many bytes do not fit into a folder: a full disk, a quota, a limit of the process."""
+    with tempfile.TemporaryFile(dir=folder) as file:
+        if hasattr(os, "posix_fallocate"):  # macOS and Windows have none: there the disk's own number has to do
+            os.posix_fallocate(file.fileno(), 0, room)
+        elif shutil.disk_usage(folder).free < room:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
 
 
 def cannot_write(error: OSError, path: Path | None = None) -> OutputError:
@@ -91,16 +108,22 @@ def partial_of(path: Path, suffix: str = "") -> Path:
 
 
 @contextmanager
-def whole_file(path: Path, *, suffix: str = "") -> Iterator[Path]:
+def whole_file(path: Path, *, suffix: str = "", durable: bool = False) -> Iterator[Path]:
     """Where to write a file that takes the place of `path` when the block ends, and is gone if it fails.
 
     Args:
         path: the file; one that is there already is replaced.
         suffix: what the name must still end in while it is written.
+        durable: have it on the disk before it takes the place, so that a power cut leaves the one or the other.
     """
     partial = partial_of(path, suffix)
+    partial.unlink(missing_ok=True)  # of a process with the same number
+    # Made here, and only where nothing is: a link that somebody put there would be followed.
+    os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     try:
         yield partial
+        if durable:
+            _sync(partial)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)  # renamed by now if all went well
@@ -113,15 +136,30 @@ def whole_folder(path: Path) -> Iterator[Path]:
     Raises:
         OutputError: something is already at `path`, or it cannot be written.
     """
-    check_place(path)
-    partial = partial_of(path)
-    shutil.rmtree(partial, ignore_errors=True)  # of a process with the same number
-    partial.mkdir(parents=True)
+    check_place(path, room=0)
+    partial = new_partial(path)
     try:
         yield partial
         take_place(partial, path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)  # renamed by now if all went well
+
+
+def new_partial(path: Path) -> Path:
+    """A new folder beside `path`, to be renamed to it. A link in its place is not followed."""
+    partial = partial_of(path)
+    if partial.is_dir() and not partial.is_symlink():
+        shutil.rmtree(partial)  # of a process with the same number
+    partial.mkdir(parents=True)
+    return partial
+
+
+def _sync(path: Path) -> None:
+    number = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
 
 
 def take_place(partial: Path, path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from radiogenesis.cohort.expression import TableSettings
 from radiogenesis.cohort.sampling.slices import SamplingSettings
 from radiogenesis.cohort.sources import ReadSettings
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.cohort.workers import BuildSettings
+from radiogenesis.cohort.workers import BuildSettings, unprotected
 from radiogenesis.phantom import phantom
 from radiogenesis.phantom.plant import PlantSettings
 from radiogenesis.phantom.plant import plant_cohort as plant
@@ -80,6 +81,8 @@ def build_cohort(
         ['PH0001', 'PH0002', 'PH0003']
     """
     tables, read, sampling, how = settings_of([TableSettings, ReadSettings, SamplingSettings, BuildSettings], settings)
+    if warning := unprotected(how):
+        warnings.warn(warning, stacklevel=2)
     paths = {"expression": expression, "annotations": annotations, "clinical": clinical, "id_map": id_map}
     given = Tables(
         **{name: Path(value) for name, value in paths.items() if value is not None},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from radiogenesis.cli.arguments import add_settings, parser, settings_from
@@ -14,6 +15,7 @@ def main(arguments: list[str]) -> None:
     from radiogenesis.cohort.expression import TableSettings
     from radiogenesis.cohort.sampling.slices import SamplingSettings
     from radiogenesis.cohort.sources import ReadSettings
+    from radiogenesis.cohort.workers import unprotected
 
     options = parser(
         "cohort build",
@@ -44,6 +46,9 @@ def main(arguments: list[str]) -> None:
         clinical_id=given.clinical_id,
         settings=settings_from(given, TableSettings, not_genes=tuple(given.not_genes)),
     )
+    how = settings_from(given, BuildSettings)
+    if warning := unprotected(how):
+        print(warning, file=sys.stderr)
     with Bars() as bars:
         cohort = build_cohort(
             given.raw,
@@ -51,7 +56,7 @@ def main(arguments: list[str]) -> None:
             tables,
             read=settings_from(given, ReadSettings),
             sampling=settings_from(given, SamplingSettings),
-            build=settings_from(given, BuildSettings),
+            build=how,
             progress=bars,
         )
     print(cohort.describe())

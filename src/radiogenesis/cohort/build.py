@@ -13,7 +13,6 @@ from __future__ import annotations
 import gc
 import hashlib
 import os
-import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -37,6 +36,7 @@ from radiogenesis.cohort.workers import BuildSettings, side_by_side, unexpected
 from radiogenesis.cohort.writer import CohortWriter
 from radiogenesis.errors import CohortError, InputError, OutputError
 from radiogenesis.output import check_place, whole_file
+from radiogenesis.work_folder import parts_folder, refuse_foreign, remove_parts
 
 __all__ = ["BuildSettings", "Progress", "Silent", "Tables", "beside", "build_cohort", "find_scans"]
 
@@ -101,6 +101,7 @@ def build_cohort(
     tables, progress = tables or Tables(), progress or Silent()
     read, sampling, build = read or ReadSettings(), sampling or SamplingSettings(), build or BuildSettings()
     previews, work = beside(out, "previews"), beside(out, "parts")
+    refuse_foreign(work)
     if not work.is_dir():  # where it is, the cohort may be this call's own, interrupted in its last step
         check_place(out)
         check_place(previews)
@@ -115,38 +116,40 @@ def build_cohort(
         [settings, provenance, tables.clinical_id, sorted(path.name for path in paths.values())]
     )
     if (whole := _written_by(out, provenance["call"])) is not None:
-        _tidy(work, previews)
+        with parts_folder(work):
+            _tidy(work, previews, progress)
         return whole
     check_place(out)
     check_place(previews)
     loaded = Loaded.read(tables, {source.patient for source in findings.sources})
-    work.mkdir(parents=True, exist_ok=True)
-    jobs = [(source, paths[source.patient]) for source in findings.sources]
-    outcomes = process(jobs, _part_there, partial(_make, read=read, sampling=sampling), build, progress)
-    refuse_unfinished(outcomes.values(), raw, work)
-    progress.say("writing the cohort")
-    skipped = skipped_table(findings, raw, loaded.annotations, tables.annotations)
-    _write_skipped(skipped, work / "previews" / "skipped.csv")
-    audit = audit_table(findings, outcomes, loaded.found_in(), loaded.remarks())
-    audit["reason"] = without_root(audit["reason"], raw)
-    annotations = loaded.with_spacing(outcomes.values())
-    usable = [path for patient, path in paths.items() if outcomes[patient].status != "out"]
-    loaded.refuse_nobody({patient for patient in paths if outcomes[patient].status != "out"})
-    try:
-        with CohortWriter(out, settings=settings, provenance=provenance | _counts(findings, skipped)) as writer:
-            for path in usable:
-                writer.add(patient_parts.read_part(path))
-            cohort = writer.finish(
-                expression=loaded.expression,
-                audit=audit,
-                annotations=None if annotations is None else annotations.features,
-                annotation_codes=None if annotations is None else annotations.codes,
-                clinical=loaded.clinical,
-            )
-    except OSError as error:
-        remedy = f"make room there, and the same command goes on ({work.name} is kept)"
-        raise OutputError(f"cannot be written ({error.strerror or error})", path=out, remedy=remedy) from error
-    _tidy(work, previews)
+    with parts_folder(work):
+        check_place(out)  # another command may have been first
+        jobs = [(source, paths[source.patient]) for source in findings.sources]
+        outcomes = process(jobs, _part_there, partial(_make, read=read, sampling=sampling), build, progress)
+        refuse_unfinished(outcomes.values(), raw, work)
+        progress.say("writing the cohort")
+        skipped = skipped_table(findings, raw, loaded.annotations, tables.annotations)
+        _write_skipped(skipped, work / "previews" / "skipped.csv")
+        audit = audit_table(findings, outcomes, loaded.found_in(), loaded.remarks())
+        audit["reason"] = without_root(audit["reason"], raw)
+        annotations = loaded.with_spacing(outcomes.values())
+        usable = [path for patient, path in paths.items() if outcomes[patient].status != "out"]
+        loaded.refuse_nobody({patient for patient in paths if outcomes[patient].status != "out"})
+        try:
+            with CohortWriter(out, settings=settings, provenance=provenance | _counts(findings, skipped)) as writer:
+                for path in usable:
+                    writer.add(patient_parts.read_part(path))
+                cohort = writer.finish(
+                    expression=loaded.expression,
+                    audit=audit,
+                    annotations=None if annotations is None else annotations.features,
+                    annotation_codes=None if annotations is None else annotations.codes,
+                    clinical=loaded.clinical,
+                )
+        except OSError as error:
+            remedy = f"make room there, and the same command goes on ({work.name} is kept)"
+            raise OutputError(f"cannot be written ({error.strerror or error})", path=out, remedy=remedy) from error
+        _tidy(work, previews, progress)
     return cohort
 
 
@@ -159,11 +162,12 @@ def _written_by(out: Path, call: str) -> Cohort | None:
     return cohort if cohort.provenance.get("call") == call else None
 
 
-def _tidy(work: Path, previews: Path) -> None:
+def _tidy(work: Path, previews: Path, progress: Progress) -> None:
     """The last step: OUT.parts/previews becomes OUT.previews, and OUT.parts goes."""
-    if (work / "previews").is_dir() and not previews.exists():
+    if (work / "previews").is_dir() and not os.path.lexists(previews):
         (work / "previews").rename(previews)
-    shutil.rmtree(work)
+    if left := remove_parts(work):
+        progress.say(f"{work} stays: what was in it beside the parts ({', '.join(left)})")
 
 
 def beside(out: Path, what: str) -> Path:

@@ -23,7 +23,7 @@ from radiogenesis.cohort import layout, zarr_tables
 from radiogenesis.cohort.layout import SCHEMA_VERSION
 from radiogenesis.cohort.scan import Acquisition
 from radiogenesis.cohort.store import BY_PATIENT, Cohort, PatientData, Truth
-from radiogenesis.output import check_place, partial_of, take_place
+from radiogenesis.output import check_place, new_partial, take_place
 from radiogenesis.version import __version__
 
 _LIBRARIES = ("anndata", "numpy", "pandas", "zarr", "scipy", "scikit-image", "pydicom", "highdicom", "nibabel")
@@ -70,8 +70,7 @@ class CohortWriter:
         if whole:
             self._attributes |= {"whole_pixels": whole, "whole_field_mm": float(sampling["whole_field_mm"])}
         self._patients: list[dict[str, Any]] = []
-        self._partial = partial_of(self.path)
-        self._partial.parent.mkdir(parents=True, exist_ok=True)
+        self._partial = new_partial(self.path)
         self._group = zarr.open_group(self._partial, mode="w", zarr_format=3)
         self._digests: dict[str, str] = {}
         self._arrays = {

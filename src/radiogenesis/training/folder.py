@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -130,19 +129,6 @@ def device_name(settings: TrainSettings) -> str:
     if settings.accelerator != "cpu" and torch.cuda.is_available():
         return torch.cuda.get_device_name()
     return platform.processor() or platform.machine()
-
-
-def step_of(checkpoint: Path) -> int:
-    """The step that a checkpoint was saved after; 0 where there is none yet. Raises RunError where it is damaged."""
-    if not checkpoint.is_file():
-        return 0
-    try:
-        return int(torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["state_dict"]["done"])
-    except (OSError, RuntimeError, EOFError, KeyError, UnpicklingError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise RunError(
-            f"cannot be read ({first})", path=checkpoint, remedy="delete it, and --resume begins at step 0"
-        ) from error
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
