@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -186,7 +187,7 @@ def test_what_is_refused(folder: Path, tmp_path: Path) -> None:
         write_report(folder)
 
 
-@pytest.mark.parametrize("kind", ["../secret.png", "absolute", "link"])
+@pytest.mark.parametrize("kind", ["../secret.png", "absolute", "link", "linked folder"])
 def test_a_page_shows_no_file_that_lies_elsewhere(
     folder: Path, tmp_path_factory: pytest.TempPathFactory, kind: str
 ) -> None:
@@ -196,8 +197,12 @@ def test_a_page_shows_no_file_that_lies_elsewhere(
     if kind == "link":
         (folder / "pictures" / "b.png").unlink()
         (folder / "pictures" / "b.png").symlink_to(secret)
+    if kind == "linked folder":
+        shutil.rmtree(folder / "pictures")
+        (folder / "pictures").symlink_to(secret.parent)
+        shutil.copy(secret, secret.with_name("a.png"))
     text = (folder / "page.json").read_text()
-    name = {"absolute": str(secret), "link": "b.png"}.get(kind, kind)
+    name = {"linked folder": "secret.png", "absolute": str(secret), "link": "b.png"}.get(kind, kind)
     (folder / "page.json").write_text(text.replace('"b.png"', json.dumps(name)))
     with pytest.raises(RunError, match=r"names a picture that does not lie in .*pictures; evaluate again"):
         write_report(folder)

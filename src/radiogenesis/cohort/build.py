@@ -34,6 +34,7 @@ from radiogenesis.cohort.sources import Findings, ReadSettings, Source
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.cohort.workers import BuildSettings, side_by_side, unexpected
 from radiogenesis.cohort.writer import CohortWriter
+from radiogenesis.csv_files import write_csv
 from radiogenesis.errors import CohortError, InputError, OutputError
 from radiogenesis.output import check_place, whole_file
 from radiogenesis.work_folder import parts_folder, refuse_foreign, remove_parts
@@ -259,7 +260,7 @@ def _write_skipped(skipped: pd.DataFrame, path: Path) -> None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as partial_file:
-        skipped.to_csv(partial_file, index=False)
+        write_csv(skipped, partial_file)
 
 
 def _sha256(path: Path) -> str:

@@ -24,6 +24,7 @@ from radiogenesis.cohort.patient_parts import NOT_OUTLINED, Outcome, file_name, 
 from radiogenesis.cohort.sampling.pieces import main_lesion
 from radiogenesis.cohort.sources import ReadSettings, Source
 from radiogenesis.cohort.workers import BuildSettings, unexpected
+from radiogenesis.csv_files import write_csv
 from radiogenesis.errors import InputError, ScanError, may_pass
 from radiogenesis.output import check_place, json_text, whole_file, write_text
 from radiogenesis.phenotypes.volumes import VolumeSettings, feature_extractor, volume_features
@@ -159,4 +160,4 @@ def _write(
     about |= {"left_out": left_out, "remarks": remarks}
     write_text(out.with_name(f"{out.name}.json"), json_text(about))
     with whole_file(out) as partial_file:
-        table.rename_axis("Image").to_csv(partial_file)
+        write_csv(table, partial_file, index_label="Image")

@@ -35,6 +35,7 @@ from radiogenesis.cohort.sampling.whole_slices import Frame, blind_lungs
 from radiogenesis.cohort.scan import Scan
 from radiogenesis.cohort.sources import ReadSettings, Source
 from radiogenesis.cohort.workers import unexpected
+from radiogenesis.csv_files import write_csv
 from radiogenesis.errors import OutputError, RadiogenesisError, RunError, ScanError
 from radiogenesis.methods.tumor_unet import FindSettings, TumorUNet, separate
 from radiogenesis.output import check_place, json_text, whole_folder
@@ -214,7 +215,7 @@ def find_in_folder(
             raise ScanError("no scan shows lung", path=ct_folder, remedy=str(scans[0]["note"]))
         table = pd.DataFrame(scans, columns=["patient", "tumors", "volume_ml", "note"]).sort_values("patient")
         for name, frame in (("scans", table), ("tumors", pd.concat(tumors)), ("slices", pd.concat(slices))):
-            frame.to_csv(partial / f"{name}.csv", index=False)
+            write_csv(frame, partial / f"{name}.csv")
         record = {
             "run": str(run.path),
             "run_config": run.config,

@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from radiogenesis.cohort.store import Cohort
+from radiogenesis.csv_files import write_csv
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.methods.protocols import Synthesizer
 from radiogenesis.reporting.model import Column, Section
@@ -180,5 +181,5 @@ def together(found: Sequence[RunResults], name: str) -> pd.DataFrame:
 
 def joined(found: Sequence[RunResults], name: str, tables: Path) -> str:
     """Write what runs have of a table; the file's name."""
-    together(found, name).to_csv(tables / f"{name}.csv", index=False)
+    write_csv(together(found, name), tables / f"{name}.csv")
     return f"{name}.csv"

@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from radiogenesis.cohort.store import Cohort, Truth
+from radiogenesis.csv_files import write_csv
 from radiogenesis.mapping.conventional.three_step import CONFOUNDED, FOUND, ConventionalMap
 from radiogenesis.mapping.synthesis import planted_links as known
 from radiogenesis.pages.mapping.conclusions import counts
@@ -81,7 +82,7 @@ def _controls_section(made: ConventionalMap, folder: Path) -> Section:
     ]
     if not size:
         rows = [row for row in rows if not row[0].startswith("size")]
-    pd.DataFrame(rows, columns=["control", "what", "links"]).to_csv(folder / "tables" / "controls.csv", index=False)
+    write_csv(pd.DataFrame(rows, columns=["control", "what", "links"]), folder / "tables" / "controls.csv")
     return Section(
         title="Its controls",
         text="A count of links means something only beside the counts that chance, size and scanners give.",
@@ -108,7 +109,7 @@ def _batch_section(made: ConventionalMap, folder: Path) -> Section:
     tests = pd.concat([made.feature_batches.assign(side="feature"), made.metagene_batches.assign(side="metagene")])
     shown = tests[tests["q"] < made.settings.alpha].sort_values(["side", "p"], kind="stable")
     shown = with_names(shown.groupby("side").head(SHOWN // 2), names_of(made.metagenes), "name")
-    shown.to_csv(folder / "tables" / "batches_shown.csv", index=False)
+    write_csv(shown, folder / "tables" / "batches_shown.csv")
     blocks = [
         Table(
             file="batches_shown.csv", full="batches.csv",
@@ -126,7 +127,7 @@ def _batch_section(made: ConventionalMap, folder: Path) -> Section:
     trapped = made.links[made.links["verdict"] == CONFOUNDED].head(SHOWN)
     if len(trapped):
         trapped = with_names(trapped, names_of(made.metagenes), "metagene")
-        trapped.to_csv(folder / "tables" / "confounded_shown.csv", index=False)
+        write_csv(trapped, folder / "tables" / "confounded_shown.csv")
         blocks.append(
             Table(
                 file="confounded_shown.csv", full="links.csv",
@@ -155,7 +156,7 @@ def _batch_section(made: ConventionalMap, folder: Path) -> Section:
 
 def _metagene_section(made: ConventionalMap, folder: Path) -> Section:
     table = metagene_table(made)
-    table.head(SHOWN).to_csv(folder / "tables" / "metagenes_shown.csv", index=False)
+    write_csv(table.head(SHOWN), folder / "tables" / "metagenes_shown.csv")
     blocks: list[Table | Picture] = [
         Table(
             file="metagenes_shown.csv", full="metagenes.csv",
@@ -177,7 +178,7 @@ def _metagene_section(made: ConventionalMap, folder: Path) -> Section:
         f"of {len(table)} metagenes return with an overlap of 0.6 or more."
     )
     if made.choice is not None:
-        made.choice.to_csv(folder / "tables" / "clusters.csv", index=False)
+        write_csv(made.choice, folder / "tables" / "clusters.csv")
         text += (
             f" The number {len(table)} was chosen: the smallest within one standard error of the highest adjusted Rand "
             "index between halves of the patients."
@@ -199,7 +200,7 @@ def _metagene_section(made: ConventionalMap, folder: Path) -> Section:
 def _gene_set_section(made: ConventionalMap, folder: Path) -> Section:
     blocks = []
     if len(made.sets):
-        made.sets.head(SHOWN).to_csv(folder / "tables" / "gene_sets_shown.csv", index=False)
+        write_csv(made.sets.head(SHOWN), folder / "tables" / "gene_sets_shown.csv")
         blocks.append(
             Table(
                 file="gene_sets_shown.csv", full="gene_sets.csv",
@@ -221,7 +222,7 @@ def _gene_set_section(made: ConventionalMap, folder: Path) -> Section:
         )  # fmt: skip
     if len(made.members):
         shown = with_names(made.members.head(SHOWN), names_of(made.metagenes), "metagene")
-        shown.to_csv(folder / "tables" / "over_representation_shown.csv", index=False)
+        write_csv(shown, folder / "tables" / "over_representation_shown.csv")
         blocks.append(
             Table(
                 file="over_representation_shown.csv", full="over_representation.csv",
@@ -246,7 +247,7 @@ def _gene_set_section(made: ConventionalMap, folder: Path) -> Section:
 
 def _truth_section(made: ConventionalMap, folder: Path, truth: Truth) -> Section:
     table = known_answers(made, truth)
-    table.to_csv(folder / "tables" / "known_answers.csv", index=False)
+    write_csv(table, folder / "tables" / "known_answers.csv")
     curves = {
         question: ({"conventional": known.precision_recall(z, linked)}, float(linked.mean()))
         for question, (z, linked) in _ranked(made, truth).items()

@@ -13,6 +13,7 @@ import pandas as pd
 
 from radiogenesis.cohort.expression import ExpressionSettings
 from radiogenesis.cohort.store import Cohort
+from radiogenesis.csv_files import write_csv
 from radiogenesis.errors import RunError, SettingError
 from radiogenesis.evaluation.genes.code_space import HELD_OUT
 from radiogenesis.mapping.code_space import CodeSpace, code_space, in_words
@@ -74,9 +75,9 @@ def prediction_addition(
     table = with_names(table, names or {}, "target")
     table = table.assign(itself=tautologies(table, family or {}))
     table = table.iloc[np.argsort(table["itself"].to_numpy(), kind="stable")].reset_index(drop=True)
-    table.to_csv(folder / "tables" / "predictions.csv", index=False)
+    write_csv(table, folder / "tables" / "predictions.csv")
     table.to_parquet(folder / "tables" / "predictions.parquet", index=False)
-    table.head(SHOWN).to_csv(folder / "tables" / "predictions_shown.csv", index=False)
+    write_csv(table.head(SHOWN), folder / "tables" / "predictions_shown.csv")
     blocks: list[Table | Picture] = []
     for score in ("AUC", "R2"):
         mine = table[(table["score"] == score) & ~table["itself"]]
@@ -189,9 +190,9 @@ def _score(name: str) -> str:
 
 def retrieval_addition(found: LeftOutRetrieval, folder: Path) -> Addition:
     """The section of `left_out_retrieval`."""
-    found.table.to_csv(folder / "tables" / "left_out_retrieval.csv", index=False)
+    write_csv(found.table, folder / "tables" / "left_out_retrieval.csv")
     ranks = pd.DataFrame({"patient": found.patients, "rank": found.ranks, "among": found.among})
-    ranks.to_csv(folder / "tables" / "left_out_ranks.csv", index=False)
+    write_csv(ranks, folder / "tables" / "left_out_ranks.csv")
     among = int(found.among.max())
     light, dark = save_both(
         lambda theme: rank_histogram(found.ranks, among, theme), folder / "pictures", "left_out_ranks"
@@ -254,13 +255,13 @@ def retrieval_sentence(found: LeftOutRetrieval) -> str:
 
 def shuffled_addition(made: controls.ShuffledVoxels, folder: Path, names: Mapping[str, str] | None = None) -> Addition:
     """The section of `shuffled_voxel_map`; `names` says what metagenes are called."""
-    made.links.to_csv(folder / "tables" / "shuffled_voxels.csv", index=False)
-    made.families.to_csv(folder / "tables" / "shuffled_voxels_by_family.csv", index=False)
+    write_csv(made.links, folder / "tables" / "shuffled_voxels.csv")
+    write_csv(made.families, folder / "tables" / "shuffled_voxels_by_family.csv")
     groups = {"first order, shape": ("firstorder", "shape"), "margin": ("margin",), "texture": controls.TEXTURE}
     light, dark = save_both(lambda theme: shuffle_scatter(made.links, groups, theme), folder / "pictures", "shuffled")
     texture = made.links[made.links["family"].isin(controls.TEXTURE) & made.links["found"]]
     texture = with_names(texture, names or {}, "metagene")
-    texture.head(SHOWN).to_csv(folder / "tables" / "shuffled_voxels_shown.csv", index=False)
+    write_csv(texture.head(SHOWN), folder / "tables" / "shuffled_voxels_shown.csv")
     blocks: list[Table | Picture] = [
         Table(
             file="shuffled_voxels_by_family.csv",
@@ -313,11 +314,11 @@ def shuffled_addition(made: controls.ShuffledVoxels, folder: Path, names: Mappin
 def code_space_addition(made: CodeSpace, cohort: Cohort, alpha: float, folder: Path) -> Addition:
     """The section of `code_space`; writes codes.h5ad."""
     made.data.write_h5ad(folder / "codes.h5ad")
-    made.clusters.to_csv(folder / "tables" / "code_clusters.csv", index=False)
-    made.features.to_csv(folder / "tables" / "code_cluster_features.csv", index=False)
-    made.batches.to_csv(folder / "tables" / "code_cluster_batches.csv", index=False)
+    write_csv(made.clusters, folder / "tables" / "code_clusters.csv")
+    write_csv(made.features, folder / "tables" / "code_cluster_features.csv")
+    write_csv(made.batches, folder / "tables" / "code_cluster_batches.csv")
     shown = made.features.groupby("part", sort=False).head(SHOWN // 4)
-    shown.to_csv(folder / "tables" / "code_cluster_features_shown.csv", index=False)
+    write_csv(shown, folder / "tables" / "code_cluster_features_shown.csv")
     light, dark = save_both(lambda theme: code_panels(_places(made), theme, hollow=HELD_OUT, notes={}, columns=2),
                             folder / "pictures", "code_space")  # fmt: skip
     rows, shades = [], []
