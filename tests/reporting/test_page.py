@@ -176,6 +176,19 @@ def test_a_report_can_be_written_again(folder: Path) -> None:
     assert not list(folder.glob("*.partial"))
 
 
+def test_the_date_stands_in_one_file_and_on_the_page(folder: Path) -> None:
+    first = (folder / "page.json").read_bytes()
+    (folder / "made.json").write_text('{"created": "2031-05-06T07:08:09+00:00"}')
+    assert "2031-05-06T07:08:09+00:00" in write_report(folder).read_text(encoding="utf-8")
+    Page.load(folder).save(folder)
+    assert (folder / "page.json").read_bytes() == first
+    (folder / "made.json").unlink()  # of before
+    write_report(folder)
+    (folder / "made.json").write_text("[]")
+    with pytest.raises(RunError, match=r"made\.json: cannot be read"):
+        write_report(folder)
+
+
 def test_what_is_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="there is no evaluation here; give the folder"):
         write_report(tmp_path / "nothing")

@@ -16,7 +16,7 @@ from markupsafe import Markup
 from radiogenesis.csv_files import read_csv
 from radiogenesis.errors import RunError
 from radiogenesis.output import write_text
-from radiogenesis.reporting.model import Column, Page, Picture, Table
+from radiogenesis.reporting.model import Column, Page, Picture, Table, dated
 from radiogenesis.version import __version__
 
 REPORT_FILE = "report.html"
@@ -29,7 +29,7 @@ def write_report(folder: str | Path) -> Path:
         RunError: there is no evaluation in the folder, or something that the page shows is missing.
     """
     folder = Path(folder)
-    html = render(Page.load(folder), folder)
+    html = render(dated(Page.load(folder), folder), folder)
     target = folder / REPORT_FILE
     write_text(target, html)
     return target

@@ -276,7 +276,6 @@ def _retrieval_sections(found: Sequence[RunResults], tables: Path) -> list[Secti
 
 def _provenance(found: Sequence[RunResults], cohort: Cohort, summary: dict[str, Any]) -> tuple[tuple[str, str], ...]:
     lines = [
-        ("evaluated", summary["created"]),
         ("cohort", f"{cohort.path.name}, sha256 {cohort.digest}"),
         ("cohort made", ", ".join(f"{k} {v}" for k, v in cohort.provenance.items() if isinstance(v, str))),
         ("evaluation settings", ", ".join(f"{k} {v}" for k, v in summary["settings"].items())),
