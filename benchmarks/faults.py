@@ -280,8 +280,9 @@ def trial(
 def inflict(fault: str, family: list[psutil.Process], folder: Path) -> None:
     """A signal to the first process; a limit for all of them; folders that may not be written."""
     if fault in ("SIGKILL", "SIGTERM"):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            family[0].send_signal(signal.Signals[fault])
+        for process in family[:1]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.Signals[fault])
     elif fault == "full":
         for process in family:
             with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):

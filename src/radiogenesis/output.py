@@ -43,27 +43,36 @@ def check_place(path: Path, *, room: int = ROOM) -> None:
             is too long, or the disk is full.
     """
     refuse_existing(path)
-    folder = path.absolute().parent
-    while not os.path.lexists(folder):
-        folder = folder.parent
+    folder = _there(path.absolute().parent)
     try:
         with tempfile.TemporaryDirectory(prefix=".radiogenesis-", dir=folder) as probe:
             for name in path.absolute().relative_to(folder).parts:
                 (Path(probe) / name).mkdir()
                 (Path(probe) / name).rmdir()
-            if room:
-                _check_room(Path(probe), room)
+    except OSError as error:
+        raise cannot_write(error, path) from error
+    check_room(path, room)
+
+
+def check_room(path: Path, room: int) -> None:
+    """Raises OutputError where so many bytes do not fit on the disk, whatever stands against it."""
+    if not room:
+        return
+    try:
+        with tempfile.TemporaryFile(dir=_there(path.absolute().parent)) as file:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, room)
+            elif shutil.disk_usage(path.absolute().anchor).free < room:  # macOS, Windows: no quota is seen
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     except OSError as error:
         raise cannot_write(error, path) from error
 
 
-def _check_room(folder: Path, room: int) -> None:
-    """Raises OSError where so many bytes do not fit into a folder: a full disk, a quota, a limit of the process."""
-    with tempfile.TemporaryFile(dir=folder) as file:
-        if hasattr(os, "posix_fallocate"):  # macOS and Windows have none: there the disk's own number has to do
-            os.posix_fallocate(file.fileno(), 0, room)
-        elif shutil.disk_usage(folder).free < room:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
+def _there(folder: Path) -> Path:
+    """The folder, or the nearest above it that is there."""
+    while not os.path.lexists(folder):
+        folder = folder.parent
+    return folder
 
 
 def cannot_write(error: OSError, path: Path | None = None) -> OutputError:

@@ -101,6 +101,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"radiogenesis {verb}: {cannot_write(error)}", file=sys.stderr)
         return 2
+    except MemoryError as error:
+        print(f"radiogenesis {verb}: not enough memory{f' ({error})' if str(error) else ''}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt as stop:
         print(f"radiogenesis {verb}: {str(stop) or 'interrupted'}", file=sys.stderr)
         return 130

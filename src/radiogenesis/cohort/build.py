@@ -33,10 +33,10 @@ from radiogenesis.cohort.sampling.slices import SamplingSettings
 from radiogenesis.cohort.sources import Findings, ReadSettings, Source
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.cohort.workers import BuildSettings, side_by_side, unexpected
-from radiogenesis.cohort.writer import CohortWriter
+from radiogenesis.cohort.writer import CohortWriter, room_of
 from radiogenesis.csv_files import write_csv
 from radiogenesis.errors import CohortError, InputError, OutputError
-from radiogenesis.output import check_place, whole_file
+from radiogenesis.output import ROOM, check_place, whole_file
 from radiogenesis.work_folder import parts_folder, refuse_foreign, remove_parts
 
 __all__ = ["BuildSettings", "Progress", "Silent", "Tables", "beside", "build_cohort", "find_scans"]
@@ -124,7 +124,7 @@ def build_cohort(
     check_place(previews)
     loaded = Loaded.read(tables, {source.patient for source in findings.sources})
     with parts_folder(work):
-        check_place(out)  # another command may have been first
+        check_place(out, room=max(ROOM, 2 * room_of(len(paths), sampling)))  # the parts, and the cohort
         jobs = [(source, paths[source.patient]) for source in findings.sources]
         outcomes = process(jobs, _part_there, partial(_make, read=read, sampling=sampling), build, progress)
         refuse_unfinished(outcomes.values(), raw, work)

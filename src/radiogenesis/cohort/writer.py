@@ -21,12 +21,14 @@ from numpy.typing import NDArray
 from radiogenesis.cohort import digest as content
 from radiogenesis.cohort import layout, zarr_tables
 from radiogenesis.cohort.layout import SCHEMA_VERSION
+from radiogenesis.cohort.sampling.slices import SamplingSettings
 from radiogenesis.cohort.scan import Acquisition
 from radiogenesis.cohort.store import BY_PATIENT, Cohort, PatientData, Truth
 from radiogenesis.output import check_place, new_partial, take_place
 from radiogenesis.version import __version__
 
 _LIBRARIES = ("anndata", "numpy", "pandas", "zarr", "scipy", "scikit-image", "pydicom", "highdicom", "nibabel")
+_NODULE_SLICES, _WHOLE_SLICES = 20, 80  # of a patient, about
 _NOBODY = PatientData("", None, None, Acquisition(), (0.0, 0.0, 0.0), float("nan"))
 
 
@@ -172,6 +174,13 @@ class CohortWriter:
         plain = zarr_tables.storable_expression(expression)
         zarr_tables.write_expression(self._group, "expression", plain)
         self._digests["expression"] = zarr_tables.expression_digest(plain, scale=True)
+
+
+def room_of(patients: int, sampling: SamplingSettings) -> int:
+    """Bytes that the images of so many patients may take, before they are compressed."""
+    slices = _NODULE_SLICES + sampling.background_centers * sampling.slices_per_center
+    whole = _WHOLE_SLICES * sampling.whole_pixels**2
+    return patients * 2 * (slices * sampling.pixels**2 + whole)
 
 
 def versions() -> dict[str, str]:

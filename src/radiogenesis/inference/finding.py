@@ -36,7 +36,7 @@ from radiogenesis.cohort.scan import Scan
 from radiogenesis.cohort.sources import ReadSettings, Source
 from radiogenesis.cohort.workers import unexpected
 from radiogenesis.csv_files import write_csv
-from radiogenesis.errors import OutputError, RadiogenesisError, RunError, ScanError
+from radiogenesis.errors import OutputError, RadiogenesisError, RunError, ScanError, may_pass
 from radiogenesis.methods.tumor_unet import FindSettings, TumorUNet, separate
 from radiogenesis.output import check_place, json_text, whole_folder
 from radiogenesis.progress import Progress, silent
@@ -200,9 +200,9 @@ def find_in_folder(
                 scan = _read(source, read)
                 found = find_tumors(run, upright(scan), settings)
                 note = _write_scan(found, scan, source, partial / file_name(source.patient), run)
-            except OutputError:
-                raise
             except Exception as error:
+                if isinstance(error, OutputError) or may_pass(error):  # it would meet the other scans too
+                    raise
                 why = str(error) if isinstance(error, ScanError) else _reason(source, error)
                 shutil.rmtree(partial / file_name(source.patient), ignore_errors=True)
                 scans.append({"patient": source.patient, "tumors": 0, "note": why})

@@ -18,8 +18,9 @@ from radiogenesis.cohort.processes import Died, in_processes
 from radiogenesis.cohort.sampling.slices import SamplingSettings
 from radiogenesis.cohort.sampling.whole_slices import blind_lungs, whole_slices
 from radiogenesis.cohort.store import Cohort, PatientData, Truth
-from radiogenesis.cohort.writer import CohortWriter
+from radiogenesis.cohort.writer import CohortWriter, room_of
 from radiogenesis.errors import SettingError
+from radiogenesis.output import ROOM, check_place
 from radiogenesis.phantom import expression as genes
 from radiogenesis.phantom.factors import (
     ATTENUATION_HU,
@@ -100,6 +101,7 @@ def make_phantom(
     Raises:
         CohortError: something is already at `path`.
     """
+    check_place(Path(path), room=max(ROOM, room_of(settings.patients, settings)))
     plan = plan_cohort(settings)
     with CohortWriter(path, settings=_by_room(settings), provenance={"source": "phantom"}) as writer:
         for done, data in enumerate(_make_patients(plan.patients, settings, workers), start=1):

@@ -24,11 +24,12 @@ from radiogenesis.cohort.expression import ExpressionScaler, ExpressionSettings
 from radiogenesis.cohort.split import Split, split_patients, split_scans
 from radiogenesis.cohort.store import Cohort, WholeRows
 from radiogenesis.errors import RunError, SettingError
+from radiogenesis.output import check_room
 from radiogenesis.progress import Progress
 from radiogenesis.training.callbacks import Interruption, MetricsLog, ProgressLine, SampleGrid, Told
 from radiogenesis.training.checkpoints import LAST, WholeCheckpoints, newest
 from radiogenesis.training.data import TrainingData, seed_of, training_backgrounds
-from radiogenesis.training.folder import Beginning, machine_of, origin_of
+from radiogenesis.training.folder import Beginning, machine_of, origin_of, refuse_run
 from radiogenesis.training.module import MethodModule
 from radiogenesis.training.preparation import genes_as_trained
 from radiogenesis.training.registry import AnyAlignment, entry
@@ -73,6 +74,9 @@ def train(
         KeyboardInterrupt: stopped by Ctrl-C or SIGTERM; it says how to go on.
     """
     path = Path(path)
+    first = not (_get_rank() or 0)  # Lightning starts the command again for every further process
+    if first and not resume:
+        refuse_run(path)
     if alignment is not None:
         settings = replace(settings, **split_settings(alignment))
     if settings.accelerator == "gpu" and not (torch.cuda.is_available() or torch.backends.mps.is_available()):
@@ -133,7 +137,8 @@ def train(
         beginning.check(path)
         if (path / "weights.safetensors").is_file():
             return Run.open(path)
-    first = not (_get_rank() or 0)  # Lightning starts the command again for every further process
+    if first:
+        check_room(path, room_of(made, steps))
     if first and not resume:
         beginning.write(path)
     checkpoints = path / "checkpoints"
@@ -142,6 +147,12 @@ def train(
         if first and resume:
             beginning.note_resumption(path, step)
         return _fit(made, data, path, method_settings, settings, callbacks, steps, checkpoint)
+
+
+def room_of(method: nn.Module, steps: int) -> int:
+    """Bytes of the weights, and of two checkpoints with the weights, their average and two moments of each."""
+    weights = sum(tensor.numel() * tensor.element_size() for tensor in method.state_dict().values())
+    return weights * (1 + 2 * 4 if steps else 1)
 
 
 def _fit(

@@ -17,7 +17,7 @@ from radiogenesis.cohort.digest import file_digest
 from radiogenesis.cohort.expression import ExpressionScaler, ExpressionSettings
 from radiogenesis.cohort.split import Split
 from radiogenesis.errors import RunError
-from radiogenesis.output import whole_folder, write_text
+from radiogenesis.output import check_place, whole_folder, write_text
 from radiogenesis.training.registry import entry
 from radiogenesis.training.run import (
     Run,
@@ -55,10 +55,7 @@ class Beginning:
 
     def write(self, path: Path) -> None:
         """Make the run folder, whole or not at all. Raises RunError where something is already there."""
-        if path.exists():
-            raise RunError(
-                "is already there", path=path, remedy="choose another name, delete it, or go on with --resume"
-            )
+        refuse_run(path)
         with whole_folder(path) as partial:
             write_config(partial, self.config)
             self.split.save(partial / "split.json")
@@ -103,6 +100,13 @@ class Beginning:
         record = read_provenance(path)
         record["resumed"] = [*record.get("resumed", []), {"step": step, **self.machine}]
         write_text(path / "provenance.json", json.dumps(record, indent=1))
+
+
+def refuse_run(path: Path) -> None:
+    """Raises RunError where something is at the place of a new run, and OutputError where it cannot be written."""
+    if path.exists():
+        raise RunError("is already there", path=path, remedy="choose another name, delete it, or go on with --resume")
+    check_place(path)
 
 
 def origin_of(cohort_digest: str, settings: TrainSettings, alignment: Run | None) -> dict[str, Any]:
