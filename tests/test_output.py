@@ -12,7 +12,7 @@ import pytest
 
 from radiogenesis.cli.main import main
 from radiogenesis.errors import OutputError
-from radiogenesis.output import check_place, json_text, whole_file, whole_folder, write_text
+from radiogenesis.output import check_place, json_text, whole_file, whole_folder, write_text, written
 
 
 def test_a_file_takes_its_place_at_the_end_and_replaces_an_earlier_one(tmp_path: Path) -> None:
@@ -131,6 +131,25 @@ def test_a_disk_without_room_is_refused_before_the_work(tmp_path: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
     assert not list(tmp_path.iterdir())
+
+
+def test_what_was_made_is_not_lost_to_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "elsewhere"))
+    (tmp_path / "elsewhere").mkdir()
+
+    def write(path: Path) -> str:
+        with whole_folder(path) as partial:
+            (partial / "half").touch()
+            if path == tmp_path / "out":
+                raise OSError(errno.ENOSPC, "No space left on device")
+        return "done"
+
+    with pytest.raises(OutputError, match=r"out: cannot be written \(No space left.*; all of it lies in ") as caught:
+        written(write, tmp_path / "out")
+    place = Path(str(caught.value.remedy).removeprefix("all of it lies in ").removesuffix(": move it"))
+    assert (place / "half").is_file()
+    assert not list(tmp_path.glob("out*"))
+    assert written(write, tmp_path / "there") == "done"
 
 
 def test_a_link_in_the_place_of_a_partial_is_not_followed(tmp_path: Path) -> None:

@@ -13,15 +13,16 @@ import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 
 from radiogenesis.errors import OutputError
 
+T = TypeVar("T")
 ROOM = 16 * 2**20
 """Bytes that must fit on a disk before a command begins; few outputs are smaller, and many are larger."""
 
@@ -169,6 +170,29 @@ def _sync(path: Path) -> None:
         os.fsync(number)
     finally:
         os.close(number)
+
+
+def written(write: Callable[[Path], T], path: Path) -> T:
+    """What `write` returns after it wrote `path`; for work that nobody wants to do twice.
+
+    Raises:
+        OutputError: the place does not take it. What was to be written lies in the system's folder for temporary files
+            then, and the error says where; nowhere if that does not take it either.
+    """
+    try:
+        return write(path)
+    except (OSError, OutputError) as error:
+        cause = error.__cause__ if isinstance(error, OutputError) else error
+        if not isinstance(cause, OSError) or cause.errno not in OF_THE_PLACE:
+            raise
+        failed = cannot_write(cause, path)
+        elsewhere = Path(tempfile.mkdtemp(prefix="radiogenesis-")) / path.name
+        try:
+            write(elsewhere)
+        except (OSError, OutputError):
+            shutil.rmtree(elsewhere.parent, ignore_errors=True)
+            raise failed from error
+        raise OutputError(failed.problem, path=path, remedy=f"all of it lies in {elsewhere}: move it") from error
 
 
 def take_place(partial: Path, path: Path) -> None:
