@@ -14,8 +14,8 @@ Each verb runs undisturbed first, twice: the two results must be the same, byte 
 - no process that works on, and nothing left beside the result.
 
 A full disk is a limit on the size of files, set on the running command and all its processes (RLIMIT_FSIZE: what is
-written then fails as on a full disk). Read-only are all folders that it writes to; the command runs as `nobody` then
-where this runs as root, who may write everywhere. Every trial is a line of OUT/trials.csv with its moment and what was
+written then fails as on a full disk). Read-only are all folders that it writes to; where this runs as root, who may
+write everywhere, the command has no capabilities then (Linux). Every trial is a line of OUT/trials.csv with its moment and what was
 said; the table is printed at the end. Processes are forked from one that has imported everything, so that faults strike
 the work, not the import of torch; `--cold` starts a new interpreter for each.
 """
@@ -25,6 +25,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import csv
+import ctypes
 import hashlib
 import importlib
 import json
@@ -49,7 +50,6 @@ from radiogenesis.cohort.nifti import write_nifti
 from radiogenesis.testing import toy_cohort
 
 FAULTS = ("SIGKILL", "SIGTERM", "full", "read-only")
-NOBODY = 65534
 OUT = "out"  # the name of every result
 LONGEST = 300.0  # seconds that a command may take; more is a hang
 TIMING = ["images_per_second", "loading_share"]
@@ -255,7 +255,7 @@ def trial(
 ) -> Trial:  # fmt: skip
     """Start, wait, strike, give the command again, compare, tidy up."""
     folder, log = out.parent, out.with_name("log")
-    began = start(verb.words(out), log, as_nobody=fault == "read-only")
+    began = start(verb.words(out), log, powerless=fault == "read-only")
     family = began.after(after)
     inflict(fault, family, folder)
     code = began.wait()
@@ -264,7 +264,7 @@ def trial(
     said, tracebacks = _last(log), log.read_text(errors="replace").count("Traceback")
     code_again = 0
     if code or not out.exists():
-        code_again = start(verb.again(out), log, as_nobody=fault == "read-only").wait()
+        code_again = start(verb.again(out), log, powerless=fault == "read-only").wait()
         tracebacks += log.read_text(errors="replace").count("Traceback")
         said += f" | {_last(log)}" if code_again else ""
     same = out.exists() and not _differing(expected, verb.contents(out))
@@ -299,12 +299,20 @@ def relieve(folder: Path) -> None:
         os.chmod(place, 0o777)
 
 
+def without_capabilities() -> None:
+    """Let this process, and all that it starts, obey the modes of files even as root: capabilities(7)."""
+    if os.getuid() == 0:
+        system = ctypes.CDLL(None)
+        system.prctl(28, 3, 0, 0, 0)  # PR_SET_SECUREBITS: SECBIT_NOROOT, locked
+        system.capset((ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)())
+
+
 class _Command:
     """A command as a process; what it prints goes to a pipe that is copied to `log`, which no limit reaches."""
 
     pid: int
 
-    def __init__(self, words: list[str], log: Path, *, as_nobody: bool = False) -> None:
+    def __init__(self, words: list[str], log: Path, *, powerless: bool = False) -> None:
         raise NotImplementedError
 
     def _ended(self, seconds: float) -> int | None:
@@ -331,13 +339,18 @@ class _Command:
 class _Cold(_Command):
     """A new interpreter."""
 
-    def __init__(self, words: list[str], log: Path, *, as_nobody: bool = False) -> None:
-        user = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if as_nobody and os.getuid() == 0 else {}
+    def __init__(self, words: list[str], log: Path, *, powerless: bool = False) -> None:
         environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
         with log.open("wb") as file:  # a pipe through `cat`: a limit on files would keep the command from speaking
             self.cat = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=file)
         words = [sys.executable, "-m", "radiogenesis.cli.main", *words]
-        self.process = subprocess.Popen(words, stdout=self.cat.stdin, stderr=self.cat.stdin, env=environment, **user)
+        self.process = subprocess.Popen(
+            words,
+            stdout=self.cat.stdin,
+            stderr=self.cat.stdin,
+            env=environment,
+            preexec_fn=without_capabilities if powerless else None,
+        )
         assert self.cat.stdin is not None
         self.cat.stdin.close()
         self.pid = self.process.pid
@@ -353,7 +366,7 @@ class _Cold(_Command):
 class _Forked(_Command):
     """A fork of this process, which has imported everything and computed nothing."""
 
-    def __init__(self, words: list[str], log: Path, *, as_nobody: bool = False) -> None:
+    def __init__(self, words: list[str], log: Path, *, powerless: bool = False) -> None:
         with log.open("wb") as file:
             self.cat = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=file)
         assert self.cat.stdin is not None
@@ -367,10 +380,8 @@ class _Forked(_Command):
                 self.cat.stdin.close()
                 sys.dont_write_bytecode = True
                 os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
-                if as_nobody and os.getuid() == 0:
-                    os.setgroups([])
-                    os.setgid(NOBODY)
-                    os.setuid(NOBODY)
+                if powerless:
+                    without_capabilities()
                 code = _run(words)
             finally:
                 sys.stdout.flush()

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 _FORMULA = re.compile(r"'*[=+\-@\t\r＝＋－＠]")
@@ -35,8 +36,9 @@ def _texts(frame: pd.DataFrame, change: Callable[[Any], Any]) -> pd.DataFrame:
     changed = frame.rename(columns=change)
     for place, kind in enumerate(frame.dtypes):
         if not pd.api.types.is_numeric_dtype(kind):
-            cells = [change(value) for value in frame.iloc[:, place]]
-            changed.isetitem(place, pd.Series(cells, index=frame.index, dtype=object))
+            cells = np.empty(len(frame), object)
+            cells[:] = [change(value) for value in frame.iloc[:, place]]
+            changed.isetitem(place, cells)
     return changed
 
 

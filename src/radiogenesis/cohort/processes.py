@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 Job = TypeVar("Job")
 _SPAWN = multiprocessing.get_context("spawn")  # a fork would copy locks that threads of this process hold
@@ -59,7 +59,7 @@ def in_processes(make: Callable[[Job], Any], jobs: Sequence[Job], workers: int) 
                 working[worker.line] = worker
                 worker.give(jobs, *waiting.pop())
             for line in wait(list(working)):
-                worker = working.pop(line)  # type: ignore[arg-type]
+                worker = working.pop(cast(Connection, line))
                 try:
                     result, error = worker.take()
                 except (EOFError, ConnectionError):
@@ -118,6 +118,7 @@ def _work(make: Callable[[Any], Any], line: Connection) -> None:
             job = line.recv()
         except EOFError:
             return
+        made: tuple[Any, Exception | None]
         try:
             made = make(job), None
         except Exception as error:

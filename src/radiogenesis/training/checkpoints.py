@@ -41,7 +41,7 @@ def newest(folder: Path) -> tuple[Path | None, int]:
     Raises:
         RunError: there are checkpoints, and none is whole.
     """
-    reasons = {}
+    reasons: dict[Path, str] = {}
     for path in (folder / LAST, folder / BEFORE):
         if path.is_file():
             try:
