@@ -15,9 +15,9 @@ Each verb runs undisturbed first, twice: the two results must be the same, byte 
 
 A full disk is a limit on the size of files, set on the running command and all its processes (RLIMIT_FSIZE: what is
 written then fails as on a full disk). Read-only are all folders that it writes to; where this runs as root, who may
-write everywhere, the command has no capabilities then (Linux). Every trial is a line of OUT/trials.csv with its moment and what was
-said; the table is printed at the end. Processes are forked from one that has imported everything, so that faults strike
-the work, not the import of torch; `--cold` starts a new interpreter for each.
+write everywhere, the command has no capabilities then (Linux). Every trial is a line of OUT/trials.csv with its moment
+and what was said; the table is printed at the end. Processes are forked from one that has imported everything, so that
+faults strike the work, not the import of torch; `--cold` starts a new interpreter for each.
 """
 
 from __future__ import annotations

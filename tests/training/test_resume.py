@@ -10,7 +10,6 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
-import torch
 import yaml
 from safetensors.torch import load_file
 from stopping import assert_same, stop_at
@@ -215,21 +214,20 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(
     discs: Cohort, alignment: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It was copied over the last good one where TMPDIR is another file system."""
-    save, calls = torch.save, []
+    written = []
 
-    def fills_the_disk(checkpoint: object, path: Path) -> None:
-        calls.append(path)
-        save(checkpoint, path)
-        if len(calls) == 2:
-            path.write_bytes(path.read_bytes()[:1000])
+    def fills_the_disk(partial: Path) -> None:
+        written.append(partial)
+        if len(written) == 2:
+            partial.write_bytes(partial.read_bytes()[:1000])
             raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(torch, "save", fills_the_disk)
-        with pytest.raises(OSError, match="No space left"):
+        patch.setattr("radiogenesis.output._sync", fills_the_disk)
+        with pytest.raises(OutputError, match=r"run: cannot be written \(No space left.*go on with --resume"):
             train_toy("alignment", discs, tmp_path / "run")
     checkpoints = tmp_path / "run" / "checkpoints"
-    assert calls[1].parent == checkpoints
+    assert {partial.parent for partial in written} == {checkpoints}
     assert newest(checkpoints) == (checkpoints / "last.ckpt", 2)
     assert_same(train_toy("alignment", discs, tmp_path / "run", resume=True), alignment)
 

@@ -6,6 +6,7 @@ RUN/checkpoints/before.ckpt    the one before it, for the case that the newest c
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
 from pickle import UnpicklingError
@@ -28,8 +29,10 @@ class WholeCheckpoints(TorchCheckpointIO):
         """Write beside, keep the one before, take its place."""
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
+        content = io.BytesIO()
+        torch.save(checkpoint, content)  # to a file torch writes by itself, and a full disk is a RuntimeError
         with whole_file(path, durable=True) as partial:
-            torch.save(checkpoint, partial)
+            partial.write_bytes(content.getbuffer())
             if path.exists():
                 path.replace(path.with_name(BEFORE))
 

@@ -23,8 +23,8 @@ from torch import nn
 from radiogenesis.cohort.expression import ExpressionScaler, ExpressionSettings
 from radiogenesis.cohort.split import Split, split_patients, split_scans
 from radiogenesis.cohort.store import Cohort, WholeRows
-from radiogenesis.errors import RunError, SettingError
-from radiogenesis.output import check_room
+from radiogenesis.errors import OutputError, RunError, SettingError
+from radiogenesis.output import OF_THE_PLACE, cannot_write, check_room
 from radiogenesis.progress import Progress
 from radiogenesis.training.callbacks import Interruption, MetricsLog, ProgressLine, SampleGrid, Told
 from radiogenesis.training.checkpoints import LAST, WholeCheckpoints, newest
@@ -146,7 +146,13 @@ def train(
         checkpoint, step = newest(checkpoints) if resume else (None, 0)
         if first and resume:
             beginning.note_resumption(path, step)
-        return _fit(made, data, path, method_settings, settings, callbacks, steps, checkpoint)
+        try:
+            return _fit(made, data, path, method_settings, settings, callbacks, steps, checkpoint)
+        except OSError as error:
+            if error.errno not in OF_THE_PLACE:
+                raise
+            remedy = "mend that, and go on with --resume and the same settings"
+            raise OutputError(cannot_write(error, path).problem, path=path, remedy=remedy) from error
 
 
 def room_of(method: nn.Module, steps: int) -> int:
