@@ -118,13 +118,12 @@ def partial_of(path: Path, suffix: str = "") -> Path:
 
 
 @contextmanager
-def whole_file(path: Path, *, suffix: str = "", durable: bool = False) -> Iterator[Path]:
+def whole_file(path: Path, *, suffix: str = "") -> Iterator[Path]:
     """Where to write a file that takes the place of `path` when the block ends, and is gone if it fails.
 
     Args:
         path: the file; one that is there already is replaced.
         suffix: what the name must still end in while it is written.
-        durable: have it on the disk before it takes the place, so that a power cut leaves the one or the other.
     """
     partial = partial_of(path, suffix)
     partial.unlink(missing_ok=True)  # of a process with the same number
@@ -132,8 +131,6 @@ def whole_file(path: Path, *, suffix: str = "", durable: bool = False) -> Iterat
     os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     try:
         yield partial
-        if durable:
-            _sync(partial)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)  # renamed by now if all went well
@@ -164,7 +161,8 @@ def new_partial(path: Path) -> Path:
     return partial
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Have a file on the disk, where neither want of room nor a power cut can take it back."""
     number = os.open(path, os.O_RDWR)
     try:
         os.fsync(number)

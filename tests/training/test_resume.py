@@ -223,7 +223,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(
             raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("radiogenesis.output._sync", fills_the_disk)
+        patch.setattr("radiogenesis.training.checkpoints.sync", fills_the_disk)
         with pytest.raises(OutputError, match=r"run: cannot be written \(No space left.*go on with --resume"):
             train_toy("alignment", discs, tmp_path / "run")
     checkpoints = tmp_path / "run" / "checkpoints"

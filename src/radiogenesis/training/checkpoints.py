@@ -17,7 +17,7 @@ import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
 from radiogenesis.errors import RunError
-from radiogenesis.output import whole_file
+from radiogenesis.output import sync, whole_file
 
 LAST, BEFORE = "last.ckpt", "before.ckpt"
 
@@ -31,8 +31,9 @@ class WholeCheckpoints(TorchCheckpointIO):
         path.parent.mkdir(parents=True, exist_ok=True)
         content = io.BytesIO()
         torch.save(checkpoint, content)  # to a file torch writes by itself, and a full disk is a RuntimeError
-        with whole_file(path, durable=True) as partial:
+        with whole_file(path) as partial:
             partial.write_bytes(content.getbuffer())
+            sync(partial)
             if path.exists():
                 path.replace(path.with_name(BEFORE))
 
