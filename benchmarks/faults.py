@@ -35,6 +35,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -45,7 +46,6 @@ import pandas as pd
 import psutil
 
 from radiogenesis.cli.main import main as command
-from radiogenesis.cli.main import module_of
 from radiogenesis.cohort.nifti import write_nifti
 from radiogenesis.testing import toy_cohort
 
@@ -143,8 +143,8 @@ def prepare(folder: Path, names: Sequence[str]) -> None:
     genes = np.random.default_rng(0).random((len(patients), 5)).round(4)
     pd.DataFrame(genes, pd.Index(patients, name="patient"), list("ABCDE")).to_csv(folder / "genes.csv")
     toy_cohort(folder / "toy.zarr", patients=16)
-    for verb in ("cohort build", "cohort phantom", "train", "synthesize", "evaluate", "map"):
-        importlib.import_module(module_of(verb))
+    importlib.import_module("radiogenesis.api")  # all that is heavy
+    tempfile.gettempdir()  # which libraries ask for when they are imported
     if {"train", "synthesize", "evaluate"} & set(names):
         train = ["train", "canonical-alignment", str(folder / "toy.zarr"), str(folder / "alignment")]
         _must([*train, "--permutations", "20"])

@@ -14,7 +14,7 @@ import platform
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -184,12 +184,15 @@ def written(write: Callable[[Path], T], path: Path) -> T:
         if not isinstance(cause, OSError) or cause.errno not in OF_THE_PLACE:
             raise
         failed = cannot_write(cause, path)
-        elsewhere = Path(tempfile.mkdtemp(prefix="radiogenesis-")) / path.name
-        try:
-            write(elsewhere)
-        except (OSError, OutputError):
-            shutil.rmtree(elsewhere.parent, ignore_errors=True)
-            raise failed from error
+        with ExitStack() as tidy:
+            try:
+                place = Path(tempfile.mkdtemp(prefix="radiogenesis-"))
+                tidy.callback(shutil.rmtree, place, ignore_errors=True)
+                elsewhere = place / path.name
+                write(elsewhere)
+            except (OSError, OutputError):
+                raise failed from error
+            tidy.pop_all()
         raise OutputError(failed.problem, path=path, remedy=f"all of it lies in {elsewhere}: move it") from error
 
 

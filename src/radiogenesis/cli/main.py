@@ -97,6 +97,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         from radiogenesis.output import OF_THE_PLACE, cannot_write
 
+        if "No usable temporary directory" in str(error):
+            print(f"radiogenesis {verb}: {error.strerror}; make room there, or set TMPDIR", file=sys.stderr)
+            return 2
         if error.errno not in OF_THE_PLACE:
             raise
         print(f"radiogenesis {verb}: {cannot_write(error)}", file=sys.stderr)
