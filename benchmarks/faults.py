@@ -37,6 +37,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -53,14 +54,15 @@ FAULTS = ("SIGKILL", "SIGTERM", "full", "read-only")
 OUT = "out"  # the name of every result
 LONGEST = 300.0  # seconds that a command may take; more is a hang
 TIMING = ["images_per_second", "loading_share"]
+HEAVY = {"build": "radiogenesis.cohort.build", "phantom": "radiogenesis.phantom.phantom"}  # what a verb imports
 OF_A_RUN_ALONE = ("provenance.json", "checkpoints", "tensorboard")
 FEW = {
     "map": ["--clusters", "4", "--permutations", "100", "--shuffles", "1", "--prediction_folds", "0"],
     "evaluate": ["--backgrounds_per_patient", "2", "--bootstrap", "20", "--permutations", "19", "--gene_shuffles", "2"],
     "train": ["--steps", "12", "--checkpoint_every", "2", "--batch", "4", "--width", "4", "--discriminator_width", "4",
               "--code", "8", "--hidden", "8", "--accelerator", "cpu", "--precision", "float32"],
-    "phantom": ["--patients", "4", "--genes", "60", "--modules", "6", "--pixels", "32", "--workers", "2"],
-    "build": ["--pixels", "16", "--slices_per_center", "4", "--workers", "2"],
+    "phantom": ["--patients", "4", "--genes", "60", "--modules", "6", "--pixels", "32"],
+    "build": ["--pixels", "16", "--slices_per_center", "4"],
     "synthesize": ["--formats", "png,npz,nifti,dicom", "--per_patient", "2"],
 }  # fmt: skip
 
@@ -114,12 +116,16 @@ def main() -> None:
     options.add_argument("--verbs", nargs="+", choices=list(FEW), default=list(FEW))
     options.add_argument("--faults", nargs="+", choices=FAULTS, default=list(FAULTS))
     options.add_argument("--seed", type=int, default=0, help="of the moments")
+    options.add_argument("--patients", type=int, default=3, help="chests that a cohort is built from")
+    options.add_argument("--workers", type=int, default=2, help="processes of build and phantom")
     options.add_argument("--cold", action="store_true", help="a new interpreter for each command")
     given = options.parse_args()
     given.out.mkdir(parents=True)
     material = given.out / "material"
     start = _Cold if given.cold else _Forked
-    prepare(material, given.verbs)
+    prepare(material, given.verbs, given.patients)
+    for verb in ("build", "phantom"):
+        FEW[verb] += ["--workers", str(given.workers)]
     trials = []
     with (given.out / "trials.csv").open("w", newline="") as file:
         log = csv.DictWriter(file, [field.name for field in fields(Trial)])
@@ -134,16 +140,17 @@ def main() -> None:
     sys.exit(any(bad(trial) for trial in trials))
 
 
-def prepare(folder: Path, names: Sequence[str]) -> None:
-    """The smallest material that the verbs work on: three chests, a table, a toy cohort with two runs."""
+def prepare(folder: Path, names: Sequence[str], count: int) -> None:
+    """The smallest material that the verbs work on: chests, a table, a toy cohort with two runs."""
     folder.mkdir()
-    patients = [f"P{number}" for number in range(3)]
+    patients = [f"P{number}" for number in range(count)]
     for number, patient in enumerate(patients):
         write_chest(folder / "raw", patient, seed=number)
     genes = np.random.default_rng(0).random((len(patients), 5)).round(4)
     pd.DataFrame(genes, pd.Index(patients, name="patient"), list("ABCDE")).to_csv(folder / "genes.csv")
     toy_cohort(folder / "toy.zarr", patients=16)
-    importlib.import_module("radiogenesis.api")  # all that is heavy
+    for name in names:
+        importlib.import_module(HEAVY.get(name, "radiogenesis.api"))
     tempfile.gettempdir()  # which libraries ask for when they are imported
     if {"train", "synthesize", "evaluate"} & set(names):
         train = ["train", "canonical-alignment", str(folder / "toy.zarr"), str(folder / "alignment")]
@@ -371,13 +378,17 @@ class _Forked(_Command):
             self.cat = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=file)
         assert self.cat.stdin is not None
         self.code: int | None = None
-        self.pid = os.fork()
+        with warnings.catch_warnings():
+            # Python 3.12 on: threads of this process might hold locks. They do nothing while it waits for the command.
+            warnings.filterwarnings("ignore", ".*multi-threaded, use of fork", DeprecationWarning)
+            self.pid = os.fork()
         if self.pid == 0:
             code = 1
             try:
                 os.dup2(self.cat.stdin.fileno(), 1)
                 os.dup2(self.cat.stdin.fileno(), 2)
                 self.cat.stdin.close()
+                sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w", buffering=1)
                 sys.dont_write_bytecode = True
                 os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
                 if powerless:

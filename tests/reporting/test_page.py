@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from matplotlib.image import imsave
 
+from radiogenesis.csv_files import write_csv
 from radiogenesis.errors import RunError
 from radiogenesis.reporting.model import Column, Fact, Page, Picture, Section, Table
 from radiogenesis.reporting.page import cell, render, shown, write_report
@@ -100,6 +101,20 @@ def test_the_page_is_self_contained_and_escaped(folder: Path) -> None:
     assert 'alt="a &#34;picture&#34;"' in html
     assert "For research only" in html
     assert 'style="width: 100.0%"' in html  # a share above 1 fills the bar
+
+
+def test_names_from_elsewhere_are_text(folder: Path) -> None:
+    """A patient id, a gene and a column of a table may be called anything."""
+    script, attribute = "<script>alert(1)</script>", '" onmouseover="alert(1)'
+    rows = {script: ["=1+1", attribute], "rho": [1.0, 2.0]}
+    write_csv(pd.DataFrame(rows), folder / "tables" / "t.csv")
+    table = Table(file="t.csv", caption=script, columns=(Column(label=script, value=script, help=attribute),))
+    section = replace(PAGE.sections[0], blocks=(table,), notes=(script,))
+    replace(PAGE, sections=(section,), provenance=((script, attribute),)).save(folder)
+    html = write_report(folder).read_text(encoding="utf-8")
+    assert script not in html
+    assert attribute not in html
+    assert '<td class="">=1+1</td>' in html  # the apostrophe is for spreadsheets
 
 
 def test_the_table_shows_intervals_and_dashes(folder: Path) -> None:

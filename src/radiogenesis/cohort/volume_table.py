@@ -76,6 +76,8 @@ def volume_table(
     feature_extractor(volume)  # its errors come before the long work
     check_place(out)
     refuse_foreign(beside(out, "parts"))
+    if not beside(out, "parts").is_dir():  # where it is, OUT.json may be this call's own
+        check_place(out.with_name(f"{out.name}.json"))
     progress.say(f"looking through {raw}")
     findings = find_scans(raw, read)
     work = beside(out, "parts")
