@@ -151,7 +151,8 @@ def prepare(folder: Path, names: Sequence[str], count: int) -> None:
     toy_cohort(folder / "toy.zarr", patients=16)
     for name in names:
         importlib.import_module(HEAVY.get(name, "radiogenesis.api"))
-    tempfile.gettempdir()  # which libraries ask for when they are imported
+    tempfile.tempdir = os.environ["TMPDIR"] = str(folder / "temporary")  # what was saved from a full disk lies there
+    (folder / "temporary").mkdir()
     if {"train", "synthesize", "evaluate"} & set(names):
         train = ["train", "canonical-alignment", str(folder / "toy.zarr"), str(folder / "alignment")]
         _must([*train, "--permutations", "20"])
