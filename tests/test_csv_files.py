@@ -43,5 +43,7 @@ def test_all_that_starts_a_formula_is_known(text: str) -> None:
 
 
 def test_every_table_is_written_so() -> None:
-    others = [path for path in SOURCES.rglob("*.py") if path.name != "csv_files.py"]
+    """But what `cohort fetch` lays down: as it came, for `cohort build`."""
+    fetched = SOURCES / "cohort" / "fetch"
+    others = [path for path in SOURCES.rglob("*.py") if path.name != "csv_files.py" and fetched not in path.parents]
     assert not [path for path in others if re.search(r"\.to_csv\(|csv\.writer", path.read_text(encoding="utf-8"))]

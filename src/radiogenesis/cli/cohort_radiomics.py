@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> None:
     if warning := unprotected(how):
         print(warning, file=sys.stderr)
     with Bars() as bars:
-        made = volume_table(
+        measured = volume_table(
             given.raw,
             given.out,
             settings_from(given, VolumeSettings),
@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> None:
             build=how,
             progress=bars,
         )
-    for patient, why in made.left_out.items():
+    for patient, why in measured.left_out.items():
         print(f"left out: {patient}: {why}")
-    patients, features = made.features.shape
+    patients, features = measured.features.shape
     print(f"{given.out}: {features} features of {patients} patients")
