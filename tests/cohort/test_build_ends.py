@@ -14,7 +14,7 @@ from dicom_files import circle, example_ct, rtstruct, save
 from tiny_cohorts import write_chest, write_table
 
 from radiogenesis.cohort import build as building
-from radiogenesis.cohort import nifti
+from radiogenesis.cohort import volumes
 from radiogenesis.cohort.build import BuildSettings, Tables, build_cohort, find_scans
 from radiogenesis.cohort.dicom import headers
 from radiogenesis.cohort.nifti import write_nifti
@@ -97,13 +97,13 @@ def test_a_read_error_that_passes_is_not_the_end_of_a_patient(
         def __array__(self, *_: object, **__: object) -> object:
             raise error
 
-    opened = nifti._opened
+    opened = volumes._opened
 
     def fails_for_p2(path: Path) -> object:
         return SimpleNamespace(dataobj=Failing()) if path.name == "P2_image.nii.gz" else opened(path)
 
     with monkeypatch.context() as failing:
-        failing.setattr(nifti, "_opened", fails_for_p2)
+        failing.setattr(volumes, "_opened", fails_for_p2)
         with pytest.raises(InputError, match=r"1 of 2 patients failed by an error of the system: .*P2.*goes on"):
             build(raw, tmp_path / "c")
     assert [path.name for path in tmp_path.iterdir()] == ["c.parts"]
