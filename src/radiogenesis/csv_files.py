@@ -28,7 +28,7 @@ def write_csv(frame: pd.DataFrame, path: Path, *, index_label: str = "") -> None
 
 def read_csv(path: Path, **options: Any) -> pd.DataFrame:
     """A table that `write_csv` wrote, with the options of pandas."""
-    return _texts(pd.read_csv(path, **options), _bare)
+    return _texts(pd.read_csv(path, **options), bare)
 
 
 def _texts(frame: pd.DataFrame, change: Callable[[Any], Any]) -> pd.DataFrame:
@@ -47,7 +47,7 @@ def guarded(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) and not _is_number(value) else value
 
 
-def _bare(value: Any) -> Any:
+def bare(value: Any) -> Any:
     """The cell before it was guarded."""
     return value[1:] if isinstance(value, str) and value[:1] == "'" and _FORMULA.match(value[1:]) else value
 
