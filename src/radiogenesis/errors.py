@@ -14,6 +14,7 @@ RadiogenesisError
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 
@@ -76,3 +77,27 @@ class FetchError(RadiogenesisError):
 
 class RunError(RadiogenesisError):
     """A run folder is missing, damaged, of another cohort, or already there."""
+
+
+_PASSING = frozenset(
+    {
+        errno.EIO, errno.ENXIO, errno.ENODEV, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.ECONNRESET,
+        errno.ECONNABORTED, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH, errno.EMFILE,
+        errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR, errno.ENOSPC, errno.EDQUOT, errno.EROFS,
+    }
+)  # fmt: skip
+
+
+def passing_cause(error: BaseException | None) -> MemoryError | OSError | None:
+    """Want of memory, or the error of a disk or of a connection, that is behind an error, if there is one: it says
+    nothing about the file that was read, and another attempt may go well."""
+    while error is not None:
+        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _PASSING):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether a `passing_cause` is behind an error."""
+    return passing_cause(error) is not None

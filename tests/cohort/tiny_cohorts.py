@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -13,11 +12,9 @@ from anndata import AnnData
 
 from radiogenesis import testing
 from radiogenesis.cohort.nifti import write_nifti
-from radiogenesis.cohort.patient_parts import Outcome
 from radiogenesis.cohort.sampling.slices import Backgrounds, NoduleSlices, SamplingSettings
 from radiogenesis.cohort.sampling.whole_slices import WholeSlices
 from radiogenesis.cohort.scan import Acquisition
-from radiogenesis.cohort.sources import Source
 from radiogenesis.cohort.store import Cohort, PatientData, Truth
 
 PIXELS = 16
@@ -132,10 +129,3 @@ def write_table(path: Path, patients: list[str], genes: int = 5) -> Path:
     names = pd.Index(patients, name="patient")
     pd.DataFrame(values, index=names, columns=[f"G{gene}" for gene in range(genes)]).to_csv(path)
     return path
-
-
-def dies_of_p2(job: tuple[Source, Path]) -> Outcome:
-    """What a crash in a C library or the out-of-memory killer does; here, where Dask's workers can import it."""
-    if job[0].patient == "P2":
-        os._exit(1)
-    return Outcome(job[0].patient, "in", "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from radiogenesis.cohort.raw_settings import raw_settings
 from radiogenesis.cohort.sampling.slices import SamplingSettings
 from radiogenesis.cohort.sources import ReadSettings
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.cohort.workers import BuildSettings
+from radiogenesis.cohort.workers import BuildSettings, unprotected
 from radiogenesis.phantom import phantom
 from radiogenesis.phantom.plant import PlantSettings
 from radiogenesis.phantom.plant import plant_cohort as plant
@@ -156,6 +157,8 @@ def build_cohort(
     own_id = brought.pop("clinical_id", "")
     clinical_id, settings = clinical_id or own_id, brought | settings
     tables, read, sampling, how = settings_of([TableSettings, ReadSettings, SamplingSettings, BuildSettings], settings)
+    if warning := unprotected(how):
+        warnings.warn(warning, stacklevel=2)
     given = Tables(
         **{name: Path(value) for name, value in paths.items() if value is not None},
         clinical_id=clinical_id,

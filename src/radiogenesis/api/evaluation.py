@@ -13,6 +13,7 @@ import pandas as pd
 from radiogenesis.api.keywords import settings_of
 from radiogenesis.api.runs import as_runs
 from radiogenesis.cohort.store import Cohort
+from radiogenesis.csv_files import read_csv
 from radiogenesis.errors import RunError, SettingError
 from radiogenesis.evaluation.genes.metagenes import metagene_table
 from radiogenesis.evaluation.settings import EvaluationSettings
@@ -88,7 +89,7 @@ class Results:
             if parquet.is_file():
                 return pd.read_parquet(parquet)
             if csv.is_file():
-                return pd.read_csv(csv, low_memory=False)
+                return read_csv(csv, low_memory=False)
         raise RunError(f"has no table {name!r}", path=self.path, remedy=f"choose from: {', '.join(self.tables)}")
 
     def _record(self) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from radiogenesis.mapping.settings import MapSettings, SynthesisSettings
 from radiogenesis.mapping.synthesis.runs import open_runs
 from radiogenesis.mapping.synthesis.synthesis import map_by_synthesis
 from radiogenesis.methods.gene_autoencoder import GeneAutoencoder
-from radiogenesis.output import check_place
+from radiogenesis.output import check_place, written
 from radiogenesis.pages.mapping.output import write_map
 from radiogenesis.pages.mapping.prediction import additions as more_of
 from radiogenesis.pages.mapping.synthesis import synthesis_addition
@@ -163,4 +163,5 @@ def mapped(
     progress("predicting patients left out, drawing the page", 0, 0)
     provenance = {"Cohort": f"{cohort.path.name}, digest {cohort.digest[:12]}"}
     provenance |= {"Gene sets": Path(gmt).name} if gmt else {}
-    return write_map(conventional, out, truth=cohort.truth, cohort=cohort, provenance=provenance, additions=additions)
+    about: dict[str, Any] = {"truth": cohort.truth, "cohort": cohort, "provenance": provenance, "additions": additions}
+    return written(lambda path: write_map(conventional, path, **about), out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 from jsonargparse import Namespace
@@ -18,6 +19,7 @@ def main(arguments: list[str]) -> None:
     from radiogenesis.cohort.expression import TableSettings
     from radiogenesis.cohort.sampling.slices import SamplingSettings
     from radiogenesis.cohort.sources import ReadSettings
+    from radiogenesis.cohort.workers import unprotected
 
     options = parser(
         "cohort build",
@@ -70,6 +72,9 @@ def main(arguments: list[str]) -> None:
         clinical_id=given.clinical_id,
         settings=settings_from(given, TableSettings, not_genes=tuple(given.not_genes)),
     )
+    how = settings_from(given, BuildSettings)
+    if warning := unprotected(how):
+        print(warning, file=sys.stderr)
     with Bars() as bars:
         cohort = build_cohort(
             given.manifest or given.raw,
@@ -77,7 +82,7 @@ def main(arguments: list[str]) -> None:
             tables,
             read=settings_from(given, ReadSettings),
             sampling=settings_from(given, SamplingSettings),
-            build=settings_from(given, BuildSettings),
+            build=how,
             organ_mask=given.organ_mask,
             progress=bars,
         )

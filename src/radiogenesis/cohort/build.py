@@ -14,7 +14,6 @@ from __future__ import annotations
 import gc
 import hashlib
 import os
-import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -40,9 +39,11 @@ from radiogenesis.cohort.store import Cohort
 from radiogenesis.cohort.volume_files import is_volume_or_data
 from radiogenesis.cohort.walk import files_under
 from radiogenesis.cohort.workers import BuildSettings, side_by_side, unexpected
-from radiogenesis.cohort.writer import CohortWriter
+from radiogenesis.cohort.writer import CohortWriter, room_of
+from radiogenesis.csv_files import write_csv
 from radiogenesis.errors import CohortError, InputError, OutputError
-from radiogenesis.output import check_place, whole_file
+from radiogenesis.output import ROOM, check_place, whole_file
+from radiogenesis.work_folder import parts_folder, refuse_foreign, remove_parts
 
 __all__ = ["BuildSettings", "Progress", "Silent", "Tables", "beside", "build_cohort", "find_scans"]
 
@@ -109,6 +110,7 @@ def build_cohort(
     tables, progress = tables or Tables(), progress or Silent()
     read, sampling, build = read or ReadSettings(), sampling or SamplingSettings(), build or BuildSettings()
     previews, work = beside(out, "previews"), beside(out, "parts")
+    refuse_foreign(work)
     if not work.is_dir():  # where it is, the cohort may be this call's own, interrupted in its last step
         check_place(out)
         check_place(previews)
@@ -128,39 +130,41 @@ def build_cohort(
         [settings, provenance, tables.clinical_id, sorted(path.name for path in paths.values())]
     )
     if (whole := _written_by(out, provenance["call"])) is not None:
-        _tidy(work, previews)
+        with parts_folder(work):
+            _tidy(work, previews, progress)
         return whole
     check_place(out)
     check_place(previews)
     scanned = {source.patient for source in findings.sources}
     loaded = Loaded.read(tables, scanned, findings.columns, beside(out, "id_map.csv"))
-    work.mkdir(parents=True, exist_ok=True)
-    jobs = [(source, paths[source.patient]) for source in findings.sources]
-    outcomes = process(jobs, _part_there, partial(_make, read=read, sampling=sampling), build, progress)
-    refuse_unfinished(outcomes.values(), root, work)
-    progress.say("writing the cohort")
-    skipped = skipped_table(findings, root, loaded.annotations, tables.annotations)
-    _write_skipped(skipped, work / "previews" / "skipped.csv")
-    audit = audit_table(findings, outcomes, loaded.found_in(), loaded.remarks())
-    audit["reason"] = without_root(audit["reason"], root)
-    annotations = loaded.with_spacing(outcomes.values())
-    usable = [path for patient, path in paths.items() if outcomes[patient].status != "out"]
-    loaded.refuse_nobody({patient for patient in paths if outcomes[patient].status != "out"})
-    try:
-        with CohortWriter(out, settings=settings, provenance=provenance | _counts(findings, skipped)) as writer:
-            for path in usable:
-                writer.add(patient_parts.read_part(path))
-            cohort = writer.finish(
-                expression=loaded.expression,
-                audit=audit,
-                annotations=None if annotations is None else annotations.features,
-                annotation_codes=None if annotations is None else annotations.codes,
-                clinical=loaded.clinical,
-            )
-    except OSError as error:
-        remedy = f"make room there, and the same command goes on ({work.name} is kept)"
-        raise OutputError(f"cannot be written ({error.strerror or error})", path=out, remedy=remedy) from error
-    _tidy(work, previews)
+    with parts_folder(work):
+        check_place(out, room=max(ROOM, 2 * room_of(len(paths), sampling)))  # the parts, and the cohort
+        jobs = [(source, paths[source.patient]) for source in findings.sources]
+        outcomes = process(jobs, _part_there, partial(_make, read=read, sampling=sampling), build, progress)
+        refuse_unfinished(outcomes.values(), root, work)
+        progress.say("writing the cohort")
+        skipped = skipped_table(findings, root, loaded.annotations, tables.annotations)
+        _write_skipped(skipped, work / "previews" / "skipped.csv")
+        audit = audit_table(findings, outcomes, loaded.found_in(), loaded.remarks())
+        audit["reason"] = without_root(audit["reason"], root)
+        annotations = loaded.with_spacing(outcomes.values())
+        usable = [path for patient, path in paths.items() if outcomes[patient].status != "out"]
+        loaded.refuse_nobody({patient for patient in paths if outcomes[patient].status != "out"})
+        try:
+            with CohortWriter(out, settings=settings, provenance=provenance | _counts(findings, skipped)) as writer:
+                for path in usable:
+                    writer.add(patient_parts.read_part(path))
+                cohort = writer.finish(
+                    expression=loaded.expression,
+                    audit=audit,
+                    annotations=None if annotations is None else annotations.features,
+                    annotation_codes=None if annotations is None else annotations.codes,
+                    clinical=loaded.clinical,
+                )
+        except OSError as error:
+            remedy = f"make room there, and the same command goes on ({work.name} is kept)"
+            raise OutputError(f"cannot be written ({error.strerror or error})", path=out, remedy=remedy) from error
+        _tidy(work, previews, progress)
     return cohort
 
 
@@ -173,11 +177,12 @@ def _written_by(out: Path, call: str) -> Cohort | None:
     return cohort if cohort.provenance.get("call") == call else None
 
 
-def _tidy(work: Path, previews: Path) -> None:
+def _tidy(work: Path, previews: Path, progress: Progress) -> None:
     """The last step: OUT.parts/previews becomes OUT.previews, and OUT.parts goes."""
-    if (work / "previews").is_dir() and not previews.exists():
+    if (work / "previews").is_dir() and not os.path.lexists(previews):
         (work / "previews").rename(previews)
-    shutil.rmtree(work)
+    if left := remove_parts(work):
+        progress.say(f"{work} stays: what was in it beside the parts ({', '.join(left)})")
 
 
 def beside(out: Path, what: str) -> Path:
@@ -277,7 +282,7 @@ def _write_skipped(skipped: pd.DataFrame, path: Path) -> None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as partial_file:
-        skipped.to_csv(partial_file, index=False)
+        write_csv(skipped, partial_file)
 
 
 def _sha256(path: Path) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
+import zlib
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -36,7 +37,7 @@ from radiogenesis.cohort.scan import Acquisition, Scan
 from radiogenesis.cohort.sources import ReadSettings, Source
 from radiogenesis.cohort.store import PatientData
 from radiogenesis.cohort.volume_files import is_volume
-from radiogenesis.errors import ScanError
+from radiogenesis.errors import ScanError, may_pass
 from radiogenesis.output import whole_file
 from radiogenesis.version import __version__
 
@@ -114,7 +115,8 @@ def make_part(source: Source, read: ReadSettings, sampling: SamplingSettings, pa
         scan = read_scan(source, read)
         data, notes, lungs = _cut(scan, sampling, source.unread_outlines, source.organ_files)
     except ScanError as error:
-        return _write(path, None, Outcome(source.patient, "out", str(error)))
+        outcome = Outcome(source.patient, "out", str(error), passing=may_pass(error))
+        return outcome if outcome.passing else _write(path, None, outcome)  # another attempt reads the scan again
     if data.slices is None and data.backgrounds is None:
         return _write(path, None, Outcome(source.patient, "out", "; ".join(notes)))
     status: Status = "background only" if data.slices is None else "in"
@@ -125,11 +127,13 @@ def make_part(source: Source, read: ReadSettings, sampling: SamplingSettings, pa
 
 
 def read_outcome(path: Path) -> Outcome | None:
-    """The outcome of a part that is there and whole, or None."""
+    """The outcome of a part that is there and whole, all of it; else None."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as part:
+            if part.zip.testzip() is not None:
+                return None
             return Outcome(**json.loads(str(part["outcome"])))
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
         return None
 
 

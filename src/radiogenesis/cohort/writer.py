@@ -22,12 +22,14 @@ from radiogenesis.cohort import digest as content
 from radiogenesis.cohort import layout, zarr_tables
 from radiogenesis.cohort.layout import SCHEMA_VERSION, WITH_LESIONS
 from radiogenesis.cohort.sampling.lesions import LesionRows
+from radiogenesis.cohort.sampling.slices import SamplingSettings
 from radiogenesis.cohort.scan import Acquisition
 from radiogenesis.cohort.store import BY_PATIENT, Cohort, PatientData, Truth
-from radiogenesis.output import check_place, partial_of, take_place
+from radiogenesis.output import check_place, new_partial, take_place
 from radiogenesis.version import __version__
 
 _LIBRARIES = ("anndata", "numpy", "pandas", "zarr", "scipy", "scikit-image", "pydicom", "highdicom", "nibabel")
+_NODULE_SLICES, _WHOLE_SLICES = 20, 80  # of a patient, about
 _LESION_COLUMNS = ["patient", "lesion", "name", "volume_ml", "x_mm", "y_mm", "z_mm", "n_slices"]
 _NOBODY = PatientData("", None, None, Acquisition(), (0.0, 0.0, 0.0), float("nan"))
 
@@ -74,8 +76,7 @@ class CohortWriter:
             self._attributes |= {"whole_pixels": whole, "whole_field_mm": float(sampling["whole_field_mm"])}
         self._patients: list[dict[str, Any]] = []
         self._lesions: list[dict[str, Any]] = []
-        self._partial = partial_of(self.path)
-        self._partial.parent.mkdir(parents=True, exist_ok=True)
+        self._partial = new_partial(self.path)
         self._group = zarr.open_group(self._partial, mode="w", zarr_format=3)
         self._digests: dict[str, str] = {}
         self._arrays = {
@@ -183,6 +184,13 @@ class CohortWriter:
         plain = zarr_tables.storable_expression(expression)
         zarr_tables.write_expression(self._group, "expression", plain)
         self._digests["expression"] = zarr_tables.expression_digest(plain, scale=True)
+
+
+def room_of(patients: int, sampling: SamplingSettings) -> int:
+    """Bytes that the images of so many patients may take, before they are compressed."""
+    slices = _NODULE_SLICES + sampling.background_centers * sampling.slices_per_center
+    whole = _WHOLE_SLICES * sampling.whole_pixels**2
+    return patients * 2 * (slices * sampling.pixels**2 + whole)
 
 
 def versions() -> dict[str, str]:

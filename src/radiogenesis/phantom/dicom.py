@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from radiogenesis.cohort.dicom.writer import write_scan
+from radiogenesis.csv_files import write_csv
 from radiogenesis.output import whole_folder
 from radiogenesis.phantom.patient import make_scans
 from radiogenesis.phantom.phantom import Plan
@@ -27,4 +28,4 @@ def write_dicom(folder: Path, plan: Plan, count: int) -> None:
             scan, _ = make_scans(patient)
             where = partial / patient.patient
             write_scan(scan, where, synthetic=True, description="phantom", uid_seed=f"phantom {patient.seed}")
-        plan.expression.to_df().to_csv(partial / EXPRESSION, index_label="patient")
+        write_csv(plan.expression.to_df(), partial / EXPRESSION, index_label="patient")

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +14,13 @@ import pandas as pd
 from anndata import AnnData
 from scipy.stats import zscore
 
+from radiogenesis.cohort.processes import Died, in_processes
 from radiogenesis.cohort.sampling.slices import SamplingSettings
 from radiogenesis.cohort.sampling.whole_slices import blind_lungs, whole_slices
 from radiogenesis.cohort.store import Cohort, PatientData, Truth
-from radiogenesis.cohort.writer import CohortWriter
+from radiogenesis.cohort.writer import CohortWriter, room_of
+from radiogenesis.errors import SettingError
+from radiogenesis.output import ROOM, check_place
 from radiogenesis.phantom import expression as genes
 from radiogenesis.phantom.factors import (
     ATTENUATION_HU,
@@ -100,6 +101,7 @@ def make_phantom(
     Raises:
         CohortError: something is already at `path`.
     """
+    check_place(Path(path), room=max(ROOM, room_of(settings.patients, settings)))
     plan = plan_cohort(settings)
     with CohortWriter(path, settings=_by_room(settings), provenance={"source": "phantom"}) as writer:
         for done, data in enumerate(_make_patients(plan.patients, settings, workers), start=1):
@@ -129,15 +131,15 @@ def _make_patients(plans: Sequence[PatientPlan], settings: PhantomSettings, work
     if workers <= 1:
         yield from map(make, plans)
         return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
-        yield from pool.map(make, plans)
-
-
-def _one_thread() -> None:
-    """Processes share the cores; threads inside them would fight over them."""
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
-    threadpool_limits(1)
+    early: dict[int, PatientData] = {}  # made before those who come first
+    following = 0
+    for number, made in in_processes(make, plans, workers):
+        if isinstance(made, Died):
+            raise SettingError(f"the process of {plans[number].patient} {made} twice", remedy="try fewer --workers")
+        early[number] = made
+        while following in early:
+            yield early.pop(following)
+            following += 1
 
 
 def _by_room(settings: PhantomSettings) -> dict[str, Any]:

@@ -32,7 +32,8 @@ from radiogenesis.cohort.scan import Scan
 from radiogenesis.cohort.sources import ReadSettings, Source
 from radiogenesis.cohort.store import Cohort, PatientData, Truth
 from radiogenesis.cohort.writer import CohortWriter
-from radiogenesis.errors import ExpressionError, ScanError
+from radiogenesis.errors import ExpressionError, ScanError, may_pass
+from radiogenesis.output import check_place
 from radiogenesis.phantom.factors import (
     FACTORS,
     LesionFactors,
@@ -109,6 +110,7 @@ def plant_cohort(
     """
     settings, sampling = settings or PlantSettings(), sampling or SamplingSettings()
     tables, read = tables or TableSettings(), read or ReadSettings()
+    check_place(Path(out))
     findings = find_scans(Path(ct_folder), read)
     if not findings.sources:
         raise ScanError("holds no scan that can be used", path=ct_folder, remedy="give a folder of chest CT")
@@ -225,6 +227,8 @@ def _planted(
             try:
                 host = Host.of(read_scan(source, read), settings)
             except ScanError as error:
+                if may_pass(error):  # without this scan others would lend their lungs: another cohort
+                    raise
                 refused.append((source.patient, str(error)))
                 continue
             usable.append(source)

@@ -22,7 +22,7 @@ from pydicom.filereader import read_partial
 from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from radiogenesis.cohort.walk import files_under
+from radiogenesis.cohort.walk import files_under, refuse_passing
 
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 ENHANCED_CT = ("1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2")  # enhanced, legacy converted enhanced
@@ -230,6 +230,7 @@ def _read_header(path: Path) -> Header | Unread:
             rescale_type=text(data, "RescaleType"),
         )
     except DAMAGE as error:
+        refuse_passing(error, path)
         return _unread(path, what(error))
 
 

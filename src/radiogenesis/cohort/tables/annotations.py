@@ -21,7 +21,7 @@ import pandas as pd
 from radiogenesis.cohort.tables import reading
 from radiogenesis.cohort.tables.geo import is_series_matrix, read_characteristics
 from radiogenesis.cohort.tables.identity import Known, style_told
-from radiogenesis.cohort.walk import files_under
+from radiogenesis.cohort.walk import files_under, refuse_passing
 from radiogenesis.errors import AnnotationError
 
 _AIM = "{gme://caCORE.caCORE/4.4/edu.northwestern.radiology.AIM}"
@@ -253,6 +253,7 @@ def _parse(path: Path) -> ElementTree.Element:
             raise AnnotationError("declares a document type or is not UTF-8, which no AIM file does", path=path)
         root = ElementTree.fromstring(content)
     except OSError as error:
+        refuse_passing(error, path)
         raise AnnotationError(f"cannot be read ({error.strerror})", path=path) from error
     except ElementTree.ParseError as error:
         raise AnnotationError("is not well-formed XML", path=path) from error

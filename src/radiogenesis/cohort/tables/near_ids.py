@@ -15,6 +15,7 @@ from pathlib import Path
 from rapidfuzz import fuzz, process
 
 from radiogenesis.cohort.tables.identity import form
+from radiogenesis.csv_files import guarded
 from radiogenesis.output import whole_file
 
 SHOWN = 5  # ids named in a sentence
@@ -78,7 +79,7 @@ def write_proposal(path: Path, near: Iterable[NearIds]) -> bool:
     lines = [
         "# A proposal, made by likeness: check every line, delete those that are wrong, then give it with --id_map.",
         "id in the tables,id of the scans",
-        *(f'"{name}","{patient}"' for name, patient in sorted(pairs.items())),
+        *(f'"{guarded(name)}","{guarded(patient)}"' for name, patient in sorted(pairs.items())),
     ]
     with whole_file(path) as partial:
         partial.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 from skimage.metrics import structural_similarity
 
+from radiogenesis.csv_files import write_csv
 from radiogenesis.evaluation.measures.base import (
     FIDELITY,
     REALISM,
@@ -308,10 +309,10 @@ class Fidelity(Measure):
 
 def _fidelity_section(runs: Sequence[RunResults], tables: Path, confidence: float) -> Section:
     ours = together(runs, "fidelity")
-    ours.to_csv(tables / "fidelity.csv", index=False)
+    write_csv(ours, tables / "fidelity.csv")
     published = PUBLISHED.rename(columns={"method": "run"}).assign(region="as published, other data")
     shown = pd.concat([ours, published])
-    shown.to_csv(tables / "fidelity_shown.csv", index=False)
+    write_csv(shown, tables / "fidelity_shown.csv")
     columns = [
         RUN,
         Column(label="Where", value="region"),

@@ -3,6 +3,7 @@
 OUT/
   evaluation.json      headline, conclusions, cohort, runs, settings, versions
   page.json            what `radiogenesis report` renders
+  made.json            when
   tables/*.csv         comparison, fidelity, realism, control, diversity, memorization, usefulness, retrieval, gene
                        codes, and the numbers of every patient behind them
   pictures/*.png
@@ -14,7 +15,6 @@ import importlib.metadata
 import platform
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -271,7 +271,6 @@ def _summary(
         "methods": [{"method": row.label, "runs": row.runs, "seeds": row.seeds} for row in rows],
         "settings": asdict(settings),
         "versions": {"radiogenesis": __version__, "python": platform.python_version(), **versions},
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from radiogenesis.cohort.store import Cohort
+from radiogenesis.csv_files import write_csv
 from radiogenesis.evaluation.all_measures import MEASURES
 from radiogenesis.evaluation.comparison import Row
 from radiogenesis.evaluation.gene_codes import CodeSpace
@@ -91,7 +92,7 @@ def _fact(number: dict[str, Any], summary: dict[str, Any]) -> Fact:
 
 
 def _save(table: pd.DataFrame, folder: Path, file: str) -> None:
-    table.to_csv(folder / file, index=False)
+    write_csv(table, folder / file)
 
 
 def _cohort_section(cohort: Cohort, tables: Path, folder: Path) -> Section:
@@ -247,7 +248,6 @@ def _retrieval_sections(runs: Sequence[RunResults], tables: Path) -> list[Sectio
 
 def _provenance(runs: Sequence[RunResults], cohort: Cohort, summary: dict[str, Any]) -> tuple[tuple[str, str], ...]:
     lines = [
-        ("evaluated", summary["created"]),
         ("cohort", f"{cohort.path.name}, sha256 {cohort.digest}"),
         ("cohort made", ", ".join(f"{k} {v}" for k, v in cohort.provenance.items() if isinstance(v, str))),
         ("evaluation settings", ", ".join(f"{k} {v}" for k, v in summary["settings"].items())),

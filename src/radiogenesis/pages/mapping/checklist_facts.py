@@ -9,6 +9,7 @@ import pandas as pd
 
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.cohort.writer import versions
+from radiogenesis.csv_files import read_csv
 from radiogenesis.mapping.conventional.features import IBSI, LESION, RADIOMIC
 from radiogenesis.mapping.conventional.three_step import ConventionalMap
 from radiogenesis.mapping.prediction.prediction import BASELINES, SIZE
@@ -29,7 +30,7 @@ def map_facts(conventional: ConventionalMap, tables: Path, cohort: Cohort | None
         cohort: that it was made from, where it was made from one.
     """
     path = tables / PREDICTIONS
-    predicted = pd.read_csv(path) if path.is_file() else pd.DataFrame()
+    predicted = read_csv(path) if path.is_file() else pd.DataFrame()
     facts = {} if cohort is None else dict(cohort_facts(cohort))
     return {
         **facts,
