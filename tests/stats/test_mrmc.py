@@ -94,7 +94,7 @@ def test_both_kinds_must_come_from_two_patients() -> None:
 
 def test_exact_intervals_kappa_and_curves_are_those_of_other_libraries() -> None:
     assert mrmc.exact_interval(7, 30) == pytest.approx(proportion_confint(7, 30, method="beta"))
-    counts = np.stack([(RATINGS == rating).sum(0) for rating in range(1, 6)], axis=1)
+    counts = np.stack([(rating == RATINGS).sum(0) for rating in range(1, 6)], axis=1)
     assert mrmc.fleiss_kappa(counts) == pytest.approx(fleiss_elsewhere(counts))
     assert math.isnan(mrmc.fleiss_kappa(np.array([[4, 0], [4, 0]])))
     false, true = mrmc.roc(RATINGS[0], DISEASED)

@@ -79,8 +79,10 @@ def power_to_tell(settings: PlanSettings, readers: int, cases: int) -> float:
     """How often the interval excludes 0.5, where the readers' mean AUC is `settings.auc`."""
     error, df = expected_error(settings.auc, readers, cases, settings.reader_sd, settings.shared)
     reach = float(stats.t.ppf((1 + settings.confidence) / 2, df))
-    return float(stats.nct.sf(reach, df, (settings.auc - 0.5) / error)) if math.isfinite(df) else float(
-        stats.norm.sf(reach - (settings.auc - 0.5) / error)
+    return (
+        float(stats.nct.sf(reach, df, (settings.auc - 0.5) / error))
+        if math.isfinite(df)
+        else float(stats.norm.sf(reach - (settings.auc - 0.5) / error))
     )
 
 

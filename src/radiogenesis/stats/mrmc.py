@@ -59,16 +59,20 @@ def detectable(error: float, df: float, power: float, alpha: float) -> float:
     return float((stats.t.ppf(1 - alpha / 2, df) + stats.t.ppf(power, df)) * error)
 
 
-def random_readers(values: Floats, deleted: Floats, confidence: float = 0.95) -> ReaderMean:
+def random_readers(
+    values: Floats, deleted: Floats, confidence: float = 0.95, *, difference: bool = False
+) -> ReaderMean:
     """Mean over readers with its interval, readers and cases both random (Obuchowski-Rockette, Hillis).
 
     Args:
-        values: (J,) results of J readers, between 0 and 1.
+        values: (J,) results of J readers, shares between 0 and 1.
         deleted: (n, J) the same without one of n patients.
         confidence: coverage of the interval.
+        difference: the results are differences of shares, between -1 and 1.
 
     One reader: the interval is for this reader and other cases. Where no reader and no patient makes a difference, as
-    when everybody is always right, the interval is the exact binomial one of as many answers as there are patients.
+    when everybody is always right, the interval is the exact binomial one of as many answers as there are patients; of
+    differences it is unknown, nan.
     """
     readers, patients = len(values), len(deleted)
     value = float(values.mean())
@@ -79,12 +83,14 @@ def random_readers(values: Floats, deleted: Floats, confidence: float = 0.95) ->
     between = float(values.var(ddof=1)) if readers > 1 else own
     variance = between + max(readers * shared, 0.0)
     if not variance > 1e-16:
-        low, high = exact_interval(round(value * patients), patients, confidence)
+        low, high = math.nan, math.nan
+        if not difference:
+            low, high = exact_interval(round(value * patients), patients, confidence)
         return ReaderMean(value, math.nan, math.nan, low, high, readers, patients, between, own, shared)
     df = variance**2 / (between**2 / (readers - 1)) if readers > 1 and between > 1e-16 else math.inf
     error = math.sqrt(variance / readers)
     reach = float(stats.t.ppf((1 + confidence) / 2, df)) * error
-    low, high = max(0.0, value - reach), min(1.0, value + reach)
+    low, high = max(-1.0 if difference else 0.0, value - reach), min(1.0, value + reach)
     return ReaderMean(value, error, df, low, high, readers, patients, between, own, shared)
 
 
@@ -142,6 +148,24 @@ def share_of_readers(right: NDArray[Any], owners: Mask, confidence: float = 0.95
     return random_readers(
         right.mean(1), without_each(owners, lambda kept: np.asarray(right[:, kept].mean(1))), confidence
     )
+
+
+def difference_of_shares(right: NDArray[Any], second: Mask, owners: Mask, confidence: float = 0.95) -> ReaderMean:
+    """The readers' mean share of right answers among the first cases less that among the second, on the same patients.
+
+    Args:
+        right, owners: as for `share_of_readers`.
+        second: (C,) which cases are subtracted.
+
+    Patients without whom one of the two has no case left are kept.
+    """
+
+    def apart(kept: Mask) -> Floats:
+        return np.asarray(right[:, kept & ~second].mean(1) - right[:, kept & second].mean(1))
+
+    both = (owners.any(1)) & ((~owners & second).any(1)) & ((~owners & ~second).any(1))
+    everything = np.ones(len(second), bool)
+    return random_readers(apart(everything), without_each(owners[both], apart), confidence, difference=True)
 
 
 def one_shot_variance(pairs: Floats) -> float:
