@@ -54,13 +54,13 @@ def simulated(rng: np.random.Generator, readers: int, cases: int, skill: float) 
 def test_both_errors_are_those_of_repeated_studies() -> None:
     rng = np.random.default_rng(0)
     positive, owners = np.arange(40) >= 20, np.eye(40, dtype=bool)
-    studies = [simulated(rng, 4, 20, 0.8) for _ in range(400)]
+    studies = [simulated(rng, 4, 20, 0.8) for _ in range(250)]
     found = [mrmc.auc_of_readers(one, positive, owners) for one in studies]
     spread = np.var([one.value for one in found])
     one_shot = [mrmc.one_shot_variance(mrmc.successes(one, positive)) for one in studies]
-    assert np.mean(one_shot) == pytest.approx(spread, rel=0.15)
+    assert np.mean(one_shot) == pytest.approx(spread, rel=0.2)
     assert np.mean([one.error**2 for one in found]) == pytest.approx(spread, rel=0.15)
-    large = np.mean([mrmc.auc(simulated(rng, 1, 400, 0.8), np.arange(800) >= 400)[0] for _ in range(200)])
+    large = np.mean([mrmc.auc(simulated(rng, 1, 400, 0.8), np.arange(800) >= 400)[0] for _ in range(50)])
     assert np.mean([one.low <= large <= one.high for one in found]) == pytest.approx(0.95, abs=0.02)
 
 
@@ -76,9 +76,9 @@ def test_one_reader_and_shares_of_right_answers_have_the_closed_form() -> None:
     right = np.array([[1, 1, 0, 1, 0, 1, 1, 1, 0, 1]])
     found = mrmc.share_of_readers(right, np.eye(10, dtype=bool))
     error = right.std(ddof=1) / math.sqrt(10)  # the jackknife of a mean
-    assert (found.value, found.error, found.df) == pytest.approx((0.7, error, math.inf))
-    assert found.high == pytest.approx(0.7 + stats.norm.ppf(0.975) * error)
-    assert found.detectable() == pytest.approx((stats.norm.ppf(0.975) + stats.norm.ppf(0.8)) * error)
+    assert (found.value, found.error, found.df) == pytest.approx((0.7, error, 9))
+    assert found.low == pytest.approx(0.7 - stats.t.ppf(0.975, 9) * error)  # the t interval of a mean
+    assert found.detectable() == pytest.approx((stats.t.ppf(0.975, 9) + stats.t.ppf(0.8, 9)) * error)
 
 
 def test_readers_who_are_always_right_have_an_exact_interval() -> None:

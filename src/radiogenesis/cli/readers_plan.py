@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.table import Table
 
-_DESCRIPTION = """How many readers and cases a reader study needs: to tell an AUC from 0.5, and to meet the bar of "cannot
-be told apart" (the interval of the readers' mean AUC lies between 0.40 and 0.60, at least 6 readers). Readers and cases
-are both random (Obuchowski and Rockette 1995, Hillis 2007)."""
+_DESCRIPTION = """How many readers and cases a reader study needs: to tell an AUC from 0.5, and to meet the bar of
+"cannot be told apart" (the interval of the readers' mean AUC lies between 0.40 and 0.60, at least 6 readers). Readers
+and cases are both random (Obuchowski and Rockette 1995, Hillis 2007)."""
 
 
 def main(arguments: list[str]) -> None:
@@ -44,9 +44,9 @@ def main(arguments: list[str]) -> None:
     console.print(shown(f"Drawn cases, and as many real ones, for a power of {settings.power:.0%}", told))
     console.print(shown("What readers and cases give", chance.round(_DIGITS).map(lambda value: f"{value:g}")))
     print(
-        "error: standard error of the readers' mean AUC at 0.5; interval: half its width; detectable: the least AUC that "
-        "is told from 0.5; powers in %: to tell the AUC above, and to meet the bar where nobody can tell. One case is one "
-        "patient."
+        "error: standard error of the readers' mean AUC at 0.5; interval: half its width; detectable: the least AUC "
+        "that is told from 0.5; powers in %: to tell the AUC above, and to meet the bar where nobody can tell. One "
+        "case is one patient."
     )
     if parsed.csv:
         write_text(Path(parsed.csv), grid.to_csv(index=False))

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from radiogenesis.cli.arguments import parser
 
-_DESCRIPTION = """Write the answers of simulated readers, to rehearse `radiogenesis readers analyze` before people take
-time: OUT/guesses, OUT/knows, and OUT/network, who rate as the study's network did. They prove nothing about drawings."""
+_DESCRIPTION = """Write the answers of simulated readers, to rehearse `radiogenesis readers analyze` before people
+take time: OUT/guesses, OUT/knows, and OUT/network, who rate as the study's network did. They prove nothing about
+drawings."""
 
 
 def main(arguments: list[str]) -> None:

@@ -1,14 +1,13 @@
 """What readers' answers are worth, for other readers and other patients.
 
 Each comparison is a table of readers by cases: ratings of drawn and real images, or whether the right one of two was
-picked. Cases that not all readers of a comparison answered are left out of it, and readers who answered few of them; both
-are said. The mean over readers, its interval and what it could have shown come from `stats.mrmc`.
+picked. Cases that not all readers of a comparison answered are left out of it, and readers who answered few of them;
+both are said. The mean over readers, its interval and what it could have shown come from `stats.mrmc`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -117,8 +116,8 @@ def analyzed(answers: pd.DataFrame, settings: AnalysisSettings) -> Found:
         raise InputError("nothing can be compared: the files hold too few answers", remedy="let the readers finish")
     properties = {}
     run = tables.get(PAIRED["run"])
-    for name in dict.fromkeys([] if run is None else run.properties.tolist()):
-        properties[name] = _property(run, both, name, confidence)
+    if run is not None:
+        properties = {name: _property(run, both, name, confidence) for name in dict.fromkeys(run.properties.tolist())}
     rows = [row for one, _ in (*ratings.values(), *pairs.values()) for row in _each_reader(one, answers, confidence)]
     return Found(
         ratings, pairs, None if both is None else _difference(*both, confidence), properties, pd.DataFrame(rows)
@@ -278,11 +277,6 @@ def cases_needed(mean: ReaderMean, settings: AnalysisSettings) -> int | None:
 def times(answers: pd.DataFrame) -> pd.DataFrame:
     """Median and quartiles of the seconds per answer, for each reader and task."""
     seconds = answers.groupby(["task", "reader"])["seconds"]
-    found = seconds.quantile([0.25, 0.5, 0.75]).unstack()
+    found = seconds.quantile(np.array([0.25, 0.5, 0.75])).unstack()
     found.columns = pd.Index(["quarter", "median", "three_quarters"])
     return found.assign(answers=seconds.size()).reset_index()
-
-
-def left_out(tables: Sequence[Answered]) -> Mapping[str, str]:
-    """Comparison -> who and what is not in it."""
-    return {one.name: one.left_out for one in tables if one.left_out}

@@ -29,7 +29,7 @@ def conclusions(found: Found, settings: AnalysisSettings) -> list[str]:
 
 
 def attention(found: Found) -> bool | None:
-    """Whether readers told lesions with shuffled pixels from real ones: who does not, tells nothing. None: not asked."""
+    """Whether readers told lesions with shuffled pixels from real ones; None where they were not asked."""
     controls = [mean for name, (_, mean) in found.ratings.items() if name.startswith(CONTROLS)]
     return controls[0].low > 0.5 if controls else None
 
@@ -63,17 +63,16 @@ def _rated(real: str, mean: ReaderMean, attentive: bool | None, settings: Analys
             else "no controls were shown"
         )
         return f"{start}: within {bar}, but nothing can be concluded: {why}."
-    return f"{start}: no sign that readers can tell them apart, and short of {bar}. {_reach(mean, settings)}"
+    return f"{start}: undecided: the interval holds 0.50, and {bar} is not met. {_reach(mean, settings)}"
 
 
 def _reach(mean: ReaderMean, settings: AnalysisSettings) -> str:
     """What the study could have seen, and what would meet the bar."""
     if math.isnan(mean.error):
         return "What it could have shown is unknown: the answers do not differ."
-    seen = (
-        f"With a power of {percent(settings.power)} it would have told an AUC from "
-        f"{0.5 + mean.detectable(settings.power, 1 - settings.confidence):.2f} up"
-    )
+    least = 0.5 + mean.detectable(settings.power, 1 - settings.confidence)
+    told = f"an AUC from {least:.2f} up" if least < 1 else "no AUC at all"
+    seen = f"With a power of {percent(settings.power)} it would have told {told}"
     needed = cases_needed(mean, settings)
     readers = max(mean.readers, FEWEST_READERS)
     if needed is None:
@@ -96,8 +95,9 @@ def _picked(mean: ReaderMean, settings: AnalysisSettings) -> str:
         return f"{start}: readers see a difference."
     if math.isnan(mean.error):
         return f"{start}."
-    seen = percent(0.5 + mean.detectable(settings.power, 1 - settings.confidence))
-    return f"{start}: no more than chance; with a power of {percent(settings.power)} it would have told {seen} right."
+    least = 0.5 + mean.detectable(settings.power, 1 - settings.confidence)
+    seen = f"{percent(least)} right" if least < 1 else "not even 100 % right"
+    return f"{start}: no more than chance; with a power of {percent(settings.power)} it would have told {seen}."
 
 
 def _followed(found: Found, settings: AnalysisSettings) -> str:

@@ -52,7 +52,7 @@ def copies(run: Run, cohort: Cohort, seed: int) -> Copies:
     everybody = (*run.split.train, *run.split.test)
     real = real_lesions(cohort, everybody, (), lesion_features).slices
     drawn = Lesions.together(parts)
-    beside = pasted(cohort, run.split, settings)
+    beside = pasted(cohort, run.split, settings, lesion_features)
     return _said(memorisation(drawn, real.of(run.split.train), real.of(run.split.test), beside, settings))
 
 

@@ -1,8 +1,8 @@
 """The images of a study: drawn lesions, and real ones that nothing but the lesion sets apart.
 
 Every drawing has a twin: a real lesion of a held-out patient, about as large, laid over the same background at the same
-place by the same composition. Where the drawing or its twin would touch the chest wall, both are left out: the lung that
-comes with a real lesion would be a dark rim there. All images are whole Hounsfield units within the window of the
+place by the same composition. Where the drawing or its twin would touch the chest wall, both are left out: the lung
+that comes with a real lesion would be a dark rim there. All images are whole Hounsfield units within the window of the
 drawings.
 """
 
@@ -42,18 +42,19 @@ class Images:
         mask: (N, P, P), the lesion.
         patient: (N,) whose lesion it is, or from whose genes it was drawn.
         background: (N,) row of the cohort's backgrounds; -1 for a slice as it was scanned.
-        slice: (N,) row of the cohort's slices; -1 for a drawing.
+        row: (N,) of the cohort's slices; -1 for a drawing.
     """
 
     image: NDArray[np.int16]
     mask: Masks
     patient: NDArray[np.str_]
     background: Rows
-    slice: Rows
+    row: Rows
 
     def __getitem__(self, which: NDArray[Any] | slice) -> Images:
-        parts = (self.image, self.mask, self.patient, self.background, self.slice)
-        return Images(*(part[which] for part in parts))
+        return Images(
+            self.image[which], self.mask[which], self.patient[which], self.background[which], self.row[which]
+        )  # fmt: skip
 
     def __len__(self) -> int:
         return len(self.image)
@@ -79,9 +80,10 @@ def twins(
     drawn = _drawings(run, cohort, patients, backgrounds, round(SPARE * count), rng)
     under = cohort.background_image[drawn.background].astype(np.float32)
     wall = _wall(under)
-    drawn, wall, under = (part[~(drawn.mask & wall).any((1, 2)) & drawn.mask.any((1, 2))] for part in (drawn, wall, under))  # type: ignore[index]  # fmt: skip
+    free = np.flatnonzero(~(drawn.mask & wall).any((1, 2)) & drawn.mask.any((1, 2)))
+    drawn, wall, under = drawn[free], wall[free], under[free]
     real = _twins_of(drawn, wall, under, cohort, patients, rng)
-    free = ~(real.mask & wall).any((1, 2))
+    free = np.flatnonzero(~(real.mask & wall).any((1, 2)))
     return drawn[free][:count], real[free][:count]
 
 
@@ -156,7 +158,7 @@ def shuffled(images: Images, rng: np.random.Generator) -> Images:
     mixed = images.image.copy()
     for one, inside in zip(mixed, images.mask, strict=True):
         one[inside] = rng.permutation(one[inside])
-    return Images(mixed, images.mask, images.patient, images.background, images.slice)
+    return Images(mixed, images.mask, images.patient, images.background, images.row)
 
 
 def cues(drawn: Images, real: Images) -> Mapping[str, tuple[float, float]]:
@@ -173,7 +175,8 @@ def cues(drawn: Images, real: Images) -> Mapping[str, tuple[float, float]]:
 
 
 def _away(image: NDArray[Any], mask: Masks) -> float:
-    return float(np.linalg.norm(np.array(ndimage.center_of_mass(mask)) - (len(mask) - 1) / 2))
+    """In whole pixels: nobody sees less."""
+    return round(float(np.linalg.norm(np.array(ndimage.center_of_mass(mask)) - (len(mask) - 1) / 2)))
 
 
 def _noise(image: NDArray[Any], mask: Masks) -> float:
@@ -201,7 +204,7 @@ def require(images: Images, asked: int, what: str) -> None:
     """Raises SettingError where not even two could be made."""
     if asked and len(images) < 2:
         raise SettingError(
-            f"{len(images)} {what} could be made: the others touch the chest wall, or there are too few held-out slices",
+            f"{len(images)} {what} could be made: no lesion is drawn, or all touch the chest wall",
             remedy="give a run with more held-out patients",
         )
 

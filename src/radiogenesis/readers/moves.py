@@ -2,8 +2,8 @@
 
 One held-out patient, one background, one noise; the patient's genes are moved down for one drawing and up for the
 other. For a property they move by half the difference between the training patients with most of it (upper third, on
-their own slices) and those with least; for a pathway all its genes move by `deviations` standard deviations of its mean,
-as `radiogenesis map` moves them. The same pairs drawn by a run with shuffled genes are the control.
+their own slices) and those with least; for a pathway all its genes move by `deviations` standard deviations of its
+mean, as `radiogenesis map` moves them. The same pairs drawn by a run with shuffled genes are the control.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import SettingError
@@ -23,6 +22,7 @@ from radiogenesis.mapping.synthesis.perturbation import GeneSets
 from radiogenesis.phenotypes.lesion import FEATURES
 from radiogenesis.readers.material import Images, Rows, whole_units
 from radiogenesis.readers.settings import StudySettings
+from radiogenesis.stats.resampling import spearman
 from radiogenesis.training.run import Run
 
 QUESTIONS = {
@@ -100,7 +100,7 @@ def _of_pathway(
     if not len(sets):
         raise SettingError(f"none of the genes of {name!r} is among those of the run")
     value = genes[:, sets.members[0]].mean(1)
-    rho = np.nan_to_num([stats.spearmanr(value, own[:, f], nan_policy="omit").statistic for f in range(len(FEATURES))])
+    rho = np.nan_to_num(spearman(value, own.T))
     looks = FEATURES[int(np.abs(rho).argmax())]
     strongest = float(rho[FEATURES.index(looks)])
     more = _MORE[looks][int(strongest < 0)]

@@ -20,12 +20,12 @@ from radiogenesis.window import WINDOW_HU
 
 TITLES: dict[Task, str] = {"rate": "Real or drawn?", "drawn": "Which is drawn?", "high": "Which is more?"}
 TEXTS: dict[Task, str] = {
-    "rate": "You see one lesion at a time. Was it drawn by a computer, or is it a real patient's? Say how sure you are, "
-    "from 1, surely real, to 6, surely drawn. Use all six.",
-    "drawn": "You see two lesions in the same lung. One of them was drawn by a computer, the other is a real patient's. "
-    "Which is the drawn one?",
-    "high": "You see two lesions in the same lung, both drawn by a computer. The question above them changes. Choose one "
-    "even where you see no difference.",
+    "rate": "You see one lesion at a time. Was it drawn by a computer, or is it a real patient's? Say how sure you "
+    "are, from 1, surely real, to 6, surely drawn. Use all six.",
+    "drawn": "You see two lesions in the same lung. One of them was drawn by a computer, the other is a real "
+    "patient's. Which is the drawn one?",
+    "high": "You see two lesions in the same lung, both drawn by a computer. The question above them changes. Choose "
+    "one even where you see no difference.",
 }
 QUESTIONS: dict[Task, str] = {"rate": "Real or drawn?", "drawn": "Which of the two is drawn?", "high": ""}
 KEYS: dict[Task, str] = {
@@ -33,8 +33,8 @@ KEYS: dict[Task, str] = {
     "high": "Keyboard: arrow left, arrow right.",
 }  # fmt: skip
 MOVED = (
-    "Some of the real lesions stand in another lung than the one they were scanned in, laid there as the drawn ones are: "
-    "judge the lesion, not the lung around it."
+    "Some of the real lesions stand in another lung than the one they were scanned in, laid there as the drawn ones "
+    "are: judge the lesion, not the lung around it."
 )
 AS_SCANNED = "Real lesions stand in the lung that they were scanned in."
 _INSIDE = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
@@ -89,7 +89,8 @@ def _hash(text: str) -> str:
 
 def _parts(tasks: Sequence[dict[str, Any]]) -> str:
     counts = ", ".join(f"{task['title'].rstrip('?').lower()} ({len(task['items'])})" for task in tasks)
-    return f"{len(tasks)} part{'s' if len(tasks) > 1 else ''} with {sum(len(t['items']) for t in tasks)} questions: {counts}."
+    total = sum(len(task["items"]) for task in tasks)
+    return f"{len(tasks)} part{'s' if len(tasks) > 1 else ''} with {total} questions: {counts}."
 
 
 def _tasks(study: Study) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """How many readers and cases a study needs.
 
 The model is that of Obuchowski and Rockette (1995), with the degrees of freedom of Hillis (2007): with J readers of
-skill AUC + N(0, reader_sd^2), C drawn and C real cases, and errors of variance v(C) that two readers share to a share r,
+skill AUC + N(0, reader_sd^2), C drawn and C real cases, and errors of variance v(C), of which two readers share r,
 
     error^2 = (reader_sd^2 + v (1 - r)) / J + v r,    v(C) as Hanley and McNeil (1982) have it.
 

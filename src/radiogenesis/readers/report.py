@@ -25,7 +25,6 @@ from radiogenesis.readers.analysis import (
     Answered,
     Found,
     analyzed,
-    left_out,
     one_shot_error,
     times,
 )
@@ -83,14 +82,16 @@ def _page(
     readers, patients = answers["reader"].nunique(), {p for mine in answers["patients"] for p in mine}
     provenance = {
         "Study": key["study"], "Run": f"{key.get('run')}, weights sha256 {str(key.get('weights'))[:12]}",
-        "Cohort's digest": str(key.get("cohort_digest"))[:12], "Run with shuffled genes": str(key.get("null_run") or "–"),
+        "Cohort's digest": str(key.get("cohort_digest"))[:12],
+        "Run with shuffled genes": str(key.get("null_run") or "–"),
         "Seed of the study": str(_seed(key)), "Confidence": coverage(settings.confidence),
         "Made by": f"radiogenesis {key.get('radiogenesis')}, analyzed by {__version__}",
     }  # fmt: skip
     return Page(
         title="What readers see",
-        subtitle=f"{readers} reader{'s' if readers > 1 else ''}, {len(answers):,} answers on {answers['item'].nunique()} "
-        f"questions, images of {len(patients)} held-out patients. Intervals: other readers, other patients.",
+        subtitle=f"{readers} reader{'s' if readers > 1 else ''}, {len(answers):,} answers on "
+        f"{answers['item'].nunique()} questions, images of {len(patients)} held-out patients. Intervals: other "
+        "readers, other patients.",
         facts=_facts(found), conclusions=tuple(said), sections=tuple(sections), provenance=tuple(provenance.items()),
     )  # fmt: skip
 
@@ -120,14 +121,14 @@ def _columns(value: str, form: str, settings: AnalysisSettings) -> tuple[Column,
     return (
         Column(label="Comparison", value="comparison"),
         Column(label=value, value="value", low="low", high="high", format=form,
-               help=f"mean over readers, with its {coverage(settings.confidence)} interval for other readers and patients"),
+               help=f"mean over readers, {coverage(settings.confidence)} interval for other readers and patients"),
         Column(label="Would have been told", value="detectable", format=form,
                help=f"the least that the study tells from chance with a power of {percent(settings.power)}"),
         Column(label="Readers", value="readers", format="d"), Column(label="Patients", value="patients", format="d"),
         Column(label="Cases", value="cases", format="d"),
         Column(label="κ", value="kappa", format=".2f", help="Fleiss' kappa: agreement of the readers beyond chance"),
-        Column(label="Error", value="error", format=".3f", help="standard error, Obuchowski-Rockette with a jackknife over "
-               "patients", more=True),
+        Column(label="Error", value="error", format=".3f", more=True,
+               help="standard error, Obuchowski-Rockette with a jackknife over patients"),
         Column(label="df", value="df", format=".1f", help="degrees of freedom (Hillis 2007)", more=True),
     )  # fmt: skip
 
@@ -140,20 +141,23 @@ def _ratings(found: Found, folder: Path, settings: AnalysisSettings) -> list[Sec
         for name, (one, mean) in found.ratings.items()
     ]
     pd.DataFrame(rows).to_csv(folder / "tables" / "ratings.csv", index=False)
-    more = Column(label="One-shot", value="one_shot", format=".3f", more=True, help="standard error by the U-statistics "
-                  "of Gallas (2006), all cases taken as independent")  # fmt: skip
+    more = Column(label="One-shot", value="one_shot", format=".3f", more=True,
+                  help="standard error by the U-statistics of Gallas (2006), cases taken as independent")  # fmt: skip
     table = Table(file="ratings.csv", columns=(*_columns("AUC", ".2f", settings), more), caption=(
-        "Area under the ROC curve of the ratings: how often a drawn lesion is rated higher than a real one. Chance 0.50. "
-        "Readers and patients are random, several images of a patient count as one patient's."))  # fmt: skip
-    notes = [
-        f"{name}: left out: {what}." for name, what in left_out([one for one, _ in found.ratings.values()]).items()
-    ]
+        "Area under the ROC curve of the ratings: how often a drawn lesion is rated higher than a real one. Chance "
+        "0.50. Readers and patients are random, several images of a patient count as one patient's."))  # fmt: skip
+    notes = _left_out(found.ratings)
     text = (
         "Each image was rated from 1, surely real, to 6, surely drawn. The pasted real lesions lie on backgrounds of "
-        "the same patients by the same composition as the drawn ones, so that only the lesion differs; the original ones "
-        "show what composition and background add. Pasted against original says what the composition alone gives away."
+        "the same patients by the same composition as the drawn ones, so that only the lesion differs; the original "
+        "ones show what composition and background add. Pasted against original says what the composition alone gives "
+        "away."
     )
     return [Section(title="Real or drawn?", text=text, blocks=(_roc_picture(found, folder), table), notes=tuple(notes))]
+
+
+def _left_out(tables: Mapping[str, tuple[Answered, ReaderMean]]) -> list[str]:
+    return [f"{name}: left out: {one.left_out}." for name, (one, _) in tables.items() if one.left_out]
 
 
 def _roc_picture(found: Found, folder: Path) -> Picture:
@@ -181,7 +185,8 @@ def _roc_picture(found: Found, folder: Path) -> Picture:
 
     light, dark = save_both(draw, folder / "pictures", "roc")
     return Picture(file=light, dark=dark, alt="ROC curves of every reader and their mean", width=240 * len(shown) + 60,
-                   caption="ROC curves: every reader thin, their mean (of true positives) thick, chance dotted.")  # fmt: skip
+                   caption="ROC curves: every reader thin, their mean (of true positives) thick, chance dotted.",
+                   )  # fmt: skip
 
 
 def _pairs(found: Found, folder: Path, settings: AnalysisSettings) -> list[Section]:
@@ -191,7 +196,7 @@ def _pairs(found: Found, folder: Path, settings: AnalysisSettings) -> list[Secti
     pd.DataFrame(rows).to_csv(folder / "tables" / "pairs.csv", index=False)
     table = Table(file="pairs.csv", columns=_columns("Right", "%", settings),
                   caption="Share of pairs in which the right one was picked. Chance 50 %.")  # fmt: skip
-    notes = [f"{name}: left out: {what}." for name, what in left_out([one for one, _ in found.pairs.values()]).items()]
+    notes = _left_out(found.pairs)
     text = "Two images side by side, sides by lot. Nobody could answer with “I do not know”."
     return [Section(title="One of two", text=text, blocks=(table,), notes=tuple(notes))]
 
@@ -212,8 +217,9 @@ def _properties(found: Found, folder: Path, settings: AnalysisSettings) -> list[
         columns.append(Column(label=label, value=prefix, low=f"{prefix}_low", high=f"{prefix}_high", format="%"))
     columns.append(Column(label="Patients", value="patients", format="d"))
     table = Table(file="properties.csv", columns=tuple(columns), caption=(
-        "Share of pairs in which readers picked the drawing whose genes say more of it, beside the same pairs drawn by a "
-        f"run with shuffled genes. {coverage(settings.confidence)} intervals, not corrected for the number of rows."))  # fmt: skip
+        "Share of pairs in which readers picked the drawing whose genes say more of it, beside the same pairs drawn by "
+        f"a run with shuffled genes. {coverage(settings.confidence)} intervals, not corrected for the number of rows."
+    ))  # fmt: skip
     text = (
         "One patient, one background, one noise; only the genes differ. Of a property they were moved as the training "
         "patients with most and with least of it differ, of a pathway by standard deviations of its genes."
@@ -235,7 +241,7 @@ def _readers(found: Found, answers: pd.DataFrame, folder: Path, settings: Analys
             Column(label="Right", value="accuracy", low="low", high="high", format="%"),
             Column(label="AUC", value="auc", format=".2f"), Column(label="Answers", value="answers", format="d"),
         )),
-        Table(file="times.csv", caption="Seconds per answer while the page could be seen: median and quartiles.", columns=(
+        Table(file="times.csv", caption="Seconds per answer while the page was seen: median and quartiles.", columns=(
             Column(label="Part", value="task"), Column(label="Reader", value="reader"),
             Column(label="Median", value="median", low="quarter", high="three_quarters", format=".1f"),
             Column(label="Answers", value="answers", format="d"),
@@ -249,8 +255,8 @@ def _readers(found: Found, answers: pd.DataFrame, folder: Path, settings: Analys
 def _what_was_shown(key: Mapping[str, Any], found: Found) -> Section:
     pairs = [PAIRED["run"]] if PAIRED["run"] in found.pairs else []
     blind = (
-        "The page holds no answers: images lie in it in random order, questions under names that say nothing, and the key "
-        "stayed with whoever made it. A reader who reads the pixels with a program can still compare images with each other."
+        "The page holds no answers: images lie in it in random order, questions under names that say nothing, and the "
+        "key stayed with whoever made it. A reader who reads the pixels with a program can still compare images."
     )
     notes = [blind] + (["Property and direction of a pair came from the training patients alone."] if pairs else [])
     return Section(title="What was shown", text=" ".join(said_of_study(key)), notes=tuple(notes), folded=True)

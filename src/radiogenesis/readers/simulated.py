@@ -1,5 +1,5 @@
-"""Readers whose skill is known: one who guesses, one who knows, and the network. They rehearse an analysis before people
-take time for it, and test it: of those who guess nothing may be found, of those who know everything."""
+"""Readers whose skill is known: one who guesses, one who knows, and the network. They rehearse an analysis before
+people take time for it, and test it: of those who guess nothing may be found, of those who know everything."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ def simulated(key: Mapping[str, Any], kind: Kind, reader: str, seed: int) -> pd.
 
 
 def simulate(key_path: Path, out: Path, *, readers: int, seed: int) -> list[Path]:
-    """Write `readers` files of each kind into a new folder, one folder per kind. The network is left out where the study
-    was made without one.
+    """Write `readers` files of each kind into a new folder, one folder per kind. The network is left out where the
+    study was made without one.
 
     Raises:
         InputError: no key. OutputError: something is already there.

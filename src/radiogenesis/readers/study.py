@@ -1,7 +1,7 @@
 """The study: which images and pairs readers are shown, and the key that says what each of them is.
 
-The page knows images by their place in a shuffled list, and items by names that say nothing. What each of them is stands
-in the key alone, which stays with whoever made the study.
+The page knows images by their place in a shuffled list, and items by names that say nothing. What each of them is
+stands in the key alone, which stays with whoever made the study.
 
 OUT.html       the page: send it to the readers
 OUT.key.json   the key: keep it; `radiogenesis readers analyze` needs it
@@ -178,13 +178,14 @@ def _drawn_or_real(
     # Drawings and pasted lesions that are rated lie on backgrounds of their own: none can be told by its twin.
     share = len(drawn) / (2 * rated + pairs + controls)
     each, few = int(rated * share), int(controls * share)
+    one, two, three = each, 2 * each, 2 * each + few
     shown = {
-        "drawn": drawn[:each],
-        "pasted": real[each : 2 * each],
-        "control": material.shuffled(real[2 * each : 2 * each + few], rng),
+        "drawn": drawn[:one],
+        "pasted": real[one:two],
+        "original": material.originals(cohort, run.split.test, drawn, each),
+        "control": material.shuffled(real[two:three], rng),
     }
-    shown["original"] = material.originals(cohort, run.split.test, drawn, each)
-    rest = slice(2 * each + few, 2 * each + few + int(pairs * share))
+    rest = slice(three, three + int(pairs * share))
     judge, network = None, {}
     if settings.network_steps:
         pools = training_images(run, cohort, kinds, rng)
@@ -223,7 +224,7 @@ def _rate(images: material.Images, kind: str, scores: NDArray[np.float64]) -> li
             "rate", (images.image[k],), "",
             {
                 "kind": kind, "patients": [str(images.patient[k])], "background": int(images.background[k]),
-                "slice": int(images.slice[k]), "network": float(scores[k]),
+                "slice": int(images.row[k]), "network": float(scores[k]),
             },
         )
         for k in range(len(images))
@@ -242,7 +243,7 @@ def _pick(drawn: material.Images, real: material.Images, rng: np.random.Generato
         images, right = _sides(drawn.image[k], real.image[k], rng)
         truth = {
             "kind": "pair", "right": right, "patients": sorted({str(drawn.patient[k]), str(real.patient[k])}),
-            "background": int(drawn.background[k]), "slice": int(real.slice[k]),
+            "background": int(drawn.background[k]), "slice": int(real.row[k]),
         }  # fmt: skip
         items.append(Item("drawn", images, "", truth))
     return items

@@ -70,7 +70,8 @@ def random_readers(
         confidence: coverage of the interval.
         difference: the results are differences of shares, between -1 and 1.
 
-    One reader: the interval is for this reader and other cases. Where no reader and no patient makes a difference, as
+    The degrees of freedom are those of Hillis, and never more than there are patients less one. One reader: the
+    interval is for this reader and other cases. Where no reader and no patient makes a difference, as
     when everybody is always right, the interval is the exact binomial one of as many answers as there are patients; of
     differences it is unknown, nan.
     """
@@ -88,6 +89,7 @@ def random_readers(
             low, high = exact_interval(round(value * patients), patients, confidence)
         return ReaderMean(value, math.nan, math.nan, low, high, readers, patients, between, own, shared)
     df = variance**2 / (between**2 / (readers - 1)) if readers > 1 and between > 1e-16 else math.inf
+    df = min(df, patients - 1.0)  # a jackknife over few patients knows its own error no better
     error = math.sqrt(variance / readers)
     reach = float(stats.t.ppf((1 + confidence) / 2, df)) * error
     low, high = max(-1.0 if difference else 0.0, value - reach), min(1.0, value + reach)
