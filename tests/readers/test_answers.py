@@ -65,7 +65,8 @@ def test_of_those_who_guess_nothing_is_found_and_it_meets_the_bar(key: dict, tmp
 
 
 def test_five_who_guess_do_not_meet_the_bar(key: dict, tmp_path: Path) -> None:
-    said = conclusions(analyzed(answers_of("guesses", key, tmp_path, readers=5), AnalysisSettings()), AnalysisSettings())
+    table = answers_of("guesses", key, tmp_path, readers=5)
+    said = conclusions(analyzed(table, AnalysisSettings()), AnalysisSettings())
     assert "undecided" in said[0]
     assert "it would have told an AUC from 0.5" in said[0]
 
@@ -98,7 +99,10 @@ def test_who_takes_the_drawn_for_real_tells_them_apart_too(key: dict, tmp_path: 
     table = answers_of("knows", key, tmp_path)
     turned = table["answer"].map(lambda said: {"1": "6", "6": "1"}.get(said, said))
     wrong = table.assign(answer=turned.where(table["task"] == "rate", table["answer"]))
-    assert "take the drawn ones for the real ones" in conclusions(analyzed(wrong, AnalysisSettings()), AnalysisSettings())[0]
+    assert (
+        "take the drawn ones for the real ones"
+        in conclusions(analyzed(wrong, AnalysisSettings()), AnalysisSettings())[0]
+    )
 
 
 def test_each_reader_is_counted_by_hand(key: dict, tmp_path: Path) -> None:
@@ -178,7 +182,7 @@ def test_from_a_made_study_to_its_page(key: dict, tmp_path: Path) -> None:
 
 
 _RECORD = {
-    "warnings": [], "copies": {"found": False, "sentence": "No sign of copies."}, "settings": {"seed": 0},
+    "warnings": [], "copies": {"found": False, "sentence": "No sign of copies."}, "settings": {"seed": 0, "rated": 2, "controls": 0, "pairs": 0},
     "network": {"pasted": {"auc": 0.6, "low": 0.5, "high": 0.7, "patients": 9}}, "run": "gan", "weights": "00",
     "cues": {"pasted": {"size": {"auc": 0.5, "p": 0.9}}}, "cohort_digest": "00", "radiogenesis": "0",
 }  # fmt: skip

@@ -63,7 +63,8 @@ def test_the_table_holds_every_pair_and_errors_shrink() -> None:
     needed, grid = plan(PlanSettings(readers=(6, 12), cases=(20, 80)))
     assert needed["readers"].tolist() == [6, 12]
     assert len(grid) == 4
-    assert grid["error"].tolist() == pytest.approx([expected_error(0.5, r, c, 0.03, 0.45)[0] for r in (6, 12) for c in (20, 80)])
+    errors = [expected_error(0.5, readers, cases, 0.03, 0.45)[0] for readers in (6, 12) for cases in (20, 80)]
+    assert grid["error"].tolist() == pytest.approx(errors)
     assert grid.set_index(["readers", "cases"])["error"].idxmin() == (12, 80)
 
 

@@ -25,6 +25,7 @@ CALLED_DRAWN = 4
 LEAST_ANSWERED = 0.8
 """Share of a comparison's questions that a reader must have answered to be taken into it."""
 PAIRED = {"drawn": "which is drawn", "run": "follows the genes", "control": "follows shuffled genes"}
+DIFFERENCE = "follows the genes, less the control"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,6 +150,8 @@ def _property(
 def _ratings(answers: pd.DataFrame) -> list[Answered]:
     """Drawn against each kind of real, the controls against real, and the two kinds of real against each other."""
     rated = answers[answers["task"] == "rate"]
+    said = pd.to_numeric(rated["answer"])
+    rated = rated.assign(value=said, chosen=said >= CALLED_DRAWN)
     kinds = [kind for kind in ("pasted", "original") if (rated["kind"] == kind).any()]
     wanted = [(f"drawn against {kind}", "drawn", kind) for kind in kinds]
     wanted += [(f"controls against {kind}", "control", kind) for kind in kinds[:1]]
@@ -156,8 +159,7 @@ def _ratings(answers: pd.DataFrame) -> list[Answered]:
     found = []
     for name, positive, negative in wanted:
         part = rated[rated["kind"].isin([positive, negative])]
-        one = _table(name, part, lambda row: int(row["answer"]), lambda row: int(row["answer"]) >= CALLED_DRAWN,
-                     lambda row, sought=positive: row["kind"] == sought)  # fmt: skip
+        one = _table(name, part.assign(positive=part["kind"] == positive), answers["reader"])
         if one is not None and _enough(one):
             found.append(one)
     return found
@@ -173,7 +175,7 @@ def _pairs(answers: pd.DataFrame) -> dict[str, Answered]:
     which = {"drawn": answers["task"] == "drawn", "run": moved & ~control, "control": moved & control}
     found = {}
     for name, part in which.items():
-        one = _paired(PAIRED[name], answers[part])
+        one = _table(PAIRED[name], _picked(answers[part]).assign(positive=False), answers["reader"])
         if one is not None and np.count_nonzero(one.owners.any(1)) >= 2:
             found[one.name] = one
     return found
@@ -181,52 +183,46 @@ def _pairs(answers: pd.DataFrame) -> dict[str, Answered]:
 
 def _both(answers: pd.DataFrame) -> tuple[Answered, Mask] | None:
     """The run's pairs and those of the control in one table, and which are of the control."""
-    moved = answers[answers["task"] == "high"]
-    one = _paired("follows the genes, less the control", moved, second="control")
+    moved = _picked(answers[answers["task"] == "high"])
+    one = _table(DIFFERENCE, moved.assign(positive=moved["control"].eq(True)), answers["reader"])
     return None if one is None else (one, one.positive)
 
 
-def _paired(name: str, part: pd.DataFrame, second: str = "") -> Answered | None:
-    return _table(
-        name, part, lambda row: int(row["answer"] == row["right"]), lambda row: row["answer"] == "A",
-        lambda row: bool(second) and bool(row[second]),
-    )  # fmt: skip
+def _picked(part: pd.DataFrame) -> pd.DataFrame:
+    """Pairs with what counts of them: whether the right one was picked, and whether A was."""
+    right = part["right"] if "right" in part else part["answer"]
+    return part.assign(value=part["answer"] == right, chosen=part["answer"] == "A")
 
 
-def _table(name: str, part: pd.DataFrame, value: Any, chosen: Any, positive: Any) -> Answered | None:
-    """Readers by cases; None where nobody answered."""
-    if part.empty:
-        return None
+def _table(name: str, part: pd.DataFrame, everybody: pd.Series[Any]) -> Answered | None:
+    """Readers by cases; None where nobody answered.
+
+    Args:
+        part: the answers with their `value`, `chosen` and `positive`.
+        everybody: readers of the study.
+    """
     count = part["item"].nunique()
-    own = part.groupby("reader")["item"].nunique()
-    readers = tuple(sorted(str(r) for r in own.index[own >= LEAST_ANSWERED * count]))
-    if not readers:
-        return None
+    own = part.groupby("reader")["item"].nunique().reindex(sorted(everybody.unique()), fill_value=0)
+    readers = tuple(str(r) for r in own.index[own >= max(1.0, LEAST_ANSWERED * count)])
     part = part[part["reader"].isin(readers)]
     answered = part.groupby("item")["reader"].nunique()
     cases = sorted(answered.index[answered == len(readers)])
-    part = part[part["item"].isin(cases)]
-    if part.empty:
+    if not readers or not cases:
         return None
-    numbers = part.assign(value=part.apply(value, axis=1), chosen=part.apply(chosen, axis=1).astype(int))
+    part = part[part["item"].isin(cases)]
     first = part.drop_duplicates("item").set_index("item").loc[cases]
     patients = sorted({patient for mine in first["patients"] for patient in mine})
     owners = np.array([[patient in mine for mine in first["patients"]] for patient in patients])
-    said = (
-        [f"readers {', '.join(sorted(set(own.index) - set(readers)))}: too few answers"]
-        if len(readers) < len(own)
-        else []
-    )
+    few = [str(reader) for reader in own.index if reader not in readers]
+    said = [f"readers {', '.join(few)}: too few answers"] if few else []
     said += [f"{count - len(cases)} of {count} cases: not answered by all"] if len(cases) < count else []
-    values, said_by = (
-        numbers.pivot(index="reader", columns="item", values=column).loc[list(readers), cases].to_numpy(np.int64)
+    values, chosen = (
+        part.pivot(index="reader", columns="item", values=column).loc[list(readers), cases].to_numpy().astype(np.int64)
         for column in ("value", "chosen")
     )
-    asked = first["property"] if "property" in first else pd.Series("", first.index)
-    return Answered(
-        name, readers, values, first.apply(positive, axis=1).to_numpy(bool), owners, said_by,
-        asked.fillna("").to_numpy(str), "; ".join(said),
-    )  # fmt: skip
+    asked = first["property"].fillna("") if "property" in first else pd.Series("", first.index)
+    positive = first["positive"].to_numpy(bool)
+    return Answered(name, readers, values, positive, owners, chosen, asked.to_numpy(str), "; ".join(said))
 
 
 def _each_reader(one: Answered, answers: pd.DataFrame, confidence: float) -> list[dict[str, Any]]:

@@ -30,6 +30,8 @@ Masks = NDArray[np.bool_]
 Rows = NDArray[np.int64]
 SPARE = 2.0
 """Drawings for each that is needed: some touch the chest wall."""
+PLACE, LEVEL = 3.0, 150.0
+"""Pixels from the middle, and HU around the lesion, that count as much in the matching as a lesion e times as large."""
 APART = 100.0  # what a lesion on the wall costs in the matching, more than any difference in size
 
 
@@ -77,7 +79,8 @@ def twins(
     Raises:
         CohortError: the patients have no slices with a lesion.
     """
-    drawn = _drawings(run, cohort, patients, backgrounds, round(SPARE * count), rng)
+    roomy = _roomy(run, cohort, patients, backgrounds)
+    drawn = _drawings(run, cohort, patients, roomy, round(SPARE * count), rng)
     under = cohort.background_image[drawn.background].astype(np.float32)
     wall = _wall(under)
     free = np.flatnonzero(~(drawn.mask & wall).any((1, 2)) & drawn.mask.any((1, 2)))
@@ -85,6 +88,15 @@ def twins(
     real = _twins_of(drawn, wall, under, cohort, patients, rng)
     free = np.flatnonzero(~(real.mask & wall).any((1, 2)))
     return drawn[free][:count], real[free][:count]
+
+
+def _roomy(run: Run, cohort: Cohort, patients: Sequence[str], backgrounds: Rows) -> Rows:
+    """Those backgrounds in whose middle a lesion of middle size has room; all of them where none has."""
+    area = float(np.median(cohort.lesions(patients, least_area=LARGER).mask.sum((1, 2)) if len(patients) else 0))
+    y, x = np.mgrid[: cohort.pixels, : cohort.pixels] - (cohort.pixels - 1) / 2
+    middle = np.hypot(y, x) <= np.sqrt(area / np.pi)
+    free = ~(_wall(cohort.background_image[backgrounds].astype(np.float32)) & middle).any((1, 2))
+    return backgrounds[free] if free.any() else backgrounds
 
 
 def _drawings(
@@ -141,10 +153,16 @@ def _twins_of(
 
 
 def originals(cohort: Cohort, patients: Sequence[str], like: Images, count: int) -> Images:
-    """Slices as they were scanned, each another one, as large as the lesions of `like`; fewer where there are fewer."""
+    """Slices as they were scanned, each another one, most like `like` in the size of the lesion, its distance from the
+    middle and the level around it; fewer where there are fewer."""
     own = cohort.lesions(patients, least_area=LARGER)
-    wanted = like.mask[:count].sum((1, 2))
-    cost = np.abs(np.log(wanted[:, None] / own.mask.sum((1, 2))[None]))
+    cost = np.zeros((min(count, len(like)), len(own)))
+    for cue, unit in ((_log_size, 1.0), (_away, PLACE), (_level, LEVEL)):
+        wanted, there = (
+            np.array([cue(i, m) for i, m in zip(image, mask, strict=True)])
+            for image, mask in ((like.image[:count], like.mask[:count]), (whole_units(own.image), own.mask))
+        )
+        cost += np.abs(wanted[:, None] - there[None]) / unit
     _, chosen = optimize.linear_sum_assignment(cost)
     chosen = np.sort(chosen)
     return Images(
@@ -174,6 +192,14 @@ def cues(drawn: Images, real: Images) -> Mapping[str, tuple[float, float]]:
     return found
 
 
+def _log_size(image: NDArray[Any], mask: Masks) -> float:
+    return float(np.log(mask.sum()))
+
+
+def _level(image: NDArray[Any], mask: Masks) -> float:
+    return float(image[~ndimage.binary_dilation(mask, iterations=DILATION)].mean())
+
+
 def _away(image: NDArray[Any], mask: Masks) -> float:
     """In whole pixels: nobody sees less."""
     return round(float(np.linalg.norm(np.array(ndimage.center_of_mass(mask)) - (len(mask) - 1) / 2)))
@@ -185,9 +211,9 @@ def _noise(image: NDArray[Any], mask: Masks) -> float:
 
 
 _CUES = {
-    "size": lambda image, mask: float(mask.sum()),
+    "size": _log_size,
     "place": _away,
-    "level outside": lambda image, mask: float(image[~ndimage.binary_dilation(mask, iterations=DILATION)].mean()),
+    "level outside": _level,
     "noise outside": _noise,
 }
 

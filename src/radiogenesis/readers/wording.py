@@ -15,7 +15,7 @@ ALPHA = 0.05
 def said_of_study(key: Mapping[str, Any]) -> list[str]:
     """Sentences on what `key` holds."""
     items = pd.DataFrame(list(key["items"].values()))
-    said = [_contents(items), *key["warnings"]]
+    said = [_contents(items), *_fewer(items, key["settings"]), *key["warnings"]]
     if not key["copies"]["found"]:
         said.append(key["copies"]["sentence"])
     said += [_network(kind, found) for kind, found in key.get("network", {}).items()]
@@ -34,6 +34,18 @@ def _contents(items: pd.DataFrame) -> str:
             parts.append(f"{count} {what}")
     patients = {name for names in items["patients"] for name in names}
     return f"{join(parts)}, of {len(patients)} held-out patients: on them depends how far an answer reaches."
+
+
+def _fewer(items: pd.DataFrame, settings: Mapping[str, Any]) -> list[str]:
+    """What was asked for and could not be made."""
+    made = items.groupby(["task", "kind"]).size()
+    asked = {("rate", "drawn"): "rated", ("rate", "control"): "controls", ("drawn", "pair"): "pairs"}
+    short = [
+        f"{made.get(what, 0)} of {settings[name]} {name}"
+        for what, name in asked.items()
+        if made.get(what, 0) < settings.get(name, 0)
+    ]
+    return [f"Fewer than asked for: {join(short)}: the others touch the chest wall."] if short else []
 
 
 def _network(kind: str, found: Mapping[str, float]) -> str:

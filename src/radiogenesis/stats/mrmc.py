@@ -184,8 +184,9 @@ def one_shot_variance(pairs: Floats) -> float:
 
 def exact_interval(right: int, answers: int, confidence: float = 0.95) -> tuple[float, float]:
     """The interval of a share of right answers (Clopper and Pearson 1934)."""
-    found = stats.binomtest(right, answers).proportion_ci(confidence, method="exact")
-    return float(found.low), float(found.high)
+    tail, wrong = (1 - confidence) / 2, answers - right
+    low = float(stats.beta.ppf(tail, right, wrong + 1)) if right else 0.0
+    return low, float(stats.beta.ppf(1 - tail, right + 1, wrong)) if wrong else 1.0
 
 
 def fleiss_kappa(counts: NDArray[Any]) -> float:
