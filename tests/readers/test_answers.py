@@ -182,7 +182,7 @@ def test_from_a_made_study_to_its_page(key: dict, tmp_path: Path) -> None:
 
 
 _RECORD = {
-    "warnings": [], "copies": {"found": False, "sentence": "No sign of copies."}, "settings": {"seed": 0, "rated": 2, "controls": 0, "pairs": 0},
+    "warnings": [], "copies": {"found": False, "sentence": "No sign of copies."}, "settings": {"seed": 0},
     "network": {"pasted": {"auc": 0.6, "low": 0.5, "high": 0.7, "patients": 9}}, "run": "gan", "weights": "00",
     "cues": {"pasted": {"size": {"auc": 0.5, "p": 0.9}}}, "cohort_digest": "00", "radiogenesis": "0",
 }  # fmt: skip

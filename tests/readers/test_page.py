@@ -156,7 +156,7 @@ def test_the_image_is_the_one_of_the_study_and_window_and_zoom_change_it(reader:
     assert np.corrcoef(seen.ravel(), expected[2:-2, 2:-2].ravel())[0, 1] > 0.95
     assert np.abs(np.median(seen) - np.median(expected)) < 4
     reader.page.keyboard.press("w")
-    assert reader.page.inner_text("#window") == "-1000 to 0 HU"
+    assert reader.page.inner_text("#window") == "−1000 to 0 HU"
     assert shot(reader).mean() > whole.mean() + 5
     reader.page.click("#presets button:nth-child(1)")
     reader.page.keyboard.press("+")

@@ -1,9 +1,9 @@
 """The images of a study: drawn lesions, and real ones that nothing but the lesion sets apart.
 
-Every drawing has a twin: a real lesion of a held-out patient, about as large, laid over the same background at the same
-place by the same composition. Where the drawing or its twin would touch the chest wall, both are left out: the lung
-that comes with a real lesion would be a dark rim there. All images are whole Hounsfield units within the window of the
-drawings.
+Every drawing has a twin: a real lesion of a held-out patient, about as large and of a scan about as noisy, laid over
+the same background at the same place by the same composition. Where the drawing or its twin would touch the chest wall,
+both are left out: the lung that comes with a real lesion would be a dark rim there. All images are whole Hounsfield
+units within the window of the drawings.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ Masks = NDArray[np.bool_]
 Rows = NDArray[np.int64]
 SPARE = 2.0
 """Drawings for each that is needed: some touch the chest wall."""
-PLACE, LEVEL = 3.0, 150.0
-"""Pixels from the middle, and HU around the lesion, that count as much in the matching as a lesion e times as large."""
+PLACE, LEVEL, NOISE = 3.0, 150.0, 0.4
+"""Pixels from the middle, HU around the lesion, and difference in the logarithm of the noise that count as much in the
+matching as a lesion e times as large."""
 APART = 100.0  # what a lesion on the wall costs in the matching, more than any difference in size
 
 
@@ -125,7 +126,8 @@ def _twins_of(
     drawn: Images, wall: Masks, under: NDArray[np.float32], cohort: Cohort, patients: Sequence[str],
     rng: np.random.Generator,
 ) -> Images:  # fmt: skip
-    """Real lesions as large as the drawn ones, one for each, turned by lot and laid where the drawn ones lie."""
+    """Real lesions as large as the drawn ones, of scans as noisy as the backgrounds, one for each, turned by lot and
+    laid where the drawn ones lie."""
     own = cohort.lesions(patients, least_area=LARGER)
     if not len(own):
         raise CohortError("the held-out patients have no slices with a lesion", path=cohort.path)
@@ -134,6 +136,11 @@ def _twins_of(
     sizes, centers = mask.sum((1, 2)), _centers(mask)
     wanted, places = drawn.mask.sum((1, 2)), _centers(drawn.mask)
     cost = np.abs(np.log(wanted[:, None] / sizes[None]))
+    around = [
+        np.array([_log_noise(i, m) for i, m in zip(*part, strict=True)])
+        for part in ((under, drawn.mask), (own.image, own.mask))
+    ]
+    cost += np.abs(around[0][:, None] - around[1][None]) / NOISE
     moves = np.round(places[:, None] - centers[None]).astype(int)
     for d, s in np.ndindex(*cost.shape):
         cost[d, s] += APART * bool((_moved(mask[s], moves[d, s]) & wall[d]).any())
@@ -157,7 +164,7 @@ def originals(cohort: Cohort, patients: Sequence[str], like: Images, count: int)
     middle and the level around it; fewer where there are fewer."""
     own = cohort.lesions(patients, least_area=LARGER)
     cost = np.zeros((min(count, len(like)), len(own)))
-    for cue, unit in ((_log_size, 1.0), (_away, PLACE), (_level, LEVEL)):
+    for cue, unit in ((_log_size, 1.0), (_away, PLACE), (_level, LEVEL), (_log_noise, NOISE)):
         wanted, there = (
             np.array([cue(i, m) for i, m in zip(image, mask, strict=True)])
             for image, mask in ((like.image[:count], like.mask[:count]), (whole_units(own.image), own.mask))
@@ -205,16 +212,17 @@ def _away(image: NDArray[Any], mask: Masks) -> float:
     return round(float(np.linalg.norm(np.array(ndimage.center_of_mass(mask)) - (len(mask) - 1) / 2)))
 
 
-def _noise(image: NDArray[Any], mask: Masks) -> float:
-    rest = image - ndimage.median_filter(image.astype(float), 3)
-    return float(rest[~ndimage.binary_dilation(mask, iterations=DILATION)].std())
+def _log_noise(image: NDArray[Any], mask: Masks) -> float:
+    """Of the deviation of what a 3 x 3 median leaves, outside the lesion."""
+    rest = image - ndimage.median_filter(np.asarray(image, float), 3)
+    return float(np.log(max(1.0, rest[~ndimage.binary_dilation(mask, iterations=DILATION)].std())))
 
 
 _CUES = {
     "size": _log_size,
     "place": _away,
     "level outside": _level,
-    "noise outside": _noise,
+    "noise outside": _log_noise,
 }
 
 

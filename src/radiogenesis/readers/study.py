@@ -113,6 +113,8 @@ def make_study(
     if null_run is not None:
         open_runs(run.path, [null_run.path], opened, settings.seed)
     asked = moves(run, opened, settings, gene_sets)
+    if not (settings.rated or settings.pairs or asked):
+        raise SettingError("nothing is asked", remedy="give rated, pairs or property_pairs above 0")
     progress("looking for copies of training lesions", 0, 0)
     audit = copies(run, opened, settings.seed)
     if audit.found and not settings.anyway:
@@ -128,8 +130,6 @@ def make_study(
     items, about = _drawn_or_real(run, opened, settings, rng, progress)
     progress("drawing pairs that genes make differ", 0, 0)
     items += _high(run, null_run, opened, asked, settings, rng)
-    if not items:
-        raise SettingError("nothing is asked", remedy="give rated, pairs or property_pairs above 0")
     order = rng.permutation(len(items))
     names = {hashlib.sha256(secret + bytes([1]) + int(k).to_bytes(4)).hexdigest()[:8]: items[k] for k in order}
     record = {

@@ -43,7 +43,7 @@ def _fewer(items: pd.DataFrame, settings: Mapping[str, Any]) -> list[str]:
     short = [
         f"{made.get(what, 0)} of {settings[name]} {name}"
         for what, name in asked.items()
-        if made.get(what, 0) < settings.get(name, 0)
+        if name in settings and made.get(what, 0) < settings[name]
     ]
     return [f"Fewer than asked for: {join(short)}: the others touch the chest wall."] if short else []
 

@@ -193,7 +193,7 @@ function paint() {
   });
   $("low").value = view.low;
   $("high").value = view.high;
-  $("window").textContent = `${view.low} to ${view.high} HU`;
+  $("window").textContent = `${view.low} to ${view.high} HU`.replaceAll("-", "−");
   $("zoom").textContent = `${view.zoom.toFixed(1)} ×`;
 }
 function setWindow(low, high) {
