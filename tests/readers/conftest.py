@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
-from painters import SMALL, Painter, painted_run
+from painters import SMALL, Painter, drawing_with, painted_run
 
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.readers.page import key_path, write_study
@@ -25,8 +26,14 @@ def run(cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 @pytest.fixture(scope="session")
-def null_run(cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return painted_run(cohort, tmp_path_factory.mktemp("readers") / "null", Painter(deaf=True), shuffle_genes=True)
+def null_run(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The same as if it had been trained with shuffled genes, which a painter does not care for."""
+    path = tmp_path_factory.mktemp("readers") / "null"
+    shutil.copytree(run.path, path)
+    config = (path / "config.yaml").read_text()
+    assert "shuffle_genes: false" in config
+    (path / "config.yaml").write_text(config.replace("shuffle_genes: false", "shuffle_genes: true"))
+    return drawing_with(Run.open(path), Painter(deaf=True))
 
 
 @pytest.fixture(scope="session")

@@ -39,9 +39,9 @@ class Painter:
         return Synthesis(image, soft, soft, np.asarray(backgrounds, np.float32), seed)
 
 
-def painted_run(cohort: Cohort, path: Path, painter: Painter, *, shuffle_genes: bool = False) -> Run:
+def painted_run(cohort: Cohort, path: Path, painter: Painter) -> Run:
     """A run that draws with `painter`, whatever was trained."""
-    run = train_toy("inpainting-gan", cohort, path, shuffle_genes=shuffle_genes, steps=1, checkpoint_every=1)
+    run = train_toy("inpainting-gan", cohort, path, steps=1, checkpoint_every=1)
     return drawing_with(run, painter)
 
 

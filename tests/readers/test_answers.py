@@ -50,12 +50,22 @@ def key() -> dict:
     return large_key()
 
 
-def answers_of(kind: Kind, key: dict, folder: Path, readers: int = 6) -> pd.DataFrame:
-    return read_answers(written(key, folder, {f"R{k}": kind for k in range(readers)}), key)
+@pytest.fixture(scope="module")
+def guessed(key: dict, tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    return answers_of("guesses", key, tmp_path_factory.mktemp("guesses"))
 
 
-def test_of_those_who_guess_nothing_is_found_and_it_meets_the_bar(key: dict, tmp_path: Path) -> None:
-    found = analyzed(answers_of("guesses", key, tmp_path), AnalysisSettings())
+@pytest.fixture(scope="module")
+def known(key: dict, tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    return answers_of("knows", key, tmp_path_factory.mktemp("knows"))
+
+
+def answers_of(kind: Kind, key: dict, folder: Path) -> pd.DataFrame:
+    return read_answers(written(key, folder, {f"R{k}": kind for k in range(6)}), key)
+
+
+def test_of_those_who_guess_nothing_is_found_and_it_meets_the_bar(guessed: pd.DataFrame) -> None:
+    found = analyzed(guessed, AnalysisSettings())
     mean = found.ratings["drawn against pasted"][1]
     assert mean.low < 0.5 < mean.high
     assert all(one.low < 0.5 < one.high for _, one in found.pairs.values())
@@ -64,15 +74,15 @@ def test_of_those_who_guess_nothing_is_found_and_it_meets_the_bar(key: dict, tmp
     assert "no sign beyond the control that readers see the genes" in said[-1]
 
 
-def test_five_who_guess_do_not_meet_the_bar(key: dict, tmp_path: Path) -> None:
-    table = answers_of("guesses", key, tmp_path, readers=5)
+def test_five_who_guess_do_not_meet_the_bar(guessed: pd.DataFrame) -> None:
+    table = guessed[guessed["reader"] != "R5"]
     said = conclusions(analyzed(table, AnalysisSettings()), AnalysisSettings())
     assert "undecided" in said[0]
     assert "it would have told an AUC from 0.5" in said[0]
 
 
-def test_without_controls_the_bar_says_nothing(key: dict, tmp_path: Path) -> None:
-    table = answers_of("guesses", key, tmp_path)
+def test_without_controls_the_bar_says_nothing(guessed: pd.DataFrame) -> None:
+    table = guessed
     blind = table.assign(answer=np.where(table["kind"] == "control", "3", table["answer"]))
     said = conclusions(analyzed(blind, AnalysisSettings()), AnalysisSettings())
     assert "nothing can be concluded: these readers did not tell the shuffled controls" in said[0]
@@ -80,8 +90,8 @@ def test_without_controls_the_bar_says_nothing(key: dict, tmp_path: Path) -> Non
     assert "nothing can be concluded: no controls were shown" in said[0]
 
 
-def test_of_those_who_know_everything_is_found(key: dict, tmp_path: Path) -> None:
-    found = analyzed(answers_of("knows", key, tmp_path), AnalysisSettings())
+def test_of_those_who_know_everything_is_found(known: pd.DataFrame) -> None:
+    found = analyzed(known, AnalysisSettings())
     assert found.ratings["drawn against pasted"][1].value == 1
     assert found.ratings["drawn against pasted"][1].low == pytest.approx(0.025 ** (1 / 100))  # all of 100 right
     assert {name: round(mean.value, 1) for name, (_, mean) in found.pairs.items()} == {
@@ -95,8 +105,8 @@ def test_of_those_who_know_everything_is_found(key: dict, tmp_path: Path) -> Non
     assert "readers see that the drawings follow the genes" in said[-1]
 
 
-def test_who_takes_the_drawn_for_real_tells_them_apart_too(key: dict, tmp_path: Path) -> None:
-    table = answers_of("knows", key, tmp_path)
+def test_who_takes_the_drawn_for_real_tells_them_apart_too(known: pd.DataFrame) -> None:
+    table = known
     turned = table["answer"].map(lambda said: {"1": "6", "6": "1"}.get(said, said))
     wrong = table.assign(answer=turned.where(table["task"] == "rate", table["answer"]))
     assert (
@@ -105,8 +115,8 @@ def test_who_takes_the_drawn_for_real_tells_them_apart_too(key: dict, tmp_path: 
     )
 
 
-def test_each_reader_is_counted_by_hand(key: dict, tmp_path: Path) -> None:
-    table = answers_of("guesses", key, tmp_path, readers=2)
+def test_each_reader_is_counted_by_hand(guessed: pd.DataFrame) -> None:
+    table = guessed[guessed["reader"].isin(["R0", "R1"])]
     found = analyzed(table, AnalysisSettings()).readers.set_index(["comparison", "reader"])
     mine = table[(table["reader"] == "R1") & table["kind"].isin(["drawn", "pasted"]) & (table["task"] == "rate")]
     right = ((mine["answer"].astype(int) >= 4) == (mine["kind"] == "drawn")).sum()
@@ -116,8 +126,8 @@ def test_each_reader_is_counted_by_hand(key: dict, tmp_path: Path) -> None:
     assert clock.loc[("drawn", "R0"), "median"] == table.query("task == 'drawn' and reader == 'R0'")["seconds"].median()
 
 
-def test_who_stops_early_is_left_out_and_it_is_said(key: dict, tmp_path: Path) -> None:
-    table = answers_of("knows", key, tmp_path, readers=3)
+def test_who_stops_early_is_left_out_and_it_is_said(known: pd.DataFrame) -> None:
+    table = known[known["reader"].isin(["R0", "R1", "R2"])]
     early = table[(table["reader"] != "R2") | (table["number"] <= 50)]
     one = analyzed(early, AnalysisSettings()).ratings["drawn against pasted"][0]
     assert one.readers == ("R0", "R1")

@@ -115,7 +115,7 @@ def test_what_is_no_file_of_answers_is_said(reader: Reader, tmp_path: Path) -> N
     ):
         (tmp_path / "wrong.csv").write_text(text)
         reader.page.set_input_files("#file", tmp_path / "wrong.csv")
-        reader.page.wait_for_function(f"document.getElementById('said').textContent.includes('{said}')")
+        reader.page.get_by_text(said).wait_for()
     assert reader.screen() == "start"
 
 

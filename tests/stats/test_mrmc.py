@@ -54,7 +54,7 @@ def simulated(rng: np.random.Generator, readers: int, cases: int, skill: float) 
 def test_both_errors_are_those_of_repeated_studies() -> None:
     rng = np.random.default_rng(0)
     positive, owners = np.arange(40) >= 20, np.eye(40, dtype=bool)
-    studies = [simulated(rng, 4, 20, 0.8) for _ in range(250)]
+    studies = [simulated(rng, 4, 20, 0.8) for _ in range(200)]
     found = [mrmc.auc_of_readers(one, positive, owners) for one in studies]
     spread = np.var([one.value for one in found])
     one_shot = [mrmc.one_shot_variance(mrmc.successes(one, positive)) for one in studies]

@@ -142,8 +142,10 @@ def _twins_of(
     ]
     cost += np.abs(around[0][:, None] - around[1][None]) / NOISE
     moves = np.round(places[:, None] - centers[None]).astype(int)
+    inside = [np.argwhere(one) for one in mask]
     for d, s in np.ndindex(*cost.shape):
-        cost[d, s] += APART * bool((_moved(mask[s], moves[d, s]) & wall[d]).any())
+        y, x = ((inside[s] + moves[d, s]) % cohort.pixels).T
+        cost[d, s] += APART * bool(wall[d, y, x].any())
     often = -(-len(drawn) // len(own))  # each lesion once, as long as there are enough
     at, chosen = optimize.linear_sum_assignment(np.tile(cost, (1, often)))
     chosen = chosen[np.argsort(at)] % len(own)
