@@ -10,7 +10,7 @@ import numpy as np
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.evaluation.descriptions.lesions import Lesions, measure_lesions, real_lesions
 from radiogenesis.evaluation.measures.control import shared_backgrounds
-from radiogenesis.evaluation.measures.memorisation import POWERFUL, Memorisation, memorisation
+from radiogenesis.evaluation.measures.memorization import POWERFUL, CopyTest, memorization
 from radiogenesis.evaluation.measures.pasted import pasted
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.methods.nearest_lesion import NearestLesion
@@ -53,10 +53,10 @@ def copies(run: Run, cohort: Cohort, seed: int) -> Copies:
     real = real_lesions(cohort, everybody, (), lesion_features).slices
     drawn = Lesions.together(parts)
     beside = pasted(cohort, run.split, settings, lesion_features)
-    return _said(memorisation(drawn, real.of(run.split.train), real.of(run.split.test), beside, settings))
+    return _said(memorization(drawn, real.of(run.split.train), real.of(run.split.test), beside, settings))
 
 
-def _said(found: Memorisation) -> Copies:
+def _said(found: CopyTest) -> Copies:
     if np.isnan(found.p):
         return Copies(False, "Copies could not be tested for: the lesions have too few pixels inside.")
     figures = (
