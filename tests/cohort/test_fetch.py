@@ -22,7 +22,8 @@ from radiogenesis.cli.main import main
 from radiogenesis.cohort.dicom.writer import write_scan
 from radiogenesis.cohort.fetch.catalog import COHORTS, FetchSettings, GeoTable, Services
 from radiogenesis.cohort.fetch.fetch import fetch_cohort, plan_fetch
-from radiogenesis.cohort.nifti import find_nifti, read_nifti
+from radiogenesis.cohort.folders.find import find_volumes
+from radiogenesis.cohort.patient_parts import read_scan
 from radiogenesis.cohort.sources import ReadSettings
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import FetchError, OutputError, SettingError
@@ -82,9 +83,9 @@ def dicom_of_chests(folder: Path) -> dict[str, tuple[list[bytes], bytes]]:
     for patient in PATIENTS:
         write_chest(folder / "nifti", patient)
     made = {}
-    for source in find_nifti(folder / "nifti").sources:
+    for source in find_volumes(folder / "nifti", ReadSettings()).sources:
         out = folder / source.patient
-        write_scan(read_nifti(source, ReadSettings()), out, synthetic=False, description="CT", uid_seed="0")
+        write_scan(read_scan(source, ReadSettings()), out, synthetic=False, description="CT", uid_seed="0")
         made[source.patient] = (
             [path.read_bytes() for path in sorted(out.glob("ct-*"))],
             (out / "seg.dcm").read_bytes(),

@@ -154,8 +154,8 @@ def build_cohort(
     for name, value in paths.items():
         own = brought.pop(name, None)
         paths[name] = own if value is None else value
-    own_id = brought.pop("clinical_id", "")
-    clinical_id, settings = clinical_id or own_id, brought | settings
+    own_id, own_mask = brought.pop("clinical_id", ""), brought.pop("organ_mask", None)
+    clinical_id, organ_mask, settings = clinical_id or own_id, organ_mask or own_mask, brought | settings
     tables, read, sampling, how = settings_of([TableSettings, ReadSettings, SamplingSettings, BuildSettings], settings)
     if warning := unprotected(how):
         warnings.warn(warning, stacklevel=2)

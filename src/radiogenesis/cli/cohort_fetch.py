@@ -78,10 +78,10 @@ class _Bars:
         now = time.monotonic()
         if self._began is None:
             self._began = (now, done)
-            self._bar.reset(self._task, total=total / 1e6, completed=done // 10**6, visible=True, rate="")
+            self._bar.reset(self._task, total=total // 10**6, completed=done // 10**6, visible=True, rate="")
         began, there = self._began
         rate = (done - there) / max(now - began, 1) / 1e6
-        self._bar.update(self._task, completed=done / 1e6, total=total / 1e6, rate=f"{rate:.1f} MB/s")
+        self._bar.update(self._task, completed=done // 10**6, total=total // 10**6, rate=f"{rate:.1f} MB/s")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

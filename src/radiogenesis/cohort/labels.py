@@ -106,8 +106,8 @@ def dataset_names(dataset: Path, key: str) -> dict[str, tuple[int, ...]]:
         described = json.loads(path.read_text(encoding="utf-8-sig")).get(key, {})
         pairs = described.items() if isinstance(described, dict) else enumerate(described)
         named: dict[str, tuple[int, ...]] = {}
-        for key, value in pairs:
-            name, number = (value, key) if str(key).strip().isdigit() else (key, value)
+        for entry, value in pairs:
+            name, number = (value, entry) if str(entry).strip().isdigit() else (entry, value)
             numbers = tuple(int(label) for label in (number if isinstance(number, list) else [number]))
             if key != "labels" or any(numbers):
                 named[str(name)] = numbers

@@ -1,7 +1,7 @@
 """What a folder of scans says about itself: `cohort.yaml`, the settings of `cohort build` that `cohort fetch` wrote.
 
     scans: images                   where the scans are, in the folder
-    expression: expression.csv.gz   expression, annotations, clinical, id_map: paths in the folder
+    expression: expression.csv.gz   annotations, clinical, id_map, organ_mask too: paths in the folder
     log: true                       any other option of `cohort build`
 
 Options that are given win.
@@ -19,7 +19,7 @@ from radiogenesis.errors import InputError
 
 RAW_SETTINGS = "cohort.yaml"
 FETCHED = "fetch.json"
-_PATHS = ("expression", "annotations", "clinical", "id_map")
+_PATHS = ("expression", "annotations", "clinical", "id_map", "organ_mask")
 
 
 def scans_in(raw: Path) -> Path:
