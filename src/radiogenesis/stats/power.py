@@ -107,7 +107,7 @@ def expected_level(rho: Any, freedom: Any, alpha: float, *, ranks: bool = True) 
     return level
 
 
-def without_selection(z: Any, threshold: float) -> Floats:
+def without_selection(z: Any, threshold: Any) -> Floats:
     """What remains of an effect that was reported because |z| reached a threshold (winner's curse).
 
     The mean of the two estimators of Ghosh, Zou and Wright (2008): the mode and the mean of the likelihood of the true
@@ -115,15 +115,16 @@ def without_selection(z: Any, threshold: float) -> Floats:
 
     Args:
         z: (L,) effects in standard errors.
-        threshold: that |z| had to reach; what lies below counts as lying there.
+        threshold: that |z| had to reach, one for all or (L,); what lies below counts as lying there.
 
     Returns:
         (L,) in standard errors, never farther from 0 than z.
     """
     given = np.asarray(z, float)
-    size = np.maximum(np.abs(given), threshold)
+    limit = np.broadcast_to(np.asarray(threshold, float), given.shape)[:, None]
+    size = np.maximum(np.abs(given), limit[:, 0])
     true = np.linspace(-5, size.max(initial=0) + 5, 4001)[None]
-    passed = stats.norm.sf(threshold - true) + stats.norm.cdf(-threshold - true)
+    passed = stats.norm.sf(limit - true) + stats.norm.cdf(-limit - true)
     likelihood = np.exp(-0.5 * (size[:, None] - true) ** 2) / np.maximum(passed, 1e-300)
     mode = true[0, likelihood.argmax(axis=1)]
     mean = (likelihood * true).sum(axis=1) / likelihood.sum(axis=1)

@@ -15,6 +15,7 @@ from radiogenesis.pages.mapping.conclusions import counts
 from radiogenesis.pages.mapping.links import EFFECT, N, P, Q, map_section, strongest_section
 from radiogenesis.pages.mapping.names import names_of, with_names
 from radiogenesis.pages.mapping.pictures import precision_recall
+from radiogenesis.pages.mapping.plan import plan_fact, plan_section
 from radiogenesis.reporting.figures import save_both
 from radiogenesis.reporting.model import Column, Fact, Picture, Section, Table
 
@@ -41,6 +42,7 @@ def facts(made: ConventionalMap) -> tuple[Fact, ...]:
             value=f"{n['beyond_size']}",
             beside=f"of {n['beyond_size_of']} found with features other than size, both sides adjusted for it.",
         ),
+        plan_fact(made.plan),
     )
 
 
@@ -54,7 +56,7 @@ def sections(
     """
     made_sections = [strongest_section(made, folder, cohort), map_section(made, folder)]
     made_sections += [_controls_section(made, folder), _batch_section(made, folder)]
-    made_sections.append(_metagene_section(made, folder))
+    made_sections += [plan_section(made.plan, folder), _metagene_section(made, folder)]
     if len(made.sets) or len(made.members):
         made_sections.append(_gene_set_section(made, folder))
     if truth is not None:
