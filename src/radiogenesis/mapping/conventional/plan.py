@@ -90,9 +90,7 @@ def _needed(effects: Sequence[float], level: float, taken: int, ranks: bool) -> 
 def sentence(plan: Plan) -> str:
     """What could be found, in words, as it is said before any test."""
     of = f"Before any test: among {plan.tests:,} tests of {plan.patients} patients a single link"
-    needs = ", ".join(
-        f"{row.patients} for {row.effect:g}" for row in plan.needed.itertuples() if row.effect in (0.3, 0.4, 0.5)
-    )
+    needs = ", ".join(f"{row['patients']:.0f} for {row['effect']:g}" for row in plan.needed.head(3).to_dict("records"))
     more = f"Patients needed for a correlation at {TARGET:.0%} power: {needs}."
     if plan.findable != plan.findable:
         return f"{of} is not found at {TARGET:.0%} power, however strong. {more}"

@@ -33,7 +33,7 @@ def differences(first: FeatureTable, others: Sequence[tuple[str, FeatureTable]],
     """
     rows = []
     for name, other in others:
-        for feature in first.values:
+        for feature in map(str, first.values):
             mine = first.values[feature].dropna().to_numpy(np.float64)
             theirs = np.zeros(0)
             if feature in other.values:
@@ -70,7 +70,7 @@ def harmonised(materials: Sequence[tuple[str, MapInputs]], by: str) -> tuple[lis
     tables = [material.features for _, material in materials]
     shared = [
         feature
-        for feature in tables[0].values
+        for feature in map(str, tables[0].values)
         if tables[0].family[feature] in HARMONISED and all(feature in table.values for table in tables)
     ]
     labels = [scanner_labels(name, material, by) for name, material in materials]
@@ -79,7 +79,8 @@ def harmonised(materials: Sequence[tuple[str, MapInputs]], by: str) -> tuple[lis
     ends = np.cumsum([len(table.values) for table in tables])[:-1]
     found = []
     for (_, material), part in zip(materials, np.split(made, ends), strict=True):
-        replaced = material.features.values.assign(**dict(zip(shared, part.T, strict=True)))
+        replaced = material.features.values.copy()
+        replaced[shared] = part
         found.append(replace(material, features=replace(material.features, values=replaced)))
     counts = pd.Series(np.concatenate(labels)).value_counts(sort=False)
     scanners = ", ".join(f"{name} ({count})" for name, count in counts.items())

@@ -8,8 +8,9 @@ the links asked count as tests (Benjamini and Hochberg, cohort by cohort).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -135,7 +136,7 @@ def tested(
 
 
 def _one(
-    link: dict[str, object], sample: Sample, metagenes: Sequence[str], permutations: int, seed: int
+    link: dict[Hashable, Any], sample: Sample, metagenes: Sequence[str], permutations: int, seed: int
 ) -> dict[str, object]:
     pair, why = pair_of(sample, metagenes.index(str(link["metagene"])), str(link["feature"]))
     if pair is None:
@@ -158,8 +159,8 @@ def _shared_there(links: pd.DataFrame, sample: Sample, metagenes: Sequence[str],
     return ["; ".join(batch) for batch in shared]
 
 
-def _verdict(row: dict[str, object], sign: float, alpha: float) -> str:
-    rho, q = float(row["rho"]), float(row["q"])  # type: ignore[arg-type]
+def _verdict(row: dict[Hashable, Any], sign: float, alpha: float) -> str:
+    rho, q = float(row["rho"]), float(row["q"])
     if rho != rho:
         return NOT_MEASURED
     if rho * sign <= 0:

@@ -111,7 +111,10 @@ def _differing(found: Replication, name: str, alpha: float) -> str:
     first = found.samples[0].name
     if not differ:
         return f"{name}: no feature of {tested} is shown to lie at another level than in {first} (q < {alpha:g})."
-    strongest = ", ".join(f"{row.feature} ({row.verdict})" for row in mine.head(3).itertuples() if row.q < alpha)
+    most = mine[mine["q"] < alpha].head(3)
+    strongest = ", ".join(
+        f"{feature} ({verdict})" for feature, verdict in zip(most["feature"], most["verdict"], strict=True)
+    )
     return (
         f"{name}: {differ} of {tested} features lie at another level than in {first} (q < {alpha:g}), most of all "
         f"{strongest}: other scanners or other patients."
