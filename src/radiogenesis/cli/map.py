@@ -61,7 +61,8 @@ def main(arguments: list[str]) -> None:
         said = mapped(
             Cohort.open(parsed.cohort), out, settings, moving, left_out, elsewhere, run=run, nulls=nulls,
             gmt=parsed.gmt, others=[Cohort.open(other) for other in parsed.replicate],
-            progress=lambda what, done, total: status.update(what), say=status.console.print,
+            progress=lambda what, done, total: status.update(what),
+            say=lambda text: status.console.print(text, soft_wrap=True),
         )  # fmt: skip
     for sentence in said:
         print(sentence)

@@ -15,6 +15,7 @@ from radiogenesis.evaluation.comparison import Row
 from radiogenesis.evaluation.gene_codes import CodeSpace
 from radiogenesis.evaluation.measures.base import RUN
 from radiogenesis.evaluation.measures.fidelity import keeps_background
+from radiogenesis.evaluation.other_cohort import Placed
 from radiogenesis.evaluation.results import RunResults
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.pages.evaluation import pictures
@@ -34,14 +35,14 @@ def build_page(
     found: Sequence[RunResults],
     rows: Sequence[Row],
     codes: CodeSpace | None,
-    cohort: Cohort,
+    where: Placed,
     summary: dict[str, Any],
     settings: EvaluationSettings,
     folder: Path,
 ) -> Page:
     """Write the tables and lay out the page."""
-    tables = folder / "tables"
-    sections = [_cohort_section(cohort, tables, folder / "pictures")]
+    tables, cohort = folder / "tables", where.cohort
+    sections = [_cohort_section(where.described, tables, folder / "pictures")]
     sections += comparison_section(found, rows, cohort, settings, folder)
     sections += _drawn_sections(found)
     for measure in MEASURES:
@@ -51,18 +52,20 @@ def build_page(
     sections += framework_sections(found, tables)
     sections += code_sections(codes, cohort, settings, folder)
     sections += _training_sections(found)  # loss curves come last: they say how it was made, not what is found
-    sections.append(save_checklists(evaluation_facts(found, rows, cohort, summary), tables))
-    known = cohort.truth is not None
+    sections.append(save_checklists(evaluation_facts(found, rows, where, summary), tables))
+    known, another = cohort.truth is not None, f"trained on {where.own.path.name}, " if where.own else ""
     return Page(
         title="Which genes show in the scan?",
         subtitle=(
-            f"{', '.join(sorted({one.subject.method_name for one in found}))} on {_counted(cohort)}"
+            f"{', '.join(sorted({one.subject.method_name for one in found}))}{f', {another}' if another else ' '}on "
+            f"{_counted(where.described)}"
+            + (f" of {where.described.path.name}" if another else "")
             + (", whose gene–image map was planted and is therefore known." if known else ".")
         ),
         facts=_facts(rows, summary, settings),
         conclusions=tuple(summary["conclusions"]),
         sections=tuple(sections),
-        provenance=_provenance(found, cohort, summary),
+        provenance=_provenance(found, where, summary),
     )
 
 
@@ -273,10 +276,12 @@ def _retrieval_sections(found: Sequence[RunResults], tables: Path) -> list[Secti
     ]
 
 
-def _provenance(found: Sequence[RunResults], cohort: Cohort, summary: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+def _provenance(found: Sequence[RunResults], where: Placed, summary: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    cohort, own = where.described, where.own
     lines = [
         ("evaluated", summary["created"]),
         ("cohort", f"{cohort.path.name}, sha256 {cohort.digest}"),
+        *([("cohort trained on", f"{own.path.name}, sha256 {own.digest}")] if own else []),
         ("cohort made", ", ".join(f"{k} {v}" for k, v in cohort.provenance.items() if isinstance(v, str))),
         ("evaluation settings", ", ".join(f"{k} {v}" for k, v in summary["settings"].items())),
         ("versions", ", ".join(f"{k} {v}" for k, v in summary["versions"].items())),

@@ -195,8 +195,8 @@ def _section(found: Replication, made: ConventionalMap, names: dict[str, str], f
             Picture(
                 file=light, dark=dark, width=1000, alt="Forest plot of links in several cohorts",
                 caption=f"Correlations with 95 % intervals.{cut} Hollow: {first.name}, where the link was chosen, so "
-                "that it reads too large; the tick is what remains without that. Filled: replicated. Diamond: random "
-                f"effects over {'the other cohorts' if len(others) > 1 else 'both cohorts'}.",
+                "that it reads too large; the tick is what remains without that. Filled: replicated."
+                + " Diamond: random effects over the other cohorts." * (len(others) > 1),
             ),
             Table(
                 file="replication_shown.csv", full="replication.csv",

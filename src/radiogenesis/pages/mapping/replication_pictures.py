@@ -18,10 +18,11 @@ MOST_LINKS = 10
 
 
 def forest(found: Replication, names: Mapping[str, str], theme: Theme) -> Figure:
-    """At most 10 links, the strongest first: the first cohort, the others with their verdicts, and their mean."""
+    """At most 10 links, the strongest first: the first cohort, the others with their verdicts, and the mean of these
+    where there are several."""
     links = found.links.head(MOST_LINKS)
     several = len(found.samples) > 2
-    each = len(found.samples) + 1  # the mean has a line of its own
+    each = len(found.samples) + several  # the mean has a line of its own
     lines = len(links) * (each + 1)
     figure = Figure(figsize=(9.6, 0.2 * lines + 0.9), layout="constrained")
     axes = figure.add_subplot()
@@ -58,10 +59,10 @@ def _rows(found: Replication, link: dict[Any, Any], several: bool) -> list[dict[
         kind = "sure" if test["verdict"] == REPLICATED else "other"
         rows.append({"label": one.name, "kind": kind, "note": test["verdict"], "rho": test["rho"], "low": test["low"],
                      "high": test["high"]})  # fmt: skip
-    pool = _of(found.pooled, link).iloc[0]
-    prefix = "" if several else "all_"
-    rows.append({"label": "random effects", "kind": "mean", "note": "", "rho": pool[f"{prefix}rho"],
-                 "low": pool[f"{prefix}low"], "high": pool[f"{prefix}high"]})  # fmt: skip
+    if several:
+        pool = _of(found.pooled, link).iloc[0]
+        numbers = {name: pool[name] for name in ("rho", "low", "high")}
+        rows.append({"label": "random effects", "kind": "mean", "note": "", **numbers})
     return rows
 
 
