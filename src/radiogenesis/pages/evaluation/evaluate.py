@@ -286,7 +286,7 @@ def _conclusions(
     where: Placed,
     settings: EvaluationSettings,
 ) -> list[str]:
-    """Another cohort, if it is one; the comparison; then run by run, of many runs only what the question is: control."""
+    """Another cohort, if it is one; the comparison; then each run, of many only what the question is: control."""
     sentences, confidence = [*where.said], settings.confidence
     if len(rows) > 1:
         sentences += conclusions.comparison_conclusions(comparison.differences(rows, settings), confidence)

@@ -93,7 +93,8 @@ def _expected(found: Replication) -> str:
             parts.append(f"{name} measures none of them")
             continue
         parts.append(
-            f"{name} ({mine['n'].max()} patients) would show {known.sum():.1f} of the {len(known)} it measures, "
+            f"{name} ({mine['n'].max()} patients with values) would show {known.sum():.1f} of the {len(known)} it "
+            "measures, "
             f"with a power of {known.min():.2f} to {known.max():.2f} each"
         )
     shrunk = found.links["expected"].abs().median()
@@ -137,18 +138,26 @@ def _held(found: Replication, name: str, alpha: float) -> str:
 
 
 def _together(found: Replication, made: ConventionalMap) -> str:
-    """The strongest link over the other cohorts, by random effects."""
+    """The surest link over the other cohorts, by random effects; of two cohorts no interval that says anything."""
     known = found.pooled[found.pooled["cohorts"] > 1].sort_values("p", kind="stable")
     if not len(known):
         return "No link is measured in more than one of the other cohorts: nothing is pooled."
     best, alpha = known.iloc[0], made.settings.alpha
-    metagene, sure = in_text(names_of(made.metagenes)[best["metagene"]]), int((known["p"] < alpha).sum())
+    metagene = in_text(names_of(made.metagenes)[best["metagene"]])
+    surest = f"{metagene} with {best['feature']}, ρ {signed(best['rho'])}"
+    alike = (
+        f"the estimates of {int((known['i2'] == 0).sum())} of {len(known)} links differ by no more than chance (I² 0 %)"
+    )
+    if best["cohorts"] == 2:
+        return (
+            f"Over the two other cohorts together (random effects) {alike}; two cohorts are too few for an interval of "
+            f"their mean, so read them one by one. The surest mean: {surest}."
+        )
     return (
-        f"Over the other cohorts together (random effects, interval of Hartung and Knapp), {sure} of {len(known)} "
-        "links "
-        f"have p < {alpha:g}, not corrected for their number; the surest: {metagene} with "
-        f"{best['feature']}, ρ {signed(best['rho'])} ({signed(best['low'])} to {signed(best['high'])}), "
-        f"I² {best['i2']:.0%}."
+        f"Over the other cohorts together (random effects, interval of Hartung and Knapp), "
+        f"{int((known['p'] < alpha).sum())} "
+        f"of {len(known)} links have p < {alpha:g}, not corrected for their number; {alike}. The surest: {surest} "
+        f"({signed(best['low'])} to {signed(best['high'])})."
     )
 
 
