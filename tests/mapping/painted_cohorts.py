@@ -16,8 +16,8 @@ from radiogenesis.testing import toy_patient, write_cohort
 PATIENTS, GENES, PIXELS = 40, 40, 64
 
 
-def tiny_cohort(path: Path, *, seed: int = 0, prefix: str = "P", sign: float = 1.0, first_gene: int = 0) -> Cohort:
-    """The cohort, or another of other patients: its genes go the other way with the size, or it lacks the first."""
+def tiny_cohort(path: Path, *, seed: int = 0, prefix: str = "P", sign: float = 1.0) -> Cohort:
+    """The cohort, or another of other patients: its genes go the other way with the size."""
     rng = np.random.default_rng(seed)
     names = [f"{prefix}-{number:02d}" for number in range(PATIENTS)]
     sharp = rng.permutation(np.arange(PATIENTS) % 2).astype(bool)
@@ -41,6 +41,6 @@ def tiny_cohort(path: Path, *, seed: int = 0, prefix: str = "P", sign: float = 1
     effects = pd.DataFrame({"gene": gene_names[:8], "factor": "size", "weight": 1.0})
     modules = pd.DataFrame({"gene": gene_names, "module": [0] * 10 + [1] * 10 + [-1] * 20})
     return write_cohort(
-        path, patients, pd.DataFrame(genes, names, gene_names).iloc[:, first_gene:],
+        path, patients, pd.DataFrame(genes, names, gene_names),
         sampling=SamplingSettings(pixels=PIXELS), clinical=clinical, truth=Truth(factors, effects, modules, {}),
     )  # fmt: skip

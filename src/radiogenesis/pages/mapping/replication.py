@@ -18,7 +18,7 @@ from radiogenesis.mapping.replication.replication import (
 )
 from radiogenesis.pages.mapping.names import in_text, names_of, signed, with_names
 from radiogenesis.pages.mapping.output import Addition
-from radiogenesis.pages.mapping.replication_pictures import MOST_LINKS, forest
+from radiogenesis.pages.mapping.replication_pictures import forest, shown_links
 from radiogenesis.reporting.figures import save_both
 from radiogenesis.reporting.model import Column, Fact, Picture, Section, Table
 from radiogenesis.reporting.wording import join
@@ -192,7 +192,8 @@ def _section(found: Replication, made: ConventionalMap, names: dict[str, str], f
     )
     with_names(tests.head(SHOWN), names, "metagene").to_csv(folder / "tables" / "replication_shown.csv", index=False)
     light, dark = save_both(lambda theme: forest(found, names, theme), folder / "pictures", "replication")
-    cut = f" The {MOST_LINKS} strongest." if len(found.links) > MOST_LINKS else ""
+    drawn = shown_links(found)
+    cut = f" {len(drawn)} links, the strongest of each metagene." if len(drawn) < len(found.links) else ""
     return Section(
         title="In other cohorts",
         text=(
@@ -205,7 +206,7 @@ def _section(found: Replication, made: ConventionalMap, names: dict[str, str], f
                 file=light, dark=dark, width=1000, alt="Forest plot of links in several cohorts",
                 caption=f"Correlations with 95 % intervals.{cut} Hollow: {first.name}, where the link was chosen, so "
                 "that it reads too large; the tick is what remains without that. Filled: replicated."
-                + " Diamond: random effects over the other cohorts." * (len(others) > 1),
+                + " Diamond: random effects over the others, of three and more with an interval." * (len(others) > 1),
             ),
             Table(
                 file="replication_shown.csv", full="replication.csv",

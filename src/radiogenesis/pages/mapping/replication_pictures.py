@@ -14,13 +14,13 @@ from radiogenesis.mapping.replication.replication import REPLICATED, Replication
 from radiogenesis.pages.mapping.pictures import shortened
 from radiogenesis.reporting.figures import FONT, Theme, style_axes
 
-MOST_LINKS = 10
+MOST_LINKS, OF_ONE_METAGENE = 10, 2
 
 
 def forest(found: Replication, names: Mapping[str, str], theme: Theme) -> Figure:
-    """At most 10 links, the strongest first: the first cohort, the others with their verdicts, and the mean of these
-    where there are several."""
-    links = found.links.head(MOST_LINKS)
+    """At most 10 links, 2 of one metagene, the strongest first: the first cohort, the others with their verdicts, and
+    the mean of these where there are several."""
+    links = shown_links(found)
     several = len(found.samples) > 2
     each = len(found.samples) + several  # the mean has a line of its own
     lines = len(links) * (each + 1)
@@ -47,6 +47,11 @@ def forest(found: Replication, names: Mapping[str, str], theme: Theme) -> Figure
     return figure
 
 
+def shown_links(found: Replication) -> pd.DataFrame:
+    """The links that are drawn."""
+    return found.links.groupby("metagene", sort=False).head(OF_ONE_METAGENE).head(MOST_LINKS)
+
+
 def _rows(found: Replication, link: dict[Any, Any], several: bool) -> list[dict[str, Any]]:
     """What is drawn of one link, from top to bottom."""
     first, *others = found.samples
@@ -61,7 +66,8 @@ def _rows(found: Replication, link: dict[Any, Any], several: bool) -> list[dict[
                      "high": test["high"]})  # fmt: skip
     if several:
         pool = _of(found.pooled, link).iloc[0]
-        numbers = {name: pool[name] for name in ("rho", "low", "high")}
+        few = pool["cohorts"] < 3  # the interval of a mean of two says nothing
+        numbers = {"rho": pool["rho"], **{end: np.nan if few else pool[end] for end in ("low", "high")}}
         rows.append({"label": "random effects", "kind": "mean", "note": "", **numbers})
     return rows
 
