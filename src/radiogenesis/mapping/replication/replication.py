@@ -49,6 +49,7 @@ class Replication:
         pooled: per link: cohorts, rho, low, high, p, i2 of the other cohorts; all_cohorts, all_rho, all_low, all_high,
             all_i2, all_q_p of all of them, the first included.
         differences: see `differences.differences`.
+        settings: how they were looked for.
         said: sentences on harmonisation.
     """
 
@@ -59,6 +60,7 @@ class Replication:
     tests: pd.DataFrame
     pooled: pd.DataFrame
     differences: pd.DataFrame
+    settings: ReplicationSettings
     said: tuple[str, ...] = ()
 
 
@@ -209,4 +211,5 @@ def replicate(made: ConventionalMap, cohort: Cohort, prepared: Prepared, setting
     plan = planned(links, others, ids, made.settings.alpha)
     tests = tested(links, plan, others, ids, made.settings, settings.replication_permutations)
     pool = pooled(links, tests)
-    return Replication((first, *others), links, found, plan, tests, pool, prepared.differences, prepared.said)
+    differ, said = prepared.differences, prepared.said
+    return Replication((first, *others), links, found, plan, tests, pool, differ, settings, said)

@@ -12,11 +12,14 @@ from radiogenesis.cohort.writer import versions
 from radiogenesis.mapping.conventional.features import IBSI, LESION, RADIOMIC
 from radiogenesis.mapping.conventional.three_step import ConventionalMap
 from radiogenesis.mapping.prediction.prediction import BASELINES, SIZE
+from radiogenesis.mapping.replication.replication import REPLICATED
 from radiogenesis.pages.evaluation.checklist_facts import cohort_facts, radiomic_facts, versions_text
 from radiogenesis.pages.mapping.conclusions import counts
 from radiogenesis.phenotypes.radiomics import FAMILIES
 from radiogenesis.reporting.checklists import NO, NOT_APPLICABLE, YES, Facts, Recorded
 
+REPLICATION = "replication.csv"
+"""Table of links in other cohorts: see `pages/mapping/replication.py`."""
 PREDICTIONS = "predictions.csv"
 """Table of predictions on patients left out: see `pages/mapping/prediction.py`."""
 
@@ -31,7 +34,22 @@ def map_facts(made: ConventionalMap, tables: Path, cohort: Cohort | None = None)
     path = tables / PREDICTIONS
     predicted = pd.read_csv(path) if path.is_file() else pd.DataFrame()
     facts = {} if cohort is None else dict(cohort_facts(cohort))
-    return {**facts, **_of_features(made), **_of_tests(made), **_of_batches(made), **_of_predictions(predicted, made)}
+    facts |= {**_of_features(made), **_of_tests(made), **_of_batches(made), **_of_predictions(predicted, made)}
+    return facts | _of_others(tables / REPLICATION)
+
+
+def _of_others(path: Path) -> Facts:
+    """Of other cohorts, where links were looked for in any."""
+    if not path.is_file():
+        return {}
+    table = pd.read_csv(path)
+    held = ", ".join(
+        f"{name}: {int((mine['verdict'] == REPLICATED).sum())} of {len(mine)}"
+        for name, mine in table.groupby("cohort", sort=False)
+    )
+    return {
+        "external": Recorded(f"Links looked for in other cohorts and replicated there: {held or 'none was asked'}.")
+    }
 
 
 def _of_features(made: ConventionalMap) -> Facts:

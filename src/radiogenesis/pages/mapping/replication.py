@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,8 @@ def replication_addition(found: Replication, made: ConventionalMap, folder: Path
     _write(found, folder / "tables")
     others = found.samples[1:]
     provenance = [(f"Other cohort {one.name}", f"digest {one.digest}") for one in others]
-    provenance.append(("Mapped cohort", f"digest {found.samples[0].digest}"))
+    chosen = ", ".join(f"{name} {value}" for name, value in asdict(found.settings).items())
+    provenance += [("Mapped cohort", f"digest {found.samples[0].digest}"), ("Replication settings", chosen)]
     return Addition(
         sections=(_section(found, made, names, folder), _differences_section(found, folder)),
         facts=(_fact(found),) if len(found.links) else (),
