@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -55,7 +56,10 @@ class Placed:
 
 
 def placed(
-    runs: Sequence[Run], settings: EvaluationSettings, cohort: str | None = None, own: str | None = None
+    runs: Sequence[Run],
+    settings: EvaluationSettings,
+    cohort: str | Path | None = None,
+    own: str | Path | None = None,
 ) -> Placed:
     """Open the cohort that runs are measured on: their own, or another.
 
