@@ -136,7 +136,7 @@ def test_the_page_and_the_record_name_both_cohorts(
     assert record["runs"][0]["held_out"] == 10
     assert record["conclusions"][0].startswith("Another cohort: trained on discs.zarr")
     page = json.loads((tmp_path / "out" / "page.json").read_text(encoding="utf-8"))
-    assert page["subtitle"].startswith("canonical-alignment, trained on discs.zarr, on 10 patients")
+    assert page["subtitle"].startswith("canonical-alignment, trained on discs.zarr, on other.zarr: 10 patients")
     assert {other.digest, discs.digest} <= {value.split()[-1] for _, value in page["provenance"]}
     ranks = pd.read_csv(tmp_path / "out" / "tables" / "retrieval_patients.csv")
     assert set(ranks["patient"]) == {f"Q-{k:02d}" for k in range(10)}

@@ -53,15 +53,12 @@ def build_page(
     sections += code_sections(codes, cohort, settings, folder)
     sections += _training_sections(found)  # loss curves come last: they say how it was made, not what is found
     sections.append(save_checklists(evaluation_facts(found, rows, where, summary), tables))
-    known, another = cohort.truth is not None, f"trained on {where.own.path.name}, " if where.own else ""
+    methods = ", ".join(sorted({one.subject.method_name for one in found}))
+    elsewhere = f", trained on {where.own.path.name}, on {where.described.path.name}:" if where.own else " on"
+    planted = ", whose gene–image map was planted and is therefore known" if cohort.truth is not None else ""
     return Page(
         title="Which genes show in the scan?",
-        subtitle=(
-            f"{', '.join(sorted({one.subject.method_name for one in found}))}{f', {another}' if another else ' '}on "
-            f"{_counted(where.described)}"
-            + (f" of {where.described.path.name}" if another else "")
-            + (", whose gene–image map was planted and is therefore known." if known else ".")
-        ),
+        subtitle=f"{methods}{elsewhere} {_counted(where.described)}{planted}.",
         facts=_facts(rows, summary, settings),
         conclusions=tuple(summary["conclusions"]),
         sections=tuple(sections),
