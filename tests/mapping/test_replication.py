@@ -33,6 +33,7 @@ from radiogenesis.mapping.replication.sample import _level, other_inputs, with_l
 from radiogenesis.mapping.replication.settings import ReplicationSettings
 from radiogenesis.mapping.replication.tested import Pair, one_sided_p, orders
 from radiogenesis.mapping.settings import MapSettings
+from radiogenesis.pages.mapping.replication import conclusions
 from radiogenesis.stats.association import FREE
 from radiogenesis.stats.power import findable
 
@@ -141,13 +142,18 @@ def test_who_is_in_both_and_what_is_not_measured_is_said(
     assert any("6 of 40 genes are not measured here" in sentence for sentence in found.samples[1].said)
 
 
-def test_where_nothing_is_found_the_strongest_are_candidates(made: ConventionalMap) -> None:
+def test_where_nothing_is_found_the_strongest_are_candidates(
+    cohort: Cohort, made: ConventionalMap, others: dict[str, Cohort]
+) -> None:
     nothing = replace(made, links=made.links.assign(verdict="not found", q=1.0))
     chosen, found = asked_links(nothing, 3)
     assert not found
     assert len(chosen) == 3
     assert (chosen["p"] <= chosen["selected"]).all()  # the p of the strongest that is not asked
-    assert len(asked_links(nothing, 0)[0]) == 0
+    none = replace(HOW, candidates=0)
+    found_none = replicate(nothing, cohort, prepare(cohort, made.material, [others["same"]], SETTINGS, none), none)
+    assert len(found_none.tests) == len(found_none.links) == 0
+    assert conclusions(found_none, nothing)[0].startswith("No link was found and no candidate was asked about")
 
 
 def test_p_is_that_of_spearmans_test_and_uniform_without_a_link() -> None:

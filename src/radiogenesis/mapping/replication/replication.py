@@ -126,7 +126,8 @@ def tested(
     tables = []
     for sample in samples:
         rows = [_one(link, sample, metagenes, permutations, settings.seed) for link in links.to_dict("records")]
-        table = plan[plan["cohort"] == sample.name].reset_index(drop=True).join(pd.DataFrame(rows))
+        found = pd.DataFrame(rows, columns=["rho", "low", "high", "freedom", "p", "why"])
+        table = plan[plan["cohort"] == sample.name].reset_index(drop=True).join(found)
         table["q"] = false_discovery_rate(table["p"].to_numpy(np.float64))
         table["batch"] = _shared_there(links, sample, metagenes, settings)
         table["verdict"] = [
@@ -153,6 +154,8 @@ def _shared_there(links: pd.DataFrame, sample: Sample, metagenes: Sequence[str],
     """The batch variables of the other cohort that both sides of each link go with there."""
     names, features = list(dict.fromkeys(links["metagene"])), list(dict.fromkeys(links["feature"]))
     here = [feature for feature in features if feature in sample.material.features.values]
+    if not here:
+        return [""] * len(links)
     batches = sample.material.batches
     of_metagenes = confounding.test_batches(sample.values[:, [metagenes.index(m) for m in names]], names, batches)
     of_features = confounding.test_batches(sample.material.features.values[here].to_numpy(np.float64), here, batches)

@@ -67,12 +67,11 @@ def counts(found: Replication) -> dict[str, float]:
 def conclusions(found: Replication, made: ConventionalMap) -> list[str]:
     """What was expected before, how the cohorts differ, and what held."""
     others, alpha = found.samples[1:], made.settings.alpha
+    apart = [*found.said, *(_differing(found, one.name, alpha) for one in others)]
     if not len(found.links):
-        return [
-            f"No link was found and no candidate was asked about: nothing was looked for in "
-            f"{join(one.name for one in others)}."
-        ]
-    said = [_expected(found), *found.said, *(_differing(found, one.name, alpha) for one in others)]
+        names = join(one.name for one in others)
+        return [f"No link was found and no candidate was asked about: nothing was looked for in {names}.", *apart]
+    said = [_expected(found), *apart]
     said += [_held(found, one.name, alpha) for one in others]
     if len(others) > 1:
         said.append(_together(found, made))
