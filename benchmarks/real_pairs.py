@@ -14,7 +14,7 @@ Makes NIfTI, builds the cohort, and answers in turn:
   from their genes on backgrounds of such patients.
 - maps: the conventional map, and beside it the map by synthesis of the first fold's run, as `radiogenesis map` writes
   them.
-- halves: the patients in two cohorts of 31, and the links of either looked for in the other. Only where it is asked for.
+- halves: the patients in two cohorts of 31, the links of either looked for in the other. Only where it is asked for.
 
 Everything is kept in OUT, so that a stopped benchmark goes on. About 90 minutes on two cores, nearly all of it the ten
 trainings; `--only backgrounds alignment` takes three minutes.
