@@ -194,7 +194,7 @@ def _section(found: Replication, made: ConventionalMap, names: dict[str, str], f
     with_names(tests.head(SHOWN), names, "metagene").to_csv(folder / "tables" / "replication_shown.csv", index=False)
     light, dark = save_both(lambda theme: forest(found, names, theme), folder / "pictures", "replication")
     drawn = shown_links(found)
-    cut = f" {len(drawn)} links, the strongest of each metagene." if len(drawn) < len(found.links) else ""
+    cut = f" {len(drawn)} links, at most two of one metagene." if len(drawn) < len(found.links) else ""
     return Section(
         title="In other cohorts",
         text=(
@@ -217,13 +217,14 @@ def _section(found: Replication, made: ConventionalMap, names: dict[str, str], f
                 "before looking. q: Benjamini–Hochberg over the links asked in that cohort.",
                 columns=(
                     Column(label="Metagene", value="metagene"), Column(label="Feature", value="feature"),
-                    Column(label="Cohort", value="cohort"),
-                    Column(label=f"ρ in {first.name}", value="first", format=".2f"),
-                    Column(label="Expected", value="expected", format=".2f"),
-                    Column(label="Power", value="power", format=".2f", help="said before looking"),
+                    Column(label="Cohort", value="cohort", more=len(others) == 1),
+                    Column(label="Verdict", value="verdict"),
+                    Column(label="ρ, first", value="first", format=".2f", help=f"in {first.name}"),
                     Column(label="ρ there", value="rho", low="low", high="high", format=".2f"),
-                    Column(label="p, one-sided", value="p", format="p"), Column(label="q", value="q", format="p"),
-                    Column(label="n", value="n", format="d"), Column(label="Verdict", value="verdict"),
+                    Column(label="q", value="q", format="p"), Column(label="n", value="n", format="d"),
+                    Column(label="Power", value="power", format=".2f", help="said before looking", more=True),
+                    Column(label="Expected", value="expected", format=".2f", more=True),
+                    Column(label="p, one-sided", value="p", format="p", more=True),
                     Column(label="Shared batch there", value="batch", more=True),
                     Column(label="Why not measured", value="why", more=True),
                 ),
