@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from radiogenesis.mapping.conventional.plan import Plan
 from radiogenesis.reporting.model import Column, Fact, Section, Table
 from radiogenesis.stats.power import TARGET
@@ -28,13 +30,14 @@ def plan_section(plan: Plan, folder: Path) -> Section:
     shown = plan.features.sort_values("findable", kind="stable")
     shown.to_csv(folder / "tables" / "plan_shown.csv", index=False)
     none = int(plan.features["findable"].isna().sum())
+    level = np.format_float_positional(plan.level, precision=2, fractional=False, trim="-")
     hopeless = f" With {none} of the features no link at all would be found so." if none else ""
     return Section(
         title="What could be found",
         text=(
             f"Settled before any test, from the number of patients, the number of tests and the spread of each "
             "feature: "
-            f"a single link among {plan.tests:,} tests must reach p < {plan.level:.1g}. The figures are what is "
+            f"a single link among {plan.tests:,} tests must reach p < {level}. The figures are what is "
             "found at "
             f"{TARGET:.0%} power.{hopeless} Several true links help each other and need less."
         ),
