@@ -128,6 +128,17 @@ def test_what_it_trains_is_what_the_command_line_trains(here: Path, tmp_path: Pa
         np.testing.assert_array_equal(weights, by_hand[name], err_msg=name)
 
 
+def test_settings_that_a_folder_brings_stand_in_for_what_is_not_given(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    (raw / "genes.csv").write_text("x")
+    (raw / "cohort.yaml").write_text("pixels: 2\nexpression: genes.csv\nclinical_id: who\n")
+    with pytest.raises(rg.SettingError, match="pixels 2: at least 8"):
+        rg.build_cohort(raw, tmp_path / "cohort")
+    with pytest.raises(rg.InputError, match="holds no scan that can be used"):
+        rg.build_cohort(raw, tmp_path / "cohort", pixels=32)
+
+
 def test_progress_is_told(here: Path, tmp_path: Path) -> None:
     told: list[tuple[str, int, int]] = []
 
@@ -255,3 +266,12 @@ def test_a_table_may_have_a_dot_in_its_name(tmp_path: Path) -> None:
     (tmp_path / "tables" / "gene_prediction-auto.v2.csv").write_text("a\n1\n")
     assert rg.Results(tmp_path).table("gene_prediction-auto.v2")["a"].tolist() == [1]
     assert rg.Results(tmp_path).tables == ["gene_prediction-auto.v2"]
+
+
+@pytest.mark.parametrize("written", ["memorisation", "memorization"])
+def test_a_table_that_was_renamed_opens_by_either_name(tmp_path: Path, written: str) -> None:
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "evaluation.json").write_text("{}")
+    (tmp_path / "tables" / f"{written}_patients.csv").write_text("patient,drawn\nP1,0.5\n")
+    for name in ("memorisation_patients", "memorization_patients"):
+        assert rg.open_evaluation(tmp_path).table(name)["drawn"].tolist() == [0.5]

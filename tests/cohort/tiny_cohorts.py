@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -109,6 +110,20 @@ def write_chest(folder: Path, patient: str, *, outlined: bool = True) -> None:
     write_nifti(folder / f"{patient}_image.nii.gz", hu.round().astype(np.int16), affine)
     if outlined:
         write_nifti(folder / f"{patient}_mask.nii.gz", tumor, affine)
+
+
+def write_ball(folder: Path, patient: str, *, radii_mm: Sequence[float] = (9,)) -> None:
+    """A NIfTI pair without lungs, for builds without backgrounds: balls of tissue in air as tumor, 60 mm apart along x;
+    3 mm voxels."""
+    z, y, x = np.mgrid[:14, :24, : 20 * len(radii_mm)] * 3.0
+    hu = np.random.default_rng(list(patient.encode())).normal(-860, 15, z.shape)
+    balls = [(z - 20) ** 2 + (y - 35) ** 2 + (x - 60 * k - 30) ** 2 < r**2 for k, r in enumerate(radii_mm)]
+    tumor = np.logical_or.reduce(balls)
+    hu[tumor] += 890
+    affine = np.array([[0, 0, 3, -150], [0, 3, 0, -120], [3, 0, 0, 0], [0, 0, 0, 1]], float)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_nifti(folder / f"{patient}_image.nii.gz", hu.round().astype(np.int16), affine)
+    write_nifti(folder / f"{patient}_mask.nii.gz", tumor, affine)
 
 
 def write_table(path: Path, patients: list[str], genes: int = 5) -> Path:

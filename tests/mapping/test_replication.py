@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from painted_cohorts import tiny_cohort
+from linked_cohort import write
 from scipy import stats
 
 from radiogenesis.cli.main import main
@@ -46,8 +46,8 @@ SIZE = "size (mm)"
 def others(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Cohort]:
     place = tmp_path_factory.mktemp("others")
     return {
-        "same": tiny_cohort(place / "same.zarr", seed=1, prefix="Q"),
-        "opposite": tiny_cohort(place / "opposite.zarr", seed=2, prefix="R", sign=-1.0),
+        "same": write(place / "same.zarr", seed=1, prefix="Q"),
+        "opposite": write(place / "opposite.zarr", seed=2, prefix="R", sign=-1.0),
     }
 
 

@@ -14,7 +14,8 @@ from scipy.stats import spearmanr
 
 from radiogenesis.cli import cohort_plant
 from radiogenesis.cohort.expression import TableSettings
-from radiogenesis.cohort.nifti import find_nifti, read_nifti, write_nifti
+from radiogenesis.cohort.folders.find import find_volumes
+from radiogenesis.cohort.nifti import read_nifti, write_nifti
 from radiogenesis.cohort.sampling.slices import SamplingSettings
 from radiogenesis.cohort.sources import ReadSettings
 from radiogenesis.cohort.store import Cohort
@@ -196,7 +197,7 @@ def test_the_seed_decides(one_scan: Path, tmp_path: Path) -> None:
 
 
 def test_a_mirrored_scan_keeps_its_places_in_the_patient(folder: Path) -> None:
-    source = next(one for one in find_nifti(folder).sources if one.patient == "outlined")
+    source = next(one for one in find_volumes(folder, ReadSettings()).sources if one.patient == "outlined")
     host = Host.of(read_nifti(source, ReadSettings()), SETTINGS)
     mirrored = host.mirrored()
     index = np.array([10.0, 20.0, 15.0])
@@ -211,7 +212,7 @@ def test_a_mirrored_scan_keeps_its_places_in_the_patient(folder: Path) -> None:
 
 
 def test_whole_slices_show_the_lesion_and_what_was_outlined_before(folder: Path) -> None:
-    source = next(one for one in find_nifti(folder).sources if one.patient == "outlined")
+    source = next(one for one in find_volumes(folder, ReadSettings()).sources if one.patient == "outlined")
     host = Host.of(read_nifti(source, ReadSettings()), SETTINGS)
     factors = LesionFactors(
         size_mm=24.0, attenuation_hu=30.0, spiculation=0.0, margin_mm=2.0, heterogeneity_hu=10.0, cavitation=0.0
@@ -222,7 +223,7 @@ def test_whole_slices_show_the_lesion_and_what_was_outlined_before(folder: Path)
     pieces, count = ndimage.label(data.whole.tumor)
     assert count == 2
     ml = np.sort(np.bincount(pieces.ravel())[1:]) * 4.0 * 4.0 * SPACING[0] / 1000
-    np.testing.assert_allclose(ml, [data.tumour_volume_ml, 4 / 3 * np.pi * 20**3 / 1000], rtol=0.1)
+    np.testing.assert_allclose(ml, [data.tumor_volume_ml, 4 / 3 * np.pi * 20**3 / 1000], rtol=0.1)
     assert np.median(data.whole.image[data.whole.tumor]) == pytest.approx(35, abs=30)
     assert np.median(data.whole.image[data.whole.lungs & ~data.whole.tumor]) == pytest.approx(-850, abs=30)
 

@@ -15,16 +15,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from radiogenesis.api.cohorts import build_cohort, make_phantom, open_cohort, plant_cohort
+from radiogenesis.api.cohorts import build_cohort, fetch_cohort, make_phantom, open_cohort, plan_fetch, plant_cohort
 from radiogenesis.api.evaluation import Evaluation, Results, evaluate, open_evaluation
+from radiogenesis.api.explorer import ExplorerPage, explore
 from radiogenesis.api.maps import RadiogenomicMap, map, open_map
 from radiogenesis.api.runs import available_methods, open_run, synthesize, train
+from radiogenesis.cohort.fetch.fetch import Fetched
 from radiogenesis.cohort.lesion_slices import LesionSlices
 from radiogenesis.cohort.store import Cohort, Truth
 from radiogenesis.errors import (
     AnnotationError,
     CohortError,
     ExpressionError,
+    FetchError,
     InputError,
     OutputError,
     RadiogenesisError,
@@ -41,7 +44,10 @@ __all__ = [
     "Cohort",
     "CohortError",
     "Evaluation",
+    "ExplorerPage",
     "ExpressionError",
+    "FetchError",
+    "Fetched",
     "InputError",
     "LesionSlices",
     "OutputError",
@@ -57,12 +63,15 @@ __all__ = [
     "available_methods",
     "build_cohort",
     "evaluate",
+    "explore",
+    "fetch_cohort",
     "make_phantom",
     "map",
     "open_cohort",
     "open_evaluation",
     "open_map",
     "open_run",
+    "plan_fetch",
     "plant_cohort",
     "report",
     "synthesize",

@@ -53,6 +53,9 @@ def _images(cohort: Cohort) -> list[str]:
             f" {cohort.whole.pixel_mm:.3g} mm per pixel, from {len(set(cohort.whole.patient))} patients;"
             f" {with_tumor.sum()} with tumor"
         )
+    if len(table := cohort.lesion_table) > len(nodules):
+        several = int((table["patient"].value_counts() > 1).sum())
+        lines.append(f"  lesions      {len(table)} from {len(nodules)} patients, {several} of them with several")
     volumes = patients["tumour_volume_ml"].dropna()
     if len(volumes):
         lines.append(f"  tumors      median {volumes.median():.3g} ml ({volumes.min():.3g} to {volumes.max():.3g})")
@@ -149,15 +152,16 @@ def _audit(cohort: Cohort) -> list[str]:
 
 
 def _made(cohort: Cohort) -> list[str]:
-    made = cohort.provenance
-    by = f"radiogenesis {made.get('radiogenesis')} on Python {made.get('python')}, {made.get('created')}"
+    record = cohort.provenance
+    by = f"radiogenesis {record.get('radiogenesis')} on Python {record.get('python')}, {record.get('created')}"
     settings = [f"  {name:<12} {_settings(values)}" for name, values in cohort.settings.items()]
-    counts = made.get("skipped", {})
+    counts = record.get("skipped", {})
     skipped = [f"  skipped      {count} files: {reason}" for reason, count in counts.items()]
-    others = made.get("skipped_files", 0) - sum(counts.values())
+    others = record.get("skipped_files", 0) - sum(counts.values())
     if others > 0:
         skipped.append(f"  skipped      {others} files for other reasons")
-    return [f"Made by {by}", *settings, *skipped]
+    layout = [f"  layout       {record['layout']}"] if record.get("layout") else []
+    return [f"Made by {by}", *layout, *settings, *skipped]
 
 
 def _settings(values: object) -> str:

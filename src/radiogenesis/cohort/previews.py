@@ -33,7 +33,7 @@ def write_preview(path: Path, scan: Scan, lungs: NDArray[np.bool_] | None, data:
     strips = [record for record in (data.slices, data.backgrounds) if record is not None]
     z, y, _ = _center(scan, lungs)
     dz, dy, dx = scan.spacing_mm
-    volume = "" if np.isnan(data.tumour_volume_ml) else f"   tumor {data.tumour_volume_ml:.1f} ml"
+    volume = "" if np.isnan(data.tumor_volume_ml) else f"   tumor {data.tumor_volume_ml:.1f} ml"
     air = "" if lungs is None else f"   lungs {lungs.sum() * dz * dy * dx / 1e6:.2f} l"
     title = f"{scan.patient}{volume}{air}   {dz:g} x {dy:.3g} x {dx:.3g} mm"
     legend = "red: tumor   blue: lungs   yellow: centers of the backgrounds, projected onto the cut"

@@ -1,10 +1,12 @@
-"""The noun `Cohort`: one Zarr 3 store on disk, written whole or not at all, and checked whenever it is read.
+"""A cohort: one Zarr 3 store on disk, written whole or not at all, and checked whenever it is read.
 
     COHORT/                      a Zarr 3 group; its attributes: schema version, settings, provenance, digests
       slices/                    image (N, P, P) int16 HU, mask (N, P, P) bool, patient (N,) code, offset_mm (N,)
       backgrounds/               image (M, P, P) int16 HU, patient (M,) code, center_mm (M, 3), boundary_mm (M,)
-      scans/                     where whole slices are kept: image (W, S, S) int16 HU, tumor and lungs (W, S, S) bool,
+      scans/                     where whole slices are kept: image (W, S, S) int16 HU, tumour and lungs (W, S, S) bool,
                                  patient (W,) code, plane (W,), to_patient (W, 3, 3): pixel -> patient coordinates
+      slices/lesion              where all lesions are kept: (N,) which of the patient's, from 1, the largest, on; and
+      lesions                    a table with a row for each
       patients, audit            tables, and where there are any: annotations, annotation_codes, clinical
       expression                 AnnData, patients x genes, raw values
       truth/                     factors, gene_effects, modules: planted cohorts only
@@ -37,6 +39,7 @@ from radiogenesis.errors import CohortError
 __all__ = ["SCHEMA_VERSION", "Cohort", "PatientData", "Truth"]
 
 if TYPE_CHECKING:
+    from radiogenesis.cohort.sampling.lesions import LesionRows
     from radiogenesis.cohort.sampling.slices import Backgrounds, NoduleSlices
     from radiogenesis.cohort.sampling.whole_slices import WholeSlices
 
@@ -54,10 +57,12 @@ class PatientData:
     acquisition: Acquisition
     spacing_mm: tuple[float, float, float]
     """Of the scan, along (z, y, x)."""
-    tumour_volume_ml: float
+    tumor_volume_ml: float
     """Of the outline on the scan's own grid; nan where nothing is outlined."""
     whole: WholeSlices | None = None
     """Where the settings ask for whole slices, and lungs were found."""
+    lesions: LesionRows | None = None
+    """Where the settings ask for all lesions: which slice shows which."""
 
 
 @dataclass(frozen=True)
@@ -181,8 +186,8 @@ class Cohort:
         with self._reading("expression"):
             expression = zarr_tables.read_expression_element(self._group, "expression")
             scale = self._attributes["schema_version"] >= layout.DIGEST_OF_SCALE
-            found = zarr_tables.expression_digest(expression, scale=scale)
-        self._check("expression", found)
+            digest = zarr_tables.expression_digest(expression, scale=scale)
+        self._check("expression", digest)
         return expression
 
     @cached_property
@@ -201,7 +206,7 @@ class Cohort:
 
         Args:
             patients: whose, in any order; everybody's by default.
-            least_area: leave out slices with less than this share of the area of their patient's largest slice.
+            least_area: leave out slices with less than this share of the area of their lesion's largest slice.
 
         Raises:
             CohortError: a patient that the cohort does not know; those without a lesion have no slices.
@@ -212,8 +217,9 @@ class Cohort:
             raise CohortError(f"knows no patient {', '.join(unknown[:5])}", path=self.path)
         rows = np.arange(len(every)) if patients is None else np.flatnonzero(np.isin(every, list(patients)))
         if least_area:
-            rows = rows[among_largest(self.slice_mask[rows].sum((1, 2)), every[rows], least_area)]
-        return LesionSlices(self.slice_image[rows], self.slice_mask[rows], every[rows], rows)
+            owner = np.char.add(np.char.add(every[rows], "\0"), self.slice_lesion[rows].astype(str))
+            rows = rows[among_largest(self.slice_mask[rows].sum((1, 2)), owner, least_area)]
+        return LesionSlices(self.slice_image[rows], self.slice_mask[rows], every[rows], rows, self.slice_lesion[rows])
 
     @cached_property
     def slice_image(self) -> NDArray[np.int16]:
@@ -229,6 +235,26 @@ class Cohort:
     def slice_offset_mm(self) -> NDArray[np.float32]:
         """(N,) distance of the slice from the tumor's center along the normal."""
         return self._array("slices/offset_mm")
+
+    @cached_property
+    def slice_lesion(self) -> NDArray[np.int32]:
+        """(N,) which of its patient's lesions a slice shows, 1 the largest; 1 where only that one is kept."""
+        if "slices/lesion" not in self._attributes["parts"]:
+            return np.ones(len(self.slice_offset_mm), np.int32)
+        return self._array("slices/lesion")
+
+    @cached_property
+    def lesion_table(self) -> pd.DataFrame:
+        """A row for each lesion: patient, lesion (1 the largest), name, volume_ml, x_mm, y_mm, z_mm, n_slices.
+
+        Its genes are its patient's: `expression[lesion_table["patient"]]`. Rows of one patient are not independent.
+        """
+        if "lesions" in self._attributes["parts"]:
+            return self._frame("lesions")
+        shown = self.patients[self.patients["n_slices"] > 0].reset_index()
+        columns = {"tumour_volume_ml": "volume_ml"} | {f"tumour_{axis}_mm": f"{axis}_mm" for axis in "xyz"}
+        table = shown.assign(lesion=1, name="").rename(columns=columns)
+        return table[["patient", "lesion", "name", *columns.values(), "n_slices"]]
 
     @cached_property
     def slice_patient(self) -> NDArray[np.str_]:
@@ -279,14 +305,15 @@ class Cohort:
 
     def verify(self) -> None:
         """Read every part, block by block, and compare it with its digest. Raises CohortError where one differs."""
-        arrays = layout.arrays(self.pixels, self.whole_pixels)
+        every = "lesions" in self._attributes["parts"]
+        arrays = layout.arrays(self.pixels, self.whole_pixels, every_lesion=every)
         for name in arrays:
             with self._reading(name):
                 array = cast(zarr.Array[Any], self._group[name])
-                found = content.start_array(array.dtype, array.shape[1:])
+                digest = content.start_array(array.dtype, array.shape[1:])
                 for block in layout.blocks(array):
-                    found.update(content.array_bytes(block))
-            self._check(name, found.hexdigest())
+                    digest.update(content.array_bytes(block))
+            self._check(name, digest.hexdigest())
         tables = set(self._attributes["parts"]) - set(arrays) - {"expression", "truth/settings"}
         for name in sorted(tables):
             self._frame(name)
@@ -311,8 +338,8 @@ class Cohort:
     def _optional(self, name: str) -> pd.DataFrame | None:
         return self._frame(name) if name in self._attributes["parts"] else None
 
-    def _check(self, name: str, found: str) -> None:
-        if found != self._attributes["parts"].get(name):
+    def _check(self, name: str, digest: str) -> None:
+        if digest != self._attributes["parts"].get(name):
             raise CohortError(f"part {name!r} is not what was written", path=self.path, remedy=layout.DAMAGED)
 
     def _reading(self, name: str) -> layout.Reading:

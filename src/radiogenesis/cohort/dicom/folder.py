@@ -19,7 +19,7 @@ Which CT series an outline belongs to:
 Which CT series, where this leaves several or nothing is outlined:
     HU before other values, CT before secondary captures of it, axial before reformatted, original before derived, most
     slices, thinnest slices, series UID order.
-Slices without series UID are one series where they lie in one folder. Localisers are never candidates; a byte-identical
+Slices without series UID are one series where they lie in one folder. Localizers are never candidates; a byte-identical
 copy of a file counts once, and so does one that was cut off beside a whole one. Patients that share a series UID are
 refused.
 """
@@ -50,8 +50,8 @@ from radiogenesis.cohort.dicom.headers import (
     what,
 )
 from radiogenesis.cohort.dicom.outlines import Outline, listed, read_outline
-from radiogenesis.cohort.dicom.rtstruct import describe_rtstruct, read_rtstruct
-from radiogenesis.cohort.dicom.seg import describe_seg, read_seg
+from radiogenesis.cohort.dicom.rtstruct import describe_rtstruct, read_rtstruct, tumor_rois
+from radiogenesis.cohort.dicom.seg import describe_seg, read_seg, tumor_segments
 from radiogenesis.cohort.dicom.series import Series, read_series
 from radiogenesis.cohort.scan import Scan
 from radiogenesis.cohort.sources import Findings, ReadSettings, Source
@@ -65,29 +65,37 @@ CtSeries = tuple[Header, ...]
 _NOBODYS = "an outline that names no patient, and no image that is here"
 
 
-def find_dicom(folder: Path, settings: ReadSettings) -> Findings:
+def find_dicom(folder: Path, settings: ReadSettings, also: Sequence[Path] = (), series: str = "") -> Findings:
     """Find the patients under `folder`, one CT series each, and the outline drawn on it.
 
     Only headers are read. A patient without any outline is a source without `outline_files`.
+
+    Args:
+        folder: any folder.
+        settings: how outlines are told.
+        also: outlines that lie elsewhere.
+        series: UID of the only series that counts; "" for all.
 
     Raises:
         ScanError: there is no such folder. All else is reported in the findings.
     """
     if not folder.is_dir():
         raise ScanError("there is no such folder", path=folder)
-    headers, unread, copies = without_copies(*read_headers(folder))
-    series = _ct_series(headers)
+    headers, unread, copies = without_copies(*read_headers(folder, also))
+    if series:
+        headers = [one for one in headers if not one.is_ct or one.series_uid == series]
+    ct = _ct_series(headers)
     outlines, damaged, left_out = _outlines(headers, settings)
     sources, refused = [], []
-    by_patient = _assign(outlines, series)
+    by_patient = _assign(outlines, ct)
     nobodys = [Unread(one.path, _NOBODYS, outline=True) for one, linked in by_patient.pop("", []) if not linked]
-    lost = _lost([*damaged, *nobodys, *(one for one in unread if one.outline)], series, folder)
+    lost = _lost([*damaged, *nobodys, *(one for one in unread if one.outline)], ct, folder)
     lent = {one.path for group in by_patient.values() for one, linked in group if linked}
     # Outlines that lie on a CT belong to that CT's patient, whatever patient their own header names.
     for patient in sorted({header.patient for header in headers if header.path not in lent}):
-        own = [one for one in series if one[0].patient == patient]
+        own = [one for one in ct if one[0].patient == patient]
         try:
-            _refuse_shared(own, series)
+            _refuse_shared(own, ct)
             mine = by_patient.get(patient, [])
             sources.append(_source(patient, own, mine, lost.get(patient, ()), headers, settings))
         except ScanError as error:
@@ -121,7 +129,7 @@ def read_dicom(source: Source, settings: ReadSettings) -> Scan:
             raise ScanError(f"an outline could not be read: {path}", remedy="copy it again")
         try:
             with lenient():
-                name, mask, how, remark = _read_outline(path, series, settings)
+                name, mask, how, remark, parts = _read_outline(path, series, settings)
         except DAMAGE as error:
             line = " ".join(str(error).split())
             raise ScanError(f"the outline cannot be read: {line}", path=path, remedy="copy it again") from error
@@ -129,20 +137,24 @@ def read_dicom(source: Source, settings: ReadSettings) -> Scan:
         scan = replace(scan, acquisition=replace(scan.acquisition, chosen_because=because))
         scan = replace(scan, remarks=(*scan.remarks, *filter(None, [remark])))
         scan = scan.with_mask(name, mask, tumor=True)
+        scan = scan.with_parts(parts) if len(parts) > 1 else scan
     return with_others(scan, source, series, settings)
 
 
-def _read_outline(path: Path, series: Series, settings: ReadSettings) -> tuple[str, NDArray[np.bool_], str, str]:
-    """Name and mask (Z, Y, X) of the tumor, a remark on how it was read, and one on what was assumed."""
+def _read_outline(
+    path: Path, series: Series, settings: ReadSettings
+) -> tuple[str, NDArray[np.bool_], str, str, list[tuple[str, NDArray[np.bool_]]]]:
+    """Name and mask (Z, Y, X) of the tumor, a remark on how it was read, one on what was assumed, and where it is
+    several ROIs or segments, each of these by itself."""
     data = read_outline(path)
     if data.get("SOPClassUID") == RTSTRUCT:
         name, mask, remark = read_rtstruct(data, path, series, settings)
-        return name, mask, "", remark
-    return read_seg(data, path, series, settings)
+        return name, mask, "", remark, tumor_rois(data, path, series, settings)
+    return *read_seg(data, path, series, settings), tumor_segments(data, path, series, settings)
 
 
 def _ct_series(headers: Iterable[Header]) -> list[CtSeries]:
-    """The CT series, each of one patient, without localisers."""
+    """The CT series, each of one patient, without localizers."""
     series: dict[tuple[str, str], list[Header]] = defaultdict(list)
     for header in headers:
         if header.is_ct and "LOCALIZER" not in header.image_type:
@@ -168,7 +180,7 @@ def _outlines(
     headers: Iterable[Header], settings: ReadSettings
 ) -> tuple[list[Outline], list[Unread], list[tuple[Path, str]]]:
     """The outlines that are whole, those that are damaged, and (file, reason) of those that may not be the tumor's."""
-    found, damaged, left_out = [], [], []
+    outlines, damaged, left_out = [], [], []
     for header in headers:
         if header.sop_class not in (RTSTRUCT, *SEGMENTATIONS):
             continue
@@ -179,14 +191,14 @@ def _outlines(
         except DAMAGE as error:
             damaged.append(Unread(header.path, what(error), header.patient, outline=True))
             continue
-        found.append(outline)
+        outlines.append(outline)
         if outline.automatic and not settings.automatic_outlines:
             left_out.append((header.path, "outlined by an algorithm alone; left out by automatic_outlines"))
-    return found, damaged, left_out
+    return outlines, damaged, left_out
 
 
-def _why(one: Unread) -> str:
-    return f"an outline that cannot be read: {one.reason}" if one.outline else one.reason
+def _why(unread: Unread) -> str:
+    return f"an outline that cannot be read: {unread.reason}" if unread.outline else unread.reason
 
 
 def _lost(damaged: Iterable[Unread], series: Sequence[CtSeries], root: Path) -> Mapping[str, list[Unread]]:
@@ -198,11 +210,11 @@ def _lost(damaged: Iterable[Unread], series: Sequence[CtSeries], root: Path) -> 
     return lost
 
 
-def _may_belong_to(one: Unread, series: Sequence[CtSeries], root: Path) -> set[str]:
+def _may_belong_to(unread: Unread, series: Sequence[CtSeries], root: Path) -> set[str]:
     """The patient it names; where that is nobody with CT, everybody with CT in the nearest folder."""
-    if one.patient and any(slices[0].patient == one.patient for slices in series):
-        return {one.patient}
-    for folder in one.path.parents:
+    if unread.patient and any(slices[0].patient == unread.patient for slices in series):
+        return {unread.patient}
+    for folder in unread.path.parents:
         near = {slices[0].patient for slices in series if any(folder in slice.path.parents for slice in slices)}
         if near or folder == root:
             return near

@@ -8,7 +8,7 @@ import struct
 import threading
 import warnings
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,12 +145,14 @@ def read_dataset(path: Path, *, pixels: bool = True) -> Dataset:
     return _read(path, None if pixels else _PIXELS)
 
 
-def read_headers(folder: Path) -> tuple[list[Header], list[Unread]]:
+def read_headers(folder: Path, also: Iterable[Path] = ()) -> tuple[list[Header], list[Unread]]:
     """The headers of all DICOM files under `folder`, in the order of their paths, and the files that have none.
 
-    Folders that were passed over stand among the latter: one that is named after outlines may hold some.
+    The files `also` lie elsewhere. Folders that were passed over stand among the latter: one that is named after
+    outlines may hold some.
     """
     files, passed_over = files_under(folder)
+    files = sorted({*files, *also})
     with lenient(), ThreadPoolExecutor(THREADS) as pool:
         results = list(pool.map(_read_header, files))
     headers = [result for result in results if isinstance(result, Header)]
@@ -211,7 +213,7 @@ def _read_header(path: Path) -> Header | Unread:
     try:
         data = _read(path, _LAST_TAG + 1, _TAGS)
         sop_class = text(data, "SOPClassUID") or text(data.file_meta, "MediaStorageSOPClassUID")
-        # A blank series may be an anonymiser's; without anything behind it, the header was cut off.
+        # A blank series may be an anonymizer's; without anything behind it, the header was cut off.
         if not sop_class or not (data.get("SeriesInstanceUID") or "Rows" in data or sop_class == RTSTRUCT):
             return _unread(path, "not a DICOM object, or its header is truncated: no SOPClassUID or SeriesInstanceUID")
         return Header(

@@ -90,6 +90,23 @@ def read_rtstruct(
     return name, mask, "; ".join(filter(None, [*told, gaps]))
 
 
+def tumor_rois(
+    data: Dataset, path: Path, series: Series, settings: ReadSettings
+) -> list[tuple[str, NDArray[np.bool_]]]:
+    """Name and mask (Z, Y, X) of each ROI that is the tumor, where several are; as `read_rtstruct` unites them."""
+    names = {int(roi.ROINumber): text(roi, "ROIName") for roi in items(data, "StructureSetROISequence")}
+    chosen = set(matches(list(names.values()), settings.roi))
+    rois = [roi for roi in items(data, "ROIContourSequence") if names.get(int(roi.ReferencedROINumber)) in chosen]
+    if len(rois) < 2:
+        return []
+    apart = []
+    for roi in rois:
+        name, mask = names[int(roi.ReferencedROINumber)], np.zeros(series.hu.shape, bool)
+        _draw(roi, name, mask, series, path, settings)
+        apart.append((name, mask))
+    return [(name, mask) for name, mask in apart if mask.any()]
+
+
 def other_rois(
     data: Dataset, path: Path, series: Series, settings: ReadSettings, *, all_of_them: bool
 ) -> Iterator[tuple[str, NDArray[np.bool_]]]:
@@ -232,9 +249,9 @@ def nested(regions: list[NDArray[np.bool_]], shape: tuple[int, int]) -> NDArray[
     return mask
 
 
-def _furthest(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+def _furthest(outline: NDArray[np.float64], other_outline: NDArray[np.float64]) -> float:
     """How far, in pixels, a point of one outline lies at most from the other outline."""
-    nearest, _ = cKDTree(_along(other)).query(_along(one))
+    nearest, _ = cKDTree(_along(other_outline)).query(_along(outline))
     return float(nearest.max())
 
 

@@ -91,6 +91,17 @@ def read_seg(
     return name, mask, how, remark
 
 
+def tumor_segments(
+    data: Dataset, path: Path, series: Series, settings: ReadSettings
+) -> list[tuple[str, NDArray[np.bool_]]]:
+    """Label and mask (Z, Y, X) of each segment that is the tumor, where several are; `read_seg` unites them."""
+    segments = _tumor_segments(data, settings)
+    if len(segments) < 2:
+        return []
+    apart = [(label, _mask(data, [number], series, path, settings)[0]) for number, label in segments.items()]
+    return [(label, mask) for label, mask in apart if mask.any()]
+
+
 def other_segments(
     data: Dataset, path: Path, series: Series, settings: ReadSettings, *, all_of_them: bool
 ) -> Iterator[tuple[str, NDArray[np.bool_]]]:
@@ -135,12 +146,12 @@ def _tumor_segments(data: Dataset, settings: ReadSettings) -> dict[int, str]:
     """Number and label of the segments that are the tumor; empty where none is, or where it cannot be told."""
     segments = list(items(data, "SegmentSequence"))
     wanted = set(matches([_label(segment) for segment in segments], settings.segment))
-    found = [segment for segment in segments if _label(segment) in wanted]
-    if len(found) > 1:
-        found = [segment for segment in found if _is_abnormal(segment)]
+    tumors = [segment for segment in segments if _label(segment) in wanted]
+    if len(tumors) > 1:
+        tumors = [segment for segment in tumors if _is_abnormal(segment)]
     elif settings.segment.strip() == "*":  # whoever names the segment knows what it is
-        found = [segment for segment in found if not _is_anatomy(segment)]
-    return {int(segment.SegmentNumber): _label(segment) for segment in found}
+        tumors = [segment for segment in tumors if not _is_anatomy(segment)]
+    return {int(segment.SegmentNumber): _label(segment) for segment in tumors}
 
 
 def _why_none(data: Dataset, settings: ReadSettings) -> str:

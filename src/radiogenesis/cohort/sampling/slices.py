@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +50,12 @@ class SamplingSettings:
     """Slices with less tumor than this in the image, in square mm, are left out; 0 keeps every slice in which
     some pixel is more than half tumor (Xu et al. 2020, section 3: slices with nodule presence; for their preset
     `paper`)."""
+    lesions: Literal["largest", "all"] = "largest"
+    """Which of several lesions of a patient are cut: the largest, or all, each centered on itself. All of them are
+    their patient's, whose genes they share: splits, intervals and permutations are over patients either way."""
+    least_lesion_ml: float = 0.1
+    """Of all lesions, smaller ones are left out, in ml (0.1 ml: a ball of 6 mm, below which Fleischner 2017 wants no
+    follow-up); the largest one always counts."""
     whole_pixels: int = 0
     """Pixels per side of the whole axial slices that are kept for the detection of tumors; 0 keeps none, 128 suits a
     CPU (Li, Sui et al. 2021 take the 512 of the scan)."""
@@ -86,6 +93,8 @@ class SamplingSettings:
             raise ValueError(
                 f"whole_every_mm {self.whole_every_mm}: not below 0; whole_lung_mm2 {self.whole_lung_mm2}: above 0"
             )
+        if not self.least_lesion_ml >= 0:
+            raise ValueError(f"least_lesion_ml {self.least_lesion_ml}: not below 0")
         if self.seed < 0:
             raise ValueError(f"seed {self.seed}: not below 0")
 
@@ -140,7 +149,7 @@ def nodule_slices(scan: Scan, settings: SamplingSettings) -> NoduleSlices:
         raise ScanError(
             f"scan of {scan.patient}: no voxel is outlined as tumor", remedy="check the ROI or segment setting"
         )
-    box = tuple(slice(int(found[0]), int(found[-1]) + 1) for found in (planes, rows, columns))
+    box = tuple(slice(int(span[0]), int(span[-1]) + 1) for span in (planes, rows, columns))
     voxels = np.argwhere(tumor[box]) + [edge.start for edge in box]
     center = voxels.mean(axis=0)
 
@@ -256,10 +265,10 @@ def _draw_among_all(
     from scipy.ndimage import distance_transform_edt
 
     distance = distance_transform_edt(mask, sampling=spacing_mm)
-    found = np.argwhere((distance >= boundary_mm[0]) & (distance <= boundary_mm[1]) & mask)
-    if not len(found) or mask.all():
+    places = np.argwhere((distance >= boundary_mm[0]) & (distance <= boundary_mm[1]) & mask)
+    if not len(places) or mask.all():
         return np.empty((0, 3), dtype=np.intp), np.empty(0)
-    chosen = found[rng.integers(0, len(found), count)]
+    chosen = places[rng.integers(0, len(places), count)]
     return chosen, distance[tuple(chosen.T)]
 
 

@@ -20,8 +20,8 @@ def measure(image: NDArray[Any], mask: NDArray[Any], pixel_mm: float) -> Floats:
     if not len(image):
         return np.zeros((0, len(FEATURES)))
     lesion = torch.from_numpy(np.asarray(mask, np.float32) >= 0.5).float()[:, None]
-    found = lesion_features(torch.from_numpy(np.asarray(image, np.float32))[:, None], lesion, pixel_mm)
-    return np.stack([found[name].double().numpy() for name in FEATURES], axis=1)
+    features = lesion_features(torch.from_numpy(np.asarray(image, np.float32))[:, None], lesion, pixel_mm)
+    return np.stack([features[name].double().numpy() for name in FEATURES], axis=1)
 
 
 def own_features(cohort: Cohort, patients: Sequence[str]) -> Floats:

@@ -16,8 +16,8 @@ from radiogenesis.testing import toy_patient, write_cohort
 PATIENTS, GENES, PIXELS = 40, 40, 64
 
 
-def tiny_cohort(path: Path, *, seed: int = 0, prefix: str = "P", sign: float = 1.0) -> Cohort:
-    """The cohort, or another of other patients: its genes go the other way with the size."""
+def write(path: Path, *, seed: int = 0, prefix: str = "P", sign: float = 1.0) -> Cohort:
+    """The cohort, or another of other patients, whose genes go the other way with the diameter for a sign of -1."""
     rng = np.random.default_rng(seed)
     names = [f"{prefix}-{number:02d}" for number in range(PATIENTS)]
     sharp = rng.permutation(np.arange(PATIENTS) % 2).astype(bool)
