@@ -66,6 +66,7 @@ def test_everybody_is_held_out_and_training_patients_stay_themselves(run: Run, d
     assert set(where.cohort.slice_patient) == {*one.split.train, *one.split.test}
     lesions = where.cohort.lesions([one.split.train[0], "Q-03"])
     assert np.array_equal(lesions.image[lesions.patient == "Q-03"], other.lesions(["Q-03"]).image)
+    assert len(where.cohort.slice_lesion) == len(where.cohort.slice_image)
     assert len(where.cohort.background_image) == len(where.cohort.background_patient) > 0
 
 

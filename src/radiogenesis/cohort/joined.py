@@ -62,6 +62,10 @@ class JoinedCohort(Cohort):
         return self._both("slice_offset_mm", "slice_patient")
 
     @cached_property
+    def slice_lesion(self) -> NDArray[np.int32]:
+        return self._both("slice_lesion", "slice_patient")
+
+    @cached_property
     def background_patient(self) -> NDArray[np.str_]:
         return self._both("background_patient", "background_patient")
 
