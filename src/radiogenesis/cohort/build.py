@@ -110,6 +110,7 @@ def build_cohort(
         raise InputError("holds no scan that can be used", path=raw, remedy=_why_nothing(findings))
     paths = {source.patient: patient_parts.part_path(work, source, read, sampling) for source in findings.sources}
     settings = {"sampling": asdict(sampling), "reading": asdict(read), "expression": asdict(tables.settings)}
+    settings["imaging"] = asdict(patient_parts.imaging_of(read, sampling))
     provenance: dict[str, Any] = {"verb": "cohort build", "raw": raw.name, "tables": _table_files(tables)}
     provenance["call"] = json_digest(
         [settings, provenance, tables.clinical_id, sorted(path.name for path in paths.values())]

@@ -1,4 +1,4 @@
-"""NIfTI pairs: an image in HU and a mask of its tumor.
+"""NIfTI pairs: an image, of CT in HU, and a mask of its tumor.
 
 Two layouts are understood, and may be mixed under one folder:
 
@@ -73,18 +73,18 @@ def find_nifti(folder: Path) -> Findings:
 
 
 def read_nifti(source: Source, settings: ReadSettings) -> Scan:
-    """Read one image in HU and, where there is one, its mask; a voxel is inside from `settings.fraction` on.
+    """Read one image, of CT in HU, and, where there is one, its mask; a voxel is inside from `settings.fraction` on.
 
     Raises:
         ScanError: a file is damaged, has no orientation or two that differ, is sheared or not 3-D; the image is not in
             HU; the mask has another grid, several labels, lies on some planes only, or is empty.
     """
     image_path = source.image_files[0]
-    values, affine = _load(image_path)
-    hu, remarks = checked_hu(as_int16(values), image_path)
+    values, affine = _load(image_path, settings)
+    hu, remarks = checked_hu(as_int16(values), image_path) if settings.normalize == "none" else (values, ())
     scan = Scan(patient=source.patient, hu=hu, affine=affine, remarks=remarks)
     for path in source.outline_files:
-        weights, mask_affine = _load(path)
+        weights, mask_affine = _load(path, settings)
         if weights.shape != hu.shape or not np.allclose(mask_affine, affine, atol=1e-2):
             raise ScanError(
                 f"the mask's grid {weights.shape} at {_corner(mask_affine)} mm is not that of {image_path.name}, "
@@ -157,8 +157,8 @@ def _patient_and_role(path: Path) -> tuple[str, str] | None:
     return None
 
 
-def _load(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """(Z, Y, X) values and the affine to LPS, axes in the order of DICOM."""
+def _load(path: Path, settings: ReadSettings) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """(Z, Y, X) values and the affine to LPS, axes in the order of DICOM. Of CT a single plane is no scan."""
     try:
         image = _opened(path)
         values = np.asarray(image.dataobj, dtype=np.float32)
@@ -175,10 +175,10 @@ def _load(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
         ) from error
     while values.ndim > 3 and values.shape[-1] == 1:
         values = values[..., 0]
-    if values.ndim != 3 or min(values.shape) < 2:
+    if values.ndim != 3 or sorted(values.shape)[1] < 2 or (min(values.shape) < 2 and settings.modality == "CT"):
         raise ScanError(f"shape {values.shape} is not one volume", path=path)
     if not np.isfinite(values).all():
-        raise ScanError("holds values that are not finite", path=path, remedy="replace them by -1024 (air)")
+        raise ScanError("holds values that are not finite", path=path, remedy="replace them by -1024 (air), of MR by 0")
     header = image.header
     if not (header["qform_code"] or header["sform_code"]):
         raise ScanError("has no orientation (qform and sform codes are 0)", path=path, remedy="save it with its affine")

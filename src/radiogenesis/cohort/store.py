@@ -33,6 +33,7 @@ from radiogenesis.cohort.layout import SCHEMA_VERSION
 from radiogenesis.cohort.lesion_slices import LesionSlices, among_largest
 from radiogenesis.cohort.scan import Acquisition
 from radiogenesis.errors import CohortError
+from radiogenesis.imaging import LUNG_CT, Imaging
 
 __all__ = ["SCHEMA_VERSION", "Cohort", "PatientData", "Truth"]
 
@@ -145,6 +146,12 @@ class Cohort:
         """Side of every image in mm."""
         return float(self._attributes["field_of_view_mm"])
 
+    @cached_property
+    def imaging(self) -> Imaging:
+        """Which organ, and what the numbers of the images mean."""
+        found = self._attributes.get("imaging")
+        return LUNG_CT if found is None else Imaging.read(found)
+
     @property
     def pixel_mm(self) -> float:
         """Side of one pixel in mm."""
@@ -217,7 +224,7 @@ class Cohort:
 
     @cached_property
     def slice_image(self) -> NDArray[np.int16]:
-        """(N, P, P) HU."""
+        """(N, P, P) HU; of what is no CT of the lung, numbers that `imaging.level` takes back to intensities."""
         return self._array("slices/image")
 
     @cached_property

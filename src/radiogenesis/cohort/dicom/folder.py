@@ -60,7 +60,7 @@ from radiogenesis.errors import ScanError
 __all__ = ["Findings", "ReadSettings", "Source", "find_dicom", "read_dicom"]
 
 CtSeries = tuple[Header, ...]
-"""The slices of one CT series."""
+"""The slices of one series of CT, or of MR where that is asked for."""
 
 _NOBODYS = "an outline that names no patient, and no image that is here"
 
@@ -76,7 +76,7 @@ def find_dicom(folder: Path, settings: ReadSettings) -> Findings:
     if not folder.is_dir():
         raise ScanError("there is no such folder", path=folder)
     headers, unread, copies = without_copies(*read_headers(folder))
-    series = _ct_series(headers)
+    series = _series(headers, settings)
     outlines, damaged, left_out = _outlines(headers, settings)
     sources, refused = [], []
     by_patient = _assign(outlines, series)
@@ -141,11 +141,11 @@ def _read_outline(path: Path, series: Series, settings: ReadSettings) -> tuple[s
     return read_seg(data, path, series, settings)
 
 
-def _ct_series(headers: Iterable[Header]) -> list[CtSeries]:
-    """The CT series, each of one patient, without localisers."""
+def _series(headers: Iterable[Header], settings: ReadSettings) -> list[CtSeries]:
+    """The series of CT, or of MR where that is asked for, each of one patient, without localisers."""
     series: dict[tuple[str, str], list[Header]] = defaultdict(list)
     for header in headers:
-        if header.is_ct and "LOCALIZER" not in header.image_type:
+        if (header.is_ct if settings.modality == "CT" else header.is_mr) and "LOCALIZER" not in header.image_type:
             series[header.patient, header.series_uid or str(header.path.parent)].append(header)
     return [tuple(slices) for slices in series.values()]
 
@@ -251,7 +251,9 @@ def _source(
         raise ScanError("files without PatientID and PatientName", remedy="set PatientID")
     if not series:
         counts = Counter(header.modality for header in headers if header.patient == patient)
-        raise ScanError("no CT series, only " + ", ".join(f"{n} {kind}" for kind, n in sorted(counts.items())))
+        raise ScanError(
+            f"no {settings.modality} series, only " + ", ".join(f"{n} {kind}" for kind, n in sorted(counts.items()))
+        )
     allowed = [one for one in outlines if settings.automatic_outlines or not one[0].automatic]
     linked = [(outline, candidates) for outline, candidates in allowed if candidates]
     if allowed and not linked:
@@ -260,7 +262,7 @@ def _source(
             f"the outline refers to another frame of reference ({listed(sorted(outline.frames_of_reference))}) and to "
             f"series that are not here ({listed(sorted(outline.series_uids))})",
             path=outline.path,
-            remedy="give the CT it was drawn on",
+            remedy=f"give the {settings.modality} it was drawn on",
         )
     linked.sort(key=lambda pair: _outline_preference(pair[0]))
     if not linked or (lost and not linked[0][0].chosen):
@@ -333,7 +335,7 @@ def _link(outline: Outline, chosen: CtSeries, series: Sequence[CtSeries]) -> str
             return f"series in the frame of reference of {outline.path.name}; the series it refers to is not here"
         return f"only series of the patient that {outline.path.name} names; there are no UIDs to compare"
     return (
-        f"series that {outline.kind} {outline.path.name} refers to, of {len(series)} CT series"
+        f"series that {outline.kind} {outline.path.name} refers to, of {len(series)} {chosen[0].scan} series"
         if len(series) > 1
         else ""
     )
@@ -343,7 +345,7 @@ def _choice(chosen: CtSeries, candidates: Sequence[CtSeries]) -> str:
     if len(candidates) < 2:
         return ""
     return (
-        f"best of {len(candidates)} CT series by axial, original, most slices ({len(chosen)}), thinnest "
+        f"best of {len(candidates)} {chosen[0].scan} series by axial, original, most slices ({len(chosen)}), thinnest "
         f"({chosen[0].thickness_mm:g} mm), UID"
     )
 

@@ -1,0 +1,85 @@
+"""Where an organ lies in a scan: lungs by their air, a brain inside its head, a body by its foreground.
+
+What is no lung is found simply, and not told from its neighbours: breast, liver and kidney count as the whole body, and
+a head that was not stripped of its skull as a brain under 12 mm of skin and skull. A mask of the user's own is better.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from skimage.filters import threshold_otsu
+
+from radiogenesis.cohort.sampling.lungs import lung_mask
+from radiogenesis.cohort.scan import Scan
+from radiogenesis.errors import ScanError
+from radiogenesis.imaging import Imaging, OrganName
+
+Mask = NDArray[np.bool_]
+
+FOUND: tuple[OrganName, ...] = ("lung", "brain", "body")
+"""Organs that are found by themselves."""
+TISSUE_HU = -300.0  # air is below, fat above
+EMPTY = 0.15  # so large a share of the voxels has one single value, the lowest, only where all else was taken out
+SCALP_MM = 12.0  # skin and skull over a brain
+
+
+def organ_mask(scan: Scan, imaging: Imaging, given: Mask | None = None) -> Mask:
+    """(Z, Y, X) bool, the organ as it is found where no lesion is outlined.
+
+    Args:
+        scan: as it was read: CT in HU, MR on a scale of its own.
+        imaging: which organ, and what the numbers are.
+        given: a mask of the user's own, which is taken as it is.
+
+    Raises:
+        ScanError: no lung is found, or nothing but empty space.
+    """
+    if given is not None:
+        return given
+    if imaging.organ == "lung" and imaging.in_hu:
+        return lung_mask(replace(scan, masks={}, tumor=None))
+    inside, stripped = _foreground(scan, in_hu=imaging.in_hu)
+    if imaging.organ == "brain" and not stripped:
+        inside &= ndimage.distance_transform_edt(_walled(inside), sampling=scan.spacing_mm)[1:-1, 1:-1, 1:-1] > SCALP_MM
+    if not inside.any():
+        raise ScanError(
+            f"scan of {scan.patient}: no {imaging.organ} is found in {len(scan.hu)} slices",
+            remedy="check that the scan shows it, and that nothing but empty space is at its lowest value",
+        )
+    return inside
+
+
+def remark_on(imaging: Imaging, given: Mask | None = None) -> str:
+    """What the audit is to say of an organ that is not told from the body around it; "" for one that is."""
+    if given is not None or imaging.organ in FOUND:
+        return ""
+    return f"the {imaging.organ} is not told from the body around it: backgrounds are of the whole body"
+
+
+def _foreground(scan: Scan, *, in_hu: bool) -> tuple[Mask, bool]:
+    """The largest piece that is no empty space, its holes filled slice by slice; and whether all around it was taken
+    out before, which leaves a single value there."""
+    lowest = scan.hu.min()
+    empty = scan.hu == lowest
+    stripped = not in_hu and float(empty.mean()) > EMPTY
+    level = (
+        TISSUE_HU
+        if in_hu
+        else float(threshold_otsu(scan.hu[:: max(1, len(scan.hu) // 32)]))
+        if not stripped
+        else lowest
+    )
+    labels, count = ndimage.label(scan.hu > level)
+    if not count:
+        return np.zeros(scan.hu.shape, bool), stripped
+    largest = labels == 1 + int(np.bincount(labels.ravel())[1:].argmax())
+    return np.stack([ndimage.binary_fill_holes(plane) for plane in largest]), stripped
+
+
+def _walled(mask: Mask) -> Mask:
+    """With nothing around it, but the first and the last plane go on: the end of the stack is no boundary."""
+    return np.pad(np.pad(mask, ((1, 1), (0, 0), (0, 0)), mode="edge"), ((0, 0), (1, 1), (1, 1)))
