@@ -15,14 +15,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, get_args
 
-import numpy as np
 from numpy.typing import NDArray
 
 from radiogenesis.window import WINDOW_HU
 
 OrganName = Literal["lung", "brain", "breast", "liver", "kidney", "body"]
 Normalize = Literal["none", "zscore"]
-Number = TypeVar("Number", float, NDArray[np.float64])
+Number = TypeVar("Number", float, NDArray[Any])
 
 
 @dataclass(frozen=True)

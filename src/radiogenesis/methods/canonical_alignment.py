@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from radiogenesis.imaging import LUNG_CT, Imaging
 from radiogenesis.methods.canonical_fit import LEVEL, GeneSide, LesionSide, correlations, fit_axes, lesion_side
 from radiogenesis.methods.checks import require
 from radiogenesis.methods.images import images_from_hu, soften, to_hu
@@ -205,13 +206,13 @@ class CanonicalAlignment(nn.Module):
         """Whether no axis is predicted from genes better than by chance, all axes counted (p above 0.05)."""
         return bool(self.p_any[0] > LEVEL)
 
-    def said(self) -> str:
+    def said(self, imaging: Imaging = LUNG_CT) -> str:
         """In plain words, how much of what lesions look like the genes predict, beside chance and the power."""
         n, how = int(self.patients[0]), f"cross-validated in {int(self.patients[0])} patients"
         rows = [
             (name, float(r), float(chance), float(p))
             for name, r, chance, p, used in zip(
-                self.settings.axes, self.cross_validated, self.chance, self.p, self.used, strict=True
+                map(imaging.name, self.settings.axes), self.cross_validated, self.chance, self.p, self.used, strict=True
             )
             if used
         ]

@@ -28,7 +28,7 @@ from radiogenesis.training.data import TrainingData, seed_of, training_backgroun
 from radiogenesis.training.folder import Beginning, machine_of, origin_of, step_of
 from radiogenesis.training.module import MethodModule
 from radiogenesis.training.preparation import genes_as_trained
-from radiogenesis.training.registry import AnyAlignment, entry
+from radiogenesis.training.registry import AnyAlignment, entry, refuse_for_lungs
 from radiogenesis.training.run import Run, make_method, save_weights
 from radiogenesis.training.samples import save_drawing_grid
 from radiogenesis.training.settings import SPLIT_SETTINGS, TrainSettings
@@ -69,6 +69,7 @@ def train(
         KeyboardInterrupt: stopped by Ctrl-C or SIGTERM; it says how to go on.
     """
     path = Path(path)
+    refuse_for_lungs(method_settings, cohort.imaging)
     if alignment is not None:
         settings = replace(settings, **split_settings(alignment))
     if settings.accelerator == "gpu" and not (torch.cuda.is_available() or torch.backends.mps.is_available()):

@@ -2,6 +2,7 @@
 
 Nothing is taken from folder or file names, but that a file without any readable byte was an outline. CT series are
 grouped by patient and series UID, patients by PatientID of the CT, and outlines find their CT by the UIDs they hold.
+Where MR is asked for (`ReadSettings.normalize`), read MR for CT in what follows.
 The rules, in their order, each recorded in `Source.chosen_because`:
 
 Which outline of a patient:

@@ -66,13 +66,8 @@ def _foreground(scan: Scan, *, in_hu: bool) -> tuple[Mask, bool]:
     lowest = scan.hu.min()
     empty = scan.hu == lowest
     stripped = not in_hu and float(empty.mean()) > EMPTY
-    level = (
-        TISSUE_HU
-        if in_hu
-        else float(threshold_otsu(scan.hu[:: max(1, len(scan.hu) // 32)]))
-        if not stripped
-        else lowest
-    )
+    few = scan.hu[:: max(1, len(scan.hu) // 32)]
+    level = TISSUE_HU if in_hu else float(lowest if stripped else threshold_otsu(few))
     labels, count = ndimage.label(scan.hu > level)
     if not count:
         return np.zeros(scan.hu.shape, bool), stripped

@@ -197,9 +197,9 @@ def background_slices(
     Whatever else is outlined on the scan may be another tumor, and is none of the healthy lung either. A center is
     drawn uniformly among the voxels that lie `boundary_mm` inside the boundary of lung minus tumor, and its slices
     among those of its volume. With `middle_in_lung` only slices count whose middle keeps the least of these distances
-    and, of lungs, shows air as far; where none does, another center is drawn. Between thick slices the mask of the lungs closes
-    over a dome of the diaphragm. The end of the stack is no boundary: a lung that the scan cuts off goes on. Planes
-    beyond it cannot be drawn.
+    and, of lungs, shows air as far; where none does, another center is drawn. Between thick slices the mask of the
+    lungs closes over a dome of the diaphragm. The end of the stack is no boundary: a lung that the scan cuts off goes
+    on. Planes beyond it cannot be drawn.
 
     Args:
         scan: the scan.

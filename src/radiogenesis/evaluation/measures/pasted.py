@@ -49,12 +49,17 @@ class Pasted:
     held_out: Lesions
 
 
+def _wall(backgrounds: NDArray[Any]) -> NDArray[np.bool_]:
+    """(B, P, P) where what is pasted would reach the chest wall; other organs have none."""
+    reach = GrownMask(outside_lung(images_from_hu(backgrounds))).dilated(DILATION + SMOOTHING - 1)
+    return np.asarray(reach[:, 0].numpy() > 0)
+
+
 def pasted(cohort: Cohort, split: Split, settings: EvaluationSettings) -> Pasted:
     """Paste and measure; the same for all runs of a split."""
     index, _ = shared_backgrounds(cohort, split, settings.backgrounds_per_patient, settings.seed)
     backgrounds = cohort.background_image[index].astype(np.float32)
-    reach = GrownMask(outside_lung(images_from_hu(backgrounds))).dilated(DILATION + SMOOTHING - 1)
-    wall = reach[:, 0].numpy() > 0
+    wall = _wall(backgrounds) if cohort.imaging.of_lungs else np.zeros(backgrounds.shape, bool)
     rng = np.random.default_rng([settings.seed, 18])
     having = np.unique(cohort.slice_patient[np.isin(cohort.slice_patient, list(split.train))]).astype(str)
     givers = np.resize(rng.permutation(having), len(split.test)).tolist()

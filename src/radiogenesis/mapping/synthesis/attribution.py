@@ -26,7 +26,7 @@ from radiogenesis.methods.fusion_gan import FusionGAN
 from radiogenesis.methods.images import images_from_hu, to_hu
 from radiogenesis.methods.mc_gan import MCGAN
 from radiogenesis.methods.metagene_gan import MetageneGAN
-from radiogenesis.phenotypes.lesion import AIR_HU, FEATURES, lesion_features
+from radiogenesis.phenotypes.lesion import AIR_HU, FEATURES, lesion_features, per_number
 from radiogenesis.phenotypes.morphology import blur_within, count, quantile, signed_distance
 from radiogenesis.phenotypes.shape import spiculation
 from radiogenesis.stats.resampling import Floats, nanmean
@@ -113,6 +113,7 @@ def gene_gradients(draw: Draw, stage: EvaluationSet, progress: Progress = lambda
             slope = torch.where(level == 0, 0.0, slope)  # at its floor a feature does not move
             found[rows, :, f] = torch.where(torch.isfinite(level), slope, torch.nan).numpy()
         progress(rows.stop, n * places)
+    found *= per_number(stage.imaging)
     return nanmean(found.reshape(n, places, genes, -1).astype(np.float64), axis=1)
 
 

@@ -178,7 +178,7 @@ def _real(subjects: Sequence[EvaluatedRun], cohort: Cohort, settings: Evaluation
 
 def _evaluate_one(subject: EvaluatedRun, common: Common) -> RunResults:
     """All that the method offers to be measured by."""
-    found, cohort = RunResults(subject), common.cohort
+    found, cohort = RunResults(subject, imaging=common.cohort.imaging), common.cohort
     genes = subject.genes(cohort.expression, subject.split.test)
     if len(subject.metrics):
         found.pictures["curves"] = pictures.curves(subject.metrics, common.folder, subject.name)
@@ -301,7 +301,7 @@ def _conclusions(
         sentences.append(conclusions.code_conclusion(codes.clusters, codes.mantel))
     sentences += [measure.remark for measure in MEASURES if measure.remark and measure.of(found)]
     split = found[0].subject.split
-    shared = conclusions.shared_scans(cohort.patients["series_uid"], split.test, split.train)
+    shared = conclusions.shared_scans(cohort.patients["series_uid"], split.test, split.train, cohort.imaging.organ)
     return [*sentences, *([shared] if shared else []), conclusions.scope(cohort.truth is not None)]
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.cohort.writer import versions
+from radiogenesis.imaging import LUNG_CT, Imaging
 from radiogenesis.mapping.conventional.features import IBSI, LESION, RADIOMIC
 from radiogenesis.mapping.conventional.three_step import ConventionalMap
 from radiogenesis.mapping.prediction.prediction import BASELINES, SIZE
@@ -31,10 +32,16 @@ def map_facts(made: ConventionalMap, tables: Path, cohort: Cohort | None = None)
     path = tables / PREDICTIONS
     predicted = pd.read_csv(path) if path.is_file() else pd.DataFrame()
     facts = {} if cohort is None else dict(cohort_facts(cohort))
-    return {**facts, **_of_features(made), **_of_tests(made), **_of_batches(made), **_of_predictions(predicted, made)}
+    return {
+        **facts,
+        **_of_features(made, LUNG_CT if cohort is None else cohort.imaging),
+        **_of_tests(made),
+        **_of_batches(made),
+        **_of_predictions(predicted, made),
+    }
 
 
-def _of_features(made: ConventionalMap) -> Facts:
+def _of_features(made: ConventionalMap, imaging: Imaging) -> Facts:
     """What was put against what."""
     n, settings = counts(made), made.settings
     family = pd.Series(made.material.features.family).value_counts()
@@ -54,7 +61,7 @@ def _of_features(made: ConventionalMap) -> Facts:
         "explanation": Recorded("Every link names its genes (tables/links.csv, tables/metagene_genes.csv)."),
     }
     if settings.radiomics == IBSI:
-        return facts | radiomic_facts(FAMILIES)
+        return facts | radiomic_facts(FAMILIES, imaging)
     if RADIOMIC not in family:
         facts["standard_features"] = Recorded(
             f"The {family.get(LESION, 0)} features of the lesion are this software's own; those of the IBSI were not "

@@ -271,7 +271,7 @@ def shuffled_addition(made: controls.ShuffledVoxels, folder: Path, names: Mappin
                 Column(label="Found", value="found", format="d"),
                 Column(label="Remain without texture", value="survive", format="d"),
                 Column(label="Share", value="share", format="%"),
-                Column(label="Not explained by the HU distribution", value="beyond_histogram", format="d",
+                Column(label="Not explained by the histogram", value="beyond_histogram", format="d",
                        help="p below alpha given the same feature of the shuffled lesion"),
             ),
         ),
