@@ -323,8 +323,9 @@ def _fidelity_section(found: Sequence[RunResults], tables: Path, confidence: flo
         title=f"Is the surrounding {_surrounding(imaging)} unchanged?",
         text=(
             "Each drawn image against the background it was drawn on, as in table 1 of Xu et al. (2020): intensities "
-            f"scaled to 0 to 1 over {imaging.window_text.removeprefix('window ')}. A larger lesion changes more pixels, "
-            "so the whole image cannot and should not agree: the patients' own lesions, pasted over the same backgrounds, show by how much. A "
+            f"scaled to 0 to 1 over {imaging.window_text.removeprefix('window ')}. A larger lesion changes more "
+            "pixels, so the whole image cannot and should not agree: the patients' own lesions, pasted over the same "
+            "backgrounds, show by how much. A "
             "method that scores better than these draws too little. Outside the lesion image and background should "
             "agree; PSNR there says how a lesion is laid over its background, and not how good it is: through a "
             "narrow seam it is high, whatever is drawn."
