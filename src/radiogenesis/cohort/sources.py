@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
+from radiogenesis.errors import SettingError
 from radiogenesis.imaging import Normalize
 
 
@@ -54,6 +55,13 @@ class ReadSettings:
             raise ValueError("spacing_tolerance_mm and tilt_tolerance_mm must be above 0 mm")
         if not 0 < self.plane_tolerance < 0.5:
             raise ValueError(f"plane_tolerance {self.plane_tolerance}: must lie between 0 and 0.5 of the spacing")
+
+    def require_hu(self, verb: str) -> None:
+        """Raises SettingError where scans without HU are asked for of a verb that needs them."""
+        if self.normalize != "none":
+            raise SettingError(
+                f"normalize {self.normalize}: {verb} reads CT in HU alone", remedy="leave --normalize out, or give CT"
+            )
 
     @property
     def modality(self) -> str:

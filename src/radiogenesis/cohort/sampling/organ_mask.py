@@ -1,7 +1,8 @@
 """Where an organ lies in a scan: lungs by their air, a brain inside its head, a body by its foreground.
 
 What is no lung is found simply, and not told from its neighbours: breast, liver and kidney count as the whole body, and
-a head that was not stripped of its skull as a brain under 12 mm of skin and skull. A mask of the user's own is better.
+a head as a brain under 12 mm of skin and skull, unless all around it was set to one value: then a skull was taken out
+and what is left is the brain. A mask of the user's own is better.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ Mask = NDArray[np.bool_]
 FOUND: tuple[OrganName, ...] = ("lung", "brain", "body")
 """Organs that are found by themselves."""
 TISSUE_HU = -300.0  # air is below, fat above
-EMPTY = 0.15  # so large a share of the voxels has one single value, the lowest, only where all else was taken out
+EMPTY, AROUND_MM = 0.99, 5.0  # so large a share of what lies further off is one value where the skull was taken out
 SCALP_MM = 12.0  # skin and skull over a brain
 
 
@@ -62,17 +63,25 @@ def remark_on(imaging: Imaging, given: Mask | None = None) -> str:
 
 def _foreground(scan: Scan, *, in_hu: bool) -> tuple[Mask, bool]:
     """The largest piece that is no empty space, its holes filled slice by slice; and whether all around it was taken
-    out before, which leaves a single value there."""
-    lowest = scan.hu.min()
-    empty = scan.hu == lowest
-    stripped = not in_hu and float(empty.mean()) > EMPTY
+    out before, which leaves one single value there, and no noise."""
     few = scan.hu[:: max(1, len(scan.hu) // 32)]
-    level = TISSUE_HU if in_hu else float(lowest if stripped else threshold_otsu(few))
-    labels, count = ndimage.label(scan.hu > level)
+    found = _largest(scan.hu > (TISSUE_HU if in_hu else threshold_otsu(few)))
+    if in_hu or not found.any():
+        return found, False
+    lowest = scan.hu.min()
+    around = ndimage.distance_transform_edt(~found, sampling=scan.spacing_mm) > AROUND_MM
+    if not around.any() or np.mean(scan.hu[around] == lowest) < EMPTY:
+        return found, False
+    return _largest(scan.hu > lowest), True
+
+
+def _largest(mask: Mask) -> Mask:
+    """The largest piece, its holes filled slice by slice."""
+    labels, count = ndimage.label(mask)
     if not count:
-        return np.zeros(scan.hu.shape, bool), stripped
+        return np.zeros(mask.shape, bool)
     largest = labels == 1 + int(np.bincount(labels.ravel())[1:].argmax())
-    return np.stack([ndimage.binary_fill_holes(plane) for plane in largest]), stripped
+    return np.stack([ndimage.binary_fill_holes(plane) for plane in largest])
 
 
 def _walled(mask: Mask) -> Mask:
