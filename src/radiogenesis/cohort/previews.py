@@ -104,7 +104,7 @@ def _cut(
 
 
 def _outline(axes: Axes, mask: NDArray[np.bool_] | None, color: str) -> None:
-    if mask is not None and mask.any() and not mask.all():
+    if mask is not None and mask.any() and not mask.all() and min(mask.shape) > 1:
         axes.contour(mask, levels=[0.5], colors=color, linewidths=0.8)
 
 
