@@ -81,9 +81,7 @@ class SamplingSettings:
         if self.window is not None and not self.window[0] < self.window[1]:
             raise ValueError(f"window {self.window}: the lower end first")
         if self.whole_pixels and self.organ != "lung":
-            raise ValueError(
-                f"whole_pixels {self.whole_pixels}: whole slices are kept of lungs only, not of {self.organ}"
-            )
+            raise ValueError(f"whole_pixels {self.whole_pixels}: whole slices are of lungs only, not of {self.organ}")
         low, high = self.boundary_mm
         if self.pixels < 8:
             raise ValueError(f"pixels {self.pixels}: at least 8")
