@@ -108,6 +108,11 @@ class Imaging:
         return self.organ == "lung" and self.as_it_is
 
     @property
+    def may_be_darker(self) -> bool:
+        """Whether lesions may be darker than what is around them; in the lung, which is air, none is."""
+        return not self.of_lungs
+
+    @property
     def unit(self) -> str:
         """HU, or z for z-scores."""
         return "HU" if self.in_hu else "z"

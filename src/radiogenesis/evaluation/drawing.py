@@ -79,6 +79,7 @@ def draw(
     fidelity: dict[str, dict[str, list[Floats]]] = {}
     erased_radius = getattr(synthesizer, "erased_radius", None)
     examples: dict[str, Synthesis] = {}
+    plain = partial(lesion_features, darker=cohort.imaging.may_be_darker)
     for number, (patient, g) in enumerate(zip(split.test, genes, strict=True)):
         drawn = _draw_patient(synthesizer, backgrounds, g, settings)
         features.append(measure(drawn.image, drawn.mask, cohort.pixel_mm, cohort.imaging))
@@ -100,7 +101,7 @@ def draw(
         again = _by_noise(synthesizer, backgrounds[0], g, settings)
         owner = [patient] * len(again.image)
         # Spread is taken of the plain features: the radiomic ones, which take far longer, nobody would look at.
-        by_noise.append(measure_lesions(again.image, again.mask, owner, cohort.pixel_mm, lesion_features))
+        by_noise.append(measure_lesions(again.image, again.mask, owner, cohort.pixel_mm, plain))
         for region, measures in values.items():
             for name in MEASURES:
                 fidelity.setdefault(region, {}).setdefault(name, []).append(measures[name])

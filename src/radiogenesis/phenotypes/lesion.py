@@ -39,7 +39,7 @@ AIR_HU = -1000.0
 BATCH = 512  # images at a time: bounds memory
 
 
-def lesion_features(image: Tensor, mask: Tensor, pixel_mm: float) -> dict[str, Tensor]:
+def lesion_features(image: Tensor, mask: Tensor, pixel_mm: float, *, darker: bool = False) -> dict[str, Tensor]:
     """Measure lesions.
 
     - size: diameter in mm of the circle of equal area, holes filled.
@@ -50,13 +50,12 @@ def lesion_features(image: Tensor, mask: Tensor, pixel_mm: float) -> dict[str, T
     - cavitation: share of the area that is air, which means below half-way between air and the lesion's wall; where
       the window's lower end is no air, the share that is dark.
 
-    A margin is of lesions brighter than what is around them: of a darker one it is nan.
-
     Args:
         image: (B, 1, P, P) in HU, or in the numbers that a cohort of another organ or modality stores: thresholds in
             HU are then thresholds in these numbers (`radiogenesis.imaging`).
         mask: (B, 1, P, P), lesion where above 0.5.
         pixel_mm: side of a pixel in mm.
+        darker: whether lesions may be darker than what is around them; else such a one has no margin and no texture.
 
     Returns:
         six tensors (B,) float32, named as in `FEATURES`, units in `UNITS`; nan where there is no lesion, or one too
@@ -68,7 +67,7 @@ def lesion_features(image: Tensor, mask: Tensor, pixel_mm: float) -> dict[str, T
     if image.ndim != 4 or image.shape[1] != 1 or image.shape != mask.shape:
         raise ValueError(f"image {tuple(image.shape)} and mask {tuple(mask.shape)} must both be (B, 1, P, P)")
     parts = [
-        _measure(image[start : start + BATCH, 0].float(), mask[start : start + BATCH, 0] > 0.5, pixel_mm)
+        _measure(image[start : start + BATCH, 0].float(), mask[start : start + BATCH, 0] > 0.5, pixel_mm, darker)
         for start in range(0, len(image), BATCH)
     ]
     return {name: torch.cat([part[name] for part in parts]) if parts else torch.zeros(0) for name in FEATURES}
@@ -102,15 +101,15 @@ def in_units(values: NDArray[np.float64], imaging: Imaging) -> NDArray[np.float6
     return np.where(levels, imaging.level(values), values * per_number(imaging))
 
 
-def _measure(hu: Tensor, mask: Tensor, pixel_mm: float) -> dict[str, Tensor]:
+def _measure(hu: Tensor, mask: Tensor, pixel_mm: float, darker: bool) -> dict[str, Tensor]:
     lesion = fill_holes(main_component(closed(mask, 1.0)))
     area = count(lesion)
     depth = signed_distance(lesion, max(4, round(8.0 / pixel_mm))) * pixel_mm
     core = _core(depth, area)
     air = _air(hu, core, lesion, depth)
     solid = _solid(core, air)
-    first = first_fit(hu, depth, ~grown(air), pixel_mm)
-    margin = fit_margin(hu, lesion, depth, solid, ~grown(air), first, pixel_mm)
+    first = first_fit(hu, depth, ~grown(air), pixel_mm, darker=darker)
+    margin = fit_margin(hu, lesion, depth, solid, ~grown(air), first, pixel_mm, darker=darker)
     interior = (depth < -1.0) & ~grown(grown(air))
     found = {
         "size": 2 * (area / torch.pi).sqrt() * pixel_mm,

@@ -63,7 +63,8 @@ def pasted(cohort: Cohort, split: Split, settings: EvaluationSettings) -> Pasted
     rng = np.random.default_rng([settings.seed, 18])
     having = np.unique(cohort.slice_patient[np.isin(cohort.slice_patient, list(split.train))]).astype(str)
     givers = np.resize(rng.permutation(having), len(split.test)).tolist()
-    plain = partial(measure_lesions, pixel_mm=cohort.pixel_mm, feature_set=lesion_features)
+    features = partial(lesion_features, darker=cohort.imaging.may_be_darker)
+    plain = partial(measure_lesions, pixel_mm=cohort.pixel_mm, feature_set=features)
     full = partial(measure_lesions, pixel_mm=cohort.pixel_mm, inception_weights=settings.inception_weights)
 
     def lesions_of(patients: Sequence[str], measure: Measure, barred: NDArray[np.bool_]) -> Lesions:

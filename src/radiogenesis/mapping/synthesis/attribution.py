@@ -64,14 +64,14 @@ def _mc(method: MCGAN, background: Tensor, genes: Tensor, first: int, seed: int)
     return to_hu(drawn.image), drawn.mask
 
 
-def smooth_features(image: Tensor, mask: Tensor, pixel_mm: float) -> tuple[Tensor, ...]:
+def smooth_features(image: Tensor, mask: Tensor, pixel_mm: float, *, darker: bool = False) -> tuple[Tensor, ...]:
     """Image (B, 1, P, P) in HU and mask (B, 1, P, P) in [0, 1] -> F times (B,), in the order of FEATURES.
 
     nan where the lesion is too small to be measured. They are not stacked: through a stack the infinite slope of one
     feature at its floor would make nan of all the others' gradients.
     """
     hard = (mask.detach() >= 0.5).float()
-    found = lesion_features(image, hard, pixel_mm)
+    found = lesion_features(image, hard, pixel_mm, darker=darker)
     edge = 1 / (1 + math.exp(0.5 / SHARPNESS))  # what the sigmoid makes of a mask of 0
     lesion = (torch.sigmoid((mask[:, 0] - 0.5) / SHARPNESS) - edge) / (1 - 2 * edge)  # (B, P, P)
     area = lesion.flatten(1).sum(1)
@@ -106,7 +106,8 @@ def gene_gradients(draw: Draw, stage: EvaluationSet, progress: Progress = lambda
     for start in range(0, n * places, BATCH):
         rows = slice(start, min(start + BATCH, n * places))
         g = expression[rows].clone().requires_grad_(True)
-        values = smooth_features(*draw(backgrounds[rows], g, start), stage.pixel_mm)
+        darker = stage.imaging.may_be_darker
+        values = smooth_features(*draw(backgrounds[rows], g, start), stage.pixel_mm, darker=darker)
         for f, value in enumerate(values):
             (slope,) = torch.autograd.grad(value.sum(), g, retain_graph=True)
             level = value.detach()[:, None]

@@ -15,6 +15,7 @@ from radiogenesis.evaluation.gene_codes import CodeSpace
 from radiogenesis.evaluation.genes.code_space import HELD_OUT
 from radiogenesis.evaluation.measures.control import MEAN, TRUTH, Measured
 from radiogenesis.evaluation.results import RunResults
+from radiogenesis.imaging import Imaging
 from radiogenesis.phenotypes.lesion import units
 from radiogenesis.reporting import figures
 from radiogenesis.reporting.model import Picture
@@ -196,6 +197,20 @@ def control_bars(table: pd.DataFrame, folder: Path, name: str, reference: str, c
     )
 
 
+def _own_scales(imaging: Imaging) -> str:
+    """Of which properties what is planted is no such number as what is measured."""
+    if imaging.in_hu:
+        return (
+            f"Planted spiculation and {imaging.name('cavitation')} are on scales of their own (0 to 1; share of the "
+            "radius): only the order counts there."
+        )
+    intensities = f"{imaging.name('attenuation')} and heterogeneity (signal before the scanner)"
+    return (
+        f"Planted spiculation (0 to 1), {intensities} and {imaging.name('cavitation')} (share of the radius) are on "
+        "scales of their own: only the order counts there."
+    )
+
+
 def scatter(measured: Measured, table: pd.DataFrame, folder: Path, name: str) -> Picture:
     """Drawn against planted, or against the own slices where nothing was planted."""
     planted = measured.truth is not None
@@ -212,12 +227,7 @@ def scatter(measured: Measured, table: pd.DataFrame, folder: Path, name: str) ->
         )
 
     light, dark = figures.save_both(plot, folder, f"scatter-{name}")
-    meaning = (
-        f" Planted spiculation and {measured.imaging.name('cavitation')} are on scales of their own (0 to 1; share of "
-        "the radius): only the order counts there."
-        if planted
-        else ""
-    )
+    meaning = f" {_own_scales(measured.imaging)}" if planted else ""
     return Picture(
         file=light,
         dark=dark,
