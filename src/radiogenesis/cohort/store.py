@@ -1,6 +1,8 @@
 """The noun `Cohort`: one Zarr 3 store on disk, written whole or not at all, and checked whenever it is read.
 
-    COHORT/                      a Zarr 3 group; its attributes: schema version, settings, provenance, digests
+    COHORT/                      a Zarr 3 group; its attributes: schema version, settings, provenance, digests; and
+                                 `imaging` where images are no CT of the lung: organ, normalize, and the window that
+                                 is mapped onto -1000 to 500 in all images, in HU or z-scores
       slices/                    image (N, P, P) int16 HU, mask (N, P, P) bool, patient (N,) code, offset_mm (N,)
       backgrounds/               image (M, P, P) int16 HU, patient (M,) code, center_mm (M, 3), boundary_mm (M,)
       scans/                     where whole slices are kept: image (W, S, S) int16 HU, tumor and lungs (W, S, S) bool,
