@@ -6,7 +6,7 @@ export PYTHONDONTWRITEBYTECODE :=
 # One thread per process: two processes share two cores (see CONTRIBUTING).
 TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 MPLBACKEND=Agg
 
-.PHONY: demo test suite check docs dist clean
+.PHONY: demo test browser suite check docs dist clean
 
 demo: .venv/.installed
 	$(BIN)/radiogenesis demo
@@ -15,7 +15,13 @@ demo: .venv/.installed
 test: .venv/.installed
 	$(MAKE) --no-print-directory --jobs=2 check suite
 
-suite: .venv/.installed
+# Pages are tested in a browser. In a container that has none it is installed; where that is not allowed, and outside
+# CI, those tests are skipped.
+browser:
+	@command -v chromium > /dev/null || command -v chromium-browser > /dev/null || command -v google-chrome > /dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get \
+	  > /dev/null && apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium > /dev/null; } || true
+
+suite: .venv/.installed browser
 	$(TEST_ENV) $(BIN)/pytest -n 2 --dist worksteal
 
 check: .venv/.installed

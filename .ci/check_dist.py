@@ -19,7 +19,7 @@ PHANTOM = ["cohort", "phantom", "tiny.zarr", "--patients", "3", "--genes", "200"
 
 
 def missing(dist: Path, root: Path = ROOT) -> list[str]:
-    """Files of the package, and the licence, that the only wheel or the only sdist in `dist` lacks."""
+    """Files of the package, and the license, that the only wheel or the only sdist in `dist` lacks."""
     (wheel,), (sdist,) = dist.glob("*.whl"), dist.glob("*.tar.gz")
     package = [path for path in (root / "src" / "radiogenesis").rglob("*") if path.is_file()]
     sources = [path.relative_to(root / "src").as_posix() for path in package if "__pycache__" not in path.parts]

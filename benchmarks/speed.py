@@ -5,10 +5,10 @@
     python benchmarks/speed.py --profile [--pixels 64] [--methods fusion-gan]     the operations that take longest
 
 Each line is a process of its own, so that its peak memory is its own. A training step is the trainer's own, with
-loading, all players, optimisers and moving average; its time is the median over the steps after two to warm up, so
+loading, all players, optimizers and moving average; its time is the median over the steps after two to warm up, so
 that another job's moment does not count. Images per second of the processor's time (all threads together) are what to
 compare where other jobs share the machine; they mean nothing with a GPU. FLOPs (2 per multiplication and addition) are
-counted by torch for the forward and backward passes of all players; optimisers and everything elementwise are not in
+counted by torch for the forward and backward passes of all players; optimizers and everything elementwise are not in
 them. Compiled are the generator and the discriminator; the time that compiling takes is not in the rate. The fusion
 GAN, and MC-GAN with the preset additions, have the canonical alignment, as in `comparison.py`; "fusion-gan, no critic"
 is without the alignment's terms: --matching 0 --energy 0 --gene_code mapping.

@@ -29,7 +29,7 @@ from radiogenesis.evaluation.detection import (
     differences,
     findings,
     outlined_stacks,
-    summarised,
+    summarized,
 )
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.inference.finding import tumor_unet
@@ -78,7 +78,7 @@ def measured(name: str, runs: dict[int, Run], cohort: Cohort, patients: list[str
         print(f"{name}, seed {seed}: mean Dice {each.groupby('finder', sort=False)['dice'].mean().round(3).to_dict()}")
     each = pd.concat(parts)
     averaged = each.groupby(["finder", "patient"], sort=False)[list(MEASURES)].mean().reset_index()
-    table = pd.concat([summarised(averaged, settings), differences(each, settings)])
+    table = pd.concat([summarized(averaged, settings), differences(each, settings)])
     print(f"\n{name}\n{table.round(3).to_string(index=False)}", flush=True)
     table.to_csv(out / f"{name}.csv", index=False)
     each.to_csv(out / f"{name}_patients.csv", index=False)

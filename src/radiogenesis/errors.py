@@ -5,7 +5,7 @@ RadiogenesisError
 │   ├── ScanError        a CT series, an outline, a NIfTI pair
 │   ├── ExpressionError  an expression table
 │   ├── AnnotationError  AIM annotations, the clinical table
-│   └── CohortError      a cohort on disk: missing, damaged, foreign, or lacking what a verb needs
+│   └── CohortError      a cohort on disk: missing, damaged, foreign, or lacking what a command needs
 ├── OutputError          an output that is already there, or cannot be written
 ├── SettingError         a setting outside its range, or settings that exclude each other
 └── RunError             a run folder: missing, damaged, of another cohort, already there
@@ -58,7 +58,7 @@ class AnnotationError(InputError):
 
 
 class CohortError(InputError):
-    """A cohort on disk is missing, damaged, foreign, or lacks what a verb needs."""
+    """A cohort on disk is missing, damaged, foreign, or lacks what a command needs."""
 
 
 class OutputError(RadiogenesisError):

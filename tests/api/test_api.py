@@ -255,3 +255,12 @@ def test_a_table_may_have_a_dot_in_its_name(tmp_path: Path) -> None:
     (tmp_path / "tables" / "gene_prediction-auto.v2.csv").write_text("a\n1\n")
     assert rg.Results(tmp_path).table("gene_prediction-auto.v2")["a"].tolist() == [1]
     assert rg.Results(tmp_path).tables == ["gene_prediction-auto.v2"]
+
+
+@pytest.mark.parametrize("written", ["memorisation", "memorization"])
+def test_a_table_that_was_renamed_opens_by_either_name(tmp_path: Path, written: str) -> None:
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "evaluation.json").write_text("{}")
+    (tmp_path / "tables" / f"{written}_patients.csv").write_text("patient,drawn\nP1,0.5\n")
+    for name in ("memorisation_patients", "memorization_patients"):
+        assert rg.open_evaluation(tmp_path).table(name)["drawn"].tolist() == [0.5]

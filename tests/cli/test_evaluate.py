@@ -31,6 +31,14 @@ def test_every_number_stands_beside_what_it_must_be_read_with() -> None:
     assert "0.60 to 0.80" in written.getvalue()
 
 
+def test_a_new_measure_needs_no_more_than_its_sentence() -> None:
+    number = {"run": "gan", "name": "new", "text": "sharpness", "value": 0.5, "low": 0.4, "high": 0.6}
+    number["beside"] = "Real lesions 0.7."
+    assert beside(number) == "Real lesions 0.7."
+    card = layout._fact(number, {"runs": ["gan"], **AT_90})
+    assert (card.label, card.value, card.beside) == ("Sharpness", "0.5", "90 % interval 0.4 to 0.6. Real lesions 0.7.")
+
+
 def test_where_no_lesion_was_drawn_the_number_is_said_to_be_missing() -> None:
     nothing = {**CONTROL, "value": float("nan"), "low": float("nan"), "high": float("nan")}
     written = StringIO()

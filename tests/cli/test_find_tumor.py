@@ -1,4 +1,4 @@
-"""The verb find-tumor: its help and what it refuses; what it writes is in tests/training/test_finding.py."""
+"""The command find-tumor: its help and what it refuses; what it writes is in tests/inference/test_finding.py."""
 
 from __future__ import annotations
 

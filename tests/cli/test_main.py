@@ -33,7 +33,7 @@ def test_help_answers_at_once() -> None:
         started = time.perf_counter()
         subprocess.run([sys.executable, "-m", "radiogenesis.cli.main", "--help"], check=True, capture_output=True)
         took.append(time.perf_counter() - started)
-    assert min(took) < 0.7  # HOUSE.md
+    assert min(took) < 0.7
 
 
 def test_help_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
@@ -64,10 +64,10 @@ def test_a_group_lists_its_verbs(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["paint"], "there is no verb 'paint'; choose from: demo, cohort build,"),
-        (["cohort", "bulid"], "there is no verb 'cohort bulid'; choose from: cohort build, cohort phantom,"),
-        (["--verbose"], "there is no verb '--verbose'; choose from: demo,"),
-        (["Train"], "there is no verb 'Train'"),
+        (["paint"], "there is no command 'paint'; choose from: demo, cohort build,"),
+        (["cohort", "bulid"], "there is no command 'cohort bulid'; choose from: cohort build, cohort phantom,"),
+        (["--verbose"], "there is no command '--verbose'; choose from: demo,"),
+        (["Train"], "there is no command 'Train'"),
     ],
 )
 def test_unknown_verbs_are_one_line(arguments: list[str], line: str, capsys: pytest.CaptureFixture[str]) -> None:

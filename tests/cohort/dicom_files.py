@@ -88,7 +88,7 @@ def set_stored(data: Dataset, stored: NDArray[np.int_]) -> None:
 
 
 def example_ct(slices: int = 6, rows: int = 24, **changes: object) -> Ct:
-    """A small CT with every voxel different from its neighbours."""
+    """A small CT with every voxel different from its neighbors."""
     hu = np.random.default_rng(slices).integers(-1000, 1500, (slices, rows, rows - 4)).astype(np.int16)
     return Ct(hu=hu, **changes)  # type: ignore[arg-type]
 

@@ -212,7 +212,7 @@ def test_the_real_annotations(real_data: Path) -> None:
 
 @pytest.mark.real_data
 def test_the_stated_lengths_agree_with_the_pixel_spacing_of_the_headers(real_data: Path) -> None:
-    """ePAD's unit "linear" is the centimetre: with the spacing that PyRadiomics recorded, both ways give the same."""
+    """ePAD's unit "linear" is the centimeter: with the spacing that PyRadiomics recorded, both ways give the same."""
     features = read_aim(real_data / "annotations").features
     radiomics = pd.read_csv(next((real_data / "radiomics").glob("*.csv")), low_memory=False)
     patients = radiomics["Image"].str.extract(r"(R01-\d{3})")[0]

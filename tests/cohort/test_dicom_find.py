@@ -37,10 +37,10 @@ def test_a_flat_folder_with_everything_mixed(tmp_path: Path) -> None:
     for one in pet.slices:
         one.SOPClassUID, one.Modality = "1.2.840.10008.5.1.4.1.1.128", "PT"
     scatter(pet)
-    localiser = example_ct(2)
-    for one in localiser.slices:
+    localizer = example_ct(2)
+    for one in localizer.slices:
         one.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
-    scatter(localiser)
+    scatter(localizer)
     tumor = [circle(outlined, z, (10, 9), 4) for z in (2, 3)]
     save(rtstruct(outlined, {"Lung": tumor, "gtv-1": tumor}), folder / f"{next(names)}.dcm")
     (folder / "notes.txt").write_text("left lung")
@@ -226,7 +226,7 @@ def test_settings_are_checked(wrong: dict[str, object]) -> None:
 
 
 def test_two_patients_under_one_series_uid_are_refused(tmp_path: Path) -> None:
-    """As a careless pseudonymisation leaves them: one volume of two people, if series were told by UID alone."""
+    """As a careless pseudonymization leaves them: one volume of two people, if series were told by UID alone."""
     first = example_ct(4)
     second = example_ct(4, patient="P2", series_uid=first.series_uid, origin=(-10.0, -20.0, 38.0))
     first.write(tmp_path / "1")

@@ -229,7 +229,7 @@ def test_values_that_are_neither_labels_nor_probabilities(tmp_path: Path) -> Non
     scan = read_nifti(source(image, save(tmp_path / "spline.nii", mask, np.eye(4))), ReadSettings())
     assert scan.tumor_mask.sum() == 2
     mask[1, 2, 1:5] = [30, 200.4, 255, 99.7]
-    line = refusal(image, save(tmp_path / "grey.nii", mask, np.eye(4)))
+    line = refusal(image, save(tmp_path / "gray.nii", mask, np.eye(4)))
     assert "values up to 255 are neither labels nor probabilities; save it with 1 inside" in line
 
 

@@ -286,7 +286,7 @@ def _distance(point: NDArray[np.float64], polygon: NDArray[np.float64]) -> float
     return float(np.linalg.norm(start + share[:, None] * edges - point, axis=1).min())
 
 
-def test_neighbours_share_no_pixel() -> None:
+def test_neighbors_share_no_pixel() -> None:
     """Polygons that share edges through pixel centers tile the plane."""
     left, right = (np.array([[1, x], [1, x + 4], [6, x + 4], [6, x]], float) for x in (2, 6))
     a, b = fill_even_odd([left], (10, 12)), fill_even_odd([right], (10, 12))

@@ -1,4 +1,4 @@
-"""What anonymisers and converters leave of a header: blank identifiers, another class."""
+"""What anonymizers and converters leave of a header: blank identifiers, another class."""
 
 from __future__ import annotations
 

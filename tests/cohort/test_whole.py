@@ -37,7 +37,7 @@ def lungs(chest: Scan) -> NDArray[np.bool_]:
     return blind_lungs(chest)
 
 
-def test_the_slices_with_lung_are_kept_every_few_millimetres(chest: Scan, lungs: NDArray[np.bool_]) -> None:
+def test_the_slices_with_lung_are_kept_every_few_millimeters(chest: Scan, lungs: NDArray[np.bool_]) -> None:
     found = whole_slices(chest, lungs, WHOLE)
     area = lungs.sum(axis=(1, 2)) * 9.0
     assert found.plane.tolist() == np.flatnonzero(area >= WHOLE.whole_lung_mm2)[::2].tolist()

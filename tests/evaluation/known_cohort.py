@@ -53,7 +53,7 @@ def lung(rng: np.random.Generator, count: int) -> NDArray[np.float64]:
 def write(path: Path, *, patients: int = 40, planted: bool = True, whole: bool = False) -> Cohort:
     """The cohort; genes are standard normal. `whole`: with whole slices of 32 pixels, a box of tumor in each."""
     rng = np.random.default_rng(0)
-    texture = np.random.default_rng(1)  # by which a lesion is recognised
+    texture = np.random.default_rng(1)  # by which a lesion is recognized
     names = [f"P{number:02d}" for number in range(patients)]
     genes = rng.normal(size=(patients, GENES)).astype(np.float32)
     size, hu = diameter_mm(genes[:, 0]), attenuation_hu(genes[:, 1])
@@ -126,7 +126,7 @@ class Deaf:
 
 
 class Copier:
-    """Pastes lesions of the training patients, whatever the genes: the positive control of memorisation."""
+    """Pastes lesions of the training patients, whatever the genes: the positive control of memorization."""
 
     def __init__(self, cohort: Cohort, patients: tuple[str, ...]) -> None:
         theirs = np.isin(cohort.slice_patient, list(patients))

@@ -1,4 +1,4 @@
-"""Lesions with a texture of their own, patient by patient, to be pasted and recognised."""
+"""Lesions with a texture of their own, patient by patient, to be pasted and recognized."""
 
 from __future__ import annotations
 

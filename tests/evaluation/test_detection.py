@@ -33,7 +33,7 @@ from radiogenesis.evaluation.detection import (
     scores,
     side_by_side,
     stack_of,
-    summarised,
+    summarized,
 )
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.methods.tumor_unet import FindSettings, TumorUNet, TumorUNetSettings
@@ -84,14 +84,14 @@ def test_scores_by_hand() -> None:
 
 def test_means_and_intervals_are_over_patients() -> None:
     each = pd.DataFrame({"finder": UNET, "patient": list("abcd"), **{key: [0.0, 0.0, 1.0, 1.0] for key in MEASURES}})
-    table = summarised(each, QUICK)
+    table = summarized(each, QUICK)
     assert table["measure"].tolist() == list(MEASURES)
     assert (table["value"] == 0.5).all()
     assert (table["low"] < 0.5).all()
     assert (table["high"] > 0.5).all()
     assert set(table["patients"]) == {4}
-    pd.testing.assert_frame_equal(table, summarised(each, QUICK))
-    alike = summarised(each.assign(**dict.fromkeys(MEASURES, 1.0)), QUICK)
+    pd.testing.assert_frame_equal(table, summarized(each, QUICK))
+    alike = summarized(each.assign(**dict.fromkeys(MEASURES, 1.0)), QUICK)
     assert (alike["low"] == 1).all()
 
 

@@ -16,7 +16,8 @@ from radiogenesis.evaluation.genes import prediction as gp
 from radiogenesis.evaluation.genes.distances import mean_correlation
 from radiogenesis.evaluation.results import RunResults
 from radiogenesis.evaluation.settings import EvaluationSettings
-from radiogenesis.pages.evaluation.li_sui import framework_conclusions, framework_headline, framework_sections
+from radiogenesis.pages.evaluation.headlines import headline
+from radiogenesis.pages.evaluation.li_sui import framework_conclusions, framework_sections
 from radiogenesis.stats.resampling import resamples
 
 QUICK = EvaluationSettings(bootstrap=100, permutations=199)
@@ -108,7 +109,7 @@ def test_ridge_is_scikit_learns_with_a_free_intercept_and_stays_in_the_unit_inte
 
 def test_missing_and_constant_features_say_nothing() -> None:
     train = pd.DataFrame({"size": [1.0, 3.0], "same": [2.0, 2.0]})
-    x, new = gp.standardised(train, pd.DataFrame({"size": [np.nan, 1000.0], "same": [2.0, 9.0]}))
+    x, new = gp.standardized(train, pd.DataFrame({"size": [np.nan, 1000.0], "same": [2.0, 9.0]}))
     assert x.tolist() == [[-1, 0], [1, 0]]
     assert new.tolist() == [[0, 0], [5, 0]]
 
@@ -133,7 +134,7 @@ def test_conclusion_and_headline(found: RunResults) -> None:
     assert sentence.startswith("reader: images of 14 held-out patients say something about their genes")
     assert "95 % interval" in sentence
     assert "ahead of ridge regression on radiomic features, which reaches" in sentence  # whose mean r is over all genes
-    (number,) = framework_headline(found)
+    (number,) = headline(found)
     assert number["value"] > 0.9
     assert {"low", "high", "regression", "null_low", "null_high", "text"} <= set(number)
 

@@ -17,7 +17,7 @@ from radiogenesis.evaluation.measures.base import Memory, Work
 from radiogenesis.evaluation.measures.usefulness import (
     Slices,
     SmallUNet,
-    Use,
+    Usefulness,
     _backgrounds,
     dice,
     dice_by_patient,
@@ -121,7 +121,7 @@ def test_the_network_without_drawings_is_trained_once_for_all_runs(
     for run in runs:
         assert isinstance(run.method, Synthesizer)
         work = Work(run, run.method, *[nothing] * 5, few, settings, nothing, memory)
-        result = Use().measure(work)
+        result = Usefulness().measure(work)
         assert result.tables["usefulness"].iloc[0]["difference"] == pytest.approx(0.1)
         assert result.scores["usefulness"].value == pytest.approx(0.1)
     assert trained == [1, 1, 2, 2, 2, 2, 2, 2]

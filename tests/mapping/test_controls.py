@@ -57,7 +57,7 @@ def test_first_order_and_shape_do_not_change_and_texture_does() -> None:
     )
     for name in ("firstorder_mean", "firstorder_entropy", "firstorder_energy", "shape_pixel_area"):
         np.testing.assert_allclose(mixed[name], whole[name], rtol=1e-6)
-    assert (mixed["glcm_contrast"] > 3 * whole["glcm_contrast"]).all()  # neighbours of smooth noise are alike
+    assert (mixed["glcm_contrast"] > 3 * whole["glcm_contrast"]).all()  # neighbors of smooth noise are alike
 
 
 def test_the_association_with_coarseness_goes_and_that_with_the_spread_stays(made: controls.ShuffledVoxels) -> None:
@@ -66,7 +66,7 @@ def test_the_association_with_coarseness_goes_and_that_with_the_spread_stays(mad
     assert coarse["found"]
     assert not coarse["survives"]
     assert coarse["p_given_shuffled"] < 1e-4
-    disguised = links.loc[("spread", "glcm_joint_variance")]  # a variance of grey levels, by its formula
+    disguised = links.loc[("spread", "glcm_joint_variance")]  # a variance of gray levels, by its formula
     assert disguised["found"]
     assert disguised["survives"]
     assert disguised["p_given_shuffled"] > 100 * coarse["p_given_shuffled"]

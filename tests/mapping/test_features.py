@@ -85,7 +85,7 @@ def test_grain_is_one_for_white_noise_and_less_after_smoothing() -> None:
     smooth = ndimage.gaussian_filter(white, (0, 1, 1))
     empty = np.zeros((1, 96, 96), bool)
     assert noise_features(white, empty)[0, 1] == pytest.approx(1.0, abs=0.05)
-    # A Gaussian filter of sigma 1 leaves the correlation exp(-lag^2 / 4): neighbours differ by less.
+    # A Gaussian filter of sigma 1 leaves the correlation exp(-lag^2 / 4): neighbors differ by less.
     expected = np.sqrt((1 - np.exp(-1 / 4)) / (1 - np.exp(-4 / 4)))
     assert noise_features(smooth, empty)[0, 1] == pytest.approx(expected, abs=0.05)
 

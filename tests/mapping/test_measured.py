@@ -45,6 +45,6 @@ def test_coordinates_along_the_axes_that_are_used() -> None:
     values = found.of(image, 0.8 * mask)  # a drawn mask: lesion where at least 0.5
     np.testing.assert_array_equal(values[:, :6], measure(image, mask, 1.0))
     soft = soften(torch.from_numpy(mask.astype(np.float32))[:, None])
-    expected = made.coordinates(made.standardised(images_from_hu(image), soft)).numpy()[:, [6, 8]]
+    expected = made.coordinates(made.standardized(images_from_hu(image), soft)).numpy()[:, [6, 8]]
     np.testing.assert_allclose(values[:2, 6:], expected[:2], atol=1e-5)
     assert np.isnan(values[2]).all()

@@ -95,7 +95,7 @@ def test_real_masks_are_softened_as_in_training(trained: tuple[Alignment, list[f
     np.testing.assert_allclose(alignment.encode_lesions(images, masks), expected, atol=1e-6)
 
 
-def test_encoding_needs_no_neighbours_and_leaves_training_mode(trained: tuple[Alignment, list[float]]) -> None:
+def test_encoding_needs_no_neighbors_and_leaves_training_mode(trained: tuple[Alignment, list[float]]) -> None:
     images, masks, genes = toy(6)
     together = trained[0].train().encode_lesions(images, masks), trained[0].train().encode(genes)
     for i in range(6):

@@ -65,7 +65,7 @@ def test_the_first_axes_are_the_properties_of_a_lesion_and_say_which_genes_do_th
     assert fitted.p_any < 0.05
     images, masks, _, _ = lesions(80, seed=3)
     seen = fitted.coordinates(
-        fitted.standardised(images_from_hu(images), soften(torch.from_numpy(masks)[:, None].float()))
+        fitted.standardized(images_from_hu(images), soften(torch.from_numpy(masks)[:, None].float()))
     )
     area, level = masks.sum((1, 2)), images[:, 12:20, 12:20].mean((1, 2))
     assert np.corrcoef(seen[:, SIZE], np.sqrt(area))[0, 1] > 0.95
@@ -112,9 +112,9 @@ def test_the_log_likelihood_is_the_gaussian_density(fitted: CanonicalAlignment) 
     images, masks, _, genes = lesions(4, seed=6)
     x, m = images_from_hu(images), soften(torch.from_numpy(masks.astype(np.float32))[:, None])
     g = torch.from_numpy(genes).float()
-    found = fitted.log_likelihood(fitted.standardised(x, m), g).numpy()
+    found = fitted.log_likelihood(fitted.standardized(x, m), g).numpy()
     r = fitted.follows.numpy().clip(max=0.9)
-    z = fitted.coordinates(fitted.standardised(x, m)).numpy()
+    z = fitted.coordinates(fitted.standardized(x, m)).numpy()
     c = fitted.code(g).numpy()
     for j in range(4):
         density = multivariate_normal(r * c[j], np.diag(1 - r**2)).logpdf(z)
@@ -130,7 +130,7 @@ def test_it_is_what_the_house_asks_of_an_alignment(fitted: CanonicalAlignment) -
     assert fitted.players() == ()
     assert fitted.averaged() is None
     images, masks, _, genes = lesions(3)
-    statistics = fitted.standardised(images_from_hu(images), torch.from_numpy(masks[:, None].astype(np.float32)))
+    statistics = fitted.standardized(images_from_hu(images), torch.from_numpy(masks[:, None].astype(np.float32)))
     assert [kind.shape[1] for kind in fitted.kinds(statistics)] == [*SIZES, sum(SIZES), int(fitted.used.sum())]
     assert fitted.code(torch.from_numpy(genes).float()).shape == (3, 8)
     assert fitted.encode_lesions(images[:0], masks[:0]).shape == (0, 8)
@@ -140,7 +140,7 @@ def test_gradients_reach_image_and_mask(fitted: CanonicalAlignment) -> None:
     images, masks, _, genes = lesions(3)
     x = images_from_hu(images).requires_grad_()
     m = soften(torch.from_numpy(masks.astype(np.float32))[:, None]).requires_grad_()
-    fitted.log_likelihood(fitted.standardised(x, m), torch.from_numpy(genes).float())[0, 0].backward()
+    fitted.log_likelihood(fitted.standardized(x, m), torch.from_numpy(genes).float())[0, 0].backward()
     for tensor in (x, m):
         assert tensor.grad is not None
         assert tensor.grad[0].abs().max() > 0
@@ -150,9 +150,9 @@ def test_gradients_reach_image_and_mask(fitted: CanonicalAlignment) -> None:
 def test_autocast_does_not_round_the_coordinates(fitted: CanonicalAlignment) -> None:
     images, masks, _, _ = lesions(3)
     x, m = images_from_hu(images), soften(torch.from_numpy(masks.astype(np.float32))[:, None])
-    plain = fitted.coordinates(fitted.standardised(x, m))
+    plain = fitted.coordinates(fitted.standardized(x, m))
     with torch.autocast("cpu", torch.bfloat16):
-        torch.testing.assert_close(fitted.coordinates(fitted.standardised(x, m)), plain)
+        torch.testing.assert_close(fitted.coordinates(fitted.standardized(x, m)), plain)
 
 
 @pytest.mark.parametrize(

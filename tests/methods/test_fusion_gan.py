@@ -1,6 +1,6 @@
 """The fusion GAN against the paper: every loss by hand from the network's own outputs, who moves, what the presets are.
 
-Losses are compared in evaluation mode, where dropout and normalisation are the same at every call.
+Losses are compared in evaluation mode, where dropout and normalization are the same at every call.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ def hand_generator_terms(gan: FusionGAN, step: Step) -> dict[str, float]:
     odds = np.exp(lesions @ everyone.T / critic.temperature.item())
     terms["matching"] = -np.log((odds / odds.sum(1, keepdims=True))[np.arange(4), b.patient.numpy()]).mean()
     grouped = getattr(critic.lesions, "grouped", lambda statistics: [statistics])  # kinds of statistics count alike
-    ours, real = (grouped(critic.lesions.standardised(x, m)) for x, m in ((drawn.image, drawn.mask), (b.x, b.m)))
+    ours, real = (grouped(critic.lesions.standardized(x, m)) for x, m in ((drawn.image, drawn.mask), (b.x, b.m)))
     terms["energy"] = np.mean(
         [hand_energy(*(t.detach().numpy() for t in kind)) for kind in zip(ours, real, strict=True)]
     )
@@ -406,11 +406,11 @@ def test_a_canonical_alignment_is_code_and_critic() -> None:
     step = gan.prepare(batch)
     torch.testing.assert_close(step.code, alignment.code(batch.g))
     record = gan.generator_loss(step)
-    ours = alignment.standardised(step.drawn.image, step.drawn.mask)
+    ours = alignment.standardized(step.drawn.image, step.drawn.mask)
     likelihood = alignment.log_likelihood(ours, batch.all_genes).log_softmax(1)
     expected = -likelihood[torch.arange(4), batch.patient].mean()
     assert record.terms["match"].item() == pytest.approx(settings.matching * expected.item(), rel=1e-5)
-    pairs = zip(alignment.kinds(ours), alignment.kinds(alignment.standardised(batch.x, batch.m)), strict=True)
+    pairs = zip(alignment.kinds(ours), alignment.kinds(alignment.standardized(batch.x, batch.m)), strict=True)
     energies = [loss_energy(a.reshape(2, 2, -1), b.reshape(2, 2, -1)).item() for a, b in pairs]
     assert record.terms["energy"].item() == pytest.approx(settings.energy * np.mean(energies), rel=1e-5)
     record.total.backward()
@@ -457,7 +457,7 @@ def test_train_critic_moves_it() -> None:
 
 
 def test_a_critic_that_is_trained_on_learns_from_real_lesions_only() -> None:
-    """Drawings must not move its normalisation, nor be judged by the statistics of their own batch."""
+    """Drawings must not move its normalization, nor be judged by the statistics of their own batch."""
     gan = make_gan(train_critic=True).train()
     assert gan.alignment is not None
     step = gan.prepare(make_batch())

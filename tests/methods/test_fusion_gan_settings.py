@@ -52,7 +52,7 @@ def test_paper_preset_is_section_1() -> None:
     assert not [name for name, _ in gan.discriminator.named_modules() if "parametrizations" in name]
 
 
-def test_twice_the_pixels_keep_the_squares_in_millimetres() -> None:
+def test_twice_the_pixels_keep_the_squares_in_millimeters() -> None:
     coarse, fine = (FusionGANSettings(**PRESETS[name]) for name in ("default", "pixels-128"))
     for name in ("composition_dilation", "composition_smoothing", "erosion"):
         assert getattr(fine, name) // 2 == 2 * (getattr(coarse, name) // 2), name  # the reach to either side
@@ -158,7 +158,7 @@ def test_sizes_that_draw(pixels: int) -> None:
 
 @pytest.mark.parametrize("pixels", [8, 16, 48])
 def test_sizes_that_cannot_be_drawn_are_refused_at_once(pixels: int) -> None:
-    # 16 pixels leave a single number at 1/16 of the resolution, which instance normalisation cannot take.
+    # 16 pixels leave a single number at 1/16 of the resolution, which instance normalization cannot take.
     with pytest.raises(ValueError, match="pixels"):
         FusionGAN(FusionGANSettings(**PRESETS["paper"] | TINY), genes=GENES, pixels=pixels)
 

@@ -279,11 +279,11 @@ def test_it_learns_a_gene_that_shows_and_leaves_one_that_does_not() -> None:
     level = torch.linspace(-0.8, 0.8, 16)
     genes = torch.stack([(level + 0.8) / 1.6, torch.tensor([0.0, 1.0] * 8)], dim=1)
     shown = batch(genes, level=level)
-    optimiser = torch.optim.Adam(method.parameters(), lr=5e-3)
+    optimizer = torch.optim.Adam(method.parameters(), lr=5e-3)
     for _ in range(60):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         method.loss(method.prepare(shown)).total.backward()
-        optimiser.step()
+        optimizer.step()
     new = batch(genes[:, :1].expand(-1, 2), level=torch.linspace(-0.75, 0.75, 16))
     regions = method.eval().prepare(new)
     with torch.no_grad():

@@ -26,7 +26,7 @@ Y, X = np.mgrid[:64, :64] - 31.5
 
 
 def make_gan(**changes: Any) -> InpaintingGAN:
-    """In evaluation mode, where normalisation is the same at every call."""
+    """In evaluation mode, where normalization is the same at every call."""
     torch.manual_seed(0)
     return InpaintingGAN(InpaintingGANSettings(**TINY | changes), pixels=PIXELS).eval()
 

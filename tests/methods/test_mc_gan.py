@@ -22,7 +22,7 @@ NO_WEIGHTS = dict.fromkeys(("weight_i", "weight_is", "weight_isg", "lambda_backg
 
 
 def make_gan(**changes: Any) -> MCGAN:
-    """In evaluation mode, where normalisation is the same at every call, with statistics as after some training."""
+    """In evaluation mode, where normalization is the same at every call, with statistics as after some training."""
     torch.manual_seed(0)
     gan = MCGAN(MCGANSettings(**TINY | changes), genes=GENES, pixels=PIXELS)
     with torch.no_grad():
@@ -136,7 +136,7 @@ def test_masks_are_signed_for_the_networks() -> None:
 # Drawing
 
 
-def test_the_code_is_drawn_by_reparametrisation() -> None:
+def test_the_code_is_drawn_by_reparametrization() -> None:
     gan, b = make_gan(), make_batch()
     mean, log_variance = gan.part.condition(b.g)
     normals = torch.randn(4, 8)

@@ -72,7 +72,7 @@ def test_the_players_losses_are_made_of_them() -> None:
     assert gan.generator_loss(step).total.item() == pytest.approx(loss_g(drawn).item(), rel=1e-5)
 
 
-def test_the_generator_minimises_what_its_objective_says() -> None:
+def test_the_generator_minimizes_what_its_objective_says() -> None:
     """Both fall as D takes the drawing for real; where D is sure that it is not, only one has a gradient left."""
     for objective, loss, slope in (("non_saturating", loss_g, -1.0), ("minimax", loss_g_minimax, 0.0)):
         gan = made(generator_objective=objective).eval()

@@ -20,7 +20,7 @@ from radiogenesis.networks.lesion_statistics import (
     gaussian,
     lagged_product,
     masked_statistics,
-    neighbour_covariance,
+    neighbor_covariance,
     shells,
     zernike_moments,
     zernike_radial,
@@ -46,7 +46,7 @@ def test_lagged_product_is_the_sum_over_pairs() -> None:
     assert lagged_product(x, 2).tolist() == [down + right]
 
 
-def test_neighbour_covariance_against_numpy() -> None:
+def test_neighbor_covariance_against_numpy() -> None:
     x = 0.1 * torch.randn(1, 1, 24, 24, generator=torch.Generator().manual_seed(1))
     region = disc(24, 8.5)
     image, w = x[0, 0].double().numpy(), region[0, 0].double().numpy()
@@ -62,10 +62,10 @@ def test_neighbour_covariance_against_numpy() -> None:
         pairs = (w[lag:] * w[:-lag]).sum() + (w[:, lag:] * w[:, :-lag]).sum()
         covariance = product / (pairs + 8)
         expected.append(np.sign(covariance) * (np.sqrt(abs(covariance) + 1e-4) - 0.01))
-    assert_allclose(neighbour_covariance(x, region, smoothing=2.0, limit=0.3)[0], expected, atol=1e-5)
+    assert_allclose(neighbor_covariance(x, region, smoothing=2.0, limit=0.3)[0], expected, atol=1e-5)
 
 
-def test_neighbours_share_grain_but_no_noise() -> None:
+def test_neighbors_share_grain_but_no_noise() -> None:
     rng = np.random.default_rng(0)
     noise = rng.normal(size=(20, 40, 40))
     grain = gaussian_filter(rng.normal(size=noise.shape), (0, 1.2, 1.2))
@@ -73,7 +73,7 @@ def test_neighbours_share_grain_but_no_noise() -> None:
 
     def of(images: np.ndarray) -> float:
         x = torch.from_numpy(images.astype(np.float32))[:, None]
-        return float(neighbour_covariance(0.08 * x, disc(40, 14).expand(20, -1, -1, -1))[:, 0].mean())
+        return float(neighbor_covariance(0.08 * x, disc(40, 14).expand(20, -1, -1, -1))[:, 0].mean())
 
     assert of(grain) > 0.03  # of a deviation of 0.08, of which the window takes away what is coarse
     assert abs(of(noise)) < 0.01

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from radiogenesis.networks.discriminator import ThreeHeadDiscriminator
-from radiogenesis.networks.mc_gan import GLU, ConditioningAugmentation, MCGANGenerator, SynthesisBlock, initialise
+from radiogenesis.networks.mc_gan import GLU, ConditioningAugmentation, MCGANGenerator, SynthesisBlock, initialize
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_the_weight_map_is_what_the_finest_gate_holds_back() -> None:
     weight = generator(torch.randn(1, 1, 32, 32), torch.randn(1, 3)).weight
     held_back = 1 - gates[0][0].mean(0)
     assert held_back.shape == (16, 16)  # half the resolution
-    # Bilinear, pixel centers aligned: an inner pixel is 9/16, 3/16, 3/16 and 1/16 of its four neighbours.
+    # Bilinear, pixel centers aligned: an inner pixel is 9/16, 3/16, 3/16 and 1/16 of its four neighbors.
     expected = (
         9 * held_back[..., 3, 5] + 3 * held_back[..., 3, 4] + 3 * held_back[..., 2, 5] + held_back[..., 2, 4]
     ) / 16
@@ -73,7 +73,7 @@ def test_the_base_image_passes_four_convolutions_of_stride_two() -> None:
         (1, 4, (2, 2)), (4, 8, (2, 2)), (8, 16, (2, 2)), (16, 32, (2, 2)),
     ]  # fmt: skip
     assert len(generator.blocks) == len(generator.up) == 4
-    # Linear, batch normalisation, GLU -> 16 times the width at 1/16 of the resolution.
+    # Linear, batch normalization, GLU -> 16 times the width at 1/16 of the resolution.
     assert [type(m) for m in generator.start] == [nn.Linear, nn.BatchNorm1d, nn.GLU]
     assert generator.start(torch.randn(5, 3)).shape == (5, 32 * 4 * 4)
 
@@ -103,7 +103,7 @@ def test_the_authors_discriminator_looks_at_a_sixteenth_with_eight_times_the_wid
 def test_initial_weights_are_orthogonal() -> None:
     torch.manual_seed(0)
     generator = MCGANGenerator(pixels=32, start=3, width=2)
-    initialise(generator)
+    initialize(generator)
     weight = generator.start[0].weight  # (numbers, 3): orthonormal columns
     torch.testing.assert_close(weight.T @ weight, torch.eye(3), atol=1e-5, rtol=0)
     kernel = generator.up[0][1].weight.flatten(1)  # fewer rows than columns: orthonormal rows
@@ -150,7 +150,7 @@ def test_glu_is_torchs_and_keeps_the_layout() -> None:
 
 
 def test_the_generator_keeps_channels_last_forward_and_backward() -> None:
-    """Where a gradient has another layout than the features, batch normalisation takes ten times as long on a CPU."""
+    """Where a gradient has another layout than the features, batch normalization takes ten times as long on a CPU."""
     generator = MCGANGenerator(pixels=32, start=4, width=2).to(memory_format=torch.channels_last)
     seen: list[bool] = []
 
@@ -158,10 +158,10 @@ def test_the_generator_keeps_channels_last_forward_and_backward() -> None:
         seen.append(features.is_contiguous(memory_format=torch.channels_last))
         features.register_hook(lambda g: seen.append(g.is_contiguous(memory_format=torch.channels_last)))
 
-    normalised = [module for module in generator.modules() if isinstance(module, nn.BatchNorm2d)]
-    for module in normalised:
+    normalized = [module for module in generator.modules() if isinstance(module, nn.BatchNorm2d)]
+    for module in normalized:
         module.register_forward_hook(watch)
     drawn = generator(torch.rand(2, 1, 32, 32), torch.rand(2, 4))
     (drawn.image.sum() + drawn.mask.sum()).backward()
-    assert len(seen) == 2 * len(normalised)
+    assert len(seen) == 2 * len(normalized)
     assert all(seen)

@@ -48,7 +48,7 @@ def test_features_grow_as_the_settings_say(upsampling: Literal["nearest", "bilin
     for made, given in zip(seen[1:-1:2], seen[2::2], strict=True):
         repeated = made.repeat_interleave(2, 2).repeat_interleave(2, 3)
         assert torch.equal(given, repeated) == (upsampling == "nearest")
-        torch.testing.assert_close(given[..., 0, 0], made[..., 0, 0])  # a corner has no neighbours on one side
+        torch.testing.assert_close(given[..., 0, 0], made[..., 0, 0])  # a corner has no neighbors on one side
 
 
 def test_generator_refuses_odd_sizes() -> None:
@@ -67,7 +67,7 @@ def test_discriminator_shapes(pixels: int) -> None:
 
 @pytest.mark.parametrize("norm", ["spectral", "batch"])
 def test_batches_that_pass_together_are_judged_as_one_after_the_other(norm: Literal["spectral", "batch"]) -> None:
-    """Also while training: batch normalisation keeps the statistics of each batch to itself."""
+    """Also while training: batch normalization keeps the statistics of each batch to itself."""
     torch.manual_seed(0)
     d = ThreeHeadDiscriminator(pixels=16, code=4, width=2, norm=norm)
     x, m = ([torch.rand(3, 1, 16, 16) for _ in range(3)] for _ in range(2))

@@ -37,7 +37,7 @@ def test_signals_keep_their_size_from_the_start() -> None:
     assert max(seen) < 5
 
 
-def test_normalisation_in_the_decoder_is_a_choice() -> None:
+def test_normalization_in_the_decoder_is_a_choice() -> None:
     kinds = [type(layer) for layer in UNet(widths=(2, 2, 2), dropout=0.5, decoder_norm=True).modules()]
     assert kinds.count(nn.BatchNorm2d) == 3 + 3
 

@@ -39,16 +39,16 @@ def test_block5_conv3_has_512_channels_at_a_sixteenth_after_its_relu() -> None:
     assert features.min() == 0
 
 
-def test_weights_are_read_and_the_grey_image_is_normalised_as_rgb(weights_file: Path) -> None:
+def test_weights_are_read_and_the_gray_image_is_normalized_as_rgb(weights_file: Path) -> None:
     vgg = load_vgg16(str(weights_file))
     state = torch.load(weights_file, weights_only=True)
-    grey = torch.full((1, 1, 16, 16), 0.5)
+    gray = torch.full((1, 1, 16, 16), 0.5)
     rgb = torch.tensor([(0.5 - 0.485) / 0.229, (0.5 - 0.456) / 0.224, (0.5 - 0.406) / 0.225])
     x = rgb[None, :, None, None].expand(1, 3, 16, 16)
     for i in TORCHVISION_CONVOLUTIONS:
         x = F.max_pool2d(x, 2) if i in (5, 10, 17, 24) else x
         x = F.relu(F.conv2d(x, state[f"features.{i}.weight"], state[f"features.{i}.bias"], padding=1))
-    torch.testing.assert_close(vgg(grey), x)
+    torch.testing.assert_close(vgg(gray), x)
 
 
 def test_the_hub_cache_is_where_torchvision_puts_it(

@@ -222,7 +222,7 @@ def test_whole_slices_show_the_lesion_and_what_was_outlined_before(folder: Path)
     pieces, count = ndimage.label(data.whole.tumor)
     assert count == 2
     ml = np.sort(np.bincount(pieces.ravel())[1:]) * 4.0 * 4.0 * SPACING[0] / 1000
-    np.testing.assert_allclose(ml, [data.tumour_volume_ml, 4 / 3 * np.pi * 20**3 / 1000], rtol=0.1)
+    np.testing.assert_allclose(ml, [data.tumor_volume_ml, 4 / 3 * np.pi * 20**3 / 1000], rtol=0.1)
     assert np.median(data.whole.image[data.whole.tumor]) == pytest.approx(35, abs=30)
     assert np.median(data.whole.image[data.whole.lungs & ~data.whole.tumor]) == pytest.approx(-850, abs=30)
 

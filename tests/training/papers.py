@@ -195,7 +195,7 @@ METAGENE: Rows = _SHOWN_BY_SUI | {
     "discriminator_width": (64, "open in the paper: channels are not given"),
     "discriminator_norm": ("batch", "open in the paper: as published networks of that time"),
     "mismatch": (0.0, "equation 2 has no such term"),
-    "generator_objective": ("minimax", "equation 2: the generator minimises E log(1 - D)"),
+    "generator_objective": ("minimax", "equation 2: the generator minimizes E log(1 - D)"),
     "metagene_dropout": (0.0, "section III.D names no dropout"),
     "learning_rate": (1e-3, "section III.D: 0.001"),
     "discriminator_learning_rate": (1e-3, "section III.D: 0.001"),

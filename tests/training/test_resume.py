@@ -207,6 +207,7 @@ def test_what_was_renamed_since_goes_on(alignment: Run, tmp_path: Path) -> None:
     config["settings"]["centred_decoder"] = True
     (tmp_path / "older" / "config.yaml").write_text(yaml.safe_dump(config))
     assert read_config(tmp_path / "older")["settings"]["centered_decoder"]
-    checkpoint = {"state_dict": {"method.alignment.seen": 1, "method.part.weight": 2}}
+    checkpoint = {"state_dict": {"method.alignment.seen": 1, "method.standardise.weight": 2, "method.part.weight": 3}}
     MethodModule.on_load_checkpoint(cast(Any, None), checkpoint)
-    assert checkpoint["state_dict"] == {"method.alignment.in_sample_deviation": 1, "method.part.weight": 2}
+    now = ["method.alignment.in_sample_deviation", "method.standardize.weight", "method.part.weight"]
+    assert list(checkpoint["state_dict"]) == now

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from radiogenesis.api.cohorts import build_cohort, make_phantom, open_cohort, plant_cohort
 from radiogenesis.api.evaluation import Evaluation, Results, evaluate, open_evaluation
+from radiogenesis.api.explorer import ExplorerPage, explore
 from radiogenesis.api.maps import RadiogenomicMap, map, open_map
 from radiogenesis.api.runs import available_methods, open_run, synthesize, train
 from radiogenesis.cohort.lesion_slices import LesionSlices
@@ -41,6 +42,7 @@ __all__ = [
     "Cohort",
     "CohortError",
     "Evaluation",
+    "ExplorerPage",
     "ExpressionError",
     "InputError",
     "LesionSlices",
@@ -57,6 +59,7 @@ __all__ = [
     "available_methods",
     "build_cohort",
     "evaluate",
+    "explore",
     "make_phantom",
     "map",
     "open_cohort",

@@ -28,6 +28,9 @@ from radiogenesis.progress import Progress, silent
 from radiogenesis.stats.association import FEWEST
 from radiogenesis.training.run import Run
 
+OLD, NOW = "memorisation", "memorization"
+"""Tables were called the first before 2026-11-27; either name opens them."""
+
 
 @dataclass(frozen=True)
 class Results:
@@ -80,20 +83,21 @@ class Results:
             >>> list(rg.open_evaluation("evaluation").table("comparison"))[:2]
             ['method', 'runs']
         """
-        parquet, csv = (self.path / "tables" / f"{name}.{kind}" for kind in ("parquet", "csv"))
-        if parquet.is_file():
-            return pd.read_parquet(parquet)
-        if csv.is_file():
-            return pd.read_csv(csv, low_memory=False)
+        for spelled in (name, name.replace(OLD, NOW), name.replace(NOW, OLD)):
+            parquet, csv = (self.path / "tables" / f"{spelled}.{kind}" for kind in ("parquet", "csv"))
+            if parquet.is_file():
+                return pd.read_parquet(parquet)
+            if csv.is_file():
+                return pd.read_csv(csv, low_memory=False)
         raise RunError(f"has no table {name!r}", path=self.path, remedy=f"choose from: {', '.join(self.tables)}")
 
     def _record(self) -> dict[str, Any]:
         """What was found."""
         try:
-            found: dict[str, Any] = json.loads((self.path / self._file).read_text(encoding="utf-8"))
+            record: dict[str, Any] = json.loads((self.path / self._file).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise RunError(f"{self._file} cannot be read ({error})", path=self.path, remedy="make it again") from error
-        return found
+        return record
 
 
 class Evaluation(Results):
@@ -184,16 +188,16 @@ def evaluated(
         _check_together(runs)
     encoding = [run for run in others if isinstance(run.method, GeneAutoencoder)]
     with whole_folder(out) as partial:
-        made = partial / "evaluation"
-        summary = evaluate_runs(others, made, settings, cohort=cohort, progress=progress)
+        folder = partial / "evaluation"
+        summary = evaluate_runs(others, folder, settings, cohort=cohort, progress=progress)
         if finding:
-            found = measure_detection(finding, made, settings, find=find, cohort=cohort)
-            summary = add_detection(made, summary, found)
+            detection = measure_detection(finding, folder, settings, find=find, cohort=cohort)
+            summary = add_detection(folder, summary, detection)
         if encoding:
-            summary = add_figure_6(made, summary, encoding[0], others, settings, cohort=cohort)
-        for part in made.iterdir():
+            summary = add_figure_6(folder, summary, encoding[0], others, settings, cohort=cohort)
+        for part in folder.iterdir():
             part.rename(partial / part.name)
-        made.rmdir()
+        folder.rmdir()
     return summary
 
 
@@ -237,9 +241,9 @@ def add_figure_6(
         clusters=clustered.get("metagenes", 0),
         method=clustered.get("clustering", "kmeans"),
     )
-    made = code_feature_map(run.method, opened, run.split, run.scaler, how)
-    section = code_section(made, folder)
+    code_map = code_feature_map(run.method, opened, run.split, run.scaler, how)
+    section = code_section(code_map, folder)
     genes = run.scaler.transform(opened.expression, list(run.split.train))
-    shown = metagene_table(made.metagenes, genes, folder / "tables", "code_metagenes", seed=settings.seed)
+    shown = metagene_table(code_map.metagenes, genes, folder / "tables", "code_metagenes", seed=settings.seed)
     section = replace(section, blocks=(*section.blocks, shown.table), notes=(*section.notes, shown.note))
-    return add(folder, summary, {"conclusions": [f"{name}: {conclusion(made)}"]}, last=[section])
+    return add(folder, summary, {"conclusions": [f"{name}: {conclusion(code_map)}"]}, last=[section])

@@ -150,16 +150,17 @@ def mapped(
         gene_sets, overlap = in_names_of(gene_sets, material.names, gmt)
         material = replace(material, said=(*material.said, overlap))
     progress(f"testing {len(material.names):,} genes against {len(material.features.family)} features", 0, 0)
-    made = conventional_map(material, settings, gene_sets)
-    additions = more_of(made, cohort, left_out, run)  # before the long work: it refuses what cannot be asked
+    conventional = conventional_map(material, settings, gene_sets)
+    additions = more_of(conventional, cohort, left_out, run)  # before the long work: it refuses what cannot be asked
     if trained is not None:
         drawing, shuffled, digests = trained
         moved = map_by_synthesis(
-            drawing, cohort, made, moving, nulls=shuffled, gene_sets=gene_sets, say=lambda what: progress(what, 0, 0)
-        )
+            drawing, cohort, conventional, moving, nulls=shuffled, gene_sets=gene_sets,
+            say=lambda what: progress(what, 0, 0),
+        )  # fmt: skip
         digests |= {"Cohort's digest": cohort.digest}
-        additions.insert(0, lambda folder: synthesis_addition(made, moved, folder, cohort.truth, digests))
+        additions.insert(0, lambda folder: synthesis_addition(conventional, moved, folder, cohort.truth, digests))
     progress("predicting patients left out, drawing the page", 0, 0)
     provenance = {"Cohort": f"{cohort.path.name}, digest {cohort.digest[:12]}"}
     provenance |= {"Gene sets": Path(gmt).name} if gmt else {}
-    return write_map(made, out, truth=cohort.truth, cohort=cohort, provenance=provenance, additions=additions)
+    return write_map(conventional, out, truth=cohort.truth, cohort=cohort, provenance=provenance, additions=additions)

@@ -70,16 +70,16 @@ def train(
         >>> list(run.metrics)[:2]
         ['step', 'images_seen']
     """
-    one = entry(method)
-    if preset not in one.presets:
-        raise SettingError(f"{method} has no preset {preset!r}", remedy=f"choose from: {', '.join(one.presets)}")
+    registered = entry(method)
+    if preset not in registered.presets:
+        raise SettingError(f"{method} has no preset {preset!r}", remedy=f"choose from: {', '.join(registered.presets)}")
     built_on = None if alignment is None else as_run(alignment)
     taken_over = fit.split_settings(built_on) if built_on else {}
     if built_on:
         fit.refuse_other_split(built_on, settings)
     opened = as_cohort(cohort)
     own, training, scaling = settings_of(
-        [one.settings, TrainSettings, ExpressionSettings],
+        [registered.settings, TrainSettings, ExpressionSettings],
         {**own_defaults(method, preset, opened.imaging), **taken_over, **settings},
     )
     if unlike := unlike_its_cohort(method, preset, opened.settings["sampling"]):

@@ -71,13 +71,13 @@ class VerbParser(ArgumentParser):
 
     def _with_lists(self, args: list[str]) -> list[str]:
         """Lists as the parser reads them. People write `A B`, `A,B`, `A, B` or `[A,B]`, whatever the option."""
-        made: list[str] = []
+        joined: list[str] = []
         rest = [part for word in args for part in self._split(word)]
         while rest:
             word = rest.pop(0)
             action = self._option_string_actions.get(word)
             kind = _list_kind(action)
-            made.append(word)
+            joined.append(word)
             if kind is None or not rest:
                 continue
             taken = _taken(rest)
@@ -87,10 +87,10 @@ class VerbParser(ArgumentParser):
             )
             items = [item for item in items if item]
             if getattr(action, "nargs", None) in ("+", "*"):
-                made += items
+                joined += items
             else:
-                made.append(json.dumps(items) if kind is str else f"[{', '.join(items)}]")
-        return made
+                joined.append(json.dumps(items) if kind is str else f"[{', '.join(items)}]")
+        return joined
 
     def _split(self, word: str) -> list[str]:
         """`--option=value` as two words where the option takes a list."""
@@ -134,9 +134,9 @@ def _taken(words: list[str]) -> list[str]:
 
 def parser(verb: str, description: str) -> VerbParser:
     """A parser for one verb, with `--config FILE.yaml` for its settings."""
-    made = VerbParser(prog=f"radiogenesis {verb}", description=description, print_config=None, allow_abbrev=False)
-    made.add_argument("--config", action="config", help="YAML file with settings; options given after it win.")
-    return made
+    options = VerbParser(prog=f"radiogenesis {verb}", description=description, print_config=None, allow_abbrev=False)
+    options.add_argument("--config", action="config", help="YAML file with settings; options given after it win.")
+    return options
 
 
 def add_settings(verb_parser: VerbParser, kind: type[Any], skip: set[str] | None = None) -> None:

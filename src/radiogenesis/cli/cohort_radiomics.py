@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> None:
         add_settings(options, kind)
     given = options.parse(arguments)
     with Bars() as bars:
-        made = volume_table(
+        measured = volume_table(
             given.raw,
             given.out,
             settings_from(given, VolumeSettings),
@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> None:
             build=settings_from(given, BuildSettings),
             progress=bars,
         )
-    for patient, why in made.left_out.items():
+    for patient, why in measured.left_out.items():
         print(f"left out: {patient}: {why}")
-    patients, features = made.features.shape
+    patients, features = measured.features.shape
     print(f"{given.out}: {features} features of {patients} patients")

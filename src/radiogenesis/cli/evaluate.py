@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-_DESCRIPTION = """Measure runs on the patients they held out: fidelity, realism, control, diversity, memorisation,
+_DESCRIPTION = """Measure runs on the patients they held out: fidelity, realism, control, diversity, memorization,
 retrieval, and with --segmentation_steps usefulness; of gene-autoencoder how well genes are predicted, and what its
 encoder's features have to do with metagenes; of tumor-unet what is found in whole slices, on another cohort too.
 
@@ -86,16 +86,6 @@ def measured(value: float) -> str:
 
 def beside(number: dict[str, Any]) -> str:
     """What a headline number must be read beside."""
-    if number["name"] == "control":
-        text = f"regression {number['regression']:.2f}, null {number['null_low']:.2f} to {number['null_high']:.2f}"
-        return f"{text}, {number['share']:.0%} of the regression" if number["share"] == number["share"] else text
-    if number["name"] == "detection":
-        return f"baseline {number['baseline']:.2f}, null {number['null']:.2f}".replace("nan", "–")
-    if number["name"] == "gene prediction":
-        return f"ridge {number['regression']:.2f}, null {number['null_low']:.2f} to {number['null_high']:.2f}"
-    if number["name"] == "retrieval":
-        return f"of {number['patients']:.0f}; chance {number['chance']:.1f}"
-    if number["name"] == "fidelity":
-        text = f"another background {number['null']:.2f}; high through a narrow seam"
-        return text if math.isfinite(number["null"]) else "one background only"
-    return str(number.get("beside", ""))
+    from radiogenesis.pages.evaluation.headlines import headline_of
+
+    return headline_of(number).beside(number)

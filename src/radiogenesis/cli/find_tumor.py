@@ -45,6 +45,6 @@ def main(arguments: list[str]) -> None:
             tell=lambda what, done, total: bar.update(task, description=what, completed=done, total=total),
         )
     for row in scans.to_dict("records"):
-        found = "" if math.isnan(row["volume_ml"]) else f"{row['tumors']} found, {row['volume_ml']:.1f} ml"
-        print(f"{row['patient']}: {'; '.join(filter(None, [found, row['note']]))}")
+        summary = "" if math.isnan(row["volume_ml"]) else f"{row['tumors']} found, {row['volume_ml']:.1f} ml"
+        print(f"{row['patient']}: {'; '.join(filter(None, [summary, row['note']]))}")
     print(f"\n{given.out}: look at PATIENT/overlay.png before you believe a box. Research use only.")

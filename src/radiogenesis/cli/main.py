@@ -26,6 +26,7 @@ VERBS = {
     "find-tumor": "RUN CT_FOLDER OUT: tumors in whole scans: masks, boxes in mm, DICOM SEG, NIfTI",
     "evaluate": "RUN... OUT: fidelity, realism, control and copies, beside what they are read by",
     "map": "COHORT OUT: which genes go with which property of the lesion, and how far to believe it",
+    "explore": "RUN OUT.html: one page on which a gene is moved and the drawn lesion follows; opens offline",
     "report": "OUT: one HTML file that opens offline",
 }
 
@@ -36,14 +37,14 @@ def usage() -> str:
     lines = [f"  {verb:<{width}}  {what}" for verb, what in VERBS.items()]
     return "\n".join(
         [
-            "usage: radiogenesis VERB ...",
+            "usage: radiogenesis COMMAND ...",
             "",
             "Which genes show in a scan, and how would this tumor look if they changed?",
             "",
-            "verbs, in the order you meet them:",
+            "commands, in the order in which they are used:",
             *lines,
             "",
-            "`radiogenesis VERB --help` shows every setting with its default, unit and source.",
+            "`radiogenesis COMMAND --help` shows every setting with its default, unit and source.",
             "Research use only: no clinical claim is made.",
         ]
     )
@@ -74,16 +75,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         print(f"radiogenesis {__version__}")
         return 0
-    found = find_verb(words)
-    if found is None:
+    command = find_verb(words)
+    if command is None:
         group = [verb for verb in VERBS if verb.startswith(words[0] + " ")]
         known = ", ".join(group or VERBS)
         if group and (len(words) == 1 or words[1] in ("-h", "--help")):
             print("\n".join(f"  {verb}  {VERBS[verb]}" for verb in group))
             return 0
-        print(f"radiogenesis: there is no verb {' '.join(words[:2])!r}; choose from: {known}", file=sys.stderr)
+        print(f"radiogenesis: there is no command {' '.join(words[:2])!r}; choose from: {known}", file=sys.stderr)
         return 2
-    verb, rest = found
+    verb, rest = command
     module = importlib.import_module(module_of(verb))
     try:
         module.main(rest)

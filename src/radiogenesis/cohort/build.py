@@ -269,6 +269,8 @@ def _sha256(path: Path) -> str:
 
 def _why_nothing(findings: Findings) -> str:
     """What was found instead of scans, for the error's remedy."""
-    found = ", ".join(f"{count} {modality}" for modality, count in sorted(findings.modalities.items()))
+    modalities = ", ".join(f"{count} {modality}" for modality, count in sorted(findings.modalities.items()))
     reasons = [reason for _, reason in [*findings.refused, *findings.skipped]][:2]
-    return f"found {found or 'no DICOM and no NIfTI'}" + (f"; for example: {'; '.join(reasons)}" if reasons else "")
+    return f"found {modalities or 'no DICOM and no NIfTI'}" + (
+        f"; for example: {'; '.join(reasons)}" if reasons else ""
+    )

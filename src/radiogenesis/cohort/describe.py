@@ -151,12 +151,12 @@ def _audit(cohort: Cohort) -> list[str]:
 
 
 def _made(cohort: Cohort) -> list[str]:
-    made = cohort.provenance
-    by = f"radiogenesis {made.get('radiogenesis')} on Python {made.get('python')}, {made.get('created')}"
+    record = cohort.provenance
+    by = f"radiogenesis {record.get('radiogenesis')} on Python {record.get('python')}, {record.get('created')}"
     settings = [f"  {name:<12} {_settings(values)}" for name, values in cohort.settings.items()]
-    counts = made.get("skipped", {})
+    counts = record.get("skipped", {})
     skipped = [f"  skipped      {count} files: {reason}" for reason, count in counts.items()]
-    others = made.get("skipped_files", 0) - sum(counts.values())
+    others = record.get("skipped_files", 0) - sum(counts.values())
     if others > 0:
         skipped.append(f"  skipped      {others} files for other reasons")
     return [f"Made by {by}", *settings, *skipped]

@@ -345,9 +345,9 @@ def _read_series(path: Path, known: Known, settings: TableSettings) -> AnnData:
     if samples["title"].isna().any():
         raise ExpressionError(f"sample {samples.index[samples['title'].isna()][0]} has values but no title", path=path)
     column = _series_patients(samples, known, path, settings)
-    made = _assembled(values.T, list(column.astype(str)), genes, path, known, settings)
-    made.uns["patients_from"] = str(column.name)
-    return made
+    assembled = _assembled(values.T, list(column.astype(str)), genes, path, known, settings)
+    assembled.uns["patients_from"] = str(column.name)
+    return assembled
 
 
 def _series_patients(samples: pd.DataFrame, known: Known, path: Path, settings: TableSettings) -> pd.Series[str]:
@@ -360,9 +360,9 @@ def _series_patients(samples: pd.DataFrame, known: Known, path: Path, settings: 
         samples.index.to_series(name="geo_accession"),
         *(samples[name].fillna("") for name in samples.columns[1:]),
     ]
-    found = [(known.count(ids), len(known.alike(list(ids)))) for ids in candidates]
-    best = max(range(len(found)), key=lambda at: found[at])  # the first of equals: the titles
-    if known.patients and settings.orientation == "auto" and not any(found[best]):
+    matches = [(known.count(ids), len(known.alike(list(ids)))) for ids in candidates]
+    best = max(range(len(matches)), key=lambda at: matches[at])  # the first of equals: the titles
+    if known.patients and settings.orientation == "auto" and not any(matches[best]):
         raise ExpressionError(
             f"{_nobody(known)} stands among its titles (such as {samples['title'].iloc[0]!r}), accessions or"
             " characteristics",
@@ -376,28 +376,28 @@ def _read_h5ad(path: Path, known: Known, settings: TableSettings) -> AnnData:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # about names that are not unique, which `assemble` handles
-            found = anndata.read_h5ad(path)
+            data = anndata.read_h5ad(path)
     except (OSError, KeyError, ValueError, TypeError) as error:
         problem = " ".join(str(error).split())[:200]
         raise ExpressionError(f"is not readable as h5ad ({problem})", path=path) from error
-    if found.X is None:
-        others = [f"layer {name!r}" for name in found.layers] + ["raw"] * (found.raw is not None)
+    if data.X is None:
+        others = [f"layer {name!r}" for name in data.layers] + ["raw"] * (data.raw is not None)
         raise ExpressionError(
             f"has no X, where expression stands; it has {', '.join(others) or 'no layers either'}",
             path=path,
             remedy="copy what is to be used into X (adata.X = adata.layers[...])",
         )
-    names = [list(map(str, axis)) for axis in (found.var_names, found.obs_names)]
+    names = [list(map(str, axis)) for axis in (data.var_names, data.obs_names)]
     across, down = map(known.count, names)
     if not across and not down:
         across, down = (len(known.alike(axis)) for axis in names)
     places = ("var_names", "obs_names")
     if _decide(across, down, known, places, names[1][0] if names[1] else "", path, settings) == "genes-in-rows":
-        found = found.T
-    absent = sorted(set(settings.not_genes) - set(found.var_names))
+        data = data.T
+    absent = sorted(set(settings.not_genes) - set(data.var_names))
     if absent:
         raise ExpressionError(f"has no gene {absent[0]!r} to leave out (not_genes)", path=path)
-    kept = found[:, ~found.var_names.isin(settings.not_genes)]
+    kept = data[:, ~data.var_names.isin(settings.not_genes)]
     try:
         values = expression_values(kept)
     except (TypeError, ValueError) as error:

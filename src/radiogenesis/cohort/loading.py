@@ -73,13 +73,13 @@ class Loaded:
             expression = AnnData(obs=pd.DataFrame(index=pd.Index([], dtype=str)))
         else:
             expression = read_expression(tables.expression, patients=patients, settings=tables.settings, id_map=id_map)
-        made = cls(tables, Known.of(scanned, id_map), expression, annotations, clinical)
-        made.refuse_nobody(scanned)
+        loaded = cls(tables, Known.of(scanned, id_map), expression, annotations, clinical)
+        loaded.refuse_nobody(scanned)
         said += [*expression.uns.get("remarks", []), *_apart(scanned, set(expression.obs_names))]
-        said += [_unscanned(name, whose) for name, whose in made.found_in().items() if whose and not whose & scanned]
+        said += [_unscanned(name, whose) for name, whose in loaded.found_in().items() if whose and not whose & scanned]
         if said:
             expression.uns["remarks"] = said
-        return made
+        return loaded
 
     def refuse_nobody(self, imaged: Collection[str]) -> None:
         """Raises ExpressionError where expression was given, and none of these patients with images has any."""

@@ -149,7 +149,7 @@ def read_part(path: Path) -> PatientData:
         backgrounds=backgrounds,
         acquisition=Acquisition(**about["acquisition"]),
         spacing_mm=tuple(about["spacing_mm"]),
-        tumour_volume_ml=about["tumour_volume_ml"],
+        tumor_volume_ml=about["tumour_volume_ml"],
         whole=whole,
     )
 
@@ -209,7 +209,7 @@ def _write(path: Path, data: PatientData | None, outcome: Outcome) -> Outcome:
             "patient": data.patient,
             "acquisition": asdict(data.acquisition),
             "spacing_mm": list(data.spacing_mm),
-            "tumour_volume_ml": data.tumour_volume_ml,
+            "tumour_volume_ml": data.tumor_volume_ml,
         }
         arrays["about"] = json.dumps(about)
         for kind, record in (("slices", data.slices), ("backgrounds", data.backgrounds), ("scans", data.whole)):
@@ -227,7 +227,7 @@ def _fields(record: type[NoduleSlices] | type[Backgrounds] | type[WholeSlices]) 
 def _state(file: Path) -> tuple[int, int]:
     """Size and time; a file that cannot be reached has neither, and is refused when it is read."""
     try:
-        found = file.stat()
+        stat = file.stat()
     except OSError:
         return -1, -1
-    return found.st_size, found.st_mtime_ns
+    return stat.st_size, stat.st_mtime_ns

@@ -42,7 +42,7 @@ def write_preview(
     z, y, _ = _center(scan, organ)
     named = "lungs" if imaging.organ == "lung" else imaging.organ
     dz, dy, dx = scan.spacing_mm
-    volume = "" if np.isnan(data.tumour_volume_ml) else f"   tumor {data.tumour_volume_ml:.1f} ml"
+    volume = "" if np.isnan(data.tumor_volume_ml) else f"   tumor {data.tumor_volume_ml:.1f} ml"
     size = "" if organ is None else f"   {named} {organ.sum() * dz * dy * dx / 1e6:.2f} l"
     title = f"{scan.patient}{volume}{size}   {dz:g} x {dy:.3g} x {dx:.3g} mm"
     legend = f"red: tumor   blue: {named}   yellow: centers of the backgrounds, projected onto the cut"

@@ -60,8 +60,8 @@ class Scan:
             raise ScanError(f"scan of {self.patient}: hu {self.hu.shape} must be 3-D, affine {self.affine.shape} 4 x 4")
         for name, mask in self.masks.items():
             if mask.shape != self.hu.shape or mask.dtype != np.bool_:
-                found = f"{mask.dtype} {mask.shape}, not bool {self.hu.shape}"
-                raise ScanError(f"scan of {self.patient}: mask {name!r} is {found}")
+                kind = f"{mask.dtype} {mask.shape}, not bool {self.hu.shape}"
+                raise ScanError(f"scan of {self.patient}: mask {name!r} is {kind}")
         if self.tumor is not None and self.tumor not in self.masks:
             raise ScanError(f"scan of {self.patient}: no mask {self.tumor!r} among {sorted(self.masks)}")
 

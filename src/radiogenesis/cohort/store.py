@@ -1,11 +1,11 @@
-"""The noun `Cohort`: one Zarr 3 store on disk, written whole or not at all, and checked whenever it is read.
+"""A cohort: one Zarr 3 store on disk, written whole or not at all, and checked whenever it is read.
 
     COHORT/                      a Zarr 3 group; its attributes: schema version, settings, provenance, digests; and
                                  `imaging` where images are no CT of the lung: organ, normalize, and the window that
                                  is mapped onto -1000 to 500 in all images, in HU or z-scores
       slices/                    image (N, P, P) int16 HU, mask (N, P, P) bool, patient (N,) code, offset_mm (N,)
       backgrounds/               image (M, P, P) int16 HU, patient (M,) code, center_mm (M, 3), boundary_mm (M,)
-      scans/                     where whole slices are kept: image (W, S, S) int16 HU, tumor and lungs (W, S, S) bool,
+      scans/                     where whole slices are kept: image (W, S, S) int16 HU, tumour and lungs (W, S, S) bool,
                                  patient (W,) code, plane (W,), to_patient (W, 3, 3): pixel -> patient coordinates
       patients, audit            tables, and where there are any: annotations, annotation_codes, clinical
       expression                 AnnData, patients x genes, raw values
@@ -57,7 +57,7 @@ class PatientData:
     acquisition: Acquisition
     spacing_mm: tuple[float, float, float]
     """Of the scan, along (z, y, x)."""
-    tumour_volume_ml: float
+    tumor_volume_ml: float
     """Of the outline on the scan's own grid; nan where nothing is outlined."""
     whole: WholeSlices | None = None
     """Where the settings ask for whole slices, and lungs were found."""
@@ -190,8 +190,8 @@ class Cohort:
         with self._reading("expression"):
             expression = zarr_tables.read_expression_element(self._group, "expression")
             scale = self._attributes["schema_version"] >= layout.DIGEST_OF_SCALE
-            found = zarr_tables.expression_digest(expression, scale=scale)
-        self._check("expression", found)
+            digest = zarr_tables.expression_digest(expression, scale=scale)
+        self._check("expression", digest)
         return expression
 
     @cached_property
@@ -292,10 +292,10 @@ class Cohort:
         for name in arrays:
             with self._reading(name):
                 array = cast(zarr.Array[Any], self._group[name])
-                found = content.start_array(array.dtype, array.shape[1:])
+                digest = content.start_array(array.dtype, array.shape[1:])
                 for block in layout.blocks(array):
-                    found.update(content.array_bytes(block))
-            self._check(name, found.hexdigest())
+                    digest.update(content.array_bytes(block))
+            self._check(name, digest.hexdigest())
         tables = set(self._attributes["parts"]) - set(arrays) - {"expression", "truth/settings"}
         for name in sorted(tables):
             self._frame(name)
@@ -320,8 +320,8 @@ class Cohort:
     def _optional(self, name: str) -> pd.DataFrame | None:
         return self._frame(name) if name in self._attributes["parts"] else None
 
-    def _check(self, name: str, found: str) -> None:
-        if found != self._attributes["parts"].get(name):
+    def _check(self, name: str, digest: str) -> None:
+        if digest != self._attributes["parts"].get(name):
             raise CohortError(f"part {name!r} is not what was written", path=self.path, remedy=layout.DAMAGED)
 
     def _reading(self, name: str) -> layout.Reading:

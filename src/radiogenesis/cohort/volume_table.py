@@ -80,8 +80,8 @@ def volume_table(
     work = beside(out, "parts")
     jobs = _jobs(findings.sources, work, volume, read)
     if not jobs:
-        found = f"{len(findings.sources)} scans, none of them outlined" if findings.sources else "no scan"
-        raise InputError(f"holds {found}", path=raw, remedy="give scans with RTSTRUCT, SEG or a NIfTI mask")
+        scans = f"{len(findings.sources)} scans, none of them outlined" if findings.sources else "no scan"
+        raise InputError(f"holds {scans}", path=raw, remedy="give scans with RTSTRUCT, SEG or a NIfTI mask")
     work.mkdir(parents=True, exist_ok=True)
     outcomes = process(jobs, _there, partial(_measure, volume=volume, read=read), build, progress)
     refuse_unfinished(outcomes.values(), raw, work)
@@ -121,9 +121,9 @@ def _measure(job: tuple[Source, Path], *, volume: VolumeSettings, read: ReadSett
     try:
         scan = read_scan(source, read)
         shown, several = main_lesion(scan)
-        found = volume_features(scan.hu, shown.tumor_mask, scan.spacing_mm, volume)
+        features = volume_features(scan.hu, shown.tumor_mask, scan.spacing_mm, volume)
         remark = "; ".join(filter(None, [*scan.remarks, several]))
-        write_text(path, json_text({"features": found, "remark": remark}))
+        write_text(path, json_text({"features": features, "remark": remark}))
     except ScanError as error:
         return Outcome(source.patient, "out", str(error))
     except Exception as error:
@@ -133,8 +133,8 @@ def _measure(job: tuple[Source, Path], *, volume: VolumeSettings, read: ReadSett
 
 def _features(path: Path) -> dict[str, float]:
     """The features in a file; null is what PyRadiomics could not measure."""
-    found: dict[str, float | None] = _part(path)["features"]
-    return {name: float("nan") if value is None else value for name, value in found.items()}
+    features: dict[str, float | None] = _part(path)["features"]
+    return {name: float("nan") if value is None else value for name, value in features.items()}
 
 
 def _part(path: Path) -> dict[str, Any]:

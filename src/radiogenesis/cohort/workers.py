@@ -105,10 +105,10 @@ def _client(scheduler: str, workers: int) -> Iterator[Any]:
 
 def _same_version(client: Any, scheduler: str) -> None:
     """Raises SettingError where the scheduler's workers could not do the work: Dask itself would wait for ever."""
-    found = client.run(importlib.metadata.version, "radiogenesis", on_error="return")
-    if not found:
+    versions = client.run(importlib.metadata.version, "radiogenesis", on_error="return")
+    if not versions:
         raise SettingError(f"the Dask scheduler at {scheduler} has no workers", remedy="start some with `dask worker`")
-    for worker, version in found.items():
+    for worker, version in versions.items():
         if version != __version__:
             what = "lacks radiogenesis" if isinstance(version, Exception) else f"has radiogenesis {version}"
             raise SettingError(f"the Dask worker {worker} {what}", remedy=f"install radiogenesis {__version__} there")

@@ -183,30 +183,30 @@ class CohortWriter:
 
 def versions() -> dict[str, str]:
     """Provenance that every cohort carries: who wrote it, with what, when (UTC)."""
-    made = {"radiogenesis": __version__, "python": platform.python_version()}
-    made |= {name: importlib.metadata.version(name) for name in _LIBRARIES}
-    return made | {"created": datetime.now(UTC).isoformat(timespec="seconds")}
+    known = {"radiogenesis": __version__, "python": platform.python_version()}
+    known |= {name: importlib.metadata.version(name) for name in _LIBRARIES}
+    return known | {"created": datetime.now(UTC).isoformat(timespec="seconds")}
 
 
 def _patient_row(data: PatientData) -> dict[str, Any]:
     """One row of the table `patients`."""
     center = np.full(3, np.nan) if data.slices is None else data.slices.center_mm
-    made = data.acquisition
+    acquisition = data.acquisition
     return {
         "patient": data.patient,
         "n_slices": 0 if data.slices is None else len(data.slices.image),
         "n_backgrounds": 0 if data.backgrounds is None else len(data.backgrounds.image),
-        "tumour_volume_ml": float(data.tumour_volume_ml),
+        "tumour_volume_ml": float(data.tumor_volume_ml),
         **{f"tumour_{axis}_mm": float(value) for axis, value in zip("xyz", center, strict=True)},
-        "manufacturer": made.manufacturer,
-        "model": made.model,
-        "kernel": made.kernel,
-        "slice_thickness_mm": float(made.slice_thickness_mm),
-        "kvp": float(made.kvp),
-        "study_date": made.study_date,
-        "series_uid": made.series_uid,
-        "frame_of_reference_uid": made.frame_of_reference_uid,
+        "manufacturer": acquisition.manufacturer,
+        "model": acquisition.model,
+        "kernel": acquisition.kernel,
+        "slice_thickness_mm": float(acquisition.slice_thickness_mm),
+        "kvp": float(acquisition.kvp),
+        "study_date": acquisition.study_date,
+        "series_uid": acquisition.series_uid,
+        "frame_of_reference_uid": acquisition.frame_of_reference_uid,
         "spacing_z_mm": float(data.spacing_mm[0]),
         "spacing_xy_mm": float(data.spacing_mm[1]),
-        "chosen_because": made.chosen_because,
+        "chosen_because": acquisition.chosen_because,
     }

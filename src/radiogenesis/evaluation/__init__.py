@@ -1,1 +1,1 @@
-"""What a run is worth: fidelity, realism, control, diversity, memorisation, use; each beside what it is read by."""
+"""What a run is worth: fidelity, realism, control, diversity, memorization, usefulness, each beside its baseline."""

@@ -56,30 +56,32 @@ def key(method: str, config: Mapping[str, Any]) -> str:
 
 def labels(keys: Sequence[str]) -> list[str]:
     """The method's name, and where several rows have it, the settings in which they differ."""
-    parsed = [json.loads(one) for one in keys]
-    found = []
-    for one in parsed:
-        namesakes = [other for other in parsed if other["method"] == one["method"]]
+    parsed = [json.loads(settings) for settings in keys]
+    names = []
+    for settings in parsed:
+        namesakes = [other for other in parsed if other["method"] == settings["method"]]
         flat = [_flat(other) for other in namesakes]
-        differing = [name for name in _flat(one) if len({json.dumps(f.get(name)) for f in flat}) > 1]
+        differing = [name for name in _flat(settings) if len({json.dumps(f.get(name)) for f in flat}) > 1]
         if "alignment_method" in differing:  # another kind of alignment has other settings: its name says it
             differing = [name for name in differing if not name.startswith("alignment.")]
         if "steps" in differing:  # however they were asked for
             differing = [name for name in differing if name not in ("settings.steps", "settings.epochs")]
         # What most namesakes share goes unsaid: an ablation is named by what was taken away. So does, where no value
         # has a majority, the default: a run is not named by having its own genes when its null stands beside it.
-        default = _defaults(str(one["method"]))
+        default = _defaults(str(settings["method"]))
         said = [
-            name for name in differing if not _usual(_flat(one)[name], [f.get(name) for f in flat], default.get(name))
+            name
+            for name in differing
+            if not _usual(_flat(settings)[name], [f.get(name) for f in flat], default.get(name))
         ]
-        words = [f"{name.split('.')[-1]} {_flat(one)[name]}" for name in said]
-        if len(said) > MOST_SETTINGS and (preset := _preset(str(one["method"]), _flat(one))):
-            of_preset = {*METHODS[str(one["method"])].presets[preset], "alignment_method"}
+        words = [f"{name.split('.')[-1]} {_flat(settings)[name]}" for name in said]
+        if len(said) > MOST_SETTINGS and (preset := _preset(str(settings["method"]), _flat(settings))):
+            of_preset = {*METHODS[str(settings["method"])].presets[preset], "alignment_method"}
             rest = [word for name, word in zip(said, words, strict=True) if name.split(".")[-1] not in of_preset]
             words = [f"preset {preset}", *rest]
         text = ", ".join(words)
-        found.append(f"{one['method']} ({text})" if text else str(one["method"]))
-    return found
+        names.append(f"{settings['method']} ({text})" if text else str(settings["method"]))
+    return names
 
 
 def _preset(method: str, flat: Mapping[str, Any]) -> str:
@@ -107,13 +109,13 @@ def _defaults(method: str) -> dict[str, Any]:
 
 def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
     """Settings by dotted name."""
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for name, value in config.items():
         if isinstance(value, dict):
-            found |= {f"{name}.{inner}": v for inner, v in value.items()}
+            flat |= {f"{name}.{inner}": v for inner, v in value.items()}
         elif name != "method":
-            found[name] = value
-    return found
+            flat[name] = value
+    return flat
 
 
 @dataclass(frozen=True)
@@ -140,10 +142,10 @@ def rows(runs: Sequence[Compared]) -> list[Row]:
         twice = any(run.seed == other.seed for other in groups.get((k, ""), []))
         groups.setdefault((k, run.name if twice else ""), []).append(run)
     plain = [k for k, _ in groups]
-    found = []
+    grouped = []
     for label, (k, _), members in zip(labels(plain), groups, groups.values(), strict=True):
         held_out = {member.held_out for member in members}
-        found.append(
+        grouped.append(
             Row(
                 f"{label}: {members[0].name}" if plain.count(k) > 1 else label,
                 tuple(member.name for member in members),
@@ -153,7 +155,7 @@ def rows(runs: Sequence[Compared]) -> list[Row]:
                 min(member.images_seen for member in members),
             )
         )
-    return found
+    return grouped
 
 
 def tidy(methods: Sequence[Row], settings: EvaluationSettings) -> pd.DataFrame:

@@ -55,5 +55,5 @@ def _drawn(
     """(F,) means of the lesion features over one patient's drawings."""
     repeated = np.repeat(np.asarray(genes, np.float32)[None], len(backgrounds), axis=0)
     hu = cohort.background_image[backgrounds].astype(np.float32)
-    made = synthesizer.synthesize(hu, repeated, seed=int(rng.integers(2**31)))
-    return nanmean(measure(made.image, made.mask, cohort.pixel_mm, cohort.imaging), 0)
+    drawn = synthesizer.synthesize(hu, repeated, seed=int(rng.integers(2**31)))
+    return nanmean(measure(drawn.image, drawn.mask, cohort.pixel_mm, cohort.imaging), 0)

@@ -103,17 +103,17 @@ def scores(labels: Labels, tumor: NDArray[np.bool_]) -> dict[str, float]:
         labels: (Z, S, S) 0 for nothing, 1 for the most likely tumor, 2 for the next.
         tumor: (Z, S, S) what is outlined; empty where the tumor lies off the slices: then it is missed.
     """
-    found = labels > 0
+    positive = labels > 0
     shown = np.flatnonzero(tumor.any(axis=(1, 2)))
     pieces = range(1, int(labels.max()) + 1)
     if not len(shown):
         return dict.fromkeys(MEASURES, 0.0) | {"false_positives": float(len(pieces))}
     return {
-        "dice": dice(found, tumor),
-        "slice_dice": float(np.mean([dice(found[at], tumor[at]) for at in shown])),
+        "dice": dice(positive, tumor),
+        "slice_dice": float(np.mean([dice(positive[at], tumor[at]) for at in shown])),
         "box_iou": box_iou(labels == 1, tumor),
-        "slice_box_iou": float(np.mean([box_iou(found[at], tumor[at]) for at in shown])),
-        "hit": float((found & tumor).any()),
+        "slice_box_iou": float(np.mean([box_iou(positive[at], tumor[at]) for at in shown])),
+        "hit": float((positive & tumor).any()),
         "false_positives": float(sum(not tumor[labels == piece].any() for piece in pieces)),
     }
 
@@ -127,7 +127,7 @@ def box_iou(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
     """Intersection over union of the bounding boxes of two masks of any dimension; 0 where one is empty."""
     if not a.any() or not b.any():
         return 0.0
-    edges = [[(found.min(), found.max() + 1) for found in np.nonzero(mask)] for mask in (a, b)]
+    edges = [[(places.min(), places.max() + 1) for places in np.nonzero(mask)] for mask in (a, b)]
     sides = [[high - low for low, high in box] for box in edges]
     common = [min(h1, h2) - max(l1, l2) for (l1, h1), (l2, h2) in zip(*edges, strict=True)]
     both = float(np.prod(np.clip(common, 0, None)))
@@ -149,21 +149,21 @@ def findings(method: TumorUNet, stacks: Sequence[Stack], find: FindSettings, *, 
         seed: of who is given whose finding.
     """
     unet = [found_in(method, stack, find) for stack in stacks]
-    found = {UNET: unet, BASELINE: [densest_piece(stack, find) for stack in stacks]}
+    by_finder = {UNET: unet, BASELINE: [densest_piece(stack, find) for stack in stacks]}
     if len(stacks) > 1:
         (other,) = derangements(len(stacks), 1, [seed, 0xDE7])
-        found[NULL] = [_stretched(unet[at], len(stack.image)) for at, stack in zip(other, stacks, strict=True)]
-    return found
+        by_finder[NULL] = [_stretched(unet[at], len(stack.image)) for at, stack in zip(other, stacks, strict=True)]
+    return by_finder
 
 
 def detection_table(
-    stacks: Sequence[Stack], found: Mapping[str, Sequence[Labels]], settings: EvaluationSettings
+    stacks: Sequence[Stack], by_finder: Mapping[str, Sequence[Labels]], settings: EvaluationSettings
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Every measure for the U-Net, the baseline and the null, and for the difference of the first two.
 
     Args:
         stacks: what was looked at.
-        found: finder -> what it found in each of them; see `findings`.
+        by_finder: finder -> what it found in each of them; see `findings`.
         settings: resamples, confidence, seed.
 
     Returns:
@@ -171,14 +171,14 @@ def detection_table(
     """
     rows: list[dict[str, Any]] = [
         {"finder": finder, "patient": stack.patient, **scores(labels, stack.tumor)}
-        for finder, theirs in found.items()
+        for finder, theirs in by_finder.items()
         for stack, labels in zip(stacks, theirs, strict=True)
     ]
     each = pd.DataFrame(rows)
-    return pd.concat([summarised(each, settings), differences(each, settings)], ignore_index=True), each
+    return pd.concat([summarized(each, settings), differences(each, settings)], ignore_index=True), each
 
 
-def summarised(each: pd.DataFrame, settings: EvaluationSettings) -> pd.DataFrame:
+def summarized(each: pd.DataFrame, settings: EvaluationSettings) -> pd.DataFrame:
     """Means over patients with bootstrap intervals: finder, measure, value, low, high, patients."""
     rows = []
     for finder, group in each.groupby("finder", sort=False):
@@ -197,7 +197,7 @@ def summarised(each: pd.DataFrame, settings: EvaluationSettings) -> pd.DataFrame
 
 
 def differences(each: pd.DataFrame, settings: EvaluationSettings) -> pd.DataFrame:
-    """The U-Net minus the baseline, patient by patient: the columns of `summarised`.
+    """The U-Net minus the baseline, patient by patient: the columns of `summarized`.
 
     Args:
         each: one row per finder and patient with every measure; with a column `seed`, a patient's value is the mean
@@ -226,10 +226,10 @@ def side_by_side(table: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for measure, words in MEASURES.items():
         row: dict[str, Any] = {"what": words}
-        for one in table[table["measure"] == measure].to_dict("records"):
-            name = one["finder"]
-            row |= {name: one["value"], f"{name}, low": one["low"], f"{name}, high": one["high"]}
-            row["patients"] = one["patients"]
+        for finding in table[table["measure"] == measure].to_dict("records"):
+            name = finding["finder"]
+            row |= {name: finding["value"], f"{name}, low": finding["low"], f"{name}, high": finding["high"]}
+            row["patients"] = finding["patients"]
         rows.append(row)
     return pd.DataFrame(rows)
 

@@ -51,13 +51,13 @@ class CodeSpace:
 
 
 def code_space(
-    found: Sequence[RunResults], cohort: Cohort, real: RealLesions, settings: EvaluationSettings
+    runs: Sequence[RunResults], cohort: Cohort, real: RealLesions, settings: EvaluationSettings
 ) -> CodeSpace | None:
     """The code spaces of the first run of each method that encodes genes, all of the first such run's split.
 
     None where no method encodes genes, or there are fewer training patients than would fill the clusters twice.
     """
-    encoding = [one for one in found if isinstance(one.subject.method, GeneEncoder)]
+    encoding = [run for run in runs if isinstance(run.subject.method, GeneEncoder)]
     if not encoding:
         return None
     split, scaler = encoding[0].subject.split, encoding[0].subject.scaler
@@ -68,13 +68,13 @@ def code_space(
     )
     encoders: dict[str, Encode] = {RAW: _itself}
     given = {RAW: training}
-    for one in encoding:
-        method = one.subject.method
+    for run in encoding:
+        method = run.subject.method
         # Another split would let one space have seen the patients that another has not.
-        alike = one.subject.split == split and _same(one.subject.scaler, scaler)
-        if alike and one.subject.method_name not in encoders and isinstance(method, GeneEncoder):
-            encoders[one.subject.method_name] = method.encode
-            given[one.subject.method_name] = one.subject.genes(cohort.expression, split.train)
+        alike = run.subject.split == split and _same(run.subject.scaler, scaler)
+        if alike and run.subject.method_name not in encoders and isinstance(method, GeneEncoder):
+            encoders[run.subject.method_name] = method.encode
+            given[run.subject.method_name] = run.subject.genes(cohort.expression, split.train)
     codes = [
         Codes.of(name, encode, given[name], held_out, settings.clusters, settings.seed)
         for name, encode in encoders.items()
@@ -97,9 +97,9 @@ def leading(codes: Sequence[Codes]) -> Codes:
     return next((one for ours in OURS for one in codes if one.name == ours), codes[-1])
 
 
-def _same(one: ExpressionScaler, other: ExpressionScaler) -> bool:
+def _same(scaler: ExpressionScaler, other: ExpressionScaler) -> bool:
     """Whether both give the same numbers."""
-    arrays, others = one.to_arrays(), other.to_arrays()
+    arrays, others = scaler.to_arrays(), other.to_arrays()
     return all(np.array_equal(arrays[name], others[name], equal_nan=arrays[name].dtype.kind == "f") for name in arrays)
 
 
@@ -121,8 +121,8 @@ def _places(codes: Sequence[Codes], reference: Codes, patients: Sequence[str], s
 def _typical(reference: Codes, patients: Sequence[str]) -> dict[int, list[str]]:
     distance = reference.clusters.transform(reference.training)
     labels = reference.labels(TRAINING)
-    found = {}
+    typical = {}
     for cluster in range(distance.shape[1]):
         members = np.flatnonzero(labels == cluster)
-        found[cluster] = [patients[k] for k in members[np.argsort(distance[members, cluster], kind="stable")]]
-    return found
+        typical[cluster] = [patients[k] for k in members[np.argsort(distance[members, cluster], kind="stable")]]
+    return typical

@@ -198,8 +198,8 @@ def find_in_folder(
             tell(source.patient, done, len(findings.sources))
             try:
                 scan = _read(source, read)
-                found = find_tumors(run, upright(scan), settings)
-                note = _write_scan(found, scan, source, partial / file_name(source.patient), run)
+                in_scan = find_tumors(run, upright(scan), settings)
+                note = _write_scan(in_scan, scan, source, partial / file_name(source.patient), run)
             except OutputError:
                 raise
             except Exception as error:
@@ -207,10 +207,10 @@ def find_in_folder(
                 shutil.rmtree(partial / file_name(source.patient), ignore_errors=True)
                 scans.append({"patient": source.patient, "tumors": 0, "note": why})
                 continue
-            volume = float(found.tumors["volume_ml"].sum())
-            scans.append({"patient": source.patient, "tumors": len(found.tumors), "volume_ml": volume, "note": note})
-            tumors.append(found.tumors)
-            slices.append(found.slices)
+            volume = float(in_scan.tumors["volume_ml"].sum())
+            scans.append({"patient": source.patient, "tumors": len(in_scan.tumors), "volume_ml": volume, "note": note})
+            tumors.append(in_scan.tumors)
+            slices.append(in_scan.slices)
         if not tumors:
             raise ScanError("no scan shows lung", path=ct_folder, remedy=str(scans[0]["note"]))
         table = pd.DataFrame(scans, columns=["patient", "tumors", "volume_ml", "note"]).sort_values("patient")
@@ -244,10 +244,10 @@ def _read(source: Source, read: ReadSettings) -> Scan:
     return read_dicom(bare, read) if source.kind == "dicom" else read_nifti(bare, read)
 
 
-def _write_scan(found: FoundTumors, as_read: Scan, source: Source, folder: Path, run: Run) -> str:
+def _write_scan(tumors: FoundTumors, as_read: Scan, source: Source, folder: Path, run: Run) -> str:
     """Write one scan's folder; returns what is to be noted: what was assumed, and why there is no SEG."""
     folder.mkdir()
-    scan, notes = found.scan, list(found.scan.remarks)
+    scan, notes = tumors.scan, list(tumors.scan.remarks)
     write_nifti(folder / "mask.nii.gz", scan.tumor_mask, scan.affine)
     if source.kind == "dicom" and scan.tumor_mask.any():
         seed = f"{run.provenance['cohort_digest']}/{json.dumps(run.config, sort_keys=True)}"

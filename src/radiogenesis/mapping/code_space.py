@@ -133,17 +133,17 @@ def gene_encoders(run: Run) -> dict[str, Encode]:
         RunError: there is none.
     """
     method = run.method
-    found: dict[str, Encode] = {}
+    encoders: dict[str, Encode] = {}
     if isinstance(method, LesionEncoder):
-        found[ALIGNED_GENES] = run.gene_encoder().encode
+        encoders[ALIGNED_GENES] = run.gene_encoder().encode
     elif isinstance(method, GeneEncoder):
-        found[PHI] = method.encode
+        encoders[PHI] = method.encode
         alignment = getattr(method, "alignment", None)
         if isinstance(alignment, GeneEncoder):
-            found[ALIGNED_GENES] = alignment.encode
-    if not found:
+            encoders[ALIGNED_GENES] = alignment.encode
+    if not encoders:
         raise RunError(f"the method {run.method_name} does not encode genes", path=run.path)
-    return found
+    return encoders
 
 
 def in_words(space: str) -> str:
@@ -188,7 +188,7 @@ def _observations(
 def _feature_tests(table: FeatureTable, label: NDArray[Any], part: NDArray[np.object_]) -> pd.DataFrame:
     """Every feature against the cluster, training and held-out patients apart; the clusters' means beside it."""
     values, names = table.values.to_numpy(np.float64), list(map(str, table.values.columns))
-    found = []
+    by_part = []
     for which in (TRAINING, HELD_OUT):
         mine = part == which
         groups = pd.DataFrame({"cluster": (label[mine] + 1).astype(str)})
@@ -198,43 +198,45 @@ def _feature_tests(table: FeatureTable, label: NDArray[Any], part: NDArray[np.ob
             column = means.loc[cluster] if cluster in means.index else pd.Series(np.nan, names)
             tests[f"cluster {cluster}"] = column.reindex(names).to_numpy()
         tests.insert(1, "part", which)
-        found.append(tests.drop(columns=["batch", "test"]).rename(columns={"name": "feature"}))
-    return pd.concat(found, ignore_index=True).sort_values(["part", "p"], ascending=[True, True], kind="stable")
+        by_part.append(tests.drop(columns=["batch", "test"]).rename(columns={"name": "feature"}))
+    return pd.concat(by_part, ignore_index=True).sort_values(["part", "p"], ascending=[True, True], kind="stable")
 
 
 def _batch_tests(label: NDArray[Any], batches: pd.DataFrame) -> pd.DataFrame:
     """Membership of each cluster against every batch variable, all patients."""
     clusters = np.unique(label)
     member = (label[:, None] == clusters).astype(np.float64)
-    found = confounding.test_batches(member, [f"cluster {cluster + 1}" for cluster in clusters], batches)
-    return found.rename(columns={"name": "cluster"})
+    tests = confounding.test_batches(member, [f"cluster {cluster + 1}" for cluster in clusters], batches)
+    return tests.rename(columns={"name": "cluster"})
 
 
 def _typical(
     leading: Codes, codes: Floats, label: NDArray[Any], part: NDArray[np.object_], patients: Sequence[str]
 ) -> dict[tuple[int, str], list[str]]:
     distance = leading.clusters.transform(codes)
-    found = {}
+    typical = {}
     for cluster in range(distance.shape[1]):
         for which in (TRAINING, HELD_OUT):
             mine = np.flatnonzero((label == cluster) & (part == which))
-            found[cluster, which] = [patients[k] for k in mine[np.argsort(distance[mine, cluster], kind="stable")]]
-    return found
+            typical[cluster, which] = [patients[k] for k in mine[np.argsort(distance[mine, cluster], kind="stable")]]
+    return typical
 
 
-def conclusion(made: CodeSpace, alpha: float) -> str:
+def conclusion(codes: CodeSpace, alpha: float) -> str:
     """What may be said of the clusters. Held-out patients decide; training patients' lesions shaped the code."""
-    row = made.clusters[(made.clusters["space"] == in_words(made.space)) & (made.clusters["part"] == HELD_OUT)].iloc[0]
+    row = codes.clusters[
+        (codes.clusters["space"] == in_words(codes.space)) & (codes.clusters["part"] == HELD_OUT)
+    ].iloc[0]
     groups = "are tighter groups than shuffled genes give" if row["q"] < alpha else "are not shown to be groups"
-    held = made.features[made.features["part"] == HELD_OUT]
+    held = codes.features[codes.features["part"] == HELD_OUT]
     different = list(held.loc[held["q"] < alpha, "feature"])
     looks = (
         f"their lesions differ in {', '.join(different[:4])}{' and more' if len(different) > 4 else ''}"
         if different else "no difference between their lesions is shown"
     )  # fmt: skip
-    batch = sorted(set(made.batches.loc[made.batches["q"] < alpha, "batch"]))
+    batch = sorted(set(codes.batches.loc[codes.batches["q"] < alpha, "batch"]))
     return (
-        f"The {row['clusters']} clusters of {in_words(made.space)} {groups} on {row['patients']} held-out patients "
+        f"The {row['clusters']} clusters of {in_words(codes.space)} {groups} on {row['patients']} held-out patients "
         f"(silhouette {row['silhouette']:.2f}, null {row['null_mean']:.2f}), and {looks} (q < {alpha:g})."
         + (f" Clusters go with {', '.join(batch)}: they may be batches." if batch else "")
     )

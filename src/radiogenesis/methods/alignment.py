@@ -124,17 +124,17 @@ class Alignment(nn.Module):
         embedded: Tensor = self.genes(g).float() * self.settings.embedding**0.5
         return embedded
 
-    def standardised(self, x: Tensor, m: Tensor) -> Tensor:
-        """The pooled statistics of the lesions, standardised, (B, S)."""
-        return self.lesions.standardised(x, m)
+    def standardized(self, x: Tensor, m: Tensor) -> Tensor:
+        """The pooled statistics of the lesions, standardized, (B, S)."""
+        return self.lesions.standardized(x, m)
 
-    def kinds(self, standardised: Tensor) -> Sequence[Tensor]:
+    def kinds(self, standardized: Tensor) -> Sequence[Tensor]:
         """Statistics (B, S) by kind: shape, level, texture, learned features."""
-        return self.lesions.grouped(standardised)
+        return self.lesions.grouped(standardized)
 
-    def log_likelihood(self, standardised: Tensor, genes: Tensor) -> Tensor:
+    def log_likelihood(self, standardized: Tensor, genes: Tensor) -> Tensor:
         """(B, N) cosines of lesions and genes over the temperature."""
-        return self.lesions.embed(standardised) @ self.genes(genes).T / self.temperature
+        return self.lesions.embed(standardized) @ self.genes(genes).T / self.temperature
 
     # Use
 

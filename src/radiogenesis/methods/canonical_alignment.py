@@ -4,7 +4,7 @@ The same object as `alignment` (METHODS.md section 1b), in closed form. The firs
 lesion (`phenotypes.lesion`), each predicted from the genes by a ridge regression of its own: a person can steer by what
 radiologists say, and read which genes do it. The further axes are directions of what the properties leave of the
 lesion's appearance (canonical correlation with a ridge on either side; Hotelling 1936, Vinod 1976), kept while permuted
-patients seldom have one as strong. With a hundred patients and thousands of genes this generalises where a contrastive
+patients seldom have one as strong. With a hundred patients and thousands of genes this generalizes where a contrastive
 network overfits the training patients. How it is fitted and tested: `canonical_fit`.
 """
 
@@ -50,7 +50,7 @@ class CanonicalAlignmentSettings:
     explain half of a property's variance, more trusts them less and comes nearer to plain correlation of single genes
     with the property."""
     lesion_ridge: float = 0.0
-    """Added to the variance of every (standardised) statistic before directions are looked for: what varies less is not
+    """Added to the variance of every (standardized) statistic before directions are looked for: what varies less is not
     trusted. 0 takes the variance that independent statistics of as many patients reach by chance (Marchenko and Pastur
     1967)."""
     whitening_ridge: float = 0.3
@@ -273,7 +273,7 @@ class CanonicalAlignment(nn.Module):
         shift = np.where(self.in_sample_deviation.cpu() > 0, code - self.code(genes).double().cpu().numpy(), 0.0)
         return genes + torch.from_numpy(shift @ np.linalg.pinv(self.gene_weights.double().cpu().numpy())).to(genes)
 
-    def standardised(self, x: Tensor, m: Tensor) -> Tensor:
+    def standardized(self, x: Tensor, m: Tensor) -> Tensor:
         """Image and soft mask (B, 1, P, P) -> statistics (B, S), of mean 0 and variance 1 over training patients."""
         return (self.statistics(x, m) - self.mean) / self.deviation
 
@@ -283,35 +283,35 @@ class CanonicalAlignment(nn.Module):
         times = x.shape[-1] // coarse if coarse else 1
         return appearance(*((F.avg_pool2d(one, times) for one in (x, m)) if times > 1 else (x, m)))
 
-    def kinds(self, standardised: Tensor) -> Sequence[Tensor]:
+    def kinds(self, standardized: Tensor) -> Sequence[Tensor]:
         """Statistics (B, S) by kind: shape, level, texture, grain, profile, layout, all of them whitened, and their
         coordinates on the axes that are used.
 
         Whitened, a rare difference (fine grain in a solid lesion) counts as much as the common ones, which most of the
         statistics share.
         """
-        with torch.autocast(standardised.device.type, enabled=False):
-            whole = standardised.float() @ self.whitening
-            axes = self.coordinates(standardised)[:, self.in_sample_deviation > 0]
-            return *standardised.split(SIZES, dim=1), whole, *([axes] if axes.shape[1] else [])
+        with torch.autocast(standardized.device.type, enabled=False):
+            whole = standardized.float() @ self.whitening
+            axes = self.coordinates(standardized)[:, self.in_sample_deviation > 0]
+            return *standardized.split(SIZES, dim=1), whole, *([axes] if axes.shape[1] else [])
 
-    def coordinates(self, standardised: Tensor) -> Tensor:
+    def coordinates(self, standardized: Tensor) -> Tensor:
         """Statistics (B, S) -> coordinates (B, K), of variance 1 over the training patients' means."""
-        with torch.autocast(standardised.device.type, enabled=False):
-            return standardised.float() @ self.lesion_weights
+        with torch.autocast(standardized.device.type, enabled=False):
+            return standardized.float() @ self.lesion_weights
 
-    def log_likelihood(self, standardised: Tensor, genes: Tensor) -> Tensor:
+    def log_likelihood(self, standardized: Tensor, genes: Tensor) -> Tensor:
         """(B, N): how likely each lesion is of each patient, up to a constant.
 
         -1/2 sum_j (z_j - r_j c_j)^2 / (1 - r_j^2), for z the lesion's coordinates, c the patient's code, r how closely
         lesions follow it (`follows`): the Gaussian density of a training patient's mean lesion given its genes.
 
         Args:
-            standardised: (B, S).
+            standardized: (B, S).
             genes: (N, G) scaled.
         """
         r = self.follows.clamp(max=CLOSEST)
-        z, expected = self.coordinates(standardised), r * self.code(genes)
+        z, expected = self.coordinates(standardized), r * self.code(genes)
         precision = (1 - r.square()).rsqrt()
         return (
             -torch.cdist(z * precision, expected * precision, compute_mode="donot_use_mm_for_euclid_dist").square() / 2
@@ -332,7 +332,7 @@ class CanonicalAlignment(nn.Module):
         for start in range(0, len(images), 256):
             x = images_from_hu(images[start : start + 256]).to(self.mean.device)
             m = soften(torch.from_numpy(np.asarray(masks[start : start + 256], np.float32)).unsqueeze(1).to(x.device))
-            z = self.coordinates(self.standardised(x, m))
+            z = self.coordinates(self.standardized(x, m))
             parts.append(F.normalize(self._weights * z, dim=1).cpu().numpy())
         return np.concatenate(parts)
 

@@ -36,12 +36,12 @@ class LesionSide:
 
     Attributes:
         mean, deviation: (S,) of the statistics, every patient counting alike.
-        means: (n, S) the patients' mean standardised statistics.
-        whitening: (S, S): standardised statistics times this are uncorrelated but for the ridge, of variance below 1.
+        means: (n, S) the patients' mean standardized statistics.
+        whitening: (S, S): standardized statistics times this are uncorrelated but for the ridge, of variance below 1.
         scores: (n, P) normal scores of the patients' properties, mean 0 and variance 1; 0 where unknown.
-        property_weights: (S, P): standardised statistics times these follow the properties, variance 1 over patients.
+        property_weights: (S, P): standardized statistics times these follow the properties, variance 1 over patients.
         rest: (n, R) what the properties leave of the statistics, whitened kind by kind, along principal axes.
-        rest_weights: (S, R): standardised statistics times these are `rest`.
+        rest_weights: (S, R): standardized statistics times these are `rest`.
         kinds: the columns of `rest` that belong to each kind of statistics.
     """
 
@@ -71,7 +71,7 @@ def lesion_side(
         statistics: (N, S) of the slices.
         properties: (N, P) of the same slices, nan where one could not be measured; P may be 0.
         patient: (N,) 0 to n - 1; every patient has slices.
-        whitening_ridge: added to the variance of every standardised statistic before whitening.
+        whitening_ridge: added to the variance of every standardized statistic before whitening.
         lesion_ridge: the same before directions of `rest` are looked for; 0 for `chance_variance`.
         sizes: how many statistics there are of each kind, in order; all of one kind where not given.
     """
@@ -282,7 +282,7 @@ class Search:
 
 
 def without(rest: Floats, direction: Floats) -> tuple[Floats, Floats]:
-    """`rest` residualised on its coordinate along a direction, and the (R, R) map that does it: rest @ map."""
+    """`rest` residualized on its coordinate along a direction, and the (R, R) map that does it: rest @ map."""
     z = rest @ direction
     loading = z @ rest / max(float(z @ z), 1e-300)
     away = np.eye(len(direction)) - np.outer(direction, loading)
@@ -382,7 +382,7 @@ class Axes:
 
     Attributes:
         targets: (n, K) the patients' values, of mean 0 and variance 1: what the regression from genes is made for.
-        lesion_weights: (S, K): standardised statistics times these are a lesion's coordinates.
+        lesion_weights: (S, K): standardized statistics times these are a lesion's coordinates.
         r: (K,) cross-validated correlation with what genes predict.
         chance: (K,) 95th percentile of the same for permuted patients.
         p: (K,) of each against permuted patients, everything found again.

@@ -26,12 +26,12 @@ def critic_terms(
         the weighted terms by name, scalars.
     """
     terms = {}
-    ours = critic.standardised(losses.limited(image, pull), losses.limited(mask, pull))
+    ours = critic.standardized(losses.limited(image, pull), losses.limited(mask, pull))
     if matching:
         terms["match"] = losses.loss_match(critic.log_likelihood(ours, batch.all_genes), batch.patient) * matching
     if energy:
         with torch.no_grad():
-            real = critic.standardised(batch.x, batch.m)
+            real = critic.standardized(batch.x, batch.m)
         # By kind, each counting alike: else the many of texture drown the few of shape.
         kinds = zip(critic.kinds(ours), critic.kinds(real), strict=True)
         scores = [losses.loss_energy(o.reshape(2, len(o) // 2, -1), r.reshape(2, len(r) // 2, -1)) for o, r in kinds]

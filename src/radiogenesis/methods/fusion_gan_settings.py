@@ -23,7 +23,7 @@ class FusionGANSettings:
     discriminator_width: int = 32
     """Discriminator's channels after its first convolution (open in the paper)."""
     discriminator_norm: Literal["batch", "spectral"] = "spectral"
-    """Normalisation in the discriminator: batch (paper), or spectral, which keeps its gradients of use (beyond it)."""
+    """Normalization in the discriminator: batch (paper), or spectral, which keeps its gradients of use (beyond it)."""
     code: int = 128
     """Length of the gene code phi(g) (paper, figure 4)."""
     hidden: int = 512
@@ -39,7 +39,7 @@ class FusionGANSettings:
     weight_map: bool = True
     """False adds object and background features without a weight map (an ablation; with lambda_weight_map 0)."""
     decided_weight_map: bool = True
-    """Start with weight maps that are nearly decided, and mostly for the background: the batch normalisation of their
+    """Start with weight maps that are nearly decided, and mostly for the background: the batch normalization of their
     logits starts at weight 3 and bias -2, not at 1 and 0 (beyond the paper)."""
     mismatched: bool = True
     """False leaves the mismatched negatives m' and g' out of the discriminator's losses (an ablation)."""
@@ -85,7 +85,7 @@ class FusionGANSettings:
     """Side of the square, in pixels and odd, over which the dilated mask is smoothed (METHODS.md section 1)."""
     matching: float = 0.3
     """Weight of the contrastive matching of drawn lesions with genes; needs a trained alignment (beyond the paper). At
-    1, lesions are drawn that match by artefacts (docs/history/MEASURED.md)."""
+    1, lesions are drawn that match by artifacts (docs/history/MEASURED.md)."""
     energy: float = 10.0
     """Weight of the energy score between drawn and real lesions of a patient, in the statistics that the alignment
     sees (mean over their kinds); needs a trained alignment (beyond the paper)."""

@@ -3,7 +3,7 @@
 METHODS.md section 3, stage 2. The encoder h reads the tight and the loose tumor region (TTR, LTR) and predicts the
 gene vector; the decoder t draws the LTR from it. The preset `paper` trains what the paper describes; the preset
 `default` is made for a CPU and, each as a setting, shares one code among all genes, starts from the training
-patients' mean, regularises, and shows the decoder true genes too.
+patients' mean, regularizes, and shows the decoder true genes too.
 
 The error figures that the paper prints, MAE 4.112e-6 and MSE 4.318e-6, are not imitated: see
 `evaluation/genes/prediction.py`.

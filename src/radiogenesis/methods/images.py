@@ -81,7 +81,7 @@ def outside_lung(image: Tensor) -> Tensor:
     Returns:
         (B, 1, P, P), 1 or 0.
     """
-    reach = round(image.shape[-1] / 12)
+    reach = round(int(image.shape[-1]) / 12)
     fits = 2 * reach + 1
     low, high = WINDOW_HU
     tissue = (image > (-500 - low) * (2 / (high - low)) - 1).to(image.dtype)
@@ -103,7 +103,7 @@ class GrownMask:
         self._softened: dict[tuple[int, int], Tensor] = {}
 
     def dilated(self, pixels: int) -> Tensor:
-        """Grey dilation by a square of `pixels` (odd)."""
+        """Gray dilation by a square of `pixels` (odd)."""
         if pixels not in self._dilated:
             self._dilated[pixels] = dilate(self.mask, pixels)
         return self._dilated[pixels]
@@ -196,7 +196,7 @@ def filled(background: Tensor, share: Tensor, hollow: Tensor) -> Tensor:
     per_hu = 2 / (high - low)
     tissue, solid = ((hu - low) * per_hu - 1 for hu in (TISSUE_HU, SOLID_HU))
     air = ((solid - background) / ((SOLID_HU - AERATED_HU) * per_hu)).clamp(0, 1)
-    share = smoothed(share, BLUR * share.shape[-1])
+    share = smoothed(share, BLUR * int(share.shape[-1]))
     grain = background - smoothed(background, 1.0)
     grain = grain / (1 + (grain / (GRAIN_HU * per_hu)).square()).sqrt()
     more = share.clamp(min=0) * air * (tissue + grain - background)

@@ -101,7 +101,7 @@ def find_lesion(
 ) -> NDArray[np.bool_]:
     """The lesion in a drawing of a method that draws no mask: where the slice became denser inside the erased disc.
 
-    1. The rise in density over the background without its vessels (grey opening, else a lesion drawn over a vessel had
+    1. The rise in density over the background without its vessels (gray opening, else a lesion drawn over a vessel had
        a notch there), smoothed (3 x 3).
     2. Cut inside the disc at Otsu's threshold, about half-way between lesion and no rise at all, or at `contrast`
        where that is more. Where nothing rose so much there is no lesion.

@@ -40,7 +40,7 @@ def changed(background: Tensor, output: Tensor, mask: Tensor, barred: Tensor, se
         settings: how.
     """
     if settings.fill:
-        hollow = core(mask, round(HOLLOW_FROM * background.shape[-1])) * (1 - barred)
+        hollow = core(mask, round(HOLLOW_FROM * int(background.shape[-1]))) * (1 - barred)
         return filled(background, output, hollow)
     image = (background + 2 * output).clamp(-1, 1) if settings.residual else output
     return torch.lerp(image, background, barred) if settings.stay_in_lung else image

@@ -32,7 +32,7 @@ from radiogenesis.methods.protocols import Batch, LossRecord, Player, Synthesis
 from radiogenesis.networks.discriminator import ThreeHeadDiscriminator
 from radiogenesis.networks.fusion import Drawing
 from radiogenesis.networks.mapping import GeneMapping
-from radiogenesis.networks.mc_gan import ConditioningAugmentation, MCGANGenerator, initialise
+from radiogenesis.networks.mc_gan import ConditioningAugmentation, MCGANGenerator, initialize
 
 __all__ = ["ADDITIONS", "MCGAN", "PAPER", "PRESETS", "MCGANPart", "MCGANSettings", "Step", "loss_kl", "signed"]
 
@@ -143,7 +143,7 @@ class MCGAN(nn.Module):
             side=pixels // 16,
         )
         self.phi_d = GeneMapping(embedding, code=settings.code) if embedding else None
-        initialise(self)
+        initialize(self)
         self.alignment = alignment if settings.needs_alignment else None
         if self.alignment is not None:
             self.alignment.requires_grad_(False)

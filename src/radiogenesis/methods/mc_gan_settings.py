@@ -23,7 +23,7 @@ class MCGANSettings:
     discriminator_width: int = 32
     """Discriminator's channels after its first convolution (64 in the paper preset, the authors' code)."""
     discriminator_norm: Literal["batch", "spectral"] = "batch"
-    """Normalisation in the discriminator: batch (the authors' code), or spectral, as the fusion GAN's (beyond the
+    """Normalization in the discriminator: batch (the authors' code), or spectral, as the fusion GAN's (beyond the
     paper)."""
     code: int = 128
     """Length of the conditioning code (METHODS.md section 2); of the discriminator's mapping where gene_code is

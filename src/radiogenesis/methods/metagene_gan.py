@@ -62,12 +62,12 @@ class MetageneGANSettings:
     discriminator_width: int = 32
     """Discriminator's channels after its first convolution (open in the paper)."""
     discriminator_norm: Norm = "batch"
-    """Normalisation in the discriminator: batch (as published networks of that time), or spectral (beyond them)."""
+    """Normalization in the discriminator: batch (as published networks of that time), or spectral (beyond them)."""
     mismatch: float = 1.0
     """Weight of a third term of D: a real region with another patient's metagenes is not a pair (beyond the paper; 0 in
     the paper preset). Without it nothing but the pairing itself makes D look at the metagenes."""
     generator_objective: Literal["non_saturating", "minimax"] = "non_saturating"
-    """What the generator minimises: -E log D (Goodfellow et al. 2014, beyond the paper), or E log(1 - D), whose
+    """What the generator minimizes: -E log D (Goodfellow et al. 2014, beyond the paper), or E log(1 - D), whose
     gradient vanishes where D is sure (equation 2 of the paper, and its preset)."""
     metagene_dropout: float = 0.2
     """Share of the metagenes set to zero while training, 0 to 1: else the few training patients are overfitted
@@ -263,7 +263,7 @@ class MetageneGAN(nn.Module):
 
     @torch.no_grad()
     def encode(self, expression: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-        """Scaled genes (B, G) -> standardised metagenes (B, K)."""
+        """Scaled genes (B, G) -> standardized metagenes (B, K)."""
         g = torch.from_numpy(np.asarray(expression, np.float32)).to(self.metagenes.mean.device)
         return self.metagenes(g).cpu().numpy()
 

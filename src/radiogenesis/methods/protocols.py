@@ -58,7 +58,7 @@ class LossRecord:
     """A loss and the named terms it is the weighted sum of.
 
     Attributes:
-        total: what is minimised, a scalar.
+        total: what is minimized, a scalar.
         terms: symbol -> detached value, written to metrics.csv: a discriminator's as the paper's equations give them, a
             generator's weighted as they enter the total.
     """
@@ -69,7 +69,7 @@ class LossRecord:
 
 @dataclass(frozen=True)
 class Player:
-    """One optimiser's share of a training step.
+    """One optimizer's share of a training step.
 
     Attributes:
         name: "discriminator", "generator", "alignment": prefix of its terms in metrics.csv.
@@ -173,16 +173,16 @@ class Critic(Protocol):
         """Scaled genes (B, G) -> what they say of the lesion (B, K), each number of about unit variance."""
         ...
 
-    def standardised(self, x: Tensor, m: Tensor) -> Tensor:
+    def standardized(self, x: Tensor, m: Tensor) -> Tensor:
         """Images in [-1, 1] and soft masks (B, 1, P, P) -> statistics of the lesions (B, S), of mean 0 and variance 1
         over the training data."""
         ...
 
-    def kinds(self, standardised: Tensor) -> Sequence[Tensor]:
+    def kinds(self, standardized: Tensor) -> Sequence[Tensor]:
         """Statistics (B, S) by what they are of (shape, level, texture, ...): a (B, S_k) for each kind."""
         ...
 
-    def log_likelihood(self, standardised: Tensor, genes: Tensor) -> Tensor:
+    def log_likelihood(self, standardized: Tensor, genes: Tensor) -> Tensor:
         """Statistics (B, S) and scaled genes (N, G) -> (B, N): how likely each lesion is of each patient, up to a
         constant."""
         ...

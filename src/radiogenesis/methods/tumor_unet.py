@@ -45,7 +45,7 @@ class TumorUNetSettings:
     dropout: float = 0.2
     """Share of channels set to zero in the decoder while training, 0 to 1 (open in the paper)."""
     decoder_norm: bool = True
-    """Batch normalisation in the decoder as well as in the encoder (beyond the paper; off in its preset)."""
+    """Batch normalization in the decoder as well as in the encoder (beyond the paper; off in its preset)."""
     he_start: bool = True
     """Start the convolutions with the spread of He et al. 2015, without which the deep blocks are not heard (open in
     the paper; its preset has torch's own start)."""
@@ -66,7 +66,7 @@ class TumorUNetSettings:
     shift: float = 0.1
     """Slices are shifted by up to this share of their side while training (beyond the paper)."""
     gamma: float = 0.25
-    """Grey levels, from air at 0 to the window's end at 1, are raised to a power between 1 - this and 1 + this while
+    """Gray levels, from air at 0 to the window's end at 1, are raised to a power between 1 - this and 1 + this while
     training: dense lungs and aerated ones, fat and muscle (beyond the paper)."""
     scanner_noise_hu: float = 40.0
     """Noise of up to this standard deviation, in HU, is added while training (beyond the paper)."""
@@ -187,7 +187,7 @@ class TumorUNet(nn.Module):
         )  # fmt: skip
 
     def prepare(self, batch: SliceBatch) -> SliceBatch:
-        """The batch, each slice turned, resized and shifted by chance, its grey levels bent, with noise."""
+        """The batch, each slice turned, resized and shifted by chance, its gray levels bent, with noise."""
         s = self.settings
         image, tumor = batch.image, batch.tumor
         if s.turn_degrees or s.resize or s.shift:

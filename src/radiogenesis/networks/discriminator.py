@@ -13,13 +13,13 @@ Norm = Literal["batch", "spectral"]
 
 
 def block(incoming: int, outgoing: int, kernel: int, stride: int, norm: Norm | None) -> nn.Sequential:
-    """Convolution, normalisation, LeakyReLU(0.2). Spectral normalisation bounds the convolution, not its output."""
+    """Convolution, normalization, LeakyReLU(0.2). Spectral normalization bounds the convolution, not its output."""
     convolution: nn.Module = nn.Conv2d(incoming, outgoing, kernel, stride, padding=1, bias=norm != "batch")
     if norm == "spectral":
         # Two iterations per pass: what is judged passes together, so passes are few (1 left the norm 3 % too low).
         convolution = spectral_norm(convolution, n_power_iterations=2)
-    normalise = [nn.BatchNorm2d(outgoing)] if norm == "batch" else []
-    return nn.Sequential(convolution, *normalise, nn.LeakyReLU(0.2, inplace=True))
+    normalize = [nn.BatchNorm2d(outgoing)] if norm == "batch" else []
+    return nn.Sequential(convolution, *normalize, nn.LeakyReLU(0.2, inplace=True))
 
 
 def in_full(head: nn.Module, features: Tensor) -> Tensor:
@@ -42,7 +42,7 @@ class PatchEncoder(nn.Module):
         channels, now = incoming, pixels
         while now > side:
             outgoing = min(width * 2 ** len(layers), width * growth)
-            # As in DCGAN, no batch normalisation of the first layer: the image's own level must be seen.
+            # As in DCGAN, no batch normalization of the first layer: the image's own level must be seen.
             layers.append(block(channels, outgoing, 4, 2, norm if layers or norm == "spectral" else None))
             channels, now = outgoing, now // 2
         self.layers = nn.Sequential(*layers)
@@ -82,7 +82,7 @@ class ThreeHeadDiscriminator(nn.Module):
     def each(self, judge: Callable[..., Tensor], *inputs: Sequence[Tensor]) -> Sequence[Tensor]:
         """`judge` of several batches of one size, in one pass: each[k] = judge(inputs[0][k], inputs[1][k], ...).
 
-        Batch normalisation gives every batch statistics of its own, so there they pass one after the other.
+        Batch normalization gives every batch statistics of its own, so there they pass one after the other.
         """
         if self.batch_statistics:
             return [judge(*batch) for batch in zip(*inputs, strict=True)]

@@ -31,11 +31,11 @@ class Drawing:
     weight: Tensor
 
 
-class _StyledNormalisation(torch.autograd.Function):
+class _StyledNormalization(torch.autograd.Function):
     """gamma * (o - mean(o)) / std(o) + beta, over the pixels of each image and channel; moments in float32 or better.
 
-    In the memory layout of o, forward and backward. torch's instance normalisation leaves channels last for the
-    contiguous layout, and on a CPU the batch normalisation before it then takes ten times as long backward.
+    In the memory layout of o, forward and backward. torch's instance normalization leaves channels last for the
+    contiguous layout, and on a CPU the batch normalization before it then takes ten times as long backward.
     """
 
     @staticmethod
@@ -54,7 +54,7 @@ class _StyledNormalisation(torch.autograd.Function):
         g, precise_o = gradient.to(mean.dtype).contiguous(memory_format=layout), o.to(mean.dtype)
         to_beta = g.sum((2, 3), keepdim=True)
         to_gamma = per_std * ((g * precise_o).sum((2, 3), keepdim=True) - mean * to_beta)
-        # gamma / std (g - E g - z E g z) for the normalised z, as one line in g and o
+        # gamma / std (g - E g - z E g z) for the normalized z, as one line in g and o
         slope, share = gamma * per_std, 1 / (o.shape[2] * o.shape[3])
         on_o = -slope * per_std * to_gamma * share
         rest = -slope * to_beta * share - mean * on_o
@@ -63,7 +63,7 @@ class _StyledNormalisation(torch.autograd.Function):
 
 
 class AdaIN(nn.Module):
-    """Adaptive instance normalisation: each channel of o gets the mean and scale that the style asks for.
+    """Adaptive instance normalization: each channel of o gets the mean and scale that the style asks for.
 
     AdaIN(o, s) = (1 + gamma(s)) * (o - mean(o)) / std(o) + beta(s)   (Karras et al. 2018)
     """
@@ -74,7 +74,7 @@ class AdaIN(nn.Module):
 
     def forward(self, o: Tensor, style: Tensor) -> Tensor:
         gamma, beta = self.affine(style)[:, :, None, None].chunk(2, dim=1)  # (B, C, 1, 1) each
-        styled: Tensor = _StyledNormalisation.apply(o, 1 + gamma, beta)
+        styled: Tensor = _StyledNormalization.apply(o, 1 + gamma, beta)
         return styled
 
 
@@ -89,7 +89,7 @@ class FusionBlock(nn.Module):
         channels: channels C of b and of the output.
         style: length of the style.
         outer_weight: apply w after AdaIN too; the paper's figure applies it before AdaIN only (False).
-        adain: False leaves the style to the generator's start: plain instance normalisation (an ablation).
+        adain: False leaves the style to the generator's start: plain instance normalization (an ablation).
         weight_map: False adds object features to the background's, out = AdaIN(o) + b, and w is 0 (an ablation).
         decided: start with weight maps that are nearly decided, and mostly for the background (beyond the paper).
         spatial_noise: add one noise map per block with a learned strength (beyond the paper).
@@ -222,7 +222,7 @@ class FusionGenerator(nn.Module):
     def forward(self, background: Tensor, style: Tensor, noise: Sequence[Tensor] | None = None) -> Drawing:
         """`noise`: one (B, 1, H, W) map per block, coarse to fine; None or empty for none."""
         features = self.background(background)[::-1]  # coarse to fine
-        h = self.start(style).view(len(style), -1, self.base, self.base)
+        h = self.start(style).view(style.shape[0], -1, self.base, self.base)
         w = h
         for level, (block, b) in enumerate(zip(self.blocks, features, strict=True)):
             if level:

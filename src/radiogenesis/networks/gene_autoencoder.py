@@ -25,7 +25,7 @@ def grid_channels(genes: int, ltr_pixels: int) -> int:
 
 
 def convolution(incoming: int, outgoing: int) -> nn.Sequential:
-    """3 x 3 convolution, batch normalisation, LeakyReLU(0.2)."""
+    """3 x 3 convolution, batch normalization, LeakyReLU(0.2)."""
     return nn.Sequential(
         nn.Conv2d(incoming, outgoing, 3, padding=1, bias=False), nn.BatchNorm2d(outgoing), nn.LeakyReLU(0.2)
     )

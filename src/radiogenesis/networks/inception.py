@@ -30,7 +30,7 @@ ROW, COLUMN = (1, 7), (7, 1)
 
 
 class Convolution(nn.Module):
-    """Convolution, batch normalisation, ReLU; the size is kept, but at stride 2 or where `padded` is False."""
+    """Convolution, batch normalization, ReLU; the size is kept, but at stride 2 or where `padded` is False."""
 
     def __init__(self, incoming: int, layer: Layer, *, padded: bool = True) -> None:
         super().__init__()
@@ -142,9 +142,9 @@ def block_e(incoming: int) -> Mixed:
 
 
 class InceptionFeatures(nn.Module):
-    """Grey images (B, 1, H, W) in [-1, 1] -> (B, 2048).
+    """Gray images (B, 1, H, W) in [-1, 1] -> (B, 2048).
 
-    The grey image stands in all three colors, enlarged to 299 x 299. [-1, 1] is what torchvision's weights were
+    The gray image stands in all three colors, enlarged to 299 x 299. [-1, 1] is what torchvision's weights were
     trained on (its `transform_input`).
     """
 

@@ -70,7 +70,7 @@ class PatchDiscriminator(nn.Module):
     def __init__(self, *, width: int = 32) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            block(2, width, 4, 2, None),  # as in DCGAN, no batch normalisation of the first layer
+            block(2, width, 4, 2, None),  # as in DCGAN, no batch normalization of the first layer
             block(width, 2 * width, 4, 2, "batch"),
             block(2 * width, 4 * width, 4, 2, "batch"),
             nn.Conv2d(4 * width, 1, 3, padding=1),

@@ -48,7 +48,7 @@ class LesionEncoder(nn.Module):
         for name in GROUPS:
             index = torch.tensor([i for i, k in enumerate(kind) if k == name])
             self.register_buffer(f"{name}_index", index, persistent=False)
-        self.standardise = nn.BatchNorm1d(statistics)
+        self.standardize = nn.BatchNorm1d(statistics)
         self.project = nn.Sequential(
             nn.Dropout(dropout),
             nn.Linear(statistics, 2 * embedding),
@@ -73,18 +73,18 @@ class LesionEncoder(nn.Module):
             pooled += [masked_statistics(f, regions) for f in (x, texture_maps(x.float()), h)]
         return torch.cat(pooled, dim=1)
 
-    def standardised(self, x: Tensor, m: Tensor) -> Tensor:
+    def standardized(self, x: Tensor, m: Tensor) -> Tensor:
         """The statistics, each of mean 0 and deviation 1 over the training slices once trained, (B, S) float32."""
-        standardised: Tensor = self.standardise(self.statistics(x, m)).float()
-        return standardised
+        standardized: Tensor = self.standardize(self.statistics(x, m)).float()
+        return standardized
 
-    def grouped(self, standardised: Tensor) -> list[Tensor]:
-        """Standardised statistics (B, S) by kind, in the order of GROUPS: shape, level, texture, learned features."""
-        return [standardised.index_select(1, self.get_buffer(f"{name}_index")) for name in GROUPS]
+    def grouped(self, standardized: Tensor) -> list[Tensor]:
+        """Standardized statistics (B, S) by kind, in the order of GROUPS: shape, level, texture, learned features."""
+        return [standardized.index_select(1, self.get_buffer(f"{name}_index")) for name in GROUPS]
 
-    def embed(self, standardised: Tensor) -> Tensor:
-        """Standardised statistics (B, S) -> unit vectors (B, D)."""
-        return F.normalize(self.project(standardised).float(), dim=1)
+    def embed(self, standardized: Tensor) -> Tensor:
+        """Standardized statistics (B, S) -> unit vectors (B, D)."""
+        return F.normalize(self.project(standardized).float(), dim=1)
 
     def forward(self, x: Tensor, m: Tensor) -> Tensor:
-        return self.embed(self.standardised(x, m))
+        return self.embed(self.standardized(x, m))

@@ -1,9 +1,9 @@
 """What a lesion looks like in numbers that need no training, and that a gradient can pass through.
 
 At four scales: the mask's shape, mean and deviation of the image over lesion, rim and core, and of its texture where
-the lesion is solid; how much of it is hollow, how like neighbours are inside, the profile across the outline, and where
+the lesion is solid; how much of it is hollow, how like neighbors are inside, the profile across the outline, and where
 inside it is dense.
-Coarser scales, and neighbours, are freer of the scanner's noise. The critics of the fusion GAN see lesions in these.
+Coarser scales, and neighbors, are freer of the scanner's noise. The critics of the fusion GAN see lesions in these.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def appearance(x: Tensor, m: Tensor) -> Tensor:
         regions = torch.cat([m, outer[2] - inner[2], inner[2], solid_core], dim=1)  # lesion, rim, core, solid core
         profile = across_the_outline(x, m, inner, outer)
         layout = zernike_moments(x, inner[1] * wall, m)
-        grain = [neighbour_covariance(x, inner[reach - 1] * wall) for reach in REACHES]
+        grain = [neighbor_covariance(x, inner[reach - 1] * wall) for reach in REACHES]
         shape, level, texture = [], [], []
         for scale in range(SCALES):
             if scale:
@@ -96,10 +96,10 @@ def air(x: Tensor, mask: Tensor, inside: Tensor) -> Tensor:
     return inside * torch.sigmoid(((wall.detach() - 1) / 2 - smooth) / 0.05)
 
 
-def neighbour_covariance(x: Tensor, region: Tensor, smoothing: float = 3.0, limit: float = 0.2) -> Tensor:
+def neighbor_covariance(x: Tensor, region: Tensor, smoothing: float = 3.0, limit: float = 0.2) -> Tensor:
     """Root of the covariance of pixels LAGS apart inside a region, negative where it is negative: (B, len(LAGS)).
 
-    Neighbours share texture, which is millimeters wide, and little of the noise. Level and slow change are taken away
+    Neighbors share texture, which is millimeters wide, and little of the noise. Level and slow change are taken away
     first, as a mean over a Gaussian window inside the region.
 
     Args:
@@ -215,7 +215,7 @@ def shells(mask: Tensor) -> tuple[list[Tensor], list[Tensor]]:
 
 
 def dilate(mask: Tensor, pixels: int) -> Tensor:
-    """Grey dilation of (B, 1, H, W) by a square of `pixels` (odd), along one axis after the other."""
+    """Gray dilation of (B, 1, H, W) by a square of `pixels` (odd), along one axis after the other."""
     if not mask.requires_grad:
         return _line_maximum(_line_maximum(mask, pixels, 2), pixels, 3)
     # Slower forward, quicker backward; and among equals one pixel alone gets the gradient.
@@ -225,7 +225,7 @@ def dilate(mask: Tensor, pixels: int) -> Tensor:
 
 
 def _line_maximum(x: Tensor, pixels: int, dim: int) -> Tensor:
-    """The maximum of `pixels` (odd) neighbours along an axis, of 2, 4, 8, ... of them in turn."""
+    """The maximum of `pixels` (odd) neighbors along an axis, of 2, 4, 8, ... of them in turn."""
     ends = torch.full_like(x.narrow(dim, 0, 1), float("-inf")).repeat_interleave(pixels // 2, dim)
     x, reached = torch.cat([ends, x, ends], dim), 1
     while reached < pixels:

@@ -30,7 +30,7 @@ class GeneMapping(nn.Module):
 class GeneEncoder(nn.Module):
     """Genes -> unit vector beside the lesions' (METHODS.md section 1b): dropout, hidden, embedding; (B, D).
 
-    The hidden layer is normalised over its units so that no single patient's outlying library size decides.
+    The hidden layer is normalized over its units so that no single patient's outlying library size decides.
     """
 
     def __init__(self, genes: int, *, hidden: int = 512, embedding: int = 64, dropout: float = 0.5) -> None:

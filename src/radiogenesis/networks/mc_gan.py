@@ -66,7 +66,7 @@ class SynthesisBlock(nn.Module):
 class GLU(nn.Module):
     """a * sigmoid(b) for the halves a and b of the channels, (B, 2C, H, W) -> (B, C, H, W).
 
-    The same as nn.GLU, whose gradient leaves channels last, so that the batch normalisation before it takes ten times
+    The same as nn.GLU, whose gradient leaves channels last, so that the batch normalization before it takes ten times
     as long backward on a CPU.
     """
 
@@ -76,7 +76,7 @@ class GLU(nn.Module):
 
 
 class Upsampling(nn.Sequential):
-    """Twice the resolution: nearest neighbour, 3x3 convolution, batch normalisation, GLU."""
+    """Twice the resolution: nearest neighbor, 3x3 convolution, batch normalization, GLU."""
 
     def __init__(self, incoming: int, outgoing: int) -> None:
         super().__init__(
@@ -151,12 +151,12 @@ class MCGANGenerator(nn.Module):
         return [self.base * 2**level for level in range(len(self.blocks))]
 
 
-def initialise(module: nn.Module) -> None:
-    """The authors' starting weights: orthogonal, and normal around 1 for the scales of batch normalisation."""
+def initialize(module: nn.Module) -> None:
+    """The authors' starting weights: orthogonal, and normal around 1 for the scales of batch normalization."""
     for part in module.modules():
         if isinstance(part, nn.Conv2d | nn.Linear):
-            normalised = parametrize.is_parametrized(part, "weight")  # spectrally: its weight is computed from another
-            nn.init.orthogonal_(part.get_parameter("parametrizations.weight.original" if normalised else "weight"))
+            normalized = parametrize.is_parametrized(part, "weight")  # spectrally: its weight is computed from another
+            nn.init.orthogonal_(part.get_parameter("parametrizations.weight.original" if normalized else "weight"))
             if isinstance(part, nn.Linear) and part.bias is not None:
                 nn.init.zeros_(part.bias)
         elif isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d):

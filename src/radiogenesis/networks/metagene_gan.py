@@ -37,7 +37,7 @@ class MetageneLayer(nn.Module):
         self.deviation: Tensor
 
     def members_mean(self, g: Tensor) -> Tensor:
-        """(B, G) -> (B, K), before standardisation."""
+        """(B, G) -> (B, K), before standardization."""
         sums = torch.zeros(len(g), len(self.mean), device=g.device).index_add_(1, self.label, g.float() * self.sign)
         return sums / torch.bincount(self.label, minlength=len(self.mean)).clamp_min(1)
 

@@ -13,14 +13,14 @@ from torch.nn import functional as F
 class UNet(nn.Module):
     """Five encoder blocks and five decoder blocks, as many as there are widths.
 
-    An encoder block is two 3x3 convolutions, a batch normalisation and 2x2 max pooling; a decoder block is upsampling,
+    An encoder block is two 3x3 convolutions, a batch normalization and 2x2 max pooling; a decoder block is upsampling,
     the merge with the encoder's features of that resolution, dropout and two 3x3 convolutions. Convolutions are
     followed by ReLU (open in the paper).
 
     Args:
         widths: channels of each block at full, half, quarter ... resolution.
         dropout: share of the merged channels set to zero while training.
-        decoder_norm: batch normalisation in the decoder's blocks as well (beyond the paper).
+        decoder_norm: batch normalization in the decoder's blocks as well (beyond the paper).
         he_start: convolutions start with the spread that keeps a signal's size through ReLU (He et al. 2015): with
             torch's own start each leaves a sixth of the variance, and through five decoder blocks nothing arrives of
             what the deep blocks see.

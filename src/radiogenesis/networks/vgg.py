@@ -21,14 +21,14 @@ FILE = "vgg16-397923af.pth"
 BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 """Channels of the convolutions of each block; 2 x 2 max pooling between the blocks."""
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""What the weights were trained with: RGB in [0, 1], normalised so."""
+"""What the weights were trained with: RGB in [0, 1], normalized so."""
 REMEDY = f"give torchvision's {FILE} with --vgg16_weights, or say --perceptual random or none"
 
 
 class VGG16Features(nn.Module):
     """phi_j, j = block5_conv3 after its ReLU: (B, 1, H, W) in [0, 1] -> (B, 512, H / 16, W / 16).
 
-    The grey image stands in all three colors. Its parameters are held still.
+    The gray image stands in all three colors. Its parameters are held still.
     """
 
     def __init__(self) -> None:

@@ -123,15 +123,15 @@ def scores_from_expression(
     if len(weights) != expression.shape[1]:
         raise ValueError(f"weights of {len(weights)} genes for expression of {expression.shape[1]} genes")
     complete = np.nan_to_num(np.asarray(expression, np.float64), nan=0.0)
-    genetic = _standardise(complete @ weights.to_numpy(np.float64))
-    chance = _standardise(rng.standard_normal(genetic.shape))
+    genetic = _standardize(complete @ weights.to_numpy(np.float64))
+    chance = _standardize(rng.standard_normal(genetic.shape))
     if len(genetic) > 3:
-        chance = _standardise(chance - genetic * np.mean(chance * genetic, axis=0))
+        chance = _standardize(chance - genetic * np.mean(chance * genetic, axis=0))
     scores = np.sqrt(strength) * genetic + np.sqrt(1 - strength) * chance
     return pd.DataFrame(scores, columns=list(weights.columns))
 
 
-def _standardise(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _standardize(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Columns of mean 0 and variance 1; a column that does not vary becomes 0."""
     centered = values - values.mean(axis=0)
     spread = centered.std(axis=0)

@@ -67,7 +67,7 @@ class Surface:
 def draw_surface(diameter_mm: float, spiculation: float, rng: np.random.Generator) -> Surface:
     """A surface whose body has the volume of the sphere of `diameter_mm`, whatever its spicules."""
     radius = diameter_mm / 2
-    # Spicules are a millimetre or two thick whatever the lesion, and as dense on every slice through it.
+    # Spicules are a millimeter or two thick whatever the lesion, and as dense on every slice through it.
     width = float(np.clip(1.5 / radius, 0.10, 0.24))
     spicules, lobes = round(7.0 / width), 14
     widths = width * rng.uniform(0.6, 1.5, spicules)

@@ -132,7 +132,7 @@ def make_patient(plan: PatientPlan, settings: PhantomSettings) -> PatientData:
         backgrounds=backgrounds,
         acquisition=scan.acquisition,
         spacing_mm=scan.spacing_mm,
-        tumour_volume_ml=scan.volume_ml(TUMOR),
+        tumor_volume_ml=scan.volume_ml(TUMOR),
         whole=whole_slices(scan, blind_lungs(scan), settings) if settings.whole_pixels else None,
     )
 

@@ -317,7 +317,7 @@ def plant_patient(
         backgrounds=backgrounds,
         acquisition=replace(host.scan.acquisition, chosen_because=came_from),
         spacing_mm=spacing,
-        tumour_volume_ml=planted.volume_ml("lesion"),
+        tumor_volume_ml=planted.volume_ml("lesion"),
         whole=whole,
     )
 

@@ -190,7 +190,7 @@ def _interpolate(field: Volume, axis: int, at: Volume) -> Volume:
 
 
 def _band(depth: Volume, low: float, high: float) -> Volume:
-    """1 between the two depths, soft over a millimetre."""
+    """1 between the two depths, soft over a millimeter."""
     return np.clip(depth - low + 0.5, 0, 1) * np.clip(high - depth + 0.5, 0, 1)
 
 

@@ -111,7 +111,7 @@ def _measure(hu: Tensor, mask: Tensor, pixel_mm: float, darker: bool) -> dict[st
     first = first_fit(hu, depth, ~grown(air), pixel_mm, darker=darker)
     margin = fit_margin(hu, lesion, depth, solid, ~grown(air), first, pixel_mm, darker=darker)
     interior = (depth < -1.0) & ~grown(grown(air))
-    found = {
+    features = {
         "size": 2 * (area / torch.pi).sqrt() * pixel_mm,
         "attenuation": mean(hu, solid),
         "spiculation": spiculation(lesion),
@@ -119,7 +119,7 @@ def _measure(hu: Tensor, mask: Tensor, pixel_mm: float, darker: bool) -> dict[st
         "heterogeneity": heterogeneity(hu, first.at(depth), interior, depth, pixel_mm),
         "cavitation": count(air) / area,
     }
-    return {name: torch.where(area < FEWEST_PIXELS, torch.nan, value) for name, value in found.items()}
+    return {name: torch.where(area < FEWEST_PIXELS, torch.nan, value) for name, value in features.items()}
 
 
 def _core(depth: Tensor, area: Tensor) -> Tensor:

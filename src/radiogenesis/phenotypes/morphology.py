@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 
 def _spread(mask: Tensor, *, diagonal: bool) -> Tensor:
-    """Dilation by one pixel: with the 4 neighbours, or with all 8."""
+    """Dilation by one pixel: with the 4 neighbors, or with all 8."""
     rows = mask.clone()
     rows[:, 1:] |= mask[:, :-1]
     rows[:, :-1] |= mask[:, 1:]
@@ -109,7 +109,7 @@ def blur(x: Tensor, sigma: float) -> Tensor:
 
 
 def blur_within(x: Tensor, mask: Tensor, sigma: float) -> Tensor:
-    """Gaussian mean of the pixels of `mask` only (normalised convolution)."""
+    """Gaussian mean of the pixels of `mask` only (normalized convolution)."""
     weight = mask.float()
     return blur(x * weight, sigma) / blur(weight, sigma).clamp_min(1e-3)
 

@@ -11,10 +11,10 @@ LAG_MM = 0.94
 FEWEST_PIXELS = 10
 
 
-def neighbour_covariance(x: Tensor, mask: Tensor, lag: int) -> Tensor:
+def neighbor_covariance(x: Tensor, mask: Tensor, lag: int) -> Tensor:
     """(B,) mean product of pixels `lag` apart along rows and columns, both in the mask; x has mean 0.
 
-    Neighbours share texture, which is millimeters wide, and little of the noise.
+    Neighbors share texture, which is millimeters wide, and little of the noise.
     """
     w = mask.float()
     x = torch.where(mask, x, 0.0)
@@ -35,9 +35,9 @@ def heterogeneity(hu: Tensor, edge: Tensor, interior: Tensor, depth: Tensor, pix
     lag = max(1, round(LAG_MM / pixel_mm))
     rest = hu - edge
     kept = _without_vessels(rest, interior)
-    texture = neighbour_covariance(rest - mean(rest, kept)[:, None, None], kept, lag)
-    found = (texture - _lung_noise(hu, depth, lag, pixel_mm)).clamp_min(0.0).sqrt()
-    return torch.where(count(kept) >= FEWEST_PIXELS, found, torch.nan)
+    texture = neighbor_covariance(rest - mean(rest, kept)[:, None, None], kept, lag)
+    deviation = (texture - _lung_noise(hu, depth, lag, pixel_mm)).clamp_min(0.0).sqrt()
+    return torch.where(count(kept) >= FEWEST_PIXELS, deviation, torch.nan)
 
 
 def _without_vessels(rest: Tensor, interior: Tensor) -> Tensor:
@@ -51,10 +51,10 @@ def _without_vessels(rest: Tensor, interior: Tensor) -> Tensor:
 
 
 def _lung_noise(hu: Tensor, depth: Tensor, lag: int, pixel_mm: float) -> Tensor:
-    """Covariance of neighbours in the lung around the lesion, vessels left out; 0 where there is no such lung."""
+    """Covariance of neighbors in the lung around the lesion, vessels left out; 0 where there is no such lung."""
     far = depth > 3.5
     level = quantile(hu, far & (depth < 7.9), 0.4)[:, None, None]
     smooth = blur_within(hu, far, 1.4 / pixel_mm)
     clean = far & ((smooth - level).abs() < 60) & ((hu - smooth).abs() < 200)
     rest = torch.where(clean, hu - blur_within(hu, clean, 2.3 / pixel_mm), 0.0)
-    return neighbour_covariance(rest, clean, lag).nan_to_num(0.0).clamp_min(0.0)
+    return neighbor_covariance(rest, clean, lag).nan_to_num(0.0).clamp_min(0.0)

@@ -17,7 +17,7 @@ class VolumeSettings:
     """Settings of the 3-D radiomic features."""
 
     bin_width_hu: float = 25.0
-    """Width of a grey level in HU (IBSI fixed bin size)."""
+    """Width of a gray level in HU (IBSI fixed bin size)."""
     voxel_mm: float | None = None
     """Side of the cubic voxels that the scan is resampled to first (B-spline), in mm; as it is if not given. Without
     it, features of scans with different voxels cannot be compared."""
@@ -94,7 +94,7 @@ def volume_features(
     for volume in (image, outline):
         volume.SetSpacing(spacing_mm[::-1])
     try:
-        found = extractor.execute(image, outline)
+        measured = extractor.execute(image, outline)
     except ValueError as error:
         raise ScanError(f"PyRadiomics cannot measure the tumor ({int(mask.sum())} voxels): {error}") from None
-    return {name: float(value) for name, value in found.items() if not name.startswith("diagnostics_")}
+    return {name: float(value) for name, value in measured.items() if not name.startswith("diagnostics_")}

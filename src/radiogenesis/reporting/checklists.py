@@ -57,12 +57,12 @@ def _answer(decided_by: list[str], see: list[str], facts: Facts) -> tuple[str, s
     """The answer and what it rests on. Yes needs every fact that decides."""
     known = [facts[name] for name in [*decided_by, *see] if name in facts]
     text = " ".join(dict.fromkeys(one.text for one in known))
-    found = {facts[name].answer for name in decided_by if name in facts}
+    given = {facts[name].answer for name in decided_by if name in facts}
     if not decided_by or any(name not in facts for name in decided_by):
         return AUTHORS, text
-    if NO in found:
+    if NO in given:
         return NO, text
-    return (NOT_APPLICABLE if found == {NOT_APPLICABLE} else YES), text
+    return (NOT_APPLICABLE if given == {NOT_APPLICABLE} else YES), text
 
 
 def checklists(facts: Facts) -> Section:

@@ -89,14 +89,14 @@ def slice_grid(
     colors: Sequence[str] = (),
     cell: float = 1.15,
 ) -> None:
-    """A grid of pictures on black, as on a reading screen: labelled rows of images in [0, 1].
+    """A grid of pictures on black, as on a reading screen: labeled rows of images in [0, 1].
 
     Args:
         rows: label and its images (P, P) in [0, 1]; rows may be shorter than the longest.
         path: PNG file to write.
         columns: labels above the columns.
         contours: row -> masks outlined on that row's images.
-        colors: of the rows' labels, in turn; grey if not given.
+        colors: of the rows' labels, in turn; gray if not given.
         cell: side of one picture in inches.
     """
     height, width = len(rows), max(len(images) for _, images in rows)

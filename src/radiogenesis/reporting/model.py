@@ -120,23 +120,23 @@ class Page:
             raise RunError(f"cannot be read ({error})", path=path, remedy="evaluate again") from error
 
 
-def _page(found: dict[str, Any]) -> Page:
+def _page(record: dict[str, Any]) -> Page:
     sections = tuple(
         Section(**{**s, "blocks": tuple(_block(b) for b in s["blocks"]), "notes": tuple(s["notes"])})
-        for s in found["sections"]
+        for s in record["sections"]
     )
     return Page(
-        title=found["title"],
-        subtitle=found["subtitle"],
-        facts=tuple(Fact(**fact) for fact in found["facts"]),
-        conclusions=tuple(found["conclusions"]),
+        title=record["title"],
+        subtitle=record["subtitle"],
+        facts=tuple(Fact(**fact) for fact in record["facts"]),
+        conclusions=tuple(record["conclusions"]),
         sections=sections,
-        provenance=tuple((str(name), str(value)) for name, value in found["provenance"]),
+        provenance=tuple((str(name), str(value)) for name, value in record["provenance"]),
     )
 
 
-def _block(found: dict[str, Any]) -> Table | Picture:
-    if found["kind"] == "picture":
-        return Picture(**found)
-    columns = tuple(Column(**column) for column in found["columns"])
-    return Table(**{**found, "columns": columns, "strong": tuple(found["strong"])})
+def _block(record: dict[str, Any]) -> Table | Picture:
+    if record["kind"] == "picture":
+        return Picture(**record)
+    columns = tuple(Column(**column) for column in record["columns"])
+    return Table(**{**record, "columns": columns, "strong": tuple(record["strong"])})

@@ -1,6 +1,6 @@
 """Every gene or metagene against every feature: Spearman, Mann-Whitney, or a linear model with covariates.
 
-All three are correlations of columns that were prepared once (ranked, residualised on covariates, centered, scaled), so
+All three are correlations of columns that were prepared once (ranked, residualized on covariates, centered, scaled), so
 the whole table is one matrix product, and so is each permutation of patients. For a feature of two values, r times
 sqrt(n - 1) of the ranks is the Mann-Whitney z with its correction for ties; for a linear model, the correlation of what
 covariates leave of both sides has the t of the regression (Frisch, Waugh and Lovell).
@@ -111,7 +111,7 @@ def associate(
     missing value counts as the feature's mean, which leaves every z with variance 1 under permutation; where those who
     have a value are alike in their genes, the family-wise p is then too large, never too small.
 
-    With covariates both sides are residualised on them first; the features' residuals are permuted and residualised
+    With covariates both sides are residualized on them first; the features' residuals are permuted and residualized
     once more (Freedman and Lane 1983): without that, what covariates explain of permuted values by chance would make
     the null too narrow. With blocks, patients change places within a block only, and the blocks' means are taken out:
     what is left then is an association inside batches.
@@ -224,7 +224,7 @@ def null_maxima(
         left, right: (n, G), (n, F) columns of length 1.
         scale: what makes a product a z.
         observed: (F, G) |z| to count against; None for no count.
-        basis: (n, C) orthonormal, what permuted columns are residualised on once more, as `left` is. None where
+        basis: (n, C) orthonormal, what permuted columns are residualized on once more, as `left` is. None where
             permutations leave it at that: the constant, and blocks.
     """
     features, genes = right.shape[1], left.shape[1]
@@ -242,8 +242,8 @@ def null_maxima(
         maxima[start : start + len(chunk)] = np.maximum(out.max(axis=(1, 2)), -out.min(axis=(1, 2)))
         if observed is not None:
             limit = observed / np.float32(scale) * np.float32(1 - 1e-5)
-            for one in out:
-                reached += np.abs(one) >= limit
+            for statistic in out:
+                reached += np.abs(statistic) >= limit
     return maxima * scale, reached
 
 
@@ -267,8 +267,8 @@ def _permuted(
     parts = [range(start, min(start + 50, permutations)) for start in range(0, permutations, 50)]
     tasks = [delayed(null_maxima)(left, right, scale, blocks, part, seed, observed, basis) for part in parts]
     with threadpool_limits(1):  # the tasks run side by side; threads inside them would fight over the cores
-        found = compute(*tasks)
-    return np.concatenate([maxima for maxima, _ in found]), np.sum([reached for _, reached in found], axis=0)
+        computed = compute(*tasks)
+    return np.concatenate([maxima for maxima, _ in computed]), np.sum([reached for _, reached in computed], axis=0)
 
 
 def design_of(n: int, covariates: NDArray[Any] | None, blocks: NDArray[Any] | None) -> Floats:
@@ -295,8 +295,8 @@ def prepared(values: Floats, design: Floats, model: Model) -> Floats:
     left = ranked - basis @ (basis.T @ ranked)
     length = np.linalg.norm(left, axis=0)
     before = np.linalg.norm(ranked, axis=0)
-    made: Floats = np.where(length > 1e-9 * np.maximum(before, 1e-300), left / np.maximum(length, 1e-300), 0.0)
-    return made
+    scaled: Floats = np.where(length > 1e-9 * np.maximum(before, 1e-300), left / np.maximum(length, 1e-300), 0.0)
+    return scaled
 
 
 def orthonormal(design: Floats) -> Floats:
@@ -309,9 +309,9 @@ def orthonormal(design: Floats) -> Floats:
 
 def _rank_biserial(x: Floats, y: Floats, twice: NDArray[np.bool_]) -> Floats:
     """(G, F) 2 AUC - 1 of each gene between the larger and the smaller value of each feature of two values."""
-    made = np.zeros((x.shape[1], y.shape[1]))
+    correlations = np.zeros((x.shape[1], y.shape[1]))
     ranks = stats.rankdata(x, axis=0)
     for f in np.flatnonzero(twice):
         high = y[:, f] == y[:, f].max()
-        made[:, f] = 2 * (ranks[high].mean(axis=0) - ranks[~high].mean(axis=0)) / len(y)
-    return made
+        correlations[:, f] = 2 * (ranks[high].mean(axis=0) - ranks[~high].mean(axis=0)) / len(y)
+    return correlations

@@ -22,15 +22,15 @@ class Mantel:
     p: float
 
 
-def mantel(one: Floats, other: Floats, *, draws: int, permutations: int, seed: Sequence[int]) -> Mantel:
+def mantel(distances: Floats, other_distances: Floats, *, draws: int, permutations: int, seed: Sequence[int]) -> Mantel:
     """Spearman's correlation between the pairs of two (n, n) distance matrices; fewer than 4 patients: nan.
 
     Resampling patients leaves out pairs of a patient with itself.
     """
-    n = len(one)
+    n = len(distances)
     if n < 4:
         return Mantel(np.nan, np.full(draws, np.nan), np.full(permutations, np.nan), np.nan)
-    a, b = (_ranks(matrix) for matrix in (one, other))
+    a, b = (_ranks(matrix) for matrix in (distances, other_distances))
     rng = np.random.default_rng(list(seed))
     rho = float(_correlation(a, b, np.arange(n)[None])[0])
     null = np.empty(permutations)
@@ -50,7 +50,7 @@ def _ranks(distance: Floats) -> Floats:
 
 def _correlation(a: Floats, b: Floats, index: Indices) -> Floats:
     """(D,) Pearson over the pairs of different patients among each resample."""
-    found = np.empty(len(index))
+    rho = np.empty(len(index))
     n = len(a)
     others = ~np.eye(n, dtype=bool)
     for number, chosen in enumerate(index):
@@ -58,9 +58,9 @@ def _correlation(a: Floats, b: Floats, index: Indices) -> Floats:
         w = np.outer(count, count) * others
         total = w.sum()
         if total == 0:
-            found[number] = np.nan
+            rho[number] = np.nan
             continue
         da, db = a - (w * a).sum() / total, b - (w * b).sum() / total
         scale = np.sqrt((w * da**2).sum() * (w * db**2).sum())
-        found[number] = (w * da * db).sum() / scale if scale > 0 else 0.0
-    return found
+        rho[number] = (w * da * db).sum() / scale if scale > 0 else 0.0
+    return rho

@@ -1,7 +1,7 @@
 """Metagenes: co-expressed genes as one value, fitted on training patients only.
 
 Genes that rise and fall together over patients, whichever way, go into one metagene; a gene that falls where the
-others rise belongs to it with the sign -1. Clustering thus maximises the sum over genes of |r|, r the correlation of a
+others rise belongs to it with the sign -1. Clustering thus maximizes the sum over genes of |r|, r the correlation of a
 gene with its cluster's profile: k-means on unit profiles up to their sign (diametrical clustering, Dhillon et al. 2003,
 with the sum of |r| in place of r squared). 60,607 genes take seconds, since a step is one matrix product.
 """
@@ -262,8 +262,8 @@ def _cluster(unit: _Single, clusters: int, method: Method, seed: int, starts: in
     if method == "hierarchical":
         return _hierarchy(unit, clusters)
     rng = np.random.default_rng([seed, 0x3E7A])
-    found = [_k_means(unit, _spread_profiles(unit, clusters, rng)) for _ in range(starts)]
-    return max(found, key=lambda one: one[1])[0]
+    clusterings = [_k_means(unit, _spread_profiles(unit, clusters, rng)) for _ in range(starts)]
+    return max(clusterings, key=lambda one: one[1])[0]
 
 
 def _hierarchy(unit: _Single, clusters: int) -> NDArray[np.int64]:
@@ -339,8 +339,8 @@ def _oriented(unit: _Single, label: NDArray[np.int64], clusters: int) -> tuple[N
     for k in range(clusters):
         mine = np.flatnonzero(label == k)
         axis = np.linalg.svd(unit[mine], full_matrices=False)[2][0]
-        found = np.where(unit[mine] @ axis < 0, -1.0, 1.0)
-        sign[mine] = found if found.sum() > 0 or (found.sum() == 0 and found[0] > 0) else -found
+        signs = np.where(unit[mine] @ axis < 0, -1.0, 1.0)
+        sign[mine] = signs if signs.sum() > 0 or (signs.sum() == 0 and signs[0] > 0) else -signs
     return label.astype(np.int64), sign
 
 

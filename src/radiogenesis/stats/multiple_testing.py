@@ -12,7 +12,7 @@ from scipy import stats
 def false_discovery_rate(p: NDArray[Any]) -> NDArray[np.float64]:
     """q values of Benjamini and Hochberg (1995) over all entries that are not nan."""
     q = np.full(np.shape(p), np.nan)
-    made = np.isfinite(p)
-    if made.any():
-        q[made] = stats.false_discovery_control(np.asarray(p)[made])
+    tested = np.isfinite(p)
+    if tested.any():
+        q[tested] = stats.false_discovery_control(np.asarray(p)[tested])
     return q

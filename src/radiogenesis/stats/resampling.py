@@ -72,11 +72,11 @@ def derangements(n: int, draws: int, seed: Sequence[int]) -> Indices:
     if n < 2:
         raise ValueError(f"{n} patients cannot swap anything")
     rng = np.random.default_rng(list(seed))
-    found = np.empty((0, n), np.int64)
-    while len(found) < draws:
+    kept = np.empty((0, n), np.int64)
+    while len(kept) < draws:
         drawn = rng.permuted(np.tile(np.arange(n), (max(64, 3 * draws), 1)), axis=1)
-        found = np.concatenate([found, drawn[(drawn != np.arange(n)).all(axis=1)]])
-    return found[:draws]
+        kept = np.concatenate([kept, drawn[(drawn != np.arange(n)).all(axis=1)]])
+    return kept[:draws]
 
 
 def permutations(n: int, draws: int, seed: Sequence[int]) -> Indices:

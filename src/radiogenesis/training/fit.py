@@ -104,13 +104,13 @@ def train(
             "pixel_mm": cast(WholeRows, cohort.whole).pixel_mm,
             "whole_lung_mm2": cohort.settings["sampling"].get("whole_lung_mm2"),
         }
-        made = make_method(config, alignment=None)
+        untrained = make_method(config, alignment=None)
     else:
         split = choose_split(cohort, settings, alignment)
         scaler = ExpressionScaler.fit(cohort.expression, list(split.train), expression_settings)
         config["genes"] = len(scaler.genes)
-        made = make_method(config, alignment=check_alignment(alignment, cohort, scaler, settings))
-        check_masks(method, made, settings)
+        untrained = make_method(config, alignment=check_alignment(alignment, cohort, scaler, settings))
+        check_masks(method, untrained, settings)
         data = TrainingData.from_cohort(
             cohort,
             split.train,
@@ -118,8 +118,8 @@ def train(
             shuffle_seed=seed_of(settings.seed, 0x5F) if settings.shuffle_genes else None,
             least_area=settings.least_area,
         )
-        data = entry(method).prepare(made, data, scaler.genes, settings.seed)
-        callbacks.append(SampleGrid(path, *sample_inputs(cohort, split, scaler, made), save_drawing_grid))
+        data = entry(method).prepare(untrained, data, scaler.genes, settings.seed)
+        callbacks.append(SampleGrid(path, *sample_inputs(cohort, split, scaler, untrained), save_drawing_grid))
     steps = count_steps(method_settings, data.epoch, settings)
     config["steps"] = steps
     precision = "bfloat16" if bfloat16(settings) else "float32"
@@ -136,10 +136,10 @@ def train(
         else:
             beginning.write(path)
     if not steps:  # all of the method is in closed form
-        save_weights(path, made)
+        save_weights(path, untrained)
         return Run.open(path)
     module = MethodModule(
-        made.to(memory_format=torch.channels_last),  # type: ignore[call-overload]
+        untrained.to(memory_format=torch.channels_last),  # type: ignore[call-overload]
         data,
         settings,
         batch=method_settings.batch,
@@ -307,9 +307,9 @@ def check_alignment(
     return alignment.method
 
 
-def check_masks(method: str, made: object, settings: TrainSettings) -> None:
+def check_masks(method: str, trained: object, settings: TrainSettings) -> None:
     """Raises SettingError where hard masks would train what reads softened ones when it is used."""
-    if settings.soft_masks or not (entry(method).softens or getattr(made, "alignment", None) is not None):
+    if settings.soft_masks or not (entry(method).softens or getattr(trained, "alignment", None) is not None):
         return
     reader = method if entry(method).softens else "the alignment that judges the drawings"
     raise SettingError(

@@ -7,6 +7,7 @@ from typing import Any
 
 RENAMED = {
     "readability": "cross_validated", "seen": "in_sample_deviation", "centred_decoder": "centered_decoder",
+    "standardise": "standardize",
 }  # fmt: skip
 
 
@@ -17,5 +18,4 @@ def settings_now(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def tensor_now(tensor: str) -> str:
     """ "alignment.seen" -> "alignment.in_sample_deviation"; all other names stay."""
-    *place, name = tensor.split(".")
-    return ".".join([*place, RENAMED.get(name, name)])
+    return ".".join(RENAMED.get(part, part) for part in tensor.split("."))

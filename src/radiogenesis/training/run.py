@@ -1,8 +1,8 @@
-"""The noun run: the folder that training writes, and what can be had from it.
+"""A run: the folder that training writes, and what can be read from it.
 
 RUN/
   config.yaml            method, its settings, the training settings, the cohort
-  split.json             who was trained on, who chose, who is held out
+  split.json             patients: those trained on, those for validation, those held out
   scaler.safetensors     how expression is scaled, fitted on the training patients; genes.json names the genes
   weights.safetensors    the trained method; there only once training has finished
   metrics.csv            one line per checkpoint: losses, images per second, share of time spent loading
@@ -135,16 +135,16 @@ class Run:
         """The trained method, ready for use."""
         self._verify("weights.safetensors")
         try:
-            found = load_file(self.path / "weights.safetensors")
-            weights = {tensor_now(name): tensor for name, tensor in found.items()}
-            made = make_method(self.config, alignment=blank_alignment(self.config))
-            made.load_state_dict(weights)
+            tensors = load_file(self.path / "weights.safetensors")
+            weights = {tensor_now(name): tensor for name, tensor in tensors.items()}
+            method = make_method(self.config, alignment=blank_alignment(self.config))
+            method.load_state_dict(weights)
         except (SafetensorError, RuntimeError, ValueError, TypeError, KeyError) as error:
             first = str(error).strip().splitlines()[0]
             raise RunError(
                 f"its weights do not fit its settings ({first})", path=self.path, remedy="train it again"
             ) from error
-        return made.eval()
+        return method.eval()
 
     def _verify(self, *names: str) -> None:
         """Raises RunError where a file is not the one that training wrote. Runs older than the digests pass."""
@@ -203,8 +203,8 @@ def blank_alignment(config: dict[str, Any]) -> AnyAlignment | None:
     if config.get("alignment") is None:
         return None
     name = config.get("alignment_method", "alignment")  # older runs know only one
-    made = make_method({**config, "method": name, "settings": config["alignment"]}, alignment=None)
-    return cast(AnyAlignment, made)
+    method = make_method({**config, "method": name, "settings": config["alignment"]}, alignment=None)
+    return cast(AnyAlignment, method)
 
 
 def _tuples(settings: dict[str, Any]) -> dict[str, Any]:
@@ -247,8 +247,8 @@ def save_weights(run: Path, method: nn.Module) -> None:
     """weights.safetensors, whole or not at all, after the digests of what a finished run is read from."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in method.state_dict().items()}
     weights = save(tensors)
-    made = {name: file_digest(run / name) for name in WRITTEN if (run / name).is_file()}
-    record = read_provenance(run) | {"files": made | {"weights.safetensors": hashlib.sha256(weights).hexdigest()}}
+    digests = {name: file_digest(run / name) for name in WRITTEN if (run / name).is_file()}
+    record = read_provenance(run) | {"files": digests | {"weights.safetensors": hashlib.sha256(weights).hexdigest()}}
     write_text(run / "provenance.json", json.dumps(record, indent=1))
     with whole_file(run / "weights.safetensors") as partial:
         partial.write_bytes(weights)  # by save_file only the owner could read it, whatever the umask says

@@ -49,8 +49,8 @@ class SliceData:
         owner, shown = cohort.whole.patient[rows], np.asarray(tumor.any(axis=(1, 2)))
         groups: list[tuple[Tensor, ...]] = []
         for kind in (shown, ~shown):
-            found = (torch.from_numpy(np.flatnonzero(kind & (owner == name))) for name in patients)
-            groups.append(tuple(one for one in found if len(one)))
+            by_patient = (torch.from_numpy(np.flatnonzero(kind & (owner == name))) for name in patients)
+            groups.append(tuple(one for one in by_patient if len(one)))
         if not groups[0] or (empty_share and not groups[1]):
             what = "without" if groups[0] else "with"
             raise CohortError(f"the training patients have no whole slice {what} tumor", path=cohort.path)

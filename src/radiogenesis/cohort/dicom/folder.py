@@ -20,7 +20,7 @@ Which CT series an outline belongs to:
 Which CT series, where this leaves several or nothing is outlined:
     HU before other values, CT before secondary captures of it, axial before reformatted, original before derived, most
     slices, thinnest slices, series UID order.
-Slices without series UID are one series where they lie in one folder. Localisers are never candidates; a byte-identical
+Slices without series UID are one series where they lie in one folder. Localizers are never candidates; a byte-identical
 copy of a file counts once, and so does one that was cut off beside a whole one. Patients that share a series UID are
 refused.
 """
@@ -143,7 +143,7 @@ def _read_outline(path: Path, series: Series, settings: ReadSettings) -> tuple[s
 
 
 def _series(headers: Iterable[Header], settings: ReadSettings) -> list[CtSeries]:
-    """The series of CT, or of MR where that is asked for, each of one patient, without localisers."""
+    """The series of CT, or of MR where that is asked for, each of one patient, without localizers."""
     series: dict[tuple[str, str], list[Header]] = defaultdict(list)
     for header in headers:
         if (header.is_ct if settings.modality == "CT" else header.is_mr) and "LOCALIZER" not in header.image_type:
@@ -169,7 +169,7 @@ def _outlines(
     headers: Iterable[Header], settings: ReadSettings
 ) -> tuple[list[Outline], list[Unread], list[tuple[Path, str]]]:
     """The outlines that are whole, those that are damaged, and (file, reason) of those that may not be the tumor's."""
-    found, damaged, left_out = [], [], []
+    outlines, damaged, left_out = [], [], []
     for header in headers:
         if header.sop_class not in (RTSTRUCT, *SEGMENTATIONS):
             continue
@@ -180,14 +180,14 @@ def _outlines(
         except DAMAGE as error:
             damaged.append(Unread(header.path, what(error), header.patient, outline=True))
             continue
-        found.append(outline)
+        outlines.append(outline)
         if outline.automatic and not settings.automatic_outlines:
             left_out.append((header.path, "outlined by an algorithm alone; left out by automatic_outlines"))
-    return found, damaged, left_out
+    return outlines, damaged, left_out
 
 
-def _why(one: Unread) -> str:
-    return f"an outline that cannot be read: {one.reason}" if one.outline else one.reason
+def _why(unread: Unread) -> str:
+    return f"an outline that cannot be read: {unread.reason}" if unread.outline else unread.reason
 
 
 def _lost(damaged: Iterable[Unread], series: Sequence[CtSeries], root: Path) -> Mapping[str, list[Unread]]:
@@ -199,11 +199,11 @@ def _lost(damaged: Iterable[Unread], series: Sequence[CtSeries], root: Path) -> 
     return lost
 
 
-def _may_belong_to(one: Unread, series: Sequence[CtSeries], root: Path) -> set[str]:
+def _may_belong_to(unread: Unread, series: Sequence[CtSeries], root: Path) -> set[str]:
     """The patient it names; where that is nobody with CT, everybody with CT in the nearest folder."""
-    if one.patient and any(slices[0].patient == one.patient for slices in series):
-        return {one.patient}
-    for folder in one.path.parents:
+    if unread.patient and any(slices[0].patient == unread.patient for slices in series):
+        return {unread.patient}
+    for folder in unread.path.parents:
         near = {slices[0].patient for slices in series if any(folder in slice.path.parents for slice in slices)}
         if near or folder == root:
             return near

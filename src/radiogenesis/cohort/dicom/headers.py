@@ -223,7 +223,7 @@ def _read_header(path: Path) -> Header | Unread:
     try:
         data = _read(path, _LAST_TAG + 1, _TAGS)
         sop_class = text(data, "SOPClassUID") or text(data.file_meta, "MediaStorageSOPClassUID")
-        # A blank series may be an anonymiser's; without anything behind it, the header was cut off.
+        # A blank series may be an anonymizer's; without anything behind it, the header was cut off.
         if not sop_class or not (data.get("SeriesInstanceUID") or "Rows" in data or sop_class == RTSTRUCT):
             return _unread(path, "not a DICOM object, or its header is truncated: no SOPClassUID or SeriesInstanceUID")
         return Header(

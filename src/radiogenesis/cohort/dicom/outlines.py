@@ -54,7 +54,7 @@ def read_outline(path: Path) -> Dataset:
         One of `headers.DAMAGE`.
     """
     data = read_dataset(path)
-    if not data.get("SOPClassUID"):  # an anonymiser blanked it; what is read here is not written back
+    if not data.get("SOPClassUID"):  # an anonymizer blanked it; what is read here is not written back
         data.SOPClassUID = text(data.file_meta, "MediaStorageSOPClassUID")
     needed = _HOLDS_RTSTRUCT if data.get("SOPClassUID") == RTSTRUCT else _HOLDS_SEG
     if any(keyword not in data for keyword in needed):
@@ -84,10 +84,10 @@ def items(data: Dataset, keyword: str) -> Iterator[Dataset]:
     yield from data.get(keyword) or ()
 
 
-def check_frame_of_reference(found: Iterable[str], series: Series, path: Path) -> None:
+def check_frame_of_reference(frames: Iterable[str], series: Series, path: Path) -> None:
     """Refuse an outline that lies in another coordinate system than the CT. Unstated ones cannot be compared."""
     own = series.acquisition.frame_of_reference_uid
-    others = [uid for uid in found if uid and uid != own]
+    others = [uid for uid in frames if uid and uid != own]
     if own and others:
         raise ScanError(
             f"the outline refers to another frame of reference ({others[0]}) than the CT series ({own})",

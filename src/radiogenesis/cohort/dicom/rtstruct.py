@@ -232,9 +232,9 @@ def nested(regions: list[NDArray[np.bool_]], shape: tuple[int, int]) -> NDArray[
     return mask
 
 
-def _furthest(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+def _furthest(outline: NDArray[np.float64], other_outline: NDArray[np.float64]) -> float:
     """How far, in pixels, a point of one outline lies at most from the other outline."""
-    nearest, _ = cKDTree(_along(other)).query(_along(one))
+    nearest, _ = cKDTree(_along(other_outline)).query(_along(outline))
     return float(nearest.max())
 
 

@@ -135,12 +135,12 @@ def _tumor_segments(data: Dataset, settings: ReadSettings) -> dict[int, str]:
     """Number and label of the segments that are the tumor; empty where none is, or where it cannot be told."""
     segments = list(items(data, "SegmentSequence"))
     wanted = set(matches([_label(segment) for segment in segments], settings.segment))
-    found = [segment for segment in segments if _label(segment) in wanted]
-    if len(found) > 1:
-        found = [segment for segment in found if _is_abnormal(segment)]
+    tumors = [segment for segment in segments if _label(segment) in wanted]
+    if len(tumors) > 1:
+        tumors = [segment for segment in tumors if _is_abnormal(segment)]
     elif settings.segment.strip() == "*":  # whoever names the segment knows what it is
-        found = [segment for segment in found if not _is_anatomy(segment)]
-    return {int(segment.SegmentNumber): _label(segment) for segment in found}
+        tumors = [segment for segment in tumors if not _is_anatomy(segment)]
+    return {int(segment.SegmentNumber): _label(segment) for segment in tumors}
 
 
 def _why_none(data: Dataset, settings: ReadSettings) -> str:

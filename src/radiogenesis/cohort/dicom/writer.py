@@ -94,7 +94,7 @@ def write_segmentation(scan: Scan, files: Sequence[Path], path: Path, *, descrip
 def _complete(data: Dataset, path: Path) -> Dataset:
     """A slice's header with empty values for what a SEG takes over and DICOM allows to be unknown (type 2).
 
-    Anonymisers delete such fields. What identifies the slice cannot be unknown: raises ScanError without it.
+    Anonymizers delete such fields. What identifies the slice cannot be unknown: raises ScanError without it.
     """
     for keyword in _IDENTITY:
         if not data.get(keyword):
@@ -142,7 +142,7 @@ def _ct_slices(scan: Scan, label: str, synthetic: bool, seed: str) -> list[Datas
 
 def _common(scan: Scan, label: str, synthetic: bool, seed: str) -> Dataset:
     """What all slices share: patient, study, series, equipment, image type, rescaling."""
-    made = scan.acquisition
+    acquisition = scan.acquisition
     data = Dataset()
     data.SpecificCharacterSet = "ISO_IR 192"  # UTF-8
     data.SOPClassUID = CTImageStorage
@@ -152,17 +152,17 @@ def _common(scan: Scan, label: str, synthetic: bool, seed: str) -> Dataset:
     data.StudyInstanceUID = _uid(seed, scan.patient, "study")
     data.SeriesInstanceUID = _uid(seed, scan.patient, "ct")
     data.FrameOfReferenceUID = _uid(seed, scan.patient, "frame of reference")
-    data.StudyDate = made.study_date
+    data.StudyDate = acquisition.study_date
     data.StudyTime = data.StudyID = data.AccessionNumber = data.ReferringPhysicianName = ""
     data.PositionReferenceIndicator = data.PatientPosition = ""
     data.SeriesNumber, data.AcquisitionNumber = 1, 1
     data.SeriesDescription = label
-    data.Manufacturer = made.manufacturer or "radiogenesis"
-    data.ManufacturerModelName = made.model or "radiogenesis"
+    data.Manufacturer = acquisition.manufacturer or "radiogenesis"
+    data.ManufacturerModelName = acquisition.model or "radiogenesis"
     data.SoftwareVersions = __version__
-    data.ConvolutionKernel = made.kernel
-    data.KVP = _decimal(made.kvp) if np.isfinite(made.kvp) else None
-    thickness = made.slice_thickness_mm if np.isfinite(made.slice_thickness_mm) else scan.spacing_mm[0]
+    data.ConvolutionKernel = acquisition.kernel
+    data.KVP = _decimal(acquisition.kvp) if np.isfinite(acquisition.kvp) else None
+    thickness = acquisition.slice_thickness_mm if np.isfinite(acquisition.slice_thickness_mm) else scan.spacing_mm[0]
     data.SliceThickness = _decimal(thickness)
     data.ImageType = ["DERIVED", "SECONDARY" if synthetic else "PRIMARY", "AXIAL"]
     data.BurnedInAnnotation = "NO"
@@ -193,7 +193,7 @@ def _segmentation(
     )
     mask: NDArray[np.bool_] = scan.tumor_mask
     date = scan.acquisition.study_date or NO_DATE
-    made = Segmentation(
+    segmentation = Segmentation(
         source_images=slices,
         pixel_array=mask,
         segmentation_type="BINARY",
@@ -222,20 +222,20 @@ def _segmentation(
         content_qualification="RESEARCH",
     )
     if synthetic:
-        _mark_synthetic(made)
-    _make_repeatable(made, seed, scan.patient)
-    return made
+        _mark_synthetic(segmentation)
+    _make_repeatable(segmentation, seed, scan.patient)
+    return segmentation
 
 
 def _make_repeatable(seg: Segmentation, seed: str, patient: str) -> None:
     """Replace what highdicom draws at random or takes from the clock."""
     del seg.InstanceCreationDate
     del seg.InstanceCreationTime
-    organisation = _uid(seed, patient, "dimensions")
+    organization = _uid(seed, patient, "dimensions")
     for equipment in seg.ContributingEquipmentSequence:
         equipment.pop("ContributionDateTime", None)
     for item in (*seg.DimensionOrganizationSequence, *seg.DimensionIndexSequence):
-        item.DimensionOrganizationUID = organisation
+        item.DimensionOrganizationUID = organization
 
 
 def _decimal(value: float) -> DSfloat:

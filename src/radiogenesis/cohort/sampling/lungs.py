@@ -92,7 +92,7 @@ def _of_the_body(air: Mask, tissue: Mask, grid: Grid) -> Mask:
     body = thick == 1 + int(np.argmax(np.bincount(thick.ravel())[1:]))
     within = np.stack([_convex(plane) for plane in body])
     labels, pieces = ndimage.label(air)
-    voxels, inside = (np.bincount(found.ravel(), minlength=pieces + 1) for found in (labels, labels[within]))
+    voxels, inside = (np.bincount(part.ravel(), minlength=pieces + 1) for part in (labels, labels[within]))
     own = inside > 0.5 * voxels
     own[0] = False
     return own[labels]
@@ -234,7 +234,7 @@ def _enlarge(mask: Mask, blocks: tuple[int, int, int], shape: tuple[int, ...]) -
         _interpolation(n, block, size) for n, block, size in zip(mask.shape, blocks, shape, strict=True)
     )
     used = [np.flatnonzero(weights @ mask.any(others)) for weights, others in ((along_y, (0, 2)), (along_x, (0, 1)))]
-    rows, columns = (slice(int(found[0]), int(found[-1]) + 1) for found in used)
+    rows, columns = (slice(int(span[0]), int(span[-1]) + 1) for span in used)
     enlarged = np.zeros(shape, bool)
     for z, weights in enumerate(along_z):
         (near,) = np.nonzero(weights)

@@ -45,7 +45,7 @@ class _Gap:
 
 
 def whole_planes(mask: Mask, spacing_mm: tuple[float, float, float], path: Path) -> tuple[Mask, str]:
-    """The outline with the few planes that were forgotten interpolated between their neighbours, and a remark on it.
+    """The outline with the few planes that were forgotten interpolated between their neighbors, and a remark on it.
 
     Args:
         mask: (Z, Y, X).
@@ -111,8 +111,8 @@ def main_lesion(scan: Scan) -> tuple[Scan, str]:
 
 
 def _box(mask: Mask) -> tuple[slice, ...]:
-    found = (np.flatnonzero(mask.any(axis=others)) for others in ((1, 2), (0, 2), (0, 1)))
-    return tuple(slice(int(some[0]), int(some[-1]) + 1) for some in found)
+    places = (np.flatnonzero(mask.any(axis=others)) for others in ((1, 2), (0, 2), (0, 1)))
+    return tuple(slice(int(some[0]), int(some[-1]) + 1) for some in places)
 
 
 def _pieces(mask: Mask) -> NDArray[np.int32]:

@@ -158,7 +158,7 @@ def nodule_slices(scan: Scan, settings: SamplingSettings) -> NoduleSlices:
         raise ScanError(
             f"scan of {scan.patient}: no voxel is outlined as tumor", remedy="check the ROI or segment setting"
         )
-    box = tuple(slice(int(found[0]), int(found[-1]) + 1) for found in (planes, rows, columns))
+    box = tuple(slice(int(span[0]), int(span[-1]) + 1) for span in (planes, rows, columns))
     voxels = np.argwhere(tumor[box]) + [edge.start for edge in box]
     center = voxels.mean(axis=0)
 
@@ -279,10 +279,10 @@ def _draw_among_all(
     from scipy.ndimage import distance_transform_edt
 
     distance = distance_transform_edt(mask, sampling=spacing_mm)
-    found = np.argwhere((distance >= boundary_mm[0]) & (distance <= boundary_mm[1]) & mask)
-    if not len(found) or mask.all():
+    places = np.argwhere((distance >= boundary_mm[0]) & (distance <= boundary_mm[1]) & mask)
+    if not len(places) or mask.all():
         return np.empty((0, 3), dtype=np.intp), np.empty(0)
-    chosen = found[rng.integers(0, len(found), count)]
+    chosen = places[rng.integers(0, len(places), count)]
     return chosen, distance[tuple(chosen.T)]
 
 

@@ -22,12 +22,12 @@ def upright(scan: Scan) -> Scan:
     An oblique scan stays oblique; its axes are put in the order of the nearest ones of the body. Sagittal and coronal
     series leave a remark, since their axial planes are as coarse along one side as the series' planes are apart.
     """
-    found = _orientation(scan.affine)
-    turn = nib.orientations.ornt_transform(found, _UPRIGHT)
+    orientation = _orientation(scan.affine)
+    turn = nib.orientations.ornt_transform(orientation, _UPRIGHT)
     if np.array_equal(turn, [[0, 1], [1, 1], [2, 1]]):
         return scan
     remarks = scan.remarks
-    if (planes := _PLANES.get(int(found[0, 0]))) is not None:
+    if (planes := _PLANES.get(int(orientation[0, 0]))) is not None:
         remarks += (f"the CT is {planes}: turned to axial planes, planes were {scan.spacing_mm[0]:.3g} mm apart",)
     return replace(
         scan,
@@ -44,8 +44,8 @@ def turned_back(mask: NDArray[np.bool_], scan: Scan) -> NDArray[np.bool_]:
 
 
 def _orientation(affine: NDArray[np.float64]) -> NDArray[np.float64]:
-    found: NDArray[np.float64] = nib.orientations.io_orientation(_RAS_FROM_LPS @ affine)
-    return found
+    orientation: NDArray[np.float64] = nib.orientations.io_orientation(_RAS_FROM_LPS @ affine)
+    return orientation
 
 
 def _turned(volume: NDArray[Any], turn: NDArray[np.float64]) -> NDArray[Any]:

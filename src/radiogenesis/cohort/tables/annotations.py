@@ -154,26 +154,26 @@ def read_clinical(
         raise AnnotationError(
             f"a row has no id in column {ids!r}: {cells[:80]}", path=path, remedy="fill the id in, or delete the row"
         )
-    made = _with_known_ids(table.apply(_plain).set_axis(pd.Index(index, dtype=object, name="patient")), known)
-    twice = made.index[made.index.duplicated()]
+    by_patient = _with_known_ids(table.apply(_plain).set_axis(pd.Index(index, dtype=object, name="patient")), known)
+    twice = by_patient.index[by_patient.index.duplicated()]
     if len(twice):
         raise AnnotationError(f"patient {twice[0]!r} appears twice in column {ids!r}", path=path)
-    return made
+    return by_patient
 
 
 def _with_known_ids(table: pd.DataFrame, known: Known) -> pd.DataFrame:
     """The table with the ids of known patients where it writes them in another way."""
     names, alike = known.renamed(list(map(str, table.index)))
-    made = table.set_axis(pd.Index(names, dtype=object, name=table.index.name))
-    made.attrs["remarks"] = style_told("clinical table", alike)
-    return made
+    renamed = table.set_axis(pd.Index(names, dtype=object, name=table.index.name))
+    renamed.attrs["remarks"] = style_told("clinical table", alike)
+    return renamed
 
 
 def _id_column(table: pd.DataFrame, path: Path, known: Known) -> str:
     cells = {name: list(table[name].str.strip()) for name in table.columns}
-    found = {name: (known.count(ids), len(known.alike(ids))) for name, ids in cells.items()}
-    best = max(found, key=lambda name: found[name])
-    if not any(found[best]):
+    matches = {name: (known.count(ids), len(known.alike(ids))) for name, ids in cells.items()}
+    best = max(matches, key=lambda name: matches[name])
+    if not any(matches[best]):
         raise AnnotationError(
             "no column holds the id of a known patient",
             path=path,
@@ -234,10 +234,10 @@ def _read_file(path: Path, pixel_mm: Mapping[str, float]) -> _File:
 def _named_patient(path: Path) -> str:
     """The patient that a file names, though it cannot be used: it may be cut off behind that. "" where it does not."""
     try:
-        found = _PERSON.search(path.read_bytes())
+        person = _PERSON.search(path.read_bytes())
     except OSError:
         return ""
-    return "" if found is None else unescape(found[1].decode("utf-8", "replace")).strip()
+    return "" if person is None else unescape(person[1].decode("utf-8", "replace")).strip()
 
 
 def _parse(path: Path) -> ElementTree.Element:
@@ -281,12 +281,12 @@ def _mark(lesion: ElementTree.Element, spacing: float | None) -> tuple[float, fl
 
 
 def _points(mark: ElementTree.Element) -> list[tuple[float, float]]:
-    found = []
+    points = []
     for point in mark.iter(f"{_AIM}TwoDimensionSpatialCoordinate"):
         x, y = (_number(_value(point.find(_AIM + axis))) for axis in "xy")
         if math.isfinite(x) and math.isfinite(y):
-            found.append((x, y))
-    return found
+            points.append((x, y))
+    return points
 
 
 def _stated_mm(calculation: ElementTree.Element) -> float:

@@ -44,7 +44,7 @@ def sort_out(names: Sequence[str]) -> tuple[NDArray[np.bool_], list[str]]:
         if why := _why_none(name, times[name]):
             kept[at] = False
             whose.setdefault(why, []).append(name)
-    said = [f"left out, {counted(len(found), 'gene')}: {why}: {some(found)}" for why, found in whose.items()]
+    said = [f"left out, {counted(len(columns), 'gene')}: {why}: {some(columns)}" for why, columns in whose.items()]
     dates = [name for name in times if times[name] == 1 and _DATE.fullmatch(name)]
     if dates:
         said.append(f"kept, {counted(len(dates), 'gene')} under a date that Excel makes of names: {some(dates)}")

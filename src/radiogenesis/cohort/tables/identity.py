@@ -110,10 +110,10 @@ def read_id_map(path: str | Path) -> dict[str, str]:
 
 
 def _by_form(names: Iterable[str]) -> dict[Form, list[str]]:
-    found: dict[Form, list[str]] = {}
+    by_form: dict[Form, list[str]] = {}
     for name in sorted(set(names)):
-        found.setdefault(form(name), []).append(name)
-    return found
+        by_form.setdefault(form(name), []).append(name)
+    return by_form
 
 
 def _has_digit(name: str) -> bool:

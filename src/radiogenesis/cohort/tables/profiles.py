@@ -69,16 +69,16 @@ def assemble(
     values, ids = values[measured], ids[measured]
     votes = np.asarray(ids.isin(list(known)), bool)
     merged, once = _merged(values, names, votes if votes.any() else ~votes, duplicates, path)
-    made = AnnData(
+    data = AnnData(
         np.ascontiguousarray(merged, np.float32),
         obs=pd.DataFrame(index=pd.Index(ids, dtype=object, name="patient")),
         var=pd.DataFrame(index=pd.Index(once, dtype=object, name="gene")),
     )
-    made.uns["merged_genes"] = int(names[names.duplicated()].nunique())
+    data.uns["merged_genes"] = int(names[names.duplicated()].nunique())
     said += _labels(merged, once)
     if said:
-        made.uns["remarks"] = said
-    return made
+        data.uns["remarks"] = said
+    return data
 
 
 def refuse_infinite(values: NDArray[np.float32], ids: pd.Index[str], names: pd.Index[str], path: Path | None) -> None:
@@ -138,6 +138,6 @@ def _labels(values: NDArray[np.float32], names: pd.Index[str]) -> list[str]:
     whole = ~fractional & varies & ((there != 0).sum(axis=0) > 1)
     if not whole.any() or whole.mean() > _MOST_WHOLE or fractional.mean() < 1 - _MOST_WHOLE:
         return []
-    found = list(names[whole])
-    remedy = f"if these are labels and no genes, leave them out: --not_genes {shlex.join(found[:10])}"
-    return [f"{counted(len(found), 'gene')} of whole numbers only, unlike the others: {some(found)}; {remedy}"]
+    labels = list(names[whole])
+    remedy = f"if these are labels and no genes, leave them out: --not_genes {shlex.join(labels[:10])}"
+    return [f"{counted(len(labels), 'gene')} of whole numbers only, unlike the others: {some(labels)}; {remedy}"]

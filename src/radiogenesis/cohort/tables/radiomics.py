@@ -92,13 +92,13 @@ def _patient(image: str, known: list[str] | None, path: Path) -> str:
         return SUFFIXES.sub("", PurePosixPath(image.strip().replace("\\", "/")).name)
     if image in known:
         return image
-    found = _named_in(image, known)
-    if len(found) != 1:
-        what = f"names {len(found)} known patients ({', '.join(found)})" if found else "names no known patient"
+    named = _named_in(image, known)
+    if len(named) != 1:
+        what = f"names {len(named)} known patients ({', '.join(named)})" if named else "names no known patient"
         raise AnnotationError(
             f"the image {image!r} {what}", path=path, remedy="leave the row out, or name the patients"
         )
-    return found[0]
+    return named[0]
 
 
 def _numbers(column: pd.Series[str], index: pd.Index[str], path: Path) -> list[float]:

@@ -75,17 +75,17 @@ def numbers(
         error: names the row and the column of the first cell that is neither that nor a finite number.
     """
     cells = with_points(table.to_numpy(dtype=object))
-    made = np.empty(cells.shape, np.float32)
+    values = np.empty(cells.shape, np.float32)
     for number, line in enumerate(cells):
         with np.errstate(over="ignore"):  # what overflows is infinite, and is named like what is no number
-            made[number] = [number_or_inf(cell) for cell in line]
-        bad = np.flatnonzero(np.isinf(made[number]))
+            values[number] = [number_or_inf(cell) for cell in line]
+        bad = np.flatnonzero(np.isinf(values[number]))
         if len(bad):
             column, cell = str(table.columns[bad[0]]), str(line[bad[0]])
             wrong = "write all numbers with decimal points and without thousands separators"
             advice = wrong if "," in cell else remedy.format(column=column) or "mend the cell, or leave it empty"
             raise error(f"row {rows[number]!r}, column {column!r} is {cell!r}, not a number", path=path, remedy=advice)
-    return made
+    return values
 
 
 def number_or_inf(cell: str) -> float:
@@ -98,8 +98,8 @@ def number_or_inf(cell: str) -> float:
 
 def as_numbers(column: pd.Series[str]) -> pd.Series[float] | None:
     """The column as numbers, NaN where a cell is missing; None where a cell is neither that nor a finite number."""
-    made = [number_or_inf(cell) for cell in with_points(column.to_numpy(dtype=object))]
-    return None if np.isinf(made).any() else pd.Series(made, column.index, float, name=column.name)
+    values = [number_or_inf(cell) for cell in with_points(column.to_numpy(dtype=object))]
+    return None if np.isinf(values).any() else pd.Series(values, column.index, float, name=column.name)
 
 
 def with_points(cells: NDArray[Any]) -> NDArray[Any]:

@@ -8,7 +8,7 @@ and edges all the same, and rank generators better than ImageNet's where images 
 those of any method, and the only thing that is fitted, the scale of each number, comes from training patients.
 
 Turned and mirrored lesions are the same lesion: each kernel is applied in all eight orientations and the responses are
-averaged, so a training image that was memorised with its augmentation is found as what it is.
+averaged, so a training image that was memorized with its augmentation is found as what it is.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def embed(image: NDArray[Any], mask: NDArray[Any], pixel_mm: float) -> Floats:
     for start in range(0, len(image), BATCH):
         x = torch.from_numpy(2 * scaled(image[start : start + BATCH]) - 1).float()[:, None]
         m = torch.from_numpy(np.asarray(mask[start : start + BATCH], np.float32) >= 0.5).float()[:, None]
-        found = network(x, m).double()
-        found[m.flatten(1).sum(1) == 0] = torch.nan
-        parts.append(found.numpy())
+        embedded = network(x, m).double()
+        embedded[m.flatten(1).sum(1) == 0] = torch.nan
+        parts.append(embedded.numpy())
     return np.concatenate(parts)

@@ -4,7 +4,7 @@ Lesions are compared pixel by pixel: eroded by one pixel, since the outermost on
 centered; brought to one size; in standard deviations about their mean, 0 outside. Two lesions agree by the correlation
 of these pixels, the highest of the eight turns of a square. Found best on a phantom among insides eroded by 0, 1 and 2
 pixels, smoothed or not, of one size or of their own: it parts pasted training lesions from lesions never seen (99.8 %
-of the first have a higher excess, see `memorisation`, than 99 % of the second), and still does where the copies were
+of the first have a higher excess, see `memorization`, than 99 % of the second), and still does where the copies were
 blurred by 1 pixel (97 %) or enlarged by a tenth (93 %; without one size for all: 31 %). Among 59 real patients all
 pasted training lesions are beyond.
 """
@@ -33,13 +33,13 @@ def interiors(image: NDArray[Any], mask: NDArray[Any]) -> NDArray[np.float32]:
     """Images (N, P, P) in HU with masks (lesion where at least 0.5) -> (N, SIDE * SIDE) of length 1; nan where the
     inside is smaller than `FEWEST` pixels or does not vary."""
     cross = generate_binary_structure(2, 1)[None]
-    found = [np.empty((0, SIDE * SIDE), np.float32)]
+    chunks = [np.empty((0, SIDE * SIDE), np.float32)]
     for start in range(0, len(image), CHUNK):
         lesion = np.asarray(mask[start : start + CHUNK]) >= 0.5
         inside = torch.from_numpy(binary_erosion(lesion, cross).astype(np.float32))
         hu = torch.from_numpy(np.clip(np.asarray(image[start : start + CHUNK], np.float32), *WINDOW_HU))
-        found.append(_described(hu, inside, torch.from_numpy(lesion.astype(np.float32))).numpy())
-    return np.concatenate(found)
+        chunks.append(_described(hu, inside, torch.from_numpy(lesion.astype(np.float32))).numpy())
+    return np.concatenate(chunks)
 
 
 def _described(hu: Tensor, inside: Tensor, lesion: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Lesions in numbers, real and drawn alike: what realism, diversity and memorisation are computed from.
+"""Lesions in numbers, real and drawn alike: what realism, diversity and memorization are computed from.
 
 A patient is the unit: means are taken within a patient first, and nobody is compared with the own lesions.
 """
@@ -99,8 +99,8 @@ def measure_lesions(
 ) -> Lesions:
     """Slices (B, P, P) in HU with masks (lesion where at least 0.5), and whose they are."""
     lesion = torch.from_numpy(np.asarray(mask, np.float32) >= 0.5).float()[:, None]
-    found = feature_set(torch.from_numpy(np.asarray(image, np.float32))[:, None], lesion, pixel_mm)
-    features = np.stack([values.double().numpy() for values in found.values()], axis=1)
+    measured = feature_set(torch.from_numpy(np.asarray(image, np.float32))[:, None], lesion, pixel_mm)
+    features = np.stack([values.double().numpy() for values in measured.values()], axis=1)
     seen = seen_by_inception(image, inception_weights)
     return Lesions(
         embed(image, mask, pixel_mm),
@@ -139,8 +139,8 @@ def real_lesions(
     chosen = np.isin(owner, list(shuffle))
     mixed = image[chosen].copy()
     rng = np.random.default_rng(0)
-    for one, inside in zip(mixed, mask[chosen], strict=True):
-        one[inside] = rng.permutation(one[inside])
+    for lesion, inside in zip(mixed, mask[chosen], strict=True):
+        lesion[inside] = rng.permutation(lesion[inside])
     pixel_mm = cohort.pixel_mm
     return RealLesions(
         measure_lesions(image, mask, owner, pixel_mm, feature_set, inception_weights),
@@ -151,11 +151,11 @@ def real_lesions(
 
 @dataclass(frozen=True)
 class Axes:
-    """Standardised principal axes of training lesions, every patient counting the same.
+    """Standardized principal axes of training lesions, every patient counting the same.
 
     Attributes:
         mean, deviation: (E,) of each number.
-        squash: deviations beyond which a standardised number is held back; inf for none.
+        squash: deviations beyond which a standardized number is held back; inf for none.
         axes: (E, d).
     """
 

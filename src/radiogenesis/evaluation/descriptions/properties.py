@@ -22,8 +22,8 @@ def measure(image: NDArray[Any], mask: NDArray[Any], pixel_mm: float, imaging: I
         return np.zeros((0, len(FEATURES)))
     lesion = torch.from_numpy(np.asarray(mask, np.float32) >= 0.5).float()[:, None]
     hu = torch.from_numpy(np.asarray(image, np.float32))[:, None]
-    found = lesion_features(hu, lesion, pixel_mm, darker=imaging.may_be_darker)
-    return in_units(np.stack([found[name].double().numpy() for name in FEATURES], axis=1), imaging)
+    features = lesion_features(hu, lesion, pixel_mm, darker=imaging.may_be_darker)
+    return in_units(np.stack([features[name].double().numpy() for name in FEATURES], axis=1), imaging)
 
 
 def own_features(cohort: Cohort, patients: Sequence[str]) -> Floats:

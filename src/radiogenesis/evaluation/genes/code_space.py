@@ -9,7 +9,7 @@ held-out patients apart:
   genes have in common: a mere gradient that many genes share is tighter, too, without any groups. So Gaussian: draws
   from a normal distribution of the codes' own mean and covariance, which has the gradients and no groups.
 - Appearance: Mantel's (1967) correlation between distance in code and distance in the appearance of the patients' own
-  lesions (standardised radiomic features: shape, intensity and texture), of ranks; null: patients permuted.
+  lesions (standardized radiomic features: shape, intensity and texture), of ranks; null: patients permuted.
 """
 
 from __future__ import annotations
@@ -84,8 +84,8 @@ def _cluster(codes: Floats, count: int, seed: int) -> KMeans:
 
 def silhouette(codes: Floats, labels: NDArray[Any]) -> float:
     """Mean silhouette; nan where there is only one cluster, or every patient is one."""
-    found = len(set(labels.tolist()))
-    return float(silhouette_score(codes, labels)) if 2 <= found < len(codes) else float("nan")
+    clusters = len(set(labels.tolist()))
+    return float(silhouette_score(codes, labels)) if 2 <= clusters < len(codes) else float("nan")
 
 
 SHUFFLED, GAUSSIAN = "null", "gaussian"  # how the columns of the two nulls begin
@@ -116,14 +116,14 @@ def cluster_table(
     rows = []
     for space in codes:
         for part in (TRAINING, HELD_OUT):
-            found = silhouette(space.part(part), space.labels(part))
-            row: dict[str, Any] = {"space": space.name, "part": part, "silhouette": found}
+            value = silhouette(space.part(part), space.labels(part))
+            row: dict[str, Any] = {"space": space.name, "part": part, "silhouette": value}
             p = []
             for kind in (SHUFFLED, GAUSSIAN):
                 known = np.array(null[kind, space.name, part])
                 low, high = interval(known, settings.confidence)
                 row |= {f"{kind}_mean": float(nanmean(known, 0)), f"{kind}_low": low, f"{kind}_high": high}
-                p.append(permutation_p(found, known[np.isfinite(known)]))
+                p.append(permutation_p(value, known[np.isfinite(known)]))
             row |= {"p": max(p), "of_reference": silhouette(space.part(part), reference.labels(part))}
             rows.append({**row, "clusters": settings.clusters, "patients": len(space.part(part))})
     table = pd.DataFrame(rows)
@@ -142,12 +142,12 @@ def _cluster_nulls(
     for number in range(settings.gene_shuffles):
         for space, encode, given in zip(codes, encoders, training, strict=True):
             rng = np.random.default_rng([settings.seed, 13, number])  # the same shuffle for all spaces
-            one, other = (rng.permuted(genes, axis=0) for genes in (given, held_out))
-            made = {
-                SHUFFLED: (encode(one), encode(other)),
+            shuffled, shuffled_held_out = (rng.permuted(genes, axis=0) for genes in (given, held_out))
+            encoded = {
+                SHUFFLED: (encode(shuffled), encode(shuffled_held_out)),
                 GAUSSIAN: (gaussian(space.training, rng), gaussian(space.held_out, rng)),
             }
-            for kind, parts in made.items():
+            for kind, parts in encoded.items():
                 drawn = Codes.of("", np.asarray, *parts, settings.clusters, settings.seed)
                 for part in (TRAINING, HELD_OUT):
                     null[kind, space.name, part].append(silhouette(drawn.part(part), drawn.labels(part)))
@@ -183,15 +183,21 @@ def mantel_table(
     for space in codes:
         for part, looks in ((TRAINING, training), (HELD_OUT, held_out)):
             known = np.isfinite(looks).all(1)
-            one, other = (squareform(pdist(values[known])) for values in (space.part(part), looks))
+            code_distances, look_distances = (squareform(pdist(values[known])) for values in (space.part(part), looks))
             draws = max(1, settings.bootstrap // 10)  # each resample weighs all pairs; the tail needs no more
-            found = mantel(one, other, draws=draws, permutations=settings.permutations, seed=[settings.seed, 14])
-            low, high = interval(found.draws, settings.confidence)
-            null_low, null_high = interval(found.null, settings.confidence)
+            test = mantel(
+                code_distances,
+                look_distances,
+                draws=draws,
+                permutations=settings.permutations,
+                seed=[settings.seed, 14],
+            )
+            low, high = interval(test.draws, settings.confidence)
+            null_low, null_high = interval(test.null, settings.confidence)
             rows.append(
                 {
-                    "space": space.name, "part": part, "rho": found.rho, "low": low, "high": high,
-                    "null_low": null_low, "null_high": null_high, "p": found.p, "patients": int(known.sum()),
+                    "space": space.name, "part": part, "rho": test.rho, "low": low, "high": high,
+                    "null_low": null_low, "null_high": null_high, "p": test.p, "patients": int(known.sum()),
                 }
             )  # fmt: skip
     table = pd.DataFrame(rows)

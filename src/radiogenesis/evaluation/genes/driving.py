@@ -79,13 +79,13 @@ class DrivingGenes(Measure):
         names = work.subject.scaler.genes
         return Result({self.table: driving_genes(work.genes, names, work.patients, work.settings)})
 
-    def sections(self, found: Sequence[RunResults], tables: Path, settings: EvaluationSettings) -> list[Section]:
-        return driving_sections(found, tables)
+    def sections(self, runs: Sequence[RunResults], tables: Path, settings: EvaluationSettings) -> list[Section]:
+        return driving_sections(runs, tables)
 
 
-def driving_sections(found: Sequence[RunResults], tables: Path) -> list[Section]:
+def driving_sections(runs: Sequence[RunResults], tables: Path) -> list[Section]:
     """A table of named genes for each run whose drawings depend on them."""
-    mine = [one for one in found if len(one.tables["driving_genes"])]
+    mine = [run for run in runs if len(run.tables["driving_genes"])]
     if not mine:
         return []
     table = together(mine, "driving_genes")

@@ -8,7 +8,7 @@ held-out patients. Formulas: `distances`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,6 +73,10 @@ class GenePrediction:
     patients: pd.DataFrame
     confidence: float = 0.95
 
+    def row(self, predictor: str) -> dict[Hashable, Any]:
+        """The table's row of one predictor."""
+        return self.table[self.table["predictor"] == predictor].to_dict("records")[0]
+
 
 def gene_prediction(
     method: GenePredictor, cohort: Cohort, split: Split, scaler: ExpressionScaler, settings: EvaluationSettings
@@ -105,14 +109,14 @@ def slice_features(cohort: Cohort, patients: Sequence[str]) -> pd.DataFrame:
     own = cohort.lesions(patients, least_area=LARGER)
     image, mask = (torch.from_numpy(one.astype(np.float32))[:, None] for one in (own.image, own.mask))
     named = lesion_features(image, mask, cohort.pixel_mm, darker=cohort.imaging.may_be_darker)
-    found = {**named, **radiomic_features(image, mask, cohort.pixel_mm)}
-    means = {name: patient_means(v.double().numpy(), own.patient, patients) for name, v in found.items()}
+    features = {**named, **radiomic_features(image, mask, cohort.pixel_mm)}
+    means = {name: patient_means(v.double().numpy(), own.patient, patients) for name, v in features.items()}
     return pd.DataFrame(means, index=pd.Index(list(patients), name="patient"))
 
 
 def baselines(train_genes: Floats, train: pd.DataFrame, test: pd.DataFrame) -> dict[str, Floats]:
     """What simple predictors make of it: (n, G) each. Everything is fitted on training patients."""
-    x, new = standardised(train, test)
+    x, new = standardized(train, test)
     at = list(train.columns).index(FEATURES[0])
     distance = ((new[:, None, :] - x[None, :, :]) ** 2).sum(2)  # (n, t)
     return {
@@ -130,7 +134,7 @@ def ridge(x: Floats, genes: Floats, new: Floats) -> Floats:
     return np.asarray(np.clip(fitted.predict(new).reshape(len(new), -1) + mean, 0, 1))
 
 
-def standardised(train: pd.DataFrame, test: pd.DataFrame) -> tuple[Floats, Floats]:
+def standardized(train: pd.DataFrame, test: pd.DataFrame) -> tuple[Floats, Floats]:
     """Mean 0 and variance 1 over training patients, at most 5 to either side; missing values are 0, the mean."""
     mean, scale = train.mean(), train.std(ddof=0)
     usable = scale > 1e-9

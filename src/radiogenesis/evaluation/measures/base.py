@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.methods.protocols import Synthesizer
-from radiogenesis.reporting.model import Column, Section
+from radiogenesis.reporting.model import Column, Fact, Section
 from radiogenesis.stats.resampling import Floats
 
 if TYPE_CHECKING:  # these are made of measures themselves
@@ -32,7 +32,7 @@ RUN = Column(label="Run", value="run")
 PATIENTS = Column(label="Patients", value="patients", format="d")
 IMAGES = Column(label="Images", value="images", format="d")
 FIDELITY, REALISM, REST = (
-    "Fidelity", "Fidelity near the lesion, and realism", "Control, diversity, memorisation, usefulness",
+    "Fidelity", "Fidelity near the lesion, and realism", "Control, diversity, memorization, usefulness",
 )  # fmt: skip
 """The tables that the comparison is shown in."""
 Made = TypeVar("Made")
@@ -53,6 +53,7 @@ class Number:
         beside: what stands on the page's top beside it, with {reference} and {null}; "" where it is not one of the
             numbers there.
         of_drawings: whether its images are drawn ones.
+        of_reference: whether the page's top shows, as a bar, what share of its reference it is.
     """
 
     label: str
@@ -64,6 +65,7 @@ class Number:
     difference: str = ".3f"
     beside: str = ""
     of_drawings: bool = True
+    of_reference: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,8 +105,8 @@ class Memory:
         """What `make` gives, made by the first who asks for it."""
         if key not in self._made:
             self._made[key] = make()
-        made: Made = self._made[key]
-        return made
+        kept: Made = self._made[key]
+        return kept
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +136,32 @@ class Work:
     memory: Memory
 
 
-class Measure:
+class Headline:
+    """A number that stands on the page's top and is printed by `radiogenesis evaluate`, and how it is written there.
+
+    What is here serves a number with a sentence `beside`. Where more is to be said, a subclass has the number's name.
+
+    Attributes:
+        name: of the number in evaluation.json.
+    """
+
+    name: ClassVar[str] = ""
+
+    def headline(self, run: RunResults) -> dict[str, Any] | None:
+        """The number of one run: run, name, value, low, high, text, and what it must be read beside."""
+        return None
+
+    def beside(self, number: Mapping[str, Any]) -> str:
+        """What the number must be read beside, in a line on a terminal."""
+        return str(number.get("beside", ""))
+
+    def fact(self, label: str, number: Mapping[str, Any], interval: str) -> Fact:
+        """The number on the page's top; `interval` is what its interval is called."""
+        beside = f"{interval} {number['low']:.3g} to {number['high']:.3g}. {number.get('beside', '')}"
+        return Fact(label=label, value=f"{number['value']:.3g}", beside=beside)
+
+
+class Measure(Headline):
     """A measure of what a run drew.
 
     Attributes:
@@ -151,34 +178,33 @@ class Measure:
         """Measure one run; empty where the measure does not apply to it."""
         raise NotImplementedError
 
-    def sections(self, found: Sequence[RunResults], tables: Path, settings: EvaluationSettings) -> list[Section]:
-        """What the page shows of it, with its files written; `found` are the runs that were measured."""
+    def sections(self, runs: Sequence[RunResults], tables: Path, settings: EvaluationSettings) -> list[Section]:
+        """What the page shows of it, with its files written; `runs` are the runs that were measured."""
         return []
 
-    def sentence(self, found: RunResults, confidence: float) -> str:
+    def sentence(self, run: RunResults, confidence: float) -> str:
         """What may be concluded of one run that was measured; "" for nothing."""
         return ""
 
-    def must_be_said(self, found: RunResults) -> bool:
+    def must_be_said(self, run: RunResults) -> bool:
         """Whether the sentence is said however many runs there are."""
         return False
 
-    def headline(self, found: RunResults) -> dict[str, Any] | None:
-        """The number that stands on the page's top: run, name, value, low, high, text; and `beside`, a sentence that
-        says what it must be read beside."""
-        return None
+    def by_method(self) -> bool:
+        """Whether the page's top shows its numbers method by method where methods have several runs."""
+        return any(number.beside for number in self.numbers.values())
 
-    def of(self, found: Sequence[RunResults]) -> list[RunResults]:
+    def of(self, runs: Sequence[RunResults]) -> list[RunResults]:
         """The runs that it measured."""
-        return [one for one in found if self.table in one.tables]
+        return [run for run in runs if self.table in run.tables]
 
 
-def together(found: Sequence[RunResults], name: str) -> pd.DataFrame:
+def together(runs: Sequence[RunResults], name: str) -> pd.DataFrame:
     """What runs have of a table, one below the other, with the run's name."""
-    return pd.concat([one.tables[name].assign(run=one.subject.name) for one in found if name in one.tables])
+    return pd.concat([run.tables[name].assign(run=run.subject.name) for run in runs if name in run.tables])
 
 
-def joined(found: Sequence[RunResults], name: str, tables: Path) -> str:
+def joined(runs: Sequence[RunResults], name: str, tables: Path) -> str:
     """Write what runs have of a table; the file's name."""
-    together(found, name).to_csv(tables / f"{name}.csv", index=False)
+    together(runs, name).to_csv(tables / f"{name}.csv", index=False)
     return f"{name}.csv"

@@ -12,6 +12,7 @@ patient's genes and a reference: the planted factor where it is known, and the s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +38,7 @@ from radiogenesis.evaluation.measures.base import (
 )
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.imaging import LUNG_CT, Imaging
-from radiogenesis.reporting.model import Column, Picture, Section, Table
+from radiogenesis.reporting.model import Column, Fact, Picture, Section, Table
 from radiogenesis.reporting.wording import coverage, join, p_text, percent
 from radiogenesis.stats.multiple_testing import false_discovery_rate
 from radiogenesis.stats.resampling import (
@@ -213,11 +214,12 @@ CHECK_ALPHA = 0.01  # of a check that is made again and again, and should not fa
 class Control(Measure):
     """Whether the genes steer what is drawn."""
 
-    table = "control"
+    table = name = "control"
     numbers: ClassVar = {
         "control": Number("Control, ρ", "higher", ".2f", "mean of the properties; reference: ridge regression from the "
                           "same genes; null: other genes", REST, "control", ".2f",
-                          "Ridge regression from the same genes {reference}, other patients' genes {null}."),
+                          "Ridge regression from the same genes {reference}, other patients' genes {null}.",
+                          of_reference=True),
         "share": Number("Of regression", "higher", "%", "control over that of the ridge regression from the same genes",
                         REST),
     }  # fmt: skip
@@ -240,29 +242,42 @@ class Control(Measure):
         }
         return Result(tables, scores)
 
-    def sections(self, found: Sequence[RunResults], tables: Path, settings: EvaluationSettings) -> list[Section]:
-        return [_control_section(found, tables, settings)]
+    def sections(self, runs: Sequence[RunResults], tables: Path, settings: EvaluationSettings) -> list[Section]:
+        return [_control_section(runs, tables, settings)]
 
-    def sentence(self, found: RunResults, confidence: float) -> str:
-        table, check = found.tables[self.table], found.tables.get("control_check")
-        return control_conclusion(found.subject.name, table, confidence, ignores_genes=found.ignores_genes, check=check)
+    def sentence(self, run: RunResults, confidence: float) -> str:
+        table, check = run.tables[self.table], run.tables.get("control_check")
+        return control_conclusion(run.subject.name, table, confidence, ignores_genes=run.ignores_genes, check=check)
 
-    def must_be_said(self, found: RunResults) -> bool:
+    def must_be_said(self, run: RunResults) -> bool:
         """It is what the evaluation asks."""
         return True
 
-    def headline(self, found: RunResults) -> dict[str, Any]:
-        table = found.tables[self.table]
+    def headline(self, run: RunResults) -> dict[str, Any]:
+        table = run.tables[self.table]
         reference = str(table["reference"].iloc[0])
         row = table[(table["reference"] == reference) & (table["feature"] == MEAN)].iloc[0]
         return {
-            "run": found.subject.name, "name": "control", "value": row["rho"], "low": row["low"], "high": row["high"],
+            "run": run.subject.name, "name": self.name, "value": row["rho"], "low": row["low"], "high": row["high"],
             "regression": row["regression"], "null": row["null_mean"], "null_low": row["null_low"],
             "null_high": row["null_high"], "share": row["share"], "share_low": row["share_low"],
             "share_high": row["share_high"], "p": row["p"],
             "reference": reference if reference == OWN else "the planted truth",
             "text": "mean Spearman over six lesion properties, held-out patients",
         }  # fmt: skip
+
+    def beside(self, number: Mapping[str, Any]) -> str:
+        text = f"regression {number['regression']:.2f}, null {number['null_low']:.2f} to {number['null_high']:.2f}"
+        return f"{text}, {number['share']:.0%} of the regression" if not math.isnan(number["share"]) else text
+
+    def fact(self, label: str, number: Mapping[str, Any], interval: str) -> Fact:
+        beside = (
+            f"{interval} {number['low']:.2f} to {number['high']:.2f}, against {number['reference']}. Ridge regression "
+            f"from the same genes {number['regression']:.2f}, other patients' genes {number['null_low']:.2f} to "
+            f"{number['null_high']:.2f}."
+        )
+        value, beside = (text.replace("-", "−") for text in (f"{number['value']:.2f}", beside))
+        return Fact(label=label, value=value, beside=beside, share=number["share"])
 
 
 def _control_table(file: str, reference: str, rows: pd.DataFrame, several: bool, confidence: float) -> Table:
@@ -378,25 +393,25 @@ def _share_text(mean: dict[Hashable, Any], confidence: float) -> str:
     return text + "."
 
 
-def _control_section(found: Sequence[RunResults], tables: Path, settings: EvaluationSettings) -> Section:
+def _control_section(runs: Sequence[RunResults], tables: Path, settings: EvaluationSettings) -> Section:
     blocks: list[Table | Picture] = []
-    joined(found, "control_patients", tables)
-    checked = [one for one in found if "control_check" in one.tables]
+    joined(runs, "control_patients", tables)
+    checked = [run for run in runs if "control_check" in run.tables]
     if checked:
         joined(checked, "control_check", tables)
-    table = together(found, "control")
+    table = together(runs, "control")
     table.to_csv(tables / "control.csv", index=False)
-    several = len(found) > 1
+    several = len(runs) > 1
     for reference, rows in table.groupby("reference", sort=False):
-        for one in found:
-            blocks.append(one.pictures[f"control {reference}"])
+        for run in runs:
+            blocks.append(run.pictures[f"control {reference}"])
         slug = "truth" if reference == TRUTH else "own"
         file = f"control_{slug}.csv"
         rows.to_csv(tables / file, index=False)
         blocks.append(_control_table(file, str(reference), rows, several, settings.confidence))
         if reference == TRUTH or len(table["reference"].unique()) == 1:
-            blocks += [one.pictures["scatter"] for one in found]
-    whose = "; ".join(sorted({one.backgrounds_of for one in found}))
+            blocks += [run.pictures["scatter"] for run in runs]
+    whose = "; ".join(sorted({run.backgrounds_of for run in runs}))
     return Section(
         title="Do the genes control it?",
         text=(
@@ -413,15 +428,15 @@ def _control_section(found: Sequence[RunResults], tables: Path, settings: Evalua
             "one-sided p, q by Benjamini–Hochberg over the properties and references of a run. Own slices: "
             "those with at least half the area of the patient's largest.",
             *(
-                f"{one.subject.name} draws the same for everybody; drawn on other backgrounds for each patient, as a "
+                f"{run.subject.name} draws the same for everybody; drawn on other backgrounds for each patient, as a "
                 "check of the measure: tables/control_check.csv."
-                for one in checked
+                for run in checked
             ),
             *(
-                f"{one.subject.name}: in {float(one.tables['control']['unmeasured'].iloc[0]):.1%} of the drawn images "
+                f"{run.subject.name}: in {float(run.tables['control']['unmeasured'].iloc[0]):.1%} of the drawn images "
                 "there was no lesion large enough to measure; they are left out."
-                for one in found
-                if float(one.tables["control"]["unmeasured"].iloc[0]) > 0
+                for run in runs
+                if float(run.tables["control"]["unmeasured"].iloc[0]) > 0
             ),
         ),
     )

@@ -107,20 +107,20 @@ def spreads(
         own: (N, F) lesion features of `real`.
         names: (F,) what the features are called.
     """
-    found: dict[tuple[str, str], Spread] = {}
+    spread_of: dict[tuple[str, str], Spread] = {}
     slices = [real[real.patient == p] for p in patients]
     for what, lesions in ((NOISE, by_noise), (BACKGROUND, drawn)):
         each = [lesions[lesions.patient == p] for p in patients]
-        found[what, DISTANCE] = Spread(
+        spread_of[what, DISTANCE] = Spread(
             *(_values(_mean_distance(space(one)) for one in part) for part in (each, slices))
         )
         for f, name in enumerate(names):
-            found[what, name] = Spread(
+            spread_of[what, name] = Spread(
                 _values(_deviation(one) for one in properties[what][:, :, f]),
                 _values(_deviation(own[real.patient == p, f]) for p in patients),
             )
-    found[PATIENTS, DISTANCE] = Spread(_between_drawings(drawn, space, patients), _between(real, space, patients))
-    return found
+    spread_of[PATIENTS, DISTANCE] = Spread(_between_drawings(drawn, space, patients), _between(real, space, patients))
+    return spread_of
 
 
 def _values(numbers: Iterable[float]) -> Floats:
@@ -140,9 +140,9 @@ def _deviation(values: Floats) -> float:
 def _between_drawings(drawn: Lesions, space: Space, patients: Sequence[str]) -> Floats:
     """(n, n) mean distance of the k-th drawing for one patient from the k-th for another: on the same background."""
     each = np.stack([space(drawn[drawn.patient == p]) for p in patients])  # (n, K, d)
-    found = np.stack([nanmean(np.linalg.norm(each - mine, axis=2), 1) for mine in each])
-    np.fill_diagonal(found, np.nan)
-    return found
+    distances = np.stack([nanmean(np.linalg.norm(each - mine, axis=2), 1) for mine in each])
+    np.fill_diagonal(distances, np.nan)
+    return distances
 
 
 def _between(real: Lesions, space: Space, patients: Sequence[str]) -> Floats:
@@ -155,14 +155,14 @@ def _between(real: Lesions, space: Space, patients: Sequence[str]) -> Floats:
     return np.asarray(np.where(count > 0, theirs @ distance @ theirs.T / np.maximum(count, 1), np.nan))
 
 
-def diversity_table(found: dict[tuple[str, str], Spread], settings: EvaluationSettings) -> pd.DataFrame:
+def diversity_table(spread_of: dict[tuple[str, str], Spread], settings: EvaluationSettings) -> pd.DataFrame:
     """One row per what differs and measure.
 
     Returns:
         columns differs, measure, drawn, low, high, real, real_low, real_high, ratio, ratio_low, ratio_high, patients.
     """
     rows = []
-    for (what, measure), spread in found.items():
+    for (what, measure), spread in spread_of.items():
         row: dict[str, object] = {"differs": what, "measure": measure}
         n = len(spread.drawn)
         everybody, draws = np.arange(n)[None], resamples(n, settings.bootstrap, [settings.seed, 8])
@@ -199,18 +199,18 @@ class Diversity(Measure):
         properties = {NOISE: drawn.noise_features, BACKGROUND: drawn.features}
         held_out = real.slices.of(split.test)
         called = names_of(cohort.imaging)
-        found = spreads(drawn.by_noise, drawn.lesions, held_out, space, split.test, properties, own, called)
-        ratio = found[BACKGROUND, DISTANCE].ratio(settings.bootstrap, [settings.seed, 8])
+        spread_of = spreads(drawn.by_noise, drawn.lesions, held_out, space, split.test, properties, own, called)
+        ratio = spread_of[BACKGROUND, DISTANCE].ratio(settings.bootstrap, [settings.seed, 8])
         score = Score(
             float(ratio[0]), ratio[1:], reference=1.0, null=0.0, images=len(drawn.lesions), patients=len(split.test)
         )
-        return Result({self.table: diversity_table(found, settings)}, {"diversity": score})
+        return Result({self.table: diversity_table(spread_of, settings)}, {"diversity": score})
 
-    def sections(self, found: Sequence[RunResults], tables: Path, settings: EvaluationSettings) -> list[Section]:
-        return [_diversity_section(joined(found, self.table, tables), settings)]
+    def sections(self, runs: Sequence[RunResults], tables: Path, settings: EvaluationSettings) -> list[Section]:
+        return [_diversity_section(joined(runs, self.table, tables), settings)]
 
-    def sentence(self, found: RunResults, confidence: float) -> str:
-        return diversity_conclusion(found.subject.name, found.tables[self.table], confidence)
+    def sentence(self, run: RunResults, confidence: float) -> str:
+        return diversity_conclusion(run.subject.name, run.tables[self.table], confidence)
 
 
 def diversity_conclusion(label: str, table: pd.DataFrame, confidence: float) -> str:

@@ -20,6 +20,7 @@ narrow seam it comes out high.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -43,7 +44,7 @@ from radiogenesis.evaluation.measures.base import (
 )
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.imaging import Imaging
-from radiogenesis.reporting.model import Column, Section, Table
+from radiogenesis.reporting.model import Column, Fact, Section, Table
 from radiogenesis.reporting.wording import coverage
 from radiogenesis.stats.resampling import interval, nanmean, patient_means, resamples
 from radiogenesis.window import scaled
@@ -138,16 +139,19 @@ def near(mask: NDArray[Any], erased_radius: float | None) -> NDArray[np.bool_]:
     """(B, P, P) bool: within 1.5 times the radius; see the module. `erased_radius` in pixels."""
     lesion = np.asarray(mask) >= 0.5
     rows, columns = np.indices(lesion.shape[1:])
-    found = np.zeros(lesion.shape, bool)
-    for one, where in zip(lesion, found, strict=True):
+    within = np.zeros(lesion.shape, bool)
+    for outline, where in zip(lesion, within, strict=True):
         if erased_radius is not None:
-            center, radius = [(size - 1) / 2 for size in one.shape], erased_radius
-        elif one.any():
-            center, radius = [float(place.mean()) for place in np.nonzero(one)], float(np.sqrt(one.sum() / np.pi))
+            center, radius = [(size - 1) / 2 for size in outline.shape], erased_radius
+        elif outline.any():
+            center, radius = (
+                [float(place.mean()) for place in np.nonzero(outline)],
+                float(np.sqrt(outline.sum() / np.pi)),
+            )
         else:
             continue
         where[:] = np.hypot(rows - center[0], columns - center[1]) <= NEAR_RADII * radius
-    return found
+    return within
 
 
 def fidelity_values(
@@ -175,11 +179,11 @@ def fidelity_values(
         BAND: band(mask, pixel_mm, band_mm),
         NEAR: near(mask, erased_radius),
     }
-    found = {name: _within(error, local, region) for name, region in regions.items()}
+    by_region = {name: _within(error, local, region) for name, region in regions.items()}
     following = np.roll(background, 1, axis=0)
     another = (following != background).any((1, 2))
     null = image_fidelity(image, following)
-    return found | {OTHER: {name: np.where(another, values, np.nan) for name, values in null.items()}}
+    return by_region | {OTHER: {name: np.where(another, values, np.nan) for name, values in null.items()}}
 
 
 def pasted_values(image: NDArray[Any], mask: NDArray[Any], background: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
@@ -235,7 +239,7 @@ def fidelity_draws(
 class Fidelity(Measure):
     """Table 1 of Xu et al. (2020), of methods that keep the background they are given."""
 
-    table = "fidelity"
+    table = name = "fidelity"
     numbers: ClassVar = {
         **{
             name: Number(label, better, form, "whole image; reference: the patients' own lesions, pasted", FIDELITY,
@@ -279,16 +283,28 @@ class Fidelity(Measure):
             scores[score] = Score(float(v[0]), v[1:], reference, null[name], images, n)
         return Result({self.table: table}, scores)
 
-    def sections(self, found: Sequence[RunResults], tables: Path, settings: EvaluationSettings) -> list[Section]:
-        return [_fidelity_section(found, tables, settings.confidence)]
+    def sections(self, runs: Sequence[RunResults], tables: Path, settings: EvaluationSettings) -> list[Section]:
+        return [_fidelity_section(runs, tables, settings.confidence)]
 
-    def headline(self, found: RunResults) -> dict[str, Any]:
-        rows = found.tables[self.table].set_index("region")
+    def headline(self, run: RunResults) -> dict[str, Any]:
+        rows = run.tables[self.table].set_index("region")
         return {
-            "run": found.subject.name, "name": "fidelity", "value": rows.loc[OUTSIDE, "psnr"],
+            "run": run.subject.name, "name": self.name, "value": rows.loc[OUTSIDE, "psnr"],
             "low": rows.loc[OUTSIDE, "psnr_low"], "high": rows.loc[OUTSIDE, "psnr_high"],
             "null": rows.loc[OTHER, "psnr"], "text": "PSNR of the background outside the lesion, dB",
         }  # fmt: skip
+
+    def beside(self, number: Mapping[str, Any]) -> str:
+        if not math.isfinite(number["null"]):
+            return "one background only"
+        return f"another background {number['null']:.2f}; high through a narrow seam"
+
+    def fact(self, label: str, number: Mapping[str, Any], interval: str) -> Fact:
+        beside = f"{interval} {number['low']:.1f} to {number['high']:.1f}."
+        if math.isfinite(number["null"]):  # else there was one background only
+            beside += f" Against a background it was not drawn on: {number['null']:.1f}."
+        beside += " High through a narrow seam, whatever is drawn."
+        return Fact(label=label, value=f"{number['value']:.1f} dB", beside=beside)
 
 
 def _surrounding(imaging: Imaging) -> str:
@@ -302,10 +318,10 @@ _LANDMARK = (
 )
 
 
-def _fidelity_section(found: Sequence[RunResults], tables: Path, confidence: float) -> Section:
-    ours = together(found, "fidelity")
+def _fidelity_section(runs: Sequence[RunResults], tables: Path, confidence: float) -> Section:
+    ours = together(runs, "fidelity")
     ours.to_csv(tables / "fidelity.csv", index=False)
-    imaging = found[0].imaging
+    imaging = runs[0].imaging
     published = PUBLISHED.rename(columns={"method": "run"}).assign(region="as published, other data")
     shown = pd.concat([ours, published]) if imaging.of_lungs else ours
     shown.to_csv(tables / "fidelity_shown.csv", index=False)

@@ -203,7 +203,7 @@ def _moments(x: Floats, weight: Floats) -> tuple[Floats, Floats]:
 
 
 @dataclass(frozen=True)
-class Realism:
+class Distances:
     """The distances of what was drawn, and those that they are read beside.
 
     Attributes:
@@ -236,23 +236,23 @@ class Realism:
         return float(ratio[0]), float(low), float(high)
 
 
-def _sample(one: Distance) -> Floats:
+def _sample(distance: Distance) -> Floats:
     """(1 + D,): the distance and its resamples."""
-    return np.concatenate([[one.value], one.draws])
+    return np.concatenate([[distance.value], distance.draws])
 
 
-def inception_distance(one: Lesions, real: Lesions, size: int, *, draws: int, seed: int) -> Distance:
+def inception_distance(lesions: Lesions, real: Lesions, size: int, *, draws: int, seed: int) -> Distance:
     """FID of `size` of the images to the real ones, as it is usually given: with its bias.
 
     Without an interval: resamples of a biased estimate are more biased than it is.
     """
-    assert one.inception is not None
+    assert lesions.inception is not None
     assert real.inception is not None
     if min(size, len(real)) < 4:  # of half of them a covariance is needed, too
         return Distance(np.nan, np.full(draws, np.nan), size, 0, np.nan)
-    x = of_size(one.inception, size, seed)
+    x = of_size(lesions.inception, size, seed)
     value = fid(x, real.inception)
-    patients = len(np.unique(of_size(one.patient, size, seed)))
+    patients = len(np.unique(of_size(lesions.patient, size, seed)))
     return Distance(value, np.full(draws, np.nan), size, patients, value, bias(x, real.inception, seed))
 
 
@@ -266,7 +266,7 @@ def realism(
     held_out: Lesions,
     shuffled: Lesions,
     settings: EvaluationSettings,
-) -> Realism:
+) -> Distances:
     """Drawn lesions, pasted lesions of training patients, the same on their own backgrounds, and shuffled ones, each
     against held-out real ones."""
     space = Space.fit(training)
@@ -276,15 +276,17 @@ def realism(
     size = min(map(len, (drawn, pasted, training, shuffled)))
 
     def distances(lesions: Lesions, paired: bool) -> dict[str, Distance]:
-        found = {
+        by_name = {
             KID: kid(lesions, held_out, space, draws=settings.bootstrap, seed=seed, paired=paired),
             FRECHET: frechet(lesions, held_out, axes, draws=settings.bootstrap, seed=seed, paired=paired),
         }
         if drawn.inception is not None:
-            found[INCEPTION] = inception_distance(lesions, held_out, size, draws=settings.bootstrap, seed=settings.seed)
-        return found
+            by_name[INCEPTION] = inception_distance(
+                lesions, held_out, size, draws=settings.bootstrap, seed=settings.seed
+            )
+        return by_name
 
-    return Realism(
+    return Distances(
         distances(drawn, True), distances(pasted, True), distances(training, False), distances(shuffled, True)
     )
 
@@ -295,7 +297,7 @@ ON_OWN = "real lesions of training patients, on their own backgrounds"
 SHUFFLED = "null: shuffled pixels"
 
 
-class DistanceToReal(Measure):
+class Realism(Measure):
     """KID and Fréchet distance to the held-out patients' real lesions."""
 
     table = "realism"
@@ -314,44 +316,49 @@ class DistanceToReal(Measure):
         split, settings = work.subject.split, work.settings
         slices, shuffled = work.real.slices, work.real.shuffled.of(split.test)
         training, held_out = slices.of(split.train), slices.of(split.test)
-        found = realism(work.drawn.lesions, work.pasted.training, training, held_out, shuffled, settings)
-        parts = {DRAWN: found.drawn, ON_SAME: found.pasted, ON_OWN: found.own_backgrounds, SHUFFLED: found.null}
-        rows = [_row(name, of, part[name], settings) for name in found.drawn for of, part in parts.items()]
+        distances = realism(work.drawn.lesions, work.pasted.training, training, held_out, shuffled, settings)
+        parts = {
+            DRAWN: distances.drawn,
+            ON_SAME: distances.pasted,
+            ON_OWN: distances.own_backgrounds,
+            SHUFFLED: distances.null,
+        }
+        rows = [_row(name, of, part[name], settings) for name in distances.drawn for of, part in parts.items()]
         for row in rows:
             if row["of"] == DRAWN and row["distance"] in (KID, FRECHET):
-                row |= _beside_pasted(found, row["distance"], settings)
+                row |= _beside_pasted(distances, row["distance"], settings)
         scores = {}
         for name in (KID, FRECHET):
-            one, reference, null = found.drawn[name], found.pasted[name].value, found.null[name].value
-            scores[name] = Score(one.value, one.draws, reference, null, one.images, one.patients)
-        times, one = found.times(KID, settings.confidence)[0], found.drawn[KID]
-        scores["kid_times"] = Score(times, reference=1.0, images=one.images, patients=one.patients)
+            distance, reference, null = distances.drawn[name], distances.pasted[name].value, distances.null[name].value
+            scores[name] = Score(distance.value, distance.draws, reference, null, distance.images, distance.patients)
+        times, distance = distances.times(KID, settings.confidence)[0], distances.drawn[KID]
+        scores["kid_times"] = Score(times, reference=1.0, images=distance.images, patients=distance.patients)
         return Result({self.table: pd.DataFrame(rows)}, scores)
 
-    def sections(self, found: Sequence[RunResults], tables: Path, settings: EvaluationSettings) -> list[Section]:
-        return [_realism_section(joined(found, self.table, tables), settings, found[0].imaging)]
+    def sections(self, runs: Sequence[RunResults], tables: Path, settings: EvaluationSettings) -> list[Section]:
+        return [_realism_section(joined(runs, self.table, tables), settings, runs[0].imaging)]
 
-    def sentence(self, found: RunResults, confidence: float) -> str:
-        return realism_conclusion(found.subject.name, found.tables[self.table], confidence)
+    def sentence(self, run: RunResults, confidence: float) -> str:
+        return realism_conclusion(run.subject.name, run.tables[self.table], confidence)
 
 
-def _beside_pasted(found: Realism, name: str, settings: EvaluationSettings) -> dict[str, float]:
+def _beside_pasted(distances: Distances, name: str, settings: EvaluationSettings) -> dict[str, float]:
     """How many times the distance of pasted real lesions the drawings have, and how much more."""
-    times, low, high = found.times(name, settings.confidence)
-    more = found.farther(name)
+    times, low, high = distances.times(name, settings.confidence)
+    more = distances.farther(name)
     more_low, more_high = interval(more[1:], settings.confidence)
     beside = {"times": times, "times_low": low, "times_high": high}
     return beside | {"more_low": more_low, "more_high": more_high, "more": float(more[0])}
 
 
-def _row(name: str, of: str, one: Distance, settings: EvaluationSettings) -> dict[str, Any]:
-    low, high = interval(one.draws, settings.confidence)
-    row = {"distance": name, "of": of, "value": one.value, "low": low, "high": high}
-    return row | {"bias": one.bias, "patients": one.patients, "images": one.images}
+def _row(name: str, of: str, distance: Distance, settings: EvaluationSettings) -> dict[str, Any]:
+    low, high = interval(distance.draws, settings.confidence)
+    row = {"distance": name, "of": of, "value": distance.value, "low": low, "high": high}
+    return row | {"bias": distance.bias, "patients": distance.patients, "images": distance.images}
 
 
 def realism_conclusion(label: str, table: pd.DataFrame, confidence: float) -> str:
-    """One sentence on how real the drawn lesions look, from the table of `DistanceToReal`."""
+    """One sentence on how real the drawn lesions look, from the table of `Realism`."""
     drawn, pasted, own, null = table[table["distance"] == "kid"].to_dict("records")
     of = coverage(confidence)
     times = ""

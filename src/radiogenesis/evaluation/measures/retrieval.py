@@ -48,11 +48,11 @@ def retrieval_scores(
     by_slice = ranks(lesions @ genes.T)
     pooled = np.stack([lesions[owner == p].mean(0) for p in range(n)])
     by_patient = ranks(pooled @ genes.T)
-    found: dict[str, dict[str, Floats]] = {}
+    by_level: dict[str, dict[str, Floats]] = {}
     for level, rank, who in (("slice", by_slice, owner), ("patient", by_patient, np.arange(n))):
         measures = {"mean rank": rank, "top-1": (rank <= 1).astype(float), "top-5": (rank <= 5).astype(float)}
-        found[level] = {name: np.stack([m[who == p].mean(0) for p in range(n)]) for name, m in measures.items()}
-    return found
+        by_level[level] = {name: np.stack([m[who == p].mean(0) for p in range(n)]) for name, m in measures.items()}
+    return by_level
 
 
 def retrieval_table(
@@ -75,16 +75,17 @@ def retrieval_table(
             def mean(index: Indices, own: Floats = own) -> Floats:
                 return np.asarray(own[index].mean(1))
 
-            found = bootstrap(
+            estimate = bootstrap(
                 mean, n, draws=settings.bootstrap, seed=[settings.seed, 5], confidence=settings.confidence
             )
             null = matrix[np.arange(n), swaps].mean(1)
             low, high = interval(null, settings.confidence)
             rows.append(
                 {
-                    "level": level, "measure": name, "value": found.value, "low": found.low, "high": found.high,
-                    "chance": chance[name], "null_mean": float(null.mean()), "null_low": low, "null_high": high,
-                    "p": permutation_p(found.value, null, greater=name != "mean rank"),
+                    "level": level, "measure": name, "value": estimate.value, "low": estimate.low,
+                    "high": estimate.high, "chance": chance[name],
+                    "null_mean": float(null.mean()), "null_low": low, "null_high": high,
+                    "p": permutation_p(estimate.value, null, greater=name != "mean rank"),
                     "patients": n, "slices": len(lesions),
                 }
             )  # fmt: skip

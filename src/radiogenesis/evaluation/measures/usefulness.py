@@ -116,7 +116,7 @@ def segmentation_dice(parts: Sequence[Slices], test: Slices, *, steps: int, seed
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = SmallUNet()
-    optimiser = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)
+    optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)
     inputs = [(torch.from_numpy(_unit(p.image)), torch.from_numpy(_binary(p.mask))) for p in parts]
     streams = [np.random.default_rng([seed, number]) for number in range(len(parts))]
     share = BATCH // len(parts)
@@ -134,16 +134,16 @@ def segmentation_dice(parts: Sequence[Slices], test: Slices, *, steps: int, seed
             )
             for which in (0, 1)
         )
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         soft_dice_loss(network(x), m).backward()
-        optimiser.step()
+        optimizer.step()
     network.eval()
     with torch.no_grad():
-        found = [
+        predicted = [
             (network(torch.from_numpy(_unit(test.image[start : start + 128]))) > 0)[:, 0].numpy()
             for start in range(0, len(test.image), 128)
         ]
-    return dice(np.concatenate(found), np.asarray(test.mask) >= 0.5)
+    return dice(np.concatenate(predicted), np.asarray(test.mask) >= 0.5)
 
 
 def _unit(image: NDArray[Any]) -> NDArray[np.float32]:
@@ -160,7 +160,7 @@ def _turned(x: Tensor, turns: int, mirrored: bool) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Usefulness:
+class DiceGained:
     """Dice by held-out patient (n,), with real slices alone and with drawings added; the test of the difference.
 
     Attributes:
@@ -199,7 +199,7 @@ def usefulness(
     test: Slices,
     owner: NDArray[np.str_],
     settings: EvaluationSettings,
-) -> Usefulness:
+) -> DiceGained:
     """Train with `drawn` added to `real`, and compare on `test`, whose slices belong to `owner`.
 
     Args:
@@ -209,7 +209,7 @@ def usefulness(
     difference = with_drawings - without  # (R, n)
     mean = nanmean(difference, 0)
     known = mean[np.isfinite(mean)]
-    return Usefulness(
+    return DiceGained(
         nanmean(without, 0),
         nanmean(with_drawings, 0),
         p=float(wilcoxon(known, alternative="greater").pvalue) if known.any() else 1.0,
@@ -244,10 +244,10 @@ def drawn_for_training(
     rng = np.random.default_rng([settings.seed, 12])
     index, who = rng.choice(pool, count), np.arange(count) % len(genes)
     backgrounds = cohort.background_image[index].astype(np.float32)
-    made = synthesizer.synthesize(backgrounds, np.asarray(genes, np.float32)[who], seed=settings.seed + 1)
-    mask = made.mask >= 0.5
+    drawn = synthesizer.synthesize(backgrounds, np.asarray(genes, np.float32)[who], seed=settings.seed + 1)
+    mask = drawn.mask >= 0.5
     kept = mask.any((1, 2))
-    return Slices(made.image[kept], mask[kept])
+    return Slices(drawn.image[kept], mask[kept])
 
 
 def _backgrounds(cohort: Cohort, split: Split) -> NDArray[np.int64]:
@@ -263,7 +263,7 @@ def _backgrounds(cohort: Cohort, split: Split) -> NDArray[np.int64]:
     )
 
 
-class Use(Measure):
+class Usefulness(Measure):
     """Segmentation with and without the drawings. Without them the network is trained once for all runs of a split:
     nothing of the runs has a part in it."""
 
@@ -279,20 +279,20 @@ class Use(Measure):
             return Result()
         train, test = (cohort.lesions(part) for part in (split.train, split.test))
         real, asked = (Slices(part.image, part.mask) for part in (train, test))
-        alone = work.memory.once((Use, split), lambda: dice_by_patient([real], asked, test.patient, settings))
+        alone = work.memory.once((Usefulness, split), lambda: dice_by_patient([real], asked, test.patient, settings))
         genes = work.subject.genes(cohort.expression, split.train)
         drawn = drawn_for_training(work.synthesizer, cohort, split, genes, settings)
         return used(usefulness(alone, real, drawn, asked, test.patient, settings), test.patient, settings)
 
-    def sections(self, found: Sequence[RunResults], tables: Path, settings: EvaluationSettings) -> list[Section]:
-        joined(found, "usefulness_patients", tables)
-        return [_usefulness_section(joined(found, self.table, tables), settings)]
+    def sections(self, runs: Sequence[RunResults], tables: Path, settings: EvaluationSettings) -> list[Section]:
+        joined(runs, "usefulness_patients", tables)
+        return [_usefulness_section(joined(runs, self.table, tables), settings)]
 
-    def sentence(self, found: RunResults, confidence: float) -> str:
-        return usefulness_conclusion(found.subject.name, found.tables[self.table], confidence)
+    def sentence(self, run: RunResults, confidence: float) -> str:
+        return usefulness_conclusion(run.subject.name, run.tables[self.table], confidence)
 
 
-def used(result: Usefulness, owner: NDArray[np.str_], settings: EvaluationSettings) -> Result:
+def used(result: DiceGained, owner: NDArray[np.str_], settings: EvaluationSettings) -> Result:
     """The table, the patients behind it, and the score."""
     low, high = interval(result.difference[1:], settings.confidence)
     table = pd.DataFrame(

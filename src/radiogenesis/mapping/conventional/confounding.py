@@ -44,12 +44,12 @@ def cohort_batches(cohort: Cohort, patients: Sequence[str]) -> pd.DataFrame:
     scanner leaves in the image whether or not anybody recorded it, noise and grain outside the lesion."""
     index = pd.Index(list(patients), name="patient")
     rows = cohort.patients.reindex(index)
-    found = rows[[name for name in _ACQUISITION if name in rows]].copy()
-    found["study_date"] = rows["study_date"]
+    batches = rows[[name for name in _ACQUISITION if name in rows]].copy()
+    batches["study_date"] = rows["study_date"]
     if cohort.clinical is not None:
-        found = found.join(cohort.clinical.reindex(index)[batch_columns(cohort.clinical)])
+        batches = batches.join(cohort.clinical.reindex(index)[batch_columns(cohort.clinical)])
     noise = patient_noise(cohort, patients).set_axis(index)
-    return usable_batches(found.join(noise.rename(columns=lambda name: noise_label(name, cohort.imaging))))
+    return usable_batches(batches.join(noise.rename(columns=lambda name: noise_label(name, cohort.imaging))))
 
 
 def usable_batches(table: pd.DataFrame) -> pd.DataFrame:
@@ -64,8 +64,8 @@ def usable_batches(table: pd.DataFrame) -> pd.DataFrame:
         ids.str.extract(r"(\d+)\D*$")[0].to_numpy(), table.index
     )
     candidates["site (prefix of the id)"] = pd.Series(ids.str.extract(r"^(.*?)\d*\D*$")[0].to_numpy(), table.index)
-    made = {name: _variable(column, name) for name, column in candidates.items()}
-    return pd.DataFrame({name: column for name, column in made.items() if column is not None}, index=table.index)
+    variables = {name: _variable(column, name) for name, column in candidates.items()}
+    return pd.DataFrame({name: column for name, column in variables.items() if column is not None}, index=table.index)
 
 
 def test_batches(values: NDArray[Any], names: Sequence[str], batches: pd.DataFrame) -> pd.DataFrame:
@@ -85,8 +85,9 @@ def test_batches(values: NDArray[Any], names: Sequence[str], batches: pd.DataFra
     for batch in batches.columns:
         known = batches[batch].notna().to_numpy()
         if batches[batch].dtype.kind == "f":
-            found = associate(batches[[batch]].to_numpy()[known], data[known], [batch], names)
-            test, effect, p, n = "Spearman", found.z[0] / np.sqrt(np.maximum(found.n - 1, 1)), found.p[0], found.n
+            associations = associate(batches[[batch]].to_numpy()[known], data[known], [batch], names)
+            effect = associations.z[0] / np.sqrt(np.maximum(associations.n - 1, 1))
+            test, p, n = "Spearman", associations.p[0], associations.n
         else:
             test = "Kruskal-Wallis"
             effect, p, n = _kruskal(data[known], batches[batch].to_numpy(object)[known])
@@ -149,11 +150,11 @@ def within_batches(
     fixed["blocks"] = np.array(["|".join(map(str, row)) for row in zip(*texts, strict=True)]) if texts else None
     if fixed["covariates"] is not None and not fixed["covariates"].shape[1]:
         fixed["covariates"] = None
-    found = associate(
+    associations = associate(
         np.asarray(gene, np.float64)[known, None], np.asarray(feature, np.float64)[known, None], ["gene"], ["feature"],
         permutations=permutations, each=True, seed=seed, **fixed,
     )  # fmt: skip
-    return float(found.effect[0, 0]), float(found.p_permuted[0, 0])
+    return float(associations.effect[0, 0]), float(associations.p_permuted[0, 0])
 
 
 def _variable(column: pd.Series, name: str) -> pd.Series | None:

@@ -55,16 +55,16 @@ class ShuffledVoxels:
 def shuffle_voxels(image: NDArray[Any], mask: NDArray[np.bool_], seed: int) -> NDArray[Any]:
     """(B, P, P) slices with the pixels inside each lesion in random order, those outside untouched."""
     mixed = np.array(image)
-    for number, (one, inside) in enumerate(zip(mixed, np.asarray(mask, bool), strict=True)):
-        one[inside] = np.random.default_rng([seed, 0x5F, number]).permutation(one[inside])
+    for number, (slice_, inside) in enumerate(zip(mixed, np.asarray(mask, bool), strict=True)):
+        slice_[inside] = np.random.default_rng([seed, 0x5F, number]).permutation(slice_[inside])
     return mixed
 
 
 def lesion_radiomics(image: NDArray[Any], mask: NDArray[Any], pixel_mm: float) -> Floats:
     """Slices (B, P, P) in HU with masks -> (B, F) the radiomic features of DISTINCT."""
     x, m = (torch.from_numpy(np.array(values, np.float32))[:, None] for values in (image, mask))
-    found = radiomic_features(x, m, pixel_mm)
-    return np.stack([found[name].double().numpy() for name in DISTINCT], axis=1)
+    features = radiomic_features(x, m, pixel_mm)
+    return np.stack([features[name].double().numpy() for name in DISTINCT], axis=1)
 
 
 def patient_radiomics(cohort: Cohort, patients: Sequence[str], *, shuffled: bool = False, seed: int = 0) -> Floats:
@@ -101,17 +101,17 @@ def compare(
     metagenes: NDArray[Any], names: Sequence[str], whole: Floats, mixed: Floats, *, alpha: float, held: Held = FREE
 ) -> ShuffledVoxels:
     """The same from features (n, F) of DISTINCT that were measured before."""
-    one, other = (associate(metagenes, values, names, DISTINCT, **held) for values in (whole, mixed))
+    of_whole, of_mixed = (associate(metagenes, values, names, DISTINCT, **held) for values in (whole, mixed))
     size = np.broadcast_to(whole[:, [DISTINCT.index(SIZE)]], whole.shape)
-    links = one.table("metagene").drop(columns=["z", "p_max", "test"])
+    links = of_whole.table("metagene").drop(columns=["z", "p_max", "test"])
     links.insert(2, "family", [FEATURES[name].family for name in links["feature"]])
     key = pd.MultiIndex.from_frame(links[["metagene", "feature"]])
     for name, values in {
-        "effect_shuffled": other.effect, "p_shuffled": other.p, "q_shuffled": other.q,
+        "effect_shuffled": of_mixed.effect, "p_shuffled": of_mixed.p, "q_shuffled": of_mixed.q,
         "p_given_shuffled": partial_p(metagenes, whole, mixed, held),
         "p_given_size": partial_p(metagenes, whole, size, held),
     }.items():  # fmt: skip
-        links[name] = _long(values, one).reindex(key).to_numpy(np.float64)
+        links[name] = _long(values, of_whole).reindex(key).to_numpy(np.float64)
     links["found"] = links["q"] < alpha
     same = np.sign(links["effect"]) == np.sign(links["effect_shuffled"])
     links["survives"] = links["found"] & (links["q_shuffled"] < alpha) & same
@@ -130,7 +130,7 @@ def partial_p(x: NDArray[Any], y: Floats, given: Floats, held: Held = FREE) -> F
 
     nan where fewer than 8 patients have both, or where `given` says all there is of the feature.
     """
-    made = np.full((x.shape[1], y.shape[1]), np.nan)
+    p = np.full((x.shape[1], y.shape[1]), np.nan)
     for f in range(y.shape[1]):
         has = np.isfinite(y[:, f]) & np.isfinite(given[:, f])
         if has.sum() < FEWEST:
@@ -140,9 +140,9 @@ def partial_p(x: NDArray[Any], y: Floats, given: Floats, held: Held = FREE) -> F
             continue
         fixed = also(held, c, has)
         fixed["model"] = "linear"  # of ranks
-        found = associate(a, b[:, None], [str(k) for k in range(a.shape[1])], ["f"], **fixed)
-        made[:, f] = found.p[:, 0]
-    return made
+        partial = associate(a, b[:, None], [str(k) for k in range(a.shape[1])], ["f"], **fixed)
+        p[:, f] = partial.p[:, 0]
+    return p
 
 
 def _long(values: Floats, like: Associations) -> pd.Series:
@@ -155,25 +155,26 @@ def _order(family: str) -> int:
     return ("shape", "firstorder", "margin", *TEXTURE).index(family)
 
 
-def texture_share(made: ShuffledVoxels) -> tuple[int, int]:
+def texture_share(shuffled: ShuffledVoxels) -> tuple[int, int]:
     """How many associations with texture were found, and how many of them survive the shuffle."""
-    mine = made.families[made.families["family"].isin(TEXTURE)]
+    mine = shuffled.families[shuffled.families["family"].isin(TEXTURE)]
     return int(mine["found"].sum()), int(mine["survive"].sum())
 
 
-def conclusion(made: ShuffledVoxels) -> str:
+def conclusion(shuffled: ShuffledVoxels) -> str:
     """What may be said of it."""
-    found, survive = texture_share(made)
-    if not made.families.loc[made.families["family"].isin(TEXTURE), "tests"].sum():
+    links, survive = texture_share(shuffled)
+    if not shuffled.families.loc[shuffled.families["family"].isin(TEXTURE), "tests"].sum():
         return "Of the lesions' texture no test could be made: nothing can be concluded about it."
-    beyond = int(made.families.loc[made.families["family"].isin(TEXTURE), "beyond_histogram"].sum())
-    if not found:
+    beyond = int(shuffled.families.loc[shuffled.families["family"].isin(TEXTURE), "beyond_histogram"].sum())
+    if not links:
         return (
             f"Of the lesions' texture (co-occurrence, runs, zones) no association with a metagene is found on "
-            f"{made.patients} patients (q < {made.alpha:g}); shuffling voxels, the control of texture, does not apply."
+            f"{shuffled.patients} patients (q < {shuffled.alpha:g}); shuffling voxels, the control of texture, does "
+            "not apply."
         )
     return (
-        f"With the voxels of every lesion shuffled, {survive} of {found} associations with texture remain "
-        f"({survive / found:.0%}): these are brightness, contrast or size, not texture. {beyond} of the "
-        f"{found} are not explained by the same feature of the shuffled lesion (p < {made.alpha:g})."
+        f"With the voxels of every lesion shuffled, {survive} of {links} associations with texture remain "
+        f"({survive / links:.0%}): these are brightness, contrast or size, not texture. {beyond} of the "
+        f"{links} are not explained by the same feature of the shuffled lesion (p < {shuffled.alpha:g})."
     )

@@ -94,7 +94,7 @@ def _lines(path: Path) -> list[str]:
 def canonical(gene: str) -> str:
     """A gene's identifier without what tools add or change: case, quotes, an Ensembl version, TCGA's "|number"."""
     bare = gene.strip().strip("'\"").split("|")[0]
-    return (found[1] if (found := _ENSEMBL.fullmatch(bare)) else bare).casefold()
+    return (ensembl[1] if (ensembl := _ENSEMBL.fullmatch(bare)) else bare).casefold()
 
 
 def in_names_of(sets: GeneSets, names: Sequence[str], path: str | Path) -> tuple[dict[str, tuple[str, ...]], str]:
@@ -112,12 +112,12 @@ def in_names_of(sets: GeneSets, names: Sequence[str], path: str | Path) -> tuple
     """
     measured, alike = set(names), Counter(map(canonical, names))
     only = {canonical(name): name for name in names if alike[canonical(name)] == 1}
-    made: dict[str, tuple[str, ...]] = {}
+    in_names: dict[str, tuple[str, ...]] = {}
     for name, genes in sets.items():
-        found = (gene if gene in measured else only.get(canonical(gene), gene) for gene in genes)
-        made[name] = tuple(dict.fromkeys(found))
-    ranked, filling = (len(measured_sets(made, names, fewest)) for fewest in (FEWEST_RANKED, FEWEST_FILLING))
-    asked = {gene for theirs in made.values() for gene in theirs}
+        in_table = (gene if gene in measured else only.get(canonical(gene), gene) for gene in genes)
+        in_names[name] = tuple(dict.fromkeys(in_table))
+    ranked, filling = (len(measured_sets(in_names, names, fewest)) for fewest in (FEWEST_RANKED, FEWEST_FILLING))
+    asked = {gene for theirs in in_names.values() for gene in theirs}
     share = len(asked & measured) / max(1, len(asked))
     like = f"its genes look like {_example(names)}, the sets' like {_example(sorted(set().union(*sets.values())))}"
     if not filling:
@@ -130,7 +130,7 @@ def in_names_of(sets: GeneSets, names: Sequence[str], path: str | Path) -> tuple
         f"the features, {filling:,} have at least {FEWEST_FILLING} and are looked for in metagenes; the table has "
         f"{share:.0%} of the sets' genes"
     )
-    return made, f"{text}."
+    return in_names, f"{text}."
 
 
 def _example(genes: Sequence[str]) -> str:
@@ -147,7 +147,7 @@ def measured_sets(sets: GeneSets, names: Sequence[str], fewest: int) -> dict[str
 def ranked_enrichment(
     genes: NDArray[Any],
     features: NDArray[Any],
-    found: Associations,
+    associations: Associations,
     sets: GeneSets,
     *,
     fewest: int = FEWEST_RANKED,
@@ -160,14 +160,14 @@ def ranked_enrichment(
     """Genes ranked by their z with each feature, sets tested by gseapy.prerank, and by permuting patients.
 
     Args:
-        genes, features: (n, G), (n, F), what `found` was made from.
-        found: the associations of all genes.
+        genes, features: (n, G), (n, F), what `associations` was made from.
+        associations: the associations of all genes.
         sets: name -> genes.
         fewest: measured genes that a set must have.
         permutations: of genes, by gseapy.
         patient_permutations: of patients; more, since all pairs of set and feature share one false discovery rate.
         alpha: false discovery rate at which a set holds.
-        held: what `found` holds fixed.
+        held: what `associations` holds fixed.
 
     Returns:
         tidy: feature, set, size, es, nes, p, q (gseapy, over the sets of a feature), p_patients, q_patients (over the
@@ -175,12 +175,12 @@ def ranked_enrichment(
     """
     import gseapy
 
-    cut = measured_sets(sets, found.genes, fewest)
+    cut = measured_sets(sets, associations.genes, fewest)
     columns = ["feature", "set", "size", "es", "nes", "p", "q", "p_patients", "q_patients", "holds", "leading"]
     parts = []
-    ours = _patient_p(genes, features, found, cut, patient_permutations, held, seed) if cut else {}
-    for f, feature in enumerate(found.features):
-        z = pd.Series(found.z[:, f], index=list(found.genes)).dropna()  # of a constant gene there is none
+    ours = _patient_p(genes, features, associations, cut, patient_permutations, held, seed) if cut else {}
+    for f, feature in enumerate(associations.features):
+        z = pd.Series(associations.z[:, f], index=list(associations.genes)).dropna()  # of a constant gene there is none
         mine = measured_sets(cut, list(z.index), fewest)
         if not mine:
             continue
@@ -250,18 +250,18 @@ def over_representation(metagenes: Metagenes, sets: GeneSets, *, fewest: int = F
 def set_means(genes: NDArray[Any], names: Sequence[str], sets: GeneSets) -> NDArray[np.float64]:
     """(n, S) mean of the measured genes of each set; nan for a set of which none is measured."""
     place = {gene: i for i, gene in enumerate(names)}
-    made = np.full((len(genes), len(sets)), np.nan)
+    means = np.full((len(genes), len(sets)), np.nan)
     for s, mine in enumerate(sets.values()):
         at = [place[gene] for gene in mine if gene in place]
         if at:
-            made[:, s] = np.asarray(genes, np.float64)[:, at].mean(axis=1)
-    return made
+            means[:, s] = np.asarray(genes, np.float64)[:, at].mean(axis=1)
+    return means
 
 
 def _patient_p(
     genes: NDArray[Any],
     features: NDArray[Any],
-    found: Associations,
+    associations: Associations,
     cut: Mapping[str, Sequence[str]],
     permutations: int,
     held: Held,
@@ -277,8 +277,8 @@ def _patient_p(
     if held["model"] == "rank":
         y = np.asarray(stats.rankdata(y, axis=0, nan_policy="omit"), np.float64)
     of_sets = associate(
-        set_means(profiles, found.genes, cut), y, list(cut), found.features, model="linear", blocks=held["blocks"],
-        covariates=held["covariates"], permutations=permutations, each=True, seed=seed,
+        set_means(profiles, associations.genes, cut), y, list(cut), associations.features, model="linear",
+        blocks=held["blocks"], covariates=held["covariates"], permutations=permutations, each=True, seed=seed,
     )  # fmt: skip
     return dict(zip(cut, of_sets.p_permuted, strict=True))
 

@@ -78,11 +78,11 @@ def from_table(
         if name in skip or _NOT_A_PROPERTY.search(name):
             continue
         title = f"{prefix}{' '.join(name.split())}"
-        made = _indicators(table[name], smallest)
-        columns |= {f"{title} = {label}" if label else title: values for label, values in made.items()}
+        indicators = _indicators(table[name], smallest)
+        columns |= {f"{title} = {label}" if label else title: values for label, values in indicators.items()}
         spoilt = spoilt_cell(table[name])
-        if spoilt is not None and not any(made):  # labels are answers: such a column was read as text, and whole
-            what = "counts as unknown" if made else "the column is left out of the features"
+        if spoilt is not None and not any(indicators):  # labels are answers: such a column was read as text, and whole
+            what = "counts as unknown" if indicators else "the column is left out of the features"
             left_out[title] = f"{spoilt[1]!r} (patient {spoilt[0]}) is not a finite number: {what}"
     return replace(named(pd.DataFrame(columns, index=table.index), family), left_out=left_out)
 
@@ -96,15 +96,15 @@ def cohort_features(
         not_features: clinical columns that are batch variables.
     """
     index = pd.Index(list(patients), name="patient")
-    made = named(pd.DataFrame(own_features(cohort, patients), index, list(labels(cohort.imaging))), LESION)
+    table = named(pd.DataFrame(own_features(cohort, patients), index, list(labels(cohort.imaging))), LESION)
     noise = patient_noise(cohort, patients)
-    made = made.joined(named(noise.rename(columns=lambda name: noise_label(name, cohort.imaging)), NOISE))
+    table = table.joined(named(noise.rename(columns=lambda name: noise_label(name, cohort.imaging)), NOISE))
     if cohort.annotations is not None:
         rows = cohort.annotations.reindex(index)
-        made = made.joined(from_table(rows, SEMANTIC, smallest, _ABOUT_THE_FILE))
+        table = table.joined(from_table(rows, SEMANTIC, smallest, _ABOUT_THE_FILE))
     if cohort.clinical is not None:
-        made = made.joined(from_table(cohort.clinical.reindex(index), CLINICAL, smallest, not_features))
-    return made
+        table = table.joined(from_table(cohort.clinical.reindex(index), CLINICAL, smallest, not_features))
+    return table
 
 
 def radiomic_table(cohort: Cohort, patients: Sequence[str], source: str, smallest: int) -> FeatureTable:
@@ -145,9 +145,9 @@ def known_text(column: pd.Series) -> pd.Series:
 def numbers(column: pd.Series) -> pd.Series | None:
     """The column as numbers where all that is known is a number, else None; an infinite number counts as unknown."""
     known = known_text(column)
-    found = pd.to_numeric(known, errors="coerce").astype(np.float64)
-    all_are = known.notna().any() and found.notna().sum() == known.notna().sum()
-    return found.where(np.isfinite(found)) if all_are else None
+    values = pd.to_numeric(known, errors="coerce").astype(np.float64)
+    all_are = known.notna().any() and values.notna().sum() == known.notna().sum()
+    return values.where(np.isfinite(values)) if all_are else None
 
 
 def spoilt_cell(column: pd.Series) -> tuple[str, str] | None:
@@ -175,12 +175,12 @@ def _indicators(column: pd.Series, smallest: int) -> dict[str, pd.Series]:
     answers = sorted(set().union(*given)) if len(given) else []
     if len(answers) > MOST_LEVELS and given.map(len).max() == 1:
         return {}
-    made: dict[str, pd.Series] = {}
+    indicators: dict[str, pd.Series] = {}
     for answer in answers:
         has = given.map(lambda cell, answer=answer: float(answer in cell)).reindex(column.index)
         if min(int((has == 1).sum()), int((has == 0).sum())) >= smallest:
-            made[answer] = has
-    if len(answers) == 2 and len(made) == 2 and given.map(len).max() == 1:
-        rarer = min(made, key=lambda answer: made[answer].sum())
-        made = {rarer: made[rarer]}
-    return made
+            indicators[answer] = has
+    if len(answers) == 2 and len(indicators) == 2 and given.map(len).max() == 1:
+        rarer = min(indicators, key=lambda answer: indicators[answer].sum())
+        indicators = {rarer: indicators[rarer]}
+    return indicators

@@ -27,8 +27,8 @@ def noise_features(image: NDArray[Any], mask: NDArray[Any]) -> NDArray[np.float6
 
     - noise: standard deviation in HU, from the median of |image * N|, N the difference of two Laplacians (Immerkaer
       1996); the median instead of his mean keeps vessels and the chest wall out.
-    - grain: median |difference| of neighbours over that of pixels two apart; 1 for white noise, below 1 where a smooth
-      kernel makes neighbours alike.
+    - grain: median |difference| of neighbors over that of pixels two apart; 1 for white noise, below 1 where a smooth
+      kernel makes neighbors alike.
 
     Args:
         image: (B, P, P) HU.
@@ -40,14 +40,14 @@ def noise_features(image: NDArray[Any], mask: NDArray[Any]) -> NDArray[np.float6
     outside = ~ndimage.binary_dilation(np.asarray(mask) > 0, np.ones((1, 7, 7)))
     values = np.asarray(image, np.float64)
     second = np.abs(ndimage.convolve(values, _KERNEL[None], mode="reflect"))[:, 1:-1, 1:-1]
-    made = np.full((len(values), 2), np.nan)
+    noise = np.full((len(values), 2), np.nan)
     for i, (hu, free) in enumerate(zip(values, outside, strict=True)):
         if free.sum() < _FEWEST_PIXELS:
             continue
-        made[i, 0] = np.median(second[i][free[1:-1, 1:-1]]) / 6 / _MEDIAN_OF_ABSOLUTE
-        one, two = (_steps(hu, free, lag) for lag in (1, 2))
-        made[i, 1] = one / two if two > 0 else np.nan
-    return made
+        noise[i, 0] = np.median(second[i][free[1:-1, 1:-1]]) / 6 / _MEDIAN_OF_ABSOLUTE
+        near, far = (_steps(hu, free, lag) for lag in (1, 2))
+        noise[i, 1] = near / far if far > 0 else np.nan
+    return noise
 
 
 def patient_noise(cohort: Cohort, patients: Sequence[str]) -> pd.DataFrame:

@@ -124,8 +124,8 @@ def inputs_of(cohort: Cohort, settings: MapSettings) -> MapInputs:
     patients = [str(patient) for patient in usable.index]
     covariates, said = None, tuple[str, ...]()
     if settings.covariate_names:
-        found = covariates_of(cohort.clinical, patients, settings.covariate_names)
-        covariates, said = found.values, found.said
+        adjusted = covariates_of(cohort.clinical, patients, settings.covariate_names)
+        covariates, said = adjusted.values, adjusted.said
         patients = [str(patient) for patient in covariates.index]
     if len(patients) < FEWEST:
         have = "slices, expression and all covariates" if settings.covariates else "both slices and expression"
@@ -276,11 +276,11 @@ def judged(
         (of_family == NOISE).to_numpy(),
         np.array([bool(b) for b in shared], bool),
     ]
-    made = table.drop(columns="passed")
-    made.insert(2, "family", of_family)
-    made["batch"] = ["; ".join(batches) for batches in shared]
-    made["verdict"] = np.select(reasons, [NOT_FOUND, SCANNER, CONFOUNDED], FOUND)
-    return made
+    links = table.drop(columns="passed")
+    links.insert(2, "family", of_family)
+    links["batch"] = ["; ".join(batches) for batches in shared]
+    links["verdict"] = np.select(reasons, [NOT_FOUND, SCANNER, CONFOUNDED], FOUND)
+    return links
 
 
 def _given_size(
@@ -292,11 +292,11 @@ def _given_size(
         table = material.features.values
         size = table[material.size].to_numpy(np.float64)
         known = np.isfinite(size)
-        found = associate(
+        associations = associate(
             values[known], table.to_numpy(np.float64)[known], metagenes.ids, list(map(str, table.columns)),
             **also(held, stats.rankdata(size[known]), known),
         )  # fmt: skip
-        p = pd.DataFrame(found.p, index=list(metagenes.ids), columns=table.columns).stack(future_stack=True)
+        p = pd.DataFrame(associations.p, index=list(metagenes.ids), columns=table.columns).stack(future_stack=True)
         given = p.reindex(pd.MultiIndex.from_frame(links[["metagene", "feature"]])).to_numpy(np.float64)
         given[(links["feature"] == material.size).to_numpy()] = np.nan
     return links.assign(p_given_size=given)
@@ -336,8 +336,8 @@ def _shuffled_hits(
     counts = []
     for shuffle in range(settings.shuffles):
         turned = values[permutation(len(values), held["blocks"], settings.seed + 1, shuffle)]
-        found = associate(turned, features, range_names(values), range_names(features), **held)
-        counts.append(int((found.q < settings.alpha).sum()))
+        associations = associate(turned, features, range_names(values), range_names(features), **held)
+        counts.append(int((associations.q < settings.alpha).sum()))
     return np.array(counts)
 
 

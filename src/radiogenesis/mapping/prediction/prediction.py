@@ -172,11 +172,11 @@ def _regress(fold: Fold, y: Floats, columns: int, screen: int) -> Floats:
         fitted = RidgeCV(PENALTIES * columns, alpha_per_target=True).fit(fold.given, y)
         return np.asarray(fitted.predict(fold.asked), float).reshape(len(fold.asked), -1)
     strength = np.abs((y - y.mean(axis=0)).T @ fold.given)  # columns have variance 1: ranks as the correlation
-    made = np.empty((len(fold.asked), y.shape[1]))
+    predicted = np.empty((len(fold.asked), y.shape[1]))
     for m, row in enumerate(strength):
         kept = np.argpartition(-row, screen)[:screen]
-        made[:, m] = RidgeCV(PENALTIES * screen).fit(fold.given[:, kept], y[:, m]).predict(fold.asked[:, kept])
-    return made
+        predicted[:, m] = RidgeCV(PENALTIES * screen).fit(fold.given[:, kept], y[:, m]).predict(fold.asked[:, kept])
+    return predicted
 
 
 def r_squared(left: LeftOut) -> Floats:
@@ -187,7 +187,7 @@ def r_squared(left: LeftOut) -> Floats:
 
 def auc(left: LeftOut) -> Floats:
     """(M,) area under the ROC curve over pairs left out together, averaged over the divisions; targets are 0 and 1."""
-    found = []
+    areas = []
     for predicted, fold in zip(left.predicted, left.fold, strict=True):
         won, pairs = np.zeros(left.truth.shape[1]), np.zeros(left.truth.shape[1])
         for part in np.unique(fold):
@@ -196,8 +196,8 @@ def auc(left: LeftOut) -> Floats:
             n = ill.sum(axis=0)
             won += (ranks * ill).sum(axis=0) - n * (n + 1) / 2
             pairs += n * (mine.sum() - n)
-        found.append(won / pairs)
-    return np.mean(found, axis=0)
+        areas.append(won / pairs)
+    return np.mean(areas, axis=0)
 
 
 def score_draws(left: LeftOut, binary: bool, counts: Floats) -> Floats:
@@ -366,7 +366,7 @@ def questions_of(
         if columns:
             sources[name] = table[columns].to_numpy(np.float64)
     known = [name for name in (clinical if clinical is not None else table.columns) if family[str(name)] == CLINICAL]
-    found = []
+    questions = []
     for target in map(str, table.columns):
         if target in skip:
             continue
@@ -375,15 +375,15 @@ def questions_of(
         batches = _numeric(material.batches.drop(columns=target, errors="ignore"))  # noise is no baseline of itself
         baselines = dict(_baselines(table, material.size, known, batches, target))
         values = table[target].to_numpy(np.float64)
-        found += [Question(target, family[target], values, name, x, baselines) for name, x in mine.items()]
+        questions += [Question(target, family[target], values, name, x, baselines) for name, x in mine.items()]
     images = {name: x for name, x in sources.items() if name != GENES}
     batches = _numeric(material.batches)
     for kind, asked in ((METAGENE, metagenes), (GENE, single)):
-        for one, column in (asked if asked is not None else pd.DataFrame()).items():
-            baselines = dict(_baselines(table, material.size, known, batches, str(one)))
+        for target_name, column in (asked if asked is not None else pd.DataFrame()).items():
+            baselines = dict(_baselines(table, material.size, known, batches, str(target_name)))
             values = column.to_numpy(np.float64)
-            found += [Question(str(one), kind, values, name, x, baselines) for name, x in images.items()]
-    return found
+            questions += [Question(str(target_name), kind, values, name, x, baselines) for name, x in images.items()]
+    return questions
 
 
 def _baselines(

@@ -71,7 +71,7 @@ def smooth_features(image: Tensor, mask: Tensor, pixel_mm: float, *, darker: boo
     feature at its floor would make nan of all the others' gradients.
     """
     hard = (mask.detach() >= 0.5).float()
-    found = lesion_features(image, hard, pixel_mm, darker=darker)
+    features = lesion_features(image, hard, pixel_mm)
     edge = 1 / (1 + math.exp(0.5 / SHARPNESS))  # what the sigmoid makes of a mask of 0
     lesion = (torch.sigmoid((mask[:, 0] - 0.5) / SHARPNESS) - edge) / (1 - 2 * edge)  # (B, P, P)
     area = lesion.flatten(1).sum(1)
@@ -80,9 +80,9 @@ def smooth_features(image: Tensor, mask: Tensor, pixel_mm: float, *, darker: boo
         "spiculation": spiculation(lesion),
         "cavitation": _soft_cavity(image[:, 0], hard[:, 0] > 0.5, pixel_mm),
     }
-    known = torch.isfinite(found["size"])
-    found |= {name: torch.where(known, value, torch.nan).float() for name, value in soft.items()}
-    return tuple(found[name] for name in FEATURES)
+    known = torch.isfinite(features["size"])
+    features |= {name: torch.where(known, value, torch.nan).float() for name, value in soft.items()}
+    return tuple(features[name] for name in FEATURES)
 
 
 def _soft_cavity(hu: Tensor, lesion: Tensor, pixel_mm: float) -> Tensor:
@@ -102,7 +102,7 @@ def gene_gradients(draw: Draw, stage: EvaluationSet, progress: Progress = lambda
     n, places, genes = len(stage.genes), len(stage.backgrounds), stage.genes.shape[1]
     backgrounds = images_from_hu(np.tile(stage.backgrounds, (n, 1, 1)))
     expression = torch.from_numpy(np.repeat(stage.genes, places, axis=0))
-    found = np.full((n * places, genes, len(FEATURES)), np.nan, np.float32)
+    gradients = np.full((n * places, genes, len(FEATURES)), np.nan, np.float32)
     for start in range(0, n * places, BATCH):
         rows = slice(start, min(start + BATCH, n * places))
         g = expression[rows].clone().requires_grad_(True)
@@ -112,10 +112,10 @@ def gene_gradients(draw: Draw, stage: EvaluationSet, progress: Progress = lambda
             (slope,) = torch.autograd.grad(value.sum(), g, retain_graph=True)
             level = value.detach()[:, None]
             slope = torch.where(level == 0, 0.0, slope)  # at its floor a feature does not move
-            found[rows, :, f] = torch.where(torch.isfinite(level), slope, torch.nan).numpy()
+            gradients[rows, :, f] = torch.where(torch.isfinite(level), slope, torch.nan).numpy()
         progress(rows.stop, n * places)
-    found *= per_number(stage.imaging)
-    return nanmean(found.reshape(n, places, genes, -1).astype(np.float64), axis=1)
+    gradients *= per_number(stage.imaging)
+    return nanmean(gradients.reshape(n, places, genes, -1).astype(np.float64), axis=1)
 
 
 def set_effects(gradients: Floats, sets: GeneSets) -> Floats:

@@ -67,11 +67,11 @@ def pearson(a: NDArray[Any], b: NDArray[Any]) -> float:
     return float(np.corrcoef(a[known], b[known])[0, 1])
 
 
-def known_answers(made: ConventionalMap, moved: SynthesisMap, truth: Truth) -> pd.DataFrame:
+def known_answers(conventional: ConventionalMap, moved: SynthesisMap, truth: Truth) -> pd.DataFrame:
     """question, links, pairs, chance, and the average precision on the same pairs: conventional, by_synthesis (ranked
     by z), by_effect (ranked by the effect in standard deviations), alone (single genes, all others held still)."""
     rows = []
-    for question, (ranked, linked) in scores(made, moved, truth).items():
+    for question, (ranked, linked) in scores(conventional, moved, truth).items():
         ap = {name: planted_links.average_precision(score, linked) for name, score in ranked.items()}
         facts = {"question": question, "links": int(linked.sum()), "pairs": linked.size}
         rows.append({**facts, "chance": float(linked.mean()), **ap})
@@ -80,35 +80,38 @@ def known_answers(made: ConventionalMap, moved: SynthesisMap, truth: Truth) -> p
 
 
 def scores(
-    made: ConventionalMap, moved: SynthesisMap, truth: Truth
+    conventional: ConventionalMap, moved: SynthesisMap, truth: Truth
 ) -> dict[str, tuple[dict[str, Floats], NDArray[np.bool_]]]:
     """Question -> the rankings of `known_answers`, each (pairs), and what is planted, on the same pairs."""
     at = [f for f, name in enumerate(FEATURES) if name in truth.factors.columns]
     factors, names = [FEATURES[f] for f in at], [moved.features[f] for f in at]
-    columns = [made.by_metagene.features.index(name) for name in names]
-    row = {name: k for k, name in enumerate(made.metagenes.ids)}
+    columns = [conventional.by_metagene.features.index(name) for name in names]
+    row = {name: k for k, name in enumerate(conventional.metagenes.ids)}
     mine = [row[name] for name in moved.sets.names]
     by = _rankings(moved.links, "metagene", moved.sets.names, names)
-    ranked = {"conventional": made.by_metagene.z[np.ix_(mine, columns)], **by}
-    found = {"metagenes": (ranked, planted_links.planted_metagenes(truth, made.metagenes, factors)[mine])}
+    ranked = {"conventional": conventional.by_metagene.z[np.ix_(mine, columns)], **by}
+    by_question = {"metagenes": (ranked, planted_links.planted_metagenes(truth, conventional.metagenes, factors)[mine])}
     if len(moved.genes):
-        by = _rankings(moved.genes, "gene", made.by_gene.genes, names)
-        ranked = {"conventional": made.by_gene.z[:, columns], **by}
+        by = _rankings(moved.genes, "gene", conventional.by_gene.genes, names)
+        ranked = {"conventional": conventional.by_gene.z[:, columns], **by}
         for name, question in GENE_QUESTIONS.items():
-            found[name] = (ranked, planted_links.planted_links(truth, made.by_gene.genes, factors, question))
-    return found
+            by_question[name] = (
+                ranked,
+                planted_links.planted_links(truth, conventional.by_gene.genes, factors, question),
+            )
+    return by_question
 
 
 def _rankings(table: pd.DataFrame, left: str, rows: tuple[str, ...], columns: list[str]) -> dict[str, Floats]:
     """The scores of a tidy table as (rows, columns); z is the effect itself where no null could be made."""
     asked = {"by_synthesis": "z", "by_effect": "effect_sd", "alone": "alone_sd"}
-    made = {
+    rankings = {
         name: table.pivot(index=left, columns="feature", values=column)
         .reindex(index=list(rows), columns=columns)
         .to_numpy(np.float64)
         for name, column in asked.items()
         if column in table
     }
-    if not np.isfinite(made["by_synthesis"]).any():
-        made["by_synthesis"] = made["by_effect"]
-    return made
+    if not np.isfinite(rankings["by_synthesis"]).any():
+        rankings["by_synthesis"] = rankings["by_effect"]
+    return rankings

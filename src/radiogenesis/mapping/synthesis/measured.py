@@ -63,9 +63,9 @@ class Measured:
 
     def of(self, image: NDArray[Any], mask: NDArray[Any]) -> Floats:
         """Images (B, P, P) as stored and masks (lesion where at least 0.5) -> (B, F); nan where there is no lesion."""
-        found = measure(image, mask, self.pixel_mm, self.imaging)
+        values = measure(image, mask, self.pixel_mm, self.imaging)
         if not self.further or self.alignment is None:
-            return found
+            return values
         along = np.full((len(image), len(self.further)), np.nan)
         at = self._columns()
         with torch.no_grad():
@@ -73,10 +73,10 @@ class Measured:
                 rows = slice(start, start + 256)
                 # As critics see it: a real mask is softened; a drawn one, which is soft already, hardened first.
                 hard = torch.from_numpy(np.asarray(mask[rows], np.float32) >= 0.5).float()[:, None]
-                seen = self.alignment.standardised(images_from_hu(image[rows]), soften(hard))
+                seen = self.alignment.standardized(images_from_hu(image[rows]), soften(hard))
                 along[rows] = self.alignment.coordinates(seen).double().numpy()[:, at]
-        along[~np.isfinite(found[:, 0])] = np.nan
-        return np.concatenate([found, along], axis=1)
+        along[~np.isfinite(values[:, 0])] = np.nan
+        return np.concatenate([values, along], axis=1)
 
     def own(self, cohort: Cohort, patients: Sequence[str]) -> Floats:
         """(n, F) means over each patient's own slices; see `own_features`."""

@@ -68,10 +68,10 @@ class GeneSets:
         at = [np.asarray(members[s], np.intp) for s in kept]
         sign = [np.asarray(signs[s], np.float64) for s in kept]
         unit = unit_profiles(genes)
-        made = [value_and_coherence(genes, unit, m, w) for m, w in zip(at, sign, strict=True)]
+        values = [value_and_coherence(genes, unit, m, w) for m, w in zip(at, sign, strict=True)]
         return cls(
             tuple(str(names[s]) for s in kept), tuple(at), tuple(sign),
-            np.array([deviation for deviation, _ in made]), np.array([coherence for _, coherence in made]),
+            np.array([deviation for deviation, _ in values]), np.array([coherence for _, coherence in values]),
         )  # fmt: skip
 
     @classmethod
@@ -160,8 +160,8 @@ class EvaluationSet:
     def features(self, shift: NDArray[Any] | float = 0.0) -> Floats:
         """(n, B, F) lesion features of the drawings; nan where there is nothing to measure."""
         drawn = self.draw(shift)
-        found = self.measured.of(drawn.image, drawn.mask)
-        return found.reshape(len(self.genes), len(self.backgrounds), -1)
+        features = self.measured.of(drawn.image, drawn.mask)
+        return features.reshape(len(self.genes), len(self.backgrounds), -1)
 
     def effect(self, shift: NDArray[Any], step: float) -> Floats:
         """(n, F) change per unit of `shift` from drawings at +-step: means over the backgrounds where both are known"""
@@ -212,8 +212,8 @@ def code_axes(stage: EvaluationSet, training: NDArray[Any]) -> CodeAxes | None:
     if kept.sum() > MOST_AXES:
         return None
     project = weights @ (axes[kept].T / (size[kept] / np.sqrt(len(codes))))
-    found = CodeAxes(project, np.linalg.pinv(project).T)
-    return found if _drawn_alike(stage, found, training.mean(axis=0)) else None
+    code = CodeAxes(project, np.linalg.pinv(project).T)
+    return code if _drawn_alike(stage, code, training.mean(axis=0)) else None
 
 
 def _drawn_alike(stage: EvaluationSet, axes: CodeAxes, mean: NDArray[Any]) -> bool:
@@ -255,11 +255,11 @@ class AxesResponse:
         cls, stage: EvaluationSet, axes: CodeAxes, step: float, progress: Progress = lambda done, total: None
     ) -> AxesResponse:
         """Move the code along each axis and measure."""
-        found = []
+        responses = []
         for k in range(len(axes)):
-            found.append(stage.effect(axes.lift[:, k], step))
+            responses.append(stage.effect(axes.lift[:, k], step))
             progress(k + 1, len(axes))
-        return cls(axes, np.stack(found, axis=1))
+        return cls(axes, np.stack(responses, axis=1))
 
     @property
     def how(self) -> str:
@@ -286,12 +286,12 @@ class DrawnResponse:
         return "each set drawn"
 
     def effects(self, sets: GeneSets) -> Floats:
-        found = []
+        effects = []
         for s in range(len(sets)):
-            found.append(self.stage.effect(sets.shift(s, self.stage.genes.shape[1]), self.step))
+            effects.append(self.stage.effect(sets.shift(s, self.stage.genes.shape[1]), self.step))
             self.progress(s + 1, len(sets))
         n = len(self.stage.genes)
-        return np.stack(found, axis=1) if found else np.zeros((n, 0, 0))
+        return np.stack(effects, axis=1) if effects else np.zeros((n, 0, 0))
 
 
 def mean_and_interval(effects: Floats, index: NDArray[np.int64], confidence: float = 0.95) -> tuple[Floats, ...]:

@@ -79,8 +79,8 @@ class Matcher:
             chosen = self._as_coherent(pool, sign, len(self.sets.members[s]), float(self.sets.coherence[s]), rng)
             members.append(pool[chosen])
             signs.append(sign[chosen])
-        made = [value_and_coherence(self.genes, self.unit, m, w) for m, w in zip(members, signs, strict=True)]
-        deviation, coherence = (np.array(column) for column in zip(*made, strict=True))
+        values = [value_and_coherence(self.genes, self.unit, m, w) for m, w in zip(members, signs, strict=True)]
+        deviation, coherence = (np.array(column) for column in zip(*values, strict=True))
         return GeneSets(self.sets.names, tuple(members), tuple(signs), deviation, coherence)
 
     def _as_coherent(
@@ -191,16 +191,16 @@ def exchanged_effects(
         genes: (G, F) observed effects of single genes, each with what goes with it.
         training: (t, G) scaled genes of the training patients.
     """
-    found: list[list[Floats]] = [[] for _ in sets]
+    by_group: list[list[Floats]] = [[] for _ in sets]
     squares, reached, count = np.zeros(genes.shape), np.zeros(genes.shape), 0
     for project in projections:
-        for group, effects in zip(sets, found, strict=True):
+        for group, effects in zip(sets, by_group, strict=True):
             effects.append(group.through(project) @ slopes)
         single = with_companions(training, project) @ slopes
         squares += single**2
         reached += np.abs(single) >= np.abs(genes) * (1 - 1e-9)
         count += 1
-    return [np.array(effects) for effects in found], GeneNull(np.sqrt(squares / count), (1 + reached) / (1 + count))
+    return [np.array(effects) for effects in by_group], GeneNull(np.sqrt(squares / count), (1 + reached) / (1 + count))
 
 
 def with_companions(training: NDArray[Any], answers: Floats) -> Floats:

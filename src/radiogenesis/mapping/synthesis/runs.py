@@ -91,18 +91,21 @@ def open_runs(
             from the run in more than the shuffle, the seed and its own alignment.
     """
     opened = [Run.open(path) for path in (run, *nulls)]
-    for number, one in enumerate(opened):
-        one.open_cohort(cohort.path)
-        shuffled = bool((one.config.get("training") or {}).get("shuffle_genes", False))
+    for number, opened_run in enumerate(opened):
+        opened_run.open_cohort(cohort.path)
+        shuffled = bool((opened_run.config.get("training") or {}).get("shuffle_genes", False))
         if shuffled != (number > 0):
             raise RunError(
-                f"was trained with {'shuffled genes' if shuffled else 'the own genes of patients'}", path=one.path,
+                f"was trained with {'shuffled genes' if shuffled else 'the own genes of patients'}",
+                path=opened_run.path,
                 remedy="--run takes a run with the patients' own genes, --null_run runs with --shuffle_genes true",
             )  # fmt: skip
     for other in opened[1:]:
         _require_alike(opened[0], other)
-    trained, *shuffled_ones = [Trained.of(one, seed, cohort.imaging) for one in opened]
-    weights = {one.path.resolve().name: file_digest(one.path / "weights.safetensors") for one in opened}
+    trained, *shuffled_ones = [Trained.of(opened_run, seed, cohort.imaging) for opened_run in opened]
+    weights = {
+        opened_run.path.resolve().name: file_digest(opened_run.path / "weights.safetensors") for opened_run in opened
+    }
     digests = {f"Weights of {name}": f"sha256 {digest[:12]}" for name, digest in weights.items()}
     return trained, shuffled_ones, digests
 

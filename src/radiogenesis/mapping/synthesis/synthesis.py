@@ -138,7 +138,7 @@ class SynthesisMap:
 def map_by_synthesis(
     trained: Trained,
     cohort: Cohort,
-    made: ConventionalMap,
+    conventional: ConventionalMap,
     settings: SynthesisSettings,
     *,
     nulls: Sequence[Trained] = (),
@@ -155,10 +155,10 @@ def map_by_synthesis(
     Raises:
         RunError: the cohort has no backgrounds, or the run holds nobody out.
     """
-    seed, alpha = made.settings.seed, made.settings.alpha
+    seed, alpha = conventional.settings.seed, conventional.settings.alpha
     stage, training, whose = _stage(trained, cohort, settings, seed)
     genes = trained.scaler.genes
-    sets = GeneSets.of_metagenes(made.metagenes, genes, training)
+    sets = GeneSets.of_metagenes(conventional.metagenes, genes, training)
     lists = GeneSets.of_lists(gene_sets or {}, genes, training)
     groups = [sets, lists] if len(lists) else [sets]
     measured = stage.measured
@@ -167,30 +167,30 @@ def map_by_synthesis(
     say("looking for the axes of the gene code")
     answers = _answers(trained, stage, training, spread, settings, say)
     drawn = [_drawn(stage, settings, group, say, "sets") for group in groups]
-    blocks = _blocks(made, trained.split.train)
+    blocks = _blocks(conventional, trained.split.train)
     tests, of_genes = _tests(trained, cohort, training, answers, groups, settings, seed, say, blocks)
     null_runs = _shuffled(nulls, cohort, sets, trained, settings, spread, seed, say)
     others = np.concatenate([one.effects for one in null_runs]) if null_runs else None
-    batches = [made.metagene_batches, batches_of_sets(made.material, gene_sets or {})]
-    of_features = _feature_batches(made, measured, cohort)
+    batches = [conventional.metagene_batches, batches_of_sets(conventional.material, gene_sets or {})]
+    of_features = _feature_batches(conventional, measured, cohort)
     level = 0.0 if trained.unread else alpha
     tables = [
         _told_apart(
             _flagged(
                 _links(group, measured.names, moved, test, others, spread, settings, level, seed), of_sets, of_features,
-                made,
+                conventional,
             ),
             group, measured.names, training, lesions, alpha,
         )
         for group, moved, test, of_sets in zip(groups, drawn, tests, batches, strict=False)
     ]  # fmt: skip
     unseen = measured.own(cohort, trained.split.test)
-    links = _beside(tables[0], made, unseen, stage, trained.scaler)
+    links = _beside(tables[0], conventional, unseen, stage, trained.scaler)
     as_is = stage.features()
     return SynthesisMap(
         trained.name, tuple(one.name for one in nulls), settings, stage, trained.split.test, len(trained.split.train),
         whose, answers.axes, sets, spread, links,
-        _genes(answers, measured.names, of_genes, training, trained, made),
+        _genes(answers, measured.names, of_genes, training, trained, conventional),
         tables[1].rename(columns={"metagene": "set"}) if len(lists) else pd.DataFrame(),
         agreement(links, measured.names, nanmean(as_is, axis=1), unseen),
         (sets.coherence, tests[0].coherence), float(np.isnan(as_is[..., 0]).mean()),
@@ -268,11 +268,13 @@ def _answers(
         response = AxesResponse.draw(stage, axes, step, lambda k, of: say(f"moving axis {k} of {of} of the gene code"))
         slopes = nanmean(response.slopes, axis=0) / spread
     if settings.gradient and trained.draw is not None:
-        found = attribution.gene_gradients(
+        of_properties = attribution.gene_gradients(
             trained.draw, stage, lambda k, of: say(f"gradients of {k} of {of} drawings")
         )  # fmt: skip
-        missing = np.full((*found.shape[:2], len(spread) - found.shape[2]), np.nan)  # of further axes none is taken
-        gradients = np.concatenate([found, missing], axis=2) / spread
+        missing = np.full(
+            (*of_properties.shape[:2], len(spread) - of_properties.shape[2]), np.nan
+        )  # of further axes none is taken
+        gradients = np.concatenate([of_properties, missing], axis=2) / spread
     return _Answers(axes, slopes, gradients, len(spread))
 
 
@@ -316,7 +318,7 @@ def _tests(
             single = null.with_companions(training, answers.axes.project) @ answers.slopes
             swapped, of_genes = null.exchanged_effects(projections, answers.slopes, groups, single, training)
     linear = answers.linear()
-    made = []
+    tests = []
     for number, sets in enumerate(groups):
         say("drawing random gene sets")
         by_axes, by_gradient = answers.by_axes(sets), answers.by_gradient(sets)
@@ -329,16 +331,16 @@ def _tests(
         if swapped is not None:
             z, exchanged = null.in_deviations(own, swapped[number]), null.exceeding(own, swapped[number])
             largest = null.exceeding_largest(own, swapped[number])
-        made.append(_Tests(by_axes, by_gradient, z, random, exchanged, largest, coherence))
-    return made, of_genes
+        tests.append(_Tests(by_axes, by_gradient, z, random, exchanged, largest, coherence))
+    return tests, of_genes
 
 
-def _blocks(made: ConventionalMap, patients: Sequence[str]) -> NDArray[Any] | None:
+def _blocks(conventional: ConventionalMap, patients: Sequence[str]) -> NDArray[Any] | None:
     """The batch of each patient that permutations of the conventional map stay within; None where they are free."""
-    found = strata(made.material.batches, made.settings.within)
-    if found is None:
+    blocks = strata(conventional.material.batches, conventional.settings.within)
+    if blocks is None:
         return None
-    return pd.Series(found, made.material.patients).reindex(list(patients)).fillna("unknown").to_numpy(object)
+    return pd.Series(blocks, conventional.material.patients).reindex(list(patients)).fillna("unknown").to_numpy(object)
 
 
 def _shuffled(
@@ -346,15 +348,17 @@ def _shuffled(
     spread: Floats, seed: int, say: Say,
 ) -> tuple[NullRun, ...]:  # fmt: skip
     """The metagenes moved in each of the runs with shuffled genes."""
-    made = []
-    for one in nulls:
-        if one.scaler.genes != trained.scaler.genes:
-            raise RunError(f"the run {one.name} has other genes than {trained.name}; train both with the same settings")
-        stage, training, _ = _stage(one, cohort, settings, seed)
+    null_runs = []
+    for null_run in nulls:
+        if null_run.scaler.genes != trained.scaler.genes:
+            raise RunError(
+                f"the run {null_run.name} has other genes than {trained.name}; train both with the same settings"
+            )
+        stage, training, _ = _stage(null_run, cohort, settings, seed)
         axes = code_axes(stage, training)
-        moved = _drawn(stage, settings, sets, say, f"sets in {one.name}")
-        made.append(NullRun(one.name, 0 if axes is None else len(axes), nanmean(moved, axis=0) / spread))
-    return tuple(made)
+        moved = _drawn(stage, settings, sets, say, f"sets in {null_run.name}")
+        null_runs.append(NullRun(null_run.name, 0 if axes is None else len(axes), nanmean(moved, axis=0) / spread))
+    return tuple(null_runs)
 
 
 def _links(
@@ -383,24 +387,24 @@ def _links(
     return table.iloc[order].reset_index(drop=True)
 
 
-def _feature_batches(made: ConventionalMap, measured: Measured, cohort: Cohort) -> pd.DataFrame:
+def _feature_batches(conventional: ConventionalMap, measured: Measured, cohort: Cohort) -> pd.DataFrame:
     """The conventional map's tests of features against batch variables, and those of what only this map measures."""
     if not measured.further:
-        return made.feature_batches
-    values = measured.own(cohort, list(made.material.patients))[:, len(FEATURES) :]
-    further = test_batches(values, list(measured.further), made.material.batches)
-    return pd.concat([made.feature_batches, further], ignore_index=True)
+        return conventional.feature_batches
+    values = measured.own(cohort, list(conventional.material.patients))[:, len(FEATURES) :]
+    further = test_batches(values, list(measured.further), conventional.material.batches)
+    return pd.concat([conventional.feature_batches, further], ignore_index=True)
 
 
 def _flagged(
-    table: pd.DataFrame, of_sets: pd.DataFrame, of_features: pd.DataFrame, made: ConventionalMap
+    table: pd.DataFrame, of_sets: pd.DataFrame, of_features: pd.DataFrame, conventional: ConventionalMap
 ) -> pd.DataFrame:
     """The table with batch and verdict, by the rules of the conventional map: a link both of whose sides go with a
     batch is confounded, one of a metagene of clustered noise incoherent."""
-    family, alpha = made.material.features.family, made.settings.alpha
+    family, alpha = conventional.material.features.family, conventional.settings.alpha
     family = dict.fromkeys(table["feature"], LESION) | dict(family)
     flagged = judged(table, "metagene", of_sets, of_features, family, alpha).drop(columns="family")
-    noise = flagged["metagene"].isin(np.array(made.metagenes.ids)[~made.coherent])
+    noise = flagged["metagene"].isin(np.array(conventional.metagenes.ids)[~conventional.coherent])
     flagged.loc[noise & (flagged["verdict"] == FOUND), "verdict"] = INCOHERENT
     return flagged
 
@@ -428,14 +432,14 @@ def _set_values(sets: GeneSets, genes: NDArray[Any]) -> NDArray[Any]:
 
 
 def _beside(
-    table: pd.DataFrame, made: ConventionalMap, lesions: Floats, stage: EvaluationSet, scaler: ExpressionScaler
+    table: pd.DataFrame, conventional: ConventionalMap, lesions: Floats, stage: EvaluationSet, scaler: ExpressionScaler
 ) -> pd.DataFrame:
     """The same links in the conventional map, and in the lesions (n, F) of the patients that the run never saw."""
     keys = ["metagene", "feature"]
-    theirs = made.links[[*keys, "effect", "z", "q", "verdict"]]
+    theirs = conventional.links[[*keys, "effect", "z", "q", "verdict"]]
     theirs = theirs.rename(columns={"effect": "rho", "z": "conventional_z", "q": "conventional_q"})
     theirs = theirs.rename(columns={"verdict": "conventional_verdict"})
-    sets = GeneSets.of_metagenes(made.metagenes, scaler.genes, stage.genes)
+    sets = GeneSets.of_metagenes(conventional.metagenes, scaler.genes, stage.genes)
     rho = spearman(_set_values(sets, stage.genes).T[:, None], lesions.T[None])  # (S, F)
     s, f = (axis.ravel() for axis in np.indices(rho.shape))
     unseen = pd.DataFrame({"metagene": np.array(sets.names)[s], "feature": np.array(stage.measured.names)[f]})
@@ -453,7 +457,7 @@ def _genes(
     of_genes: null.GeneNull | None,
     training: NDArray[Any],
     trained: Trained,
-    made: ConventionalMap,
+    conventional: ConventionalMap,
 ) -> pd.DataFrame:
     """gene, feature, effect_sd (this gene up by one, the others as they go with it), alone_sd (the others held still),
     gradient_sd, z and p of the first (patients exchanged), rho and q of the conventional map."""
@@ -474,7 +478,7 @@ def _genes(
     g, f = (axis.ravel() for axis in np.indices(shape))
     names = {"gene": np.array(trained.scaler.genes, object)[g], "feature": np.array(features, object)[f]}
     table = pd.DataFrame(names | {name: values.ravel() for name, values in numbers.items()})
-    theirs = made.gene_links[["gene", "feature", "effect", "q"]]
+    theirs = conventional.gene_links[["gene", "feature", "effect", "q"]]
     theirs = theirs.rename(columns={"effect": "rho", "q": "conventional_q"})
     joined = table.merge(theirs, on=["gene", "feature"], how="left")
     order = np.argsort(-joined["effect_sd"].abs().fillna(-1.0).to_numpy(), kind="stable")

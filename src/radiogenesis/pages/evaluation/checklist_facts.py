@@ -101,8 +101,8 @@ def _span(column: pd.Series, unit: str) -> str:
 
 def _source(cohort: Cohort) -> str:
     named = {k: v for k, v in cohort.provenance.items() if k in ("verb", "source", "raw", "ct_folder", "table")}
-    made = ", ".join(f"{name} {value}" for name, value in named.items()) or cohort.path.name
-    return f"Cohort: {made}." + ("" if cohort.truth is None else " Its gene-image map was planted, not observed.")
+    origin = ", ".join(f"{name} {value}" for name, value in named.items()) or cohort.path.name
+    return f"Cohort: {origin}." + ("" if cohort.truth is None else " Its gene-image map was planted, not observed.")
 
 
 def _left_out(audit: pd.DataFrame) -> str:
@@ -153,7 +153,7 @@ def training_facts(subjects: Sequence[EvaluatedRun]) -> Facts:
     return {
         "model": Recorded(_each(subjects, _model)),
         "training": Recorded(_each(subjects, _training)),
-        "initialisation": Recorded(_each(subjects, _initialisation)),
+        "initialization": Recorded(_each(subjects, _initialization)),
         "ensemble": Recorded("Each run is one model; nothing is combined.", NOT_APPLICABLE),
         "seed": Recorded(_each(subjects, lambda one: f"seed {one.seed}")),
     }
@@ -162,17 +162,17 @@ def training_facts(subjects: Sequence[EvaluatedRun]) -> Facts:
 def _each(subjects: Sequence[EvaluatedRun], say: Callable[[EvaluatedRun], str]) -> str:
     """What is said of every run; runs of which the same is said are named together, a single run is not named."""
     names: dict[str, list[str]] = {}
-    for one in subjects:
-        if text := say(one):
-            names.setdefault(text, []).append(one.name)
+    for subject in subjects:
+        if text := say(subject):
+            names.setdefault(text, []).append(subject.name)
     if len(names) == 1:
         only = next(iter(names))
         return f"{only[0].upper()}{only[1:]}."
     return " ".join(f"{join(those)}: {text}." for text, those in names.items())
 
 
-def _split(one: EvaluatedRun) -> str:
-    parts, training = one.split, one.config.get("training") or {}
+def _split(subject: EvaluatedRun) -> str:
+    parts, training = subject.split, subject.config.get("training") or {}
     text = f"{len(parts.train)} patients trained on, {len(parts.validation)} for validation, {len(parts.test)} held out"
     if training.get("folds"):
         text += f" (fold {training['fold'] + 1} of {training['folds']})"
@@ -181,54 +181,52 @@ def _split(one: EvaluatedRun) -> str:
     return text + (f", at random with seed {training['split_seed']}" if "split_seed" in training else "")
 
 
-def _scaling(one: EvaluatedRun) -> str:
-    logged = "log10(x + 1), then " if one.scaler.log else ""
-    if not np.any(one.scaler.scale != 1):
+def _scaling(subject: EvaluatedRun) -> str:
+    logged = "log10(x + 1), then " if subject.scaler.log else ""
+    if not np.any(subject.scaler.scale != 1):
         return f"{logged}genes as they are"
-    patients = len(one.split.train)
+    patients = len(subject.split.train)
     return f"{logged}each gene minus its mean, over its standard deviation, in the {patients} training patients"
 
 
-def _missing(one: EvaluatedRun, cohort: Cohort) -> str:
+def _missing(subject: EvaluatedRun, cohort: Cohort) -> str:
     share = float(np.isnan(expression_values(cohort.expression)).mean())
-    filled = np.isfinite(one.scaler.median).all()
+    filled = np.isfinite(subject.scaler.median).all()
     rule = "the median of the training patients stands in" if filled else "genes that lack a value are left out"
     return f"{share:.2%} of the expression values are missing: {rule}"
 
 
-def _model(one: EvaluatedRun) -> str:
-    size = sum(p.numel() for p in one.method.parameters()) if isinstance(one.method, nn.Module) else 0
+def _model(subject: EvaluatedRun) -> str:
+    size = sum(p.numel() for p in subject.method.parameters()) if isinstance(subject.method, nn.Module) else 0
     parameters = f", {size:,} parameters" if size else ""
-    return f"{one.method_name}{parameters}; its settings stand under Provenance"
+    return f"{subject.method_name}{parameters}; its settings stand under Provenance"
 
 
-def _training(one: EvaluatedRun) -> str:
-    settings = one.config.get("training") or {}
+def _training(subject: EvaluatedRun) -> str:
+    settings = subject.config.get("training") or {}
     chosen = ", ".join(f"{name} {value}" for name, value in settings.items() if value != "")
-    parts = [f"{one.images_seen:,} images seen" if one.images_seen else "fitted without steps", chosen]
-    parts += [f"on {one.provenance[name]}" for name in ("device",) if name in one.provenance]
+    parts = [f"{subject.images_seen:,} images seen" if subject.images_seen else "fitted without steps", chosen]
+    parts += [f"on {subject.provenance[name]}" for name in ("device",) if name in subject.provenance]
     return ", ".join(filter(None, parts))
 
 
-def _initialisation(one: EvaluatedRun) -> str:
-    begun = one.provenance.get("alignment_weights")
-    return f"seed {one.seed}" + (f", with the alignment of sha256 {begun}" if begun else "")
+def _initialization(subject: EvaluatedRun) -> str:
+    begun = subject.provenance.get("alignment_weights")
+    return f"seed {subject.seed}" + (f", with the alignment of sha256 {begun}" if begun else "")
 
 
-def _digest(one: EvaluatedRun) -> str:
-    weights = (one.provenance.get("files") or {}).get("weights.safetensors")
+def _digest(subject: EvaluatedRun) -> str:
+    weights = (subject.provenance.get("files") or {}).get("weights.safetensors")
     return f"weights sha256 {weights}" if weights else ""
 
 
-def evaluation_facts(
-    found: Sequence[RunResults], rows: Sequence[Row], cohort: Cohort, summary: dict[str, Any]
-) -> Facts:
+def evaluation_facts(runs: Sequence[RunResults], rows: Sequence[Row], cohort: Cohort, summary: dict[str, Any]) -> Facts:
     """All of an evaluation on held-out patients.
 
     Args:
         summary: what evaluation.json holds.
     """
-    subjects, settings = [one.subject for one in found], summary["settings"]
+    subjects, settings = [one.subject for one in runs], summary["settings"]
     facts = {
         "held_out": Recorded(_each(subjects, lambda one: f"measured on {len(one.split.test)} held-out patients")),
         "external": Recorded("The held-out patients are of the cohort that was trained on; no other was tested.", NO),
@@ -250,7 +248,7 @@ def evaluation_facts(
         facts["seeds"] = Recorded(
             f"Seeds of a method, averaged: {', '.join(f'{name} {n}' for name, n in seeds.items())}."
         )
-    return {**cohort_facts(cohort), **run_facts(subjects, cohort), **facts, **_measured(found, cohort.imaging)}
+    return {**cohort_facts(cohort), **run_facts(subjects, cohort), **facts, **_measured(runs, cohort.imaging)}
 
 
 def _performance(summary: dict[str, Any]) -> str:
@@ -274,21 +272,21 @@ def _comparison(rows: Sequence[Row]) -> Recorded:
     )
 
 
-def _measured(found: Sequence[RunResults], imaging: Imaging) -> Facts:
+def _measured(runs: Sequence[RunResults], imaging: Imaging) -> Facts:
     """What depends on what the methods offer to be measured by."""
     facts: dict[str, Recorded] = {}
-    names = [NUMBERS[name].label for name in dict.fromkeys(name for one in found for name in one.scores)]
-    names += ["rank of the right patient's genes"] if any(one.retrieval is not None for one in found) else []
-    names += ["gene prediction"] if any(one.prediction is not None for one in found) else []
+    names = [NUMBERS[name].label for name in dict.fromkeys(name for run in runs for name in run.scores)]
+    names += ["rank of the right patient's genes"] if any(run.retrieval is not None for run in runs) else []
+    names += ["gene prediction"] if any(run.prediction is not None for run in runs) else []
     if names:
         facts["measures"] = Recorded(f"{'; '.join(names)}.")
-    if any("realism" in one.tables for one in found):
+    if any("realism" in run.tables for run in runs):
         facts |= radiomic_facts([family for family in FAMILIES if family != "margin"], imaging)
-    tables = [one.tables["control"] for one in found if "control" in one.tables]
-    return facts | (_control_facts(found, pd.concat(tables), imaging) if tables else {})
+    tables = [run.tables["control"] for run in runs if "control" in run.tables]
+    return facts | (_control_facts(runs, pd.concat(tables), imaging) if tables else {})
 
 
-def _control_facts(found: Sequence[RunResults], control: pd.DataFrame, imaging: Imaging) -> Facts:
+def _control_facts(runs: Sequence[RunResults], control: pd.DataFrame, imaging: Imaging) -> Facts:
     """Of methods that draw: what is ranked, against what, beside which regression."""
     single = control[control["feature"] != MEAN]
     mean = control[control["feature"] == MEAN]
@@ -309,10 +307,10 @@ def _control_facts(found: Sequence[RunResults], control: pd.DataFrame, imaging: 
             "Ridge regression from the same genes, fitted on the training patients: mean Spearman "
             + (f"{low:.2f}." if low == high else f"{low:.2f} to {high:.2f}.")
         )
-    if any(len(one.tables.get("driving_genes", ())) for one in found):
+    if any(len(run.tables.get("driving_genes", ())) for run in runs):
         facts["explanation"] = Recorded("The genes that the drawings follow are named (tables/driving_genes.csv).")
     share = {
-        one.subject.name: float(one.tables["control"]["unmeasured"].iloc[0]) for one in found if "control" in one.tables
+        run.subject.name: float(run.tables["control"]["unmeasured"].iloc[0]) for run in runs if "control" in run.tables
     }
     facts["failures"] = Recorded(
         f"Drawings without a lesion to measure: {', '.join(f'{name} {value:.1%}' for name, value in share.items())}."
@@ -329,8 +327,8 @@ def radiomic_facts(families: Sequence[str], imaging: Imaging) -> Facts:
             f"Radiomic features in 2-D ({', '.join(families)}): {len(taken)} are known to this software, {coded} of "
             "them by a definition of the IBSI, with its code."
         ),
-        "grey_levels": Recorded(
-            f"Grey levels are {imaging.spread(settings.bin_width_hu):.3g} {imaging.unit} wide; the first begins at the "
+        "gray_levels": Recorded(
+            f"Gray levels are {imaging.spread(settings.bin_width_hu):.3g} {imaging.unit} wide; the first begins at the "
             f"lesion's lowest {imaging.unit}."
         ),
     }

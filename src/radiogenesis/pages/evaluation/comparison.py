@@ -48,14 +48,14 @@ def method_facts(rows: Sequence[Row], settings: EvaluationSettings) -> tuple[Fac
                     + " "
                     + number.beside.format(reference=reference, null=null)
                 ),
-                share=line["value"] / line["reference"] if name == "control" else None,
+                share=line["value"] / line["reference"] if number.of_reference else None,
             )
         )
     return tuple(facts)
 
 
 def comparison_section(
-    found: Sequence[RunResults], rows: Sequence[Row], cohort: Cohort, settings: EvaluationSettings, folder: Path
+    runs: Sequence[RunResults], rows: Sequence[Row], cohort: Cohort, settings: EvaluationSettings, folder: Path
 ) -> list[Section]:
     """One row per method; nothing where only one run draws."""
     if not rows:
@@ -138,10 +138,10 @@ def comparison_section(
                 ),
             )
         )
-    first = dict(zip([row.label for row in rows], first_runs(found, rows), strict=True))
-    if len(first) > 1 and len({one.subject.split for one in first.values()}) == 1:
+    first = dict(zip([row.label for row in rows], first_runs(runs, rows), strict=True))
+    if len(first) > 1 and len({run.subject.split for run in first.values()}) == 1:
         blocks.insert(0, pictures.figure_3_methods(first, cohort, folder / "pictures"))
-    same = len({one.subject.split for one in found if one.scores}) == 1
+    same = len({run.subject.split for run in runs if run.scores}) == 1
     return [
         Section(
             title="The methods side by side",
@@ -181,9 +181,9 @@ def _leader_table(rows: Sequence[Row], settings: EvaluationSettings, folder: Pat
     )
 
 
-def first_runs(found: Sequence[RunResults], rows: Sequence[Row]) -> list[RunResults]:
+def first_runs(runs: Sequence[RunResults], rows: Sequence[Row]) -> list[RunResults]:
     """One run of each row, the first."""
-    by_name = {one.subject.name: one for one in found}
+    by_name = {run.subject.name: run for run in runs}
     return [by_name[row.runs[0]] for row in rows]
 
 

@@ -88,9 +88,9 @@ def code_conclusion(clusters: pd.DataFrame, mantel: pd.DataFrame) -> str:
     text += f"in {join(linked)} have lesions that look alike (Mantel test, q < {ALPHA})" if linked else ""
     text += ("; for " if rest else ".") if linked else "are not shown to have lesions that look alike in "
     text += f"{join(rest)}{' this is not shown' if linked else ''}." if rest else ""
-    found = clusters[(clusters["part"] == "held out") & (clusters["q"] < ALPHA)]
-    if len(found):
-        spaces = join(map(str, found["space"]))
+    enriched = clusters[(clusters["part"] == "held out") & (clusters["q"] < ALPHA)]
+    if len(enriched):
+        spaces = join(map(str, enriched["space"]))
         return text + f" Clusters are tighter than shuffled genes and Gaussian codes give in {spaces}."
     return text + " No clusters of held-out patients are shown: shuffled genes or Gaussian codes give as tight ones."
 

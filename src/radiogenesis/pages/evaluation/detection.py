@@ -34,6 +34,7 @@ from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.methods.tumor_unet import FindSettings, TumorUNet
 from radiogenesis.output import json_text, whole_folder
 from radiogenesis.pages.evaluation.checklist_facts import detection_facts
+from radiogenesis.pages.evaluation.headlines import TUMORS_FOUND
 from radiogenesis.pages.evaluation.li_sui_pictures import figure_5
 from radiogenesis.reporting.checklists import save_checklists
 from radiogenesis.reporting.model import Column, Fact, Page, Picture, Section, Table
@@ -82,19 +83,19 @@ def evaluate_detection(
     with whole_folder(out) as partial:
         for folder in ("tables", "pictures"):
             (partial / folder).mkdir()
-        made = measure_detection(runs, partial, settings, find=find, cohort=cohort)
-        recorded = detection_facts(made.cohort, made.summary, another=ANOTHER in made.of)
+        detection = measure_detection(runs, partial, settings, find=find, cohort=cohort)
+        recorded = detection_facts(detection.cohort, detection.summary, another=ANOTHER in detection.of)
         page = Page(
             title="Where is the tumor?",
-            subtitle=f"tumor-unet on {made.of} of {made.cohort.path.name}",
-            facts=made.facts,
-            conclusions=tuple(made.summary["conclusions"]),
-            sections=(made.section, save_checklists(recorded, partial / "tables")),
-            provenance=(("cohort", made.cohort.digest), ("radiogenesis", __version__)),
+            subtitle=f"tumor-unet on {detection.of} of {detection.cohort.path.name}",
+            facts=detection.facts,
+            conclusions=tuple(detection.summary["conclusions"]),
+            sections=(detection.section, save_checklists(recorded, partial / "tables")),
+            provenance=(("cohort", detection.cohort.digest), ("radiogenesis", __version__)),
         )
         page.save(partial)
-        (partial / "evaluation.json").write_text(json_text(made.summary), encoding="utf-8")
-    return made.summary
+        (partial / "evaluation.json").write_text(json_text(detection.summary), encoding="utf-8")
+    return detection.summary
 
 
 @dataclass(frozen=True)
@@ -195,9 +196,9 @@ def _measure(
     assert isinstance(method, TumorUNet)
     of, patients, left_out = whom(run, cohort)
     stacks, without = outlined_stacks(cohort, patients, method.pixels, pixel_mm)
-    found = findings(method, stacks, find, seed=settings.seed)
-    table, each = detection_table(stacks, found, settings)
-    seen = [labels > 0 for labels in found[UNET]]
+    by_finder = findings(method, stacks, find, seed=settings.seed)
+    table, each = detection_table(stacks, by_finder, settings)
+    seen = [labels > 0 for labels in by_finder[UNET]]
     rows = [(one.patient, one.image, one.tumor, theirs) for one, theirs in zip(stacks, seen, strict=True)]
     file = f"{name}_found.png"
     overlay_grid(rows[:SHOWN], folder / "pictures" / file)
@@ -259,31 +260,31 @@ def _numbers(table: pd.DataFrame) -> dict[tuple[str, str], dict[str, float]]:
 
 
 def _headline(name: str, table: pd.DataFrame) -> dict[str, Any]:
-    found = _numbers(table)
-    unet = found[UNET, "dice"]
+    numbers = _numbers(table)
+    unet = numbers[UNET, "dice"]
     return {
         "run": name,
-        "name": "detection",
+        "name": TUMORS_FOUND.name,
         "value": unet["value"],
         "low": unet["low"],
         "high": unet["high"],
-        "baseline": found[BASELINE, "dice"]["value"],
-        "null": found.get((NULL, "dice"), {"value": float("nan")})["value"],
+        "baseline": numbers[BASELINE, "dice"]["value"],
+        "null": numbers.get((NULL, "dice"), {"value": float("nan")})["value"],
         "text": f"Dice of the tumors found, {table['of'].iloc[0]}",
     }
 
 
 def _conclusion(name: str, table: pd.DataFrame) -> str:
     """One sentence that claims no more than the intervals hold."""
-    found = _numbers(table)
-    unet, baseline = found[UNET, "dice"], found[BASELINE, "dice"]
-    less = found[PAIRED, "dice"]
+    numbers = _numbers(table)
+    unet, baseline = numbers[UNET, "dice"], numbers[BASELINE, "dice"]
+    less = numbers[PAIRED, "dice"]
     side = "better than" if less["low"] > 0 else "worse than" if less["high"] < 0 else "not shown to differ from"
     return (
         f"{name}, {table['of'].iloc[0]} (n = {unet['patients']:.0f}): Dice {unet['value']:.2f} ({unet['low']:.2f} to "
         f"{unet['high']:.2f}); {side} the baseline's {baseline['value']:.2f} (paired difference {less['value']:.2f}, "
-        f"{less['low']:.2f} to {less['high']:.2f}). {found[UNET, 'hit']['value']:.0%} of the tumors are touched, with "
-        f"{found[UNET, 'false_positives']['value']:.1f} false pieces per scan."
+        f"{less['low']:.2f} to {less['high']:.2f}). {numbers[UNET, 'hit']['value']:.0%} of the tumors are touched, "
+        f"with {numbers[UNET, 'false_positives']['value']:.1f} false pieces per scan."
     )
 
 
@@ -311,15 +312,9 @@ def comparison_table(*, confidence: float, several: bool = False) -> Table:
 
 
 def _facts(summary: dict[str, Any], *, several: bool) -> tuple[Fact, ...]:
+    interval = f"{coverage(summary['settings']['confidence'])} interval"
     return tuple(
-        Fact(
-            label=f"{number['run']}: {number['text']}" if several else number["text"],
-            value=f"{number['value']:.2f}",
-            beside=(
-                f"{coverage(summary['settings']['confidence'])} interval {number['low']:.2f} to {number['high']:.2f}; "
-                f"baseline {number['baseline']:.2f}, null {number['null']:.2f}"
-            ).replace("nan", "–"),
-        )
+        TUMORS_FOUND.fact(f"{number['run']}: {number['text']}" if several else number["text"], number, interval)
         for number in summary["headline"]
     )
 

@@ -3,7 +3,7 @@
 OUT/
   evaluation.json      headline, conclusions, cohort, runs, settings, versions
   page.json            what `radiogenesis report` renders
-  tables/*.csv         comparison, fidelity, realism, control, diversity, memorisation, usefulness, retrieval, gene
+  tables/*.csv         comparison, fidelity, realism, control, diversity, memorization, usefulness, retrieval, gene
                        codes, and the numbers of every patient behind them
   pictures/*.png
 """
@@ -44,11 +44,11 @@ from radiogenesis.methods.protocols import GeneEncoder, LesionEncoder, Synthesiz
 from radiogenesis.output import check_place, json_text, whole_folder
 from radiogenesis.pages.evaluation import conclusions, pictures
 from radiogenesis.pages.evaluation.detection import detects, evaluate_detection
+from radiogenesis.pages.evaluation.headlines import headline
 from radiogenesis.pages.evaluation.layout import build_page
 from radiogenesis.pages.evaluation.li_sui import (
     appraise_framework,
     framework_conclusions,
-    framework_headline,
 )
 from radiogenesis.progress import Progress, silent
 from radiogenesis.stats.resampling import Floats
@@ -108,11 +108,11 @@ def evaluate(
         for folder in ("tables", "pictures"):
             (partial / folder).mkdir()
         common = Common(cohort, settings, _real(subjects, cohort, settings), partial / "pictures", progress)
-        found = [_evaluate_one(subject, common) for subject in subjects]
-        rows = comparison.rows([_compared(one) for one in found if one.scores])
-        codes = code_space(found, cohort, common.real, settings)
-        summary = _summary(found, rows, codes, cohort, settings)
-        build_page(found, rows, codes, cohort, summary, settings, partial).save(partial)
+        runs = [_evaluate_one(subject, common) for subject in subjects]
+        rows = comparison.rows([_compared(run) for run in runs if run.scores])
+        codes = code_space(runs, cohort, common.real, settings)
+        summary = _summary(runs, rows, codes, cohort, settings)
+        build_page(runs, rows, codes, cohort, summary, settings, partial).save(partial)
         (partial / "evaluation.json").write_text(json_text(summary), encoding="utf-8")
     return summary
 
@@ -164,9 +164,9 @@ def _aligns(method: object) -> bool:
     return isinstance(method, GeneEncoder) and isinstance(method, LesionEncoder)
 
 
-def _compared(found: RunResults) -> comparison.Compared:
-    s = found.subject
-    return comparison.Compared(s.name, s.method_name, s.config, s.seed, found.scores, s.split.test, s.images_seen)
+def _compared(run: RunResults) -> comparison.Compared:
+    s = run.subject
+    return comparison.Compared(s.name, s.method_name, s.config, s.seed, run.scores, s.split.test, s.images_seen)
 
 
 def _real(subjects: Sequence[EvaluatedRun], cohort: Cohort, settings: EvaluationSettings) -> RealLesions:
@@ -178,28 +178,28 @@ def _real(subjects: Sequence[EvaluatedRun], cohort: Cohort, settings: Evaluation
 
 def _evaluate_one(subject: EvaluatedRun, common: Common) -> RunResults:
     """All that the method offers to be measured by."""
-    found, cohort = RunResults(subject, imaging=common.cohort.imaging), common.cohort
+    run, cohort = RunResults(subject, imaging=common.cohort.imaging), common.cohort
     genes = subject.genes(cohort.expression, subject.split.test)
     if len(subject.metrics):
-        found.pictures["curves"] = pictures.curves(subject.metrics, common.folder, subject.name)
+        run.pictures["curves"] = pictures.curves(subject.metrics, common.folder, subject.name)
     if isinstance(subject.method, Synthesizer):
-        _synthesis(found, subject.method, genes, common)
+        _synthesis(run, subject.method, genes, common)
     if isinstance(subject.method, GeneEncoder) and isinstance(subject.method, LesionEncoder):
-        _retrieval(found, subject.method.encode(genes), subject.method, common)
-    appraise_framework(found, cohort, genes, common.folder, common.settings)
-    return found
+        _retrieval(run, subject.method.encode(genes), subject.method, common)
+    appraise_framework(run, cohort, genes, common.folder, common.settings)
+    return run
 
 
-def _synthesis(found: RunResults, synthesizer: Synthesizer, genes: NDArray[np.float32], common: Common) -> None:
+def _synthesis(run: RunResults, synthesizer: Synthesizer, genes: NDArray[np.float32], common: Common) -> None:
     """Everything that is asked of drawings."""
-    subject, cohort, settings, folder = found.subject, common.cohort, common.settings, common.folder
+    subject, cohort, settings, folder = run.subject, common.cohort, common.settings, common.folder
     name, split = subject.name, subject.split
     show = pictures.spread_patients(cohort, split.test)
     drawn = draw(
         synthesizer, cohort, split, genes, settings, show, lambda done, total: common.progress(name, done, total)
     )
     patients = measured(drawn, cohort, split, subject.scaler, genes, common.own)
-    found.drawn, found.backgrounds_of, found.ignores_genes = drawn, drawn.backgrounds_of, patients.ignores_genes
+    run.drawn, run.backgrounds_of, run.ignores_genes = drawn, drawn.backgrounds_of, patients.ignores_genes
     check = partial(
         check_of_control, synthesizer, cohort, drawn.background_index, genes, patients, settings, lot=subject.seed
     )
@@ -209,36 +209,36 @@ def _synthesis(found: RunResults, synthesizer: Synthesizer, genes: NDArray[np.fl
     )  # fmt: skip
     for measure in MEASURES:
         result = measure.measure(work)
-        found.tables |= result.tables
-        found.scores |= result.scores
-    control = found.tables[Control.table]
-    found.pictures |= {
+        run.tables |= result.tables
+        run.scores |= result.scores
+    control = run.tables[Control.table]
+    run.pictures |= {
         "figure 2": pictures.figure_2(drawn, folder, name),
         "figure 3": pictures.figure_3(drawn, cohort, folder, name),
         "scatter": pictures.scatter(patients, control, folder, name),
     }
     for reference in patients.references():
         bars = pictures.control_bars(control, folder, name, reference, settings.confidence)
-        found.pictures[f"control {reference}"] = bars
+        run.pictures[f"control {reference}"] = bars
 
 
-def _retrieval(found: RunResults, codes: NDArray[np.float32], lesions: LesionEncoder, common: Common) -> None:
+def _retrieval(run: RunResults, codes: NDArray[np.float32], lesions: LesionEncoder, common: Common) -> None:
     """Which patient's genes belong to this lesion?"""
-    test = found.subject.split.test
+    test = run.subject.split.test
     theirs = common.cohort.lesions(test)
     embedded = lesions.encode_lesions(theirs.image.astype(np.float32), theirs.mask)
     owner = theirs.place_among(test)
-    found.retrieval = retrieval_table(codes, embedded, owner, common.settings)
+    run.retrieval = retrieval_table(codes, embedded, owner, common.settings)
     scores = retrieval_scores(codes, embedded, owner)
     own = {level: np.diag(measures["mean rank"]) for level, measures in scores.items()}
-    found.retrieval_patients = pd.DataFrame(
+    run.retrieval_patients = pd.DataFrame(
         {"patient": test, "rank": own["patient"], "mean_rank_of_slices": own["slice"], "slices": np.bincount(owner)}
     )
-    found.pictures["ranks"] = pictures.rank_histogram(own["patient"], len(test), common.folder, found.subject.name)
+    run.pictures["ranks"] = pictures.rank_histogram(own["patient"], len(test), common.folder, run.subject.name)
 
 
 def _summary(
-    found: Sequence[RunResults],
+    runs: Sequence[RunResults],
     rows: Sequence[comparison.Row],
     codes: CodeSpace | None,
     cohort: Cohort,
@@ -247,8 +247,8 @@ def _summary(
     """What evaluation.json holds."""
     versions = {name: importlib.metadata.version(name) for name in LIBRARIES}
     return {
-        "headline": [number for one in found for number in _headline(one)],
-        "conclusions": _conclusions(found, rows, codes, cohort, settings),
+        "headline": [number for run in runs for number in headline(run)],
+        "conclusions": _conclusions(runs, rows, codes, cohort, settings),
         "cohort": {
             "path": str(cohort.path),
             "digest": cohort.digest,
@@ -258,15 +258,15 @@ def _summary(
         },
         "runs": [
             {
-                "name": one.subject.name,
-                "method": one.subject.method_name,
-                "held_out": len(one.subject.split.test),
-                "trained_on": len(one.subject.split.train),
-                "backgrounds_of": one.backgrounds_of,
-                "provenance": one.subject.provenance,
-                "config": one.subject.config,
+                "name": run.subject.name,
+                "method": run.subject.method_name,
+                "held_out": len(run.subject.split.test),
+                "trained_on": len(run.subject.split.train),
+                "backgrounds_of": run.backgrounds_of,
+                "provenance": run.subject.provenance,
+                "config": run.subject.config,
             }
-            for one in found
+            for run in runs
         ],
         "methods": [{"method": row.label, "runs": row.runs, "seeds": row.seeds} for row in rows],
         "settings": asdict(settings),
@@ -276,7 +276,7 @@ def _summary(
 
 
 def _conclusions(
-    found: Sequence[RunResults],
+    runs: Sequence[RunResults],
     rows: Sequence[comparison.Row],
     codes: CodeSpace | None,
     cohort: Cohort,
@@ -288,37 +288,18 @@ def _conclusions(
         sentences += conclusions.comparison_conclusions(comparison.differences(rows, settings), confidence)
     if len(rows) > 2:
         sentences += conclusions.leader_conclusions(comparison.leaders(rows, settings), confidence)
-    few = sum(bool(one.scores) for one in found) <= SPELLED_OUT
-    for one in found:
-        name = one.subject.name
+    few = sum(bool(run.scores) for run in runs) <= SPELLED_OUT
+    for run in runs:
+        name = run.subject.name
         for measure in MEASURES:
-            if measure.of([one]) and (few or measure.must_be_said(one)):
-                sentences += filter(None, [measure.sentence(one, confidence)])
-        if one.retrieval is not None:
-            sentences.append(conclusions.retrieval_conclusion(name, one.retrieval, confidence))
-        sentences += framework_conclusions(one)
+            if measure.of([run]) and (few or measure.must_be_said(run)):
+                sentences += filter(None, [measure.sentence(run, confidence)])
+        if run.retrieval is not None:
+            sentences.append(conclusions.retrieval_conclusion(name, run.retrieval, confidence))
+        sentences += framework_conclusions(run)
     if codes is not None:
         sentences.append(conclusions.code_conclusion(codes.clusters, codes.mantel))
-    sentences += [measure.remark for measure in MEASURES if measure.remark and measure.of(found)]
-    split = found[0].subject.split
+    sentences += [measure.remark for measure in MEASURES if measure.remark and measure.of(runs)]
+    split = runs[0].subject.split
     shared = conclusions.shared_scans(cohort.patients["series_uid"], split.test, split.train, cohort.imaging.organ)
     return [*sentences, *([shared] if shared else []), conclusions.scope(cohort.truth is not None)]
-
-
-def _headline(found: RunResults) -> list[dict[str, Any]]:
-    """The numbers that matter, each with what it must be read beside."""
-    numbers = [measure.headline(found) for measure in MEASURES if measure.of([found])]
-    if found.retrieval is not None:
-        by_patient = found.retrieval[found.retrieval["level"] == "patient"]
-        row = by_patient[by_patient["measure"] == "mean rank"].iloc[0]
-        numbers.append(
-            {
-                "run": found.subject.name, "name": "retrieval", "value": row["value"], "low": row["low"],
-                "high": row["high"], "chance": row["chance"], "null": row["null_mean"], "p": row["p"],
-                "patients": row["patients"], "text": "mean rank of the right patient's genes, held-out patients",
-            }
-        )  # fmt: skip
-    plain = [
-        {key: v.item() if isinstance(v, np.generic) else v for key, v in number.items()} for number in numbers if number
-    ]
-    return [*plain, *framework_headline(found)]

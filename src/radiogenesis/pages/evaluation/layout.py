@@ -24,6 +24,7 @@ from radiogenesis.pages.evaluation.comparison import (
     comparison_section,
     method_facts,
 )
+from radiogenesis.pages.evaluation.headlines import headline_of, shown_by_method
 from radiogenesis.pages.evaluation.li_sui import framework_sections
 from radiogenesis.reporting.checklists import save_checklists
 from radiogenesis.reporting.model import Column, Fact, Page, Picture, Section, Table
@@ -31,7 +32,7 @@ from radiogenesis.reporting.wording import coverage, join
 
 
 def build_page(
-    found: Sequence[RunResults],
+    runs: Sequence[RunResults],
     rows: Sequence[Row],
     codes: CodeSpace | None,
     cohort: Cohort,
@@ -42,27 +43,27 @@ def build_page(
     """Write the tables and lay out the page."""
     tables = folder / "tables"
     sections = [_cohort_section(cohort, tables, folder / "pictures")]
-    sections += comparison_section(found, rows, cohort, settings, folder)
-    sections += _drawn_sections(found)
+    sections += comparison_section(runs, rows, cohort, settings, folder)
+    sections += _drawn_sections(runs)
     for measure in MEASURES:
-        if mine := measure.of(found):
+        if mine := measure.of(runs):
             sections += measure.sections(mine, tables, settings)
-    sections += _retrieval_sections(found, tables)
-    sections += framework_sections(found, tables)
+    sections += _retrieval_sections(runs, tables)
+    sections += framework_sections(runs, tables)
     sections += code_sections(codes, cohort, settings, folder)
-    sections += _training_sections(found)  # loss curves come last: they say how it was made, not what is found
-    sections.append(save_checklists(evaluation_facts(found, rows, cohort, summary), tables))
+    sections += _training_sections(runs)  # loss curves come last: they say how it was made, not what is found
+    sections.append(save_checklists(evaluation_facts(runs, rows, cohort, summary), tables))
     known = cohort.truth is not None
     return Page(
         title="Which genes show in the scan?",
         subtitle=(
-            f"{', '.join(sorted({one.subject.method_name for one in found}))} on {_counted(cohort)}"
+            f"{', '.join(sorted({run.subject.method_name for run in runs}))} on {_counted(cohort)}"
             + (", whose gene–image map was planted and is therefore known." if known else ".")
         ),
         facts=_facts(rows, summary, settings),
         conclusions=tuple(summary["conclusions"]),
         sections=tuple(sections),
-        provenance=_provenance(found, cohort, summary),
+        provenance=_provenance(runs, cohort, summary),
     )
 
 
@@ -75,7 +76,7 @@ def _facts(rows: Sequence[Row], summary: dict[str, Any], settings: EvaluationSet
     """The numbers that matter, run by run; of what draws method by method where one has several seeds."""
     numbers, by_method = summary["headline"], any(len(row.runs) > 1 for row in rows)
     if by_method:
-        numbers = [number for number in numbers if number["name"] not in ("control", "fidelity")]
+        numbers = [number for number in numbers if not shown_by_method(headline_of(number))]
     facts = tuple(_fact(number, summary) for number in numbers)
     return (*method_facts(rows, settings), *facts) if by_method else facts
 
@@ -83,39 +84,10 @@ def _facts(rows: Sequence[Row], summary: dict[str, Any], settings: EvaluationSet
 def _fact(number: dict[str, Any], summary: dict[str, Any]) -> Fact:
     several = len(summary["runs"]) > 1
     label = f"{number['run']}: {number['text']}" if several else f"{number['text'][0].upper()}{number['text'][1:]}"
-    low, high = number["low"], number["high"]
     if not math.isfinite(number["value"]):
         return Fact(label=label, value="–", beside="Not measured: nothing that can be measured was drawn.")
     interval = f"{coverage(summary['settings']['confidence'])} interval"
-    if number["name"] == "control":
-        return Fact(
-            label=label,
-            value=f"{number['value']:.2f}".replace("-", "−"),
-            beside=(
-                f"{interval} {low:.2f} to {high:.2f}, against {number['reference']}. Ridge regression from "
-                f"the same genes {number['regression']:.2f}, other patients' genes {number['null_low']:.2f} to "
-                f"{number['null_high']:.2f}."
-            ).replace("-", "−"),
-            share=number["share"],
-        )
-    if number["name"] == "fidelity":
-        beside = f"{interval} {low:.1f} to {high:.1f}."
-        if math.isfinite(number["null"]):  # else there was one background only
-            beside += f" Against a background it was not drawn on: {number['null']:.1f}."
-        beside += " High through a narrow seam, whatever is drawn."
-        return Fact(label=label, value=f"{number['value']:.1f} dB", beside=beside)
-    if number["name"] == "gene prediction":
-        beside = (
-            f"{interval} {low:.3f} to {high:.3f}. Ridge regression on radiomic features {number['regression']:.3f}, "
-            f"null {number['null_low']:.3f} to {number['null_high']:.3f}."
-        )
-        value = f"{number['value']:.3f}".replace("-", "−")
-        return Fact(label=label, value=value, beside=beside.replace("-", "−"))
-    if number["name"] != "retrieval":
-        beside = f"{interval} {low:.3g} to {high:.3g}. {number.get('beside', '')}"
-        return Fact(label=label, value=f"{number['value']:.3g}", beside=beside)
-    beside = f"of {number['patients']:.0f}. {interval} {low:.1f} to {high:.1f}; chance {number['chance']:.1f}."
-    return Fact(label=label, value=f"{number['value']:.1f}", beside=beside)
+    return headline_of(number).fact(label, number, interval)
 
 
 def _save(table: pd.DataFrame, folder: Path, file: str) -> None:
@@ -188,33 +160,33 @@ def _scanners(patients: pd.DataFrame) -> pd.DataFrame:
     return table[["kernel", "manufacturer", "thickness", "patients"]].sort_values("patients", ascending=False).head(12)
 
 
-def _training_sections(found: Sequence[RunResults]) -> list[Section]:
-    blocks = [one.pictures["curves"] for one in found if "curves" in one.pictures]
+def _training_sections(runs: Sequence[RunResults]) -> list[Section]:
+    blocks = [run.pictures["curves"] for run in runs if "curves" in run.pictures]
     if not blocks:
         return []
     lines: dict[str, list[str]] = {}
-    for one in found:
-        split = one.subject.split
+    for run in runs:
+        split = run.subject.split
         counts = f"{len(split.train)} patients, {len(split.validation)} for validation, {len(split.test)} held out"
-        if one.subject.images_seen:
-            counts += f", {one.subject.images_seen:,} images seen"
-        lines.setdefault(counts, []).append(one.subject.name)
+        if run.subject.images_seen:
+            counts += f", {run.subject.images_seen:,} images seen"
+        lines.setdefault(counts, []).append(run.subject.name)
     text = " ".join(f"{join(names)}: trained on {counts}." for counts, names in lines.items())
-    same = len({one.subject.split for one in found}) == 1
+    same = len({run.subject.split for run in runs}) == 1
     text += " Patients are split, never slices" + (
-        "; the split is the same for all runs." if same and len(found) > 1 else "."
+        "; the split is the same for all runs." if same and len(runs) > 1 else "."
     )
     if not same:
         text += " The runs held out different patients, so their numbers are not of the same work."
     return [Section(title="Training", text=text, blocks=tuple(blocks))]
 
 
-def _drawn_sections(found: Sequence[RunResults]) -> list[Section]:
-    drawing = [one for one in found if one.scores]
+def _drawn_sections(runs: Sequence[RunResults]) -> list[Section]:
+    drawing = [run for run in runs if run.scores]
     if not drawing:
         return []
-    keeping = [one for one in drawing if keeps_background(one.subject.method)]  # the others have no weight map either
-    grids = [one.pictures["figure 3"] for one in drawing] + [one.pictures["figure 2"] for one in keeping]
+    keeping = [run for run in drawing if keeps_background(run.subject.method)]  # the others have no weight map either
+    grids = [run.pictures["figure 3"] for run in drawing] + [run.pictures["figure 2"] for run in keeping]
     return [
         Section(
             title="What it draws",
@@ -225,18 +197,18 @@ def _drawn_sections(found: Sequence[RunResults]) -> list[Section]:
     ]
 
 
-def _retrieval_sections(found: Sequence[RunResults], tables: Path) -> list[Section]:
-    aligned = [one for one in found if one.retrieval is not None]
+def _retrieval_sections(runs: Sequence[RunResults], tables: Path) -> list[Section]:
+    aligned = [run for run in runs if run.retrieval is not None]
     if not aligned:
         return []
-    table = pd.concat([one.retrieval.assign(run=one.subject.name) for one in aligned if one.retrieval is not None])
+    table = pd.concat([run.retrieval.assign(run=run.subject.name) for run in aligned if run.retrieval is not None])
     _save(table, tables, "retrieval.csv")
     each = [
-        one.retrieval_patients.assign(run=one.subject.name) for one in aligned if one.retrieval_patients is not None
+        run.retrieval_patients.assign(run=run.subject.name) for run in aligned if run.retrieval_patients is not None
     ]
     _save(pd.concat(each), tables, "retrieval_patients.csv")
     several = len(aligned) > 1
-    blocks: list[Table | Picture] = [one.pictures["ranks"] for one in aligned]
+    blocks: list[Table | Picture] = [run.pictures["ranks"] for run in aligned]
     blocks.append(
         Table(
             file="retrieval.csv",
@@ -273,7 +245,7 @@ def _retrieval_sections(found: Sequence[RunResults], tables: Path) -> list[Secti
     ]
 
 
-def _provenance(found: Sequence[RunResults], cohort: Cohort, summary: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+def _provenance(runs: Sequence[RunResults], cohort: Cohort, summary: dict[str, Any]) -> tuple[tuple[str, str], ...]:
     lines = [
         ("evaluated", summary["created"]),
         ("cohort", f"{cohort.path.name}, sha256 {cohort.digest}"),
@@ -281,10 +253,10 @@ def _provenance(found: Sequence[RunResults], cohort: Cohort, summary: dict[str, 
         ("evaluation settings", ", ".join(f"{k} {v}" for k, v in summary["settings"].items())),
         ("versions", ", ".join(f"{k} {v}" for k, v in summary["versions"].items())),
     ]
-    for one in found:
-        made = ", ".join(f"{k} {v}" for k, v in one.subject.provenance.items() if isinstance(v, str | int | float))
-        lines.append((f"run {one.subject.name}", f"{one.subject.method_name}, {made}"))
-        settings = one.subject.config.get("settings") or {}
+    for run in runs:
+        recorded = ", ".join(f"{k} {v}" for k, v in run.subject.provenance.items() if isinstance(v, str | int | float))
+        lines.append((f"run {run.subject.name}", f"{run.subject.method_name}, {recorded}"))
+        settings = run.subject.config.get("settings") or {}
         if settings:
-            lines.append((f"settings of {one.subject.name}", ", ".join(f"{k} {v}" for k, v in settings.items())))
+            lines.append((f"settings of {run.subject.name}", ", ".join(f"{k} {v}" for k, v in settings.items())))
     return tuple(lines)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.evaluation.genes.distances import LABELS
 from radiogenesis.evaluation.genes.metagenes import metagene_table
-from radiogenesis.evaluation.genes.prediction import MEAN, METHOD, NEAREST, RIDGE, SIZE, GenePrediction, gene_prediction
+from radiogenesis.evaluation.genes.prediction import MEAN, METHOD, NEAREST, RIDGE, SIZE, gene_prediction
 from radiogenesis.evaluation.results import RunResults
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.methods.gene_autoencoder import GeneAutoencoder
@@ -35,7 +35,7 @@ SHOWN = 30
 
 
 def appraise_framework(
-    found: RunResults, cohort: Cohort, genes: NDArray[Any], folder: Path, settings: EvaluationSettings
+    run: RunResults, cohort: Cohort, genes: NDArray[Any], folder: Path, settings: EvaluationSettings
 ) -> None:
     """Measure and draw what the run's method offers beyond the rest.
 
@@ -43,68 +43,68 @@ def appraise_framework(
         genes: (n, G) scaled genes of the held-out patients, in the split's order.
         folder: of the pictures; tables/ lies beside it.
     """
-    subject = found.subject
+    subject = run.subject
     method, split, name = subject.method, subject.split, subject.name
     show = spread_patients(cohort, split.test)
     theirs = genes[[split.test.index(patient) for patient in show]]
     if isinstance(method, GenePredictor):
-        found.prediction = gene_prediction(method, cohort, split, subject.scaler, settings)
+        run.prediction = gene_prediction(method, cohort, split, subject.scaler, settings)
         baselines = (RIDGE, SIZE, NEAREST)
-        picture = li_sui_pictures.correlations(found.prediction.genes, baselines, folder, name)
-        found.pictures["gene correlations"] = picture
+        picture = li_sui_pictures.correlations(run.prediction.genes, baselines, folder, name)
+        run.pictures["gene correlations"] = picture
     if isinstance(method, GeneAutoencoder):
-        found.pictures["figure 7"] = li_sui_pictures.figure_7(method, cohort, show, theirs, folder, name)
+        run.pictures["figure 7"] = li_sui_pictures.figure_7(method, cohort, show, theirs, folder, name)
     if isinstance(method, MetageneGAN):
         metagenes = metagenes_of(method, subject.scaler.genes)
         trained_on = subject.scaler.transform(cohort.expression, list(split.train))
         tables = folder.parent / "tables"
-        found.metagenes = metagene_table(metagenes, trained_on, tables, f"metagenes-{name}", seed=settings.seed)
+        run.metagenes = metagene_table(metagenes, trained_on, tables, f"metagenes-{name}", seed=settings.seed)
         figure, everything = li_sui_pictures.figure_8(method, cohort, show, theirs, folder, name)
-        found.pictures |= {"figure 8": figure, "figure 8, all": everything}
+        run.pictures |= {"figure 8": figure, "figure 8, all": everything}
 
 
-def framework_sections(found: Sequence[RunResults], tables: Path) -> list[Section]:
+def framework_sections(runs: Sequence[RunResults], tables: Path) -> list[Section]:
     """The sections of the page, with their tables written."""
-    predicting = [one for one in found if one.prediction is not None]
-    drawing = [one for one in found if "figure 8" in one.pictures]
+    predicting = [run for run in runs if run.prediction is not None]
+    drawing = [run for run in runs if "figure 8" in run.pictures]
     sections = [_prediction_section(predicting, tables)] if predicting else []
     if drawing:
         blocks: list[Table | Picture] = []
-        for one in drawing:
-            blocks += [one.pictures["figure 8"], one.pictures["figure 8, all"]]
-            blocks += [one.metagenes.table] if one.metagenes else []
+        for run in drawing:
+            blocks += [run.pictures["figure 8"], run.pictures["figure 8, all"]]
+            blocks += [run.metagenes.table] if run.metagenes else []
         text = (
             "Stage 3 of Li, Sui et al.: tumor regions drawn from noise and metagenes. The method draws the "
             "surroundings, too, so fidelity to a background is not a measure of it and is left out; control, realism, "
-            "diversity and memorisation are measured as for every other method."
+            "diversity and memorization are measured as for every other method."
         )
-        notes = tuple(f"{one.subject.name}: {one.metagenes.note}" for one in drawing if one.metagenes)
+        notes = tuple(f"{run.subject.name}: {run.metagenes.note}" for run in drawing if run.metagenes)
         sections.append(Section(title="Regions from metagenes", text=text, blocks=tuple(blocks), notes=notes))
     return sections
 
 
-def _prediction_section(found: Sequence[RunResults], tables: Path) -> Section:
+def _prediction_section(runs: Sequence[RunResults], tables: Path) -> Section:
     blocks: list[Table | Picture] = []
     frames: dict[str, list[pd.DataFrame]] = {"gene_prediction": [], "gene_prediction_patients": [], "genes": []}
-    for one in found:
-        assert one.prediction is not None
-        name, made = one.subject.name, one.prediction
-        shown = made.table.assign(run=name, predictor=made.table["predictor"].replace({METHOD: name}))
+    for run in runs:
+        assert run.prediction is not None
+        name, prediction = run.subject.name, run.prediction
+        shown = prediction.table.assign(run=name, predictor=prediction.table["predictor"].replace({METHOD: name}))
         frames["gene_prediction"].append(shown)
-        frames["gene_prediction_patients"].append(made.patients.assign(run=name))
-        frames["genes"].append(made.genes.assign(run=name))
-        first = made.genes.head(SHOWN)
+        frames["gene_prediction_patients"].append(prediction.patients.assign(run=name))
+        frames["genes"].append(prediction.genes.assign(run=name))
+        first = prediction.genes.head(SHOWN)
         file = f"genes-{name}.csv"
         first.to_csv(tables / file, index=False)
         shown.to_csv(tables / f"gene_prediction-{name}.csv", index=False)
         blocks += [
-            _errors_table(f"gene_prediction-{name}.csv", name, made.confidence),
-            _correlation_table(f"gene_prediction-{name}.csv", made.confidence),
+            _errors_table(f"gene_prediction-{name}.csv", name, prediction.confidence),
+            _correlation_table(f"gene_prediction-{name}.csv", prediction.confidence),
         ]
-        blocks.append(one.pictures["gene correlations"])
-        blocks.append(_genes_table(file, len(first), len(made.genes)))
-        if "figure 7" in one.pictures:
-            blocks.append(one.pictures["figure 7"])
+        blocks.append(run.pictures["gene correlations"])
+        blocks.append(_genes_table(file, len(first), len(prediction.genes)))
+        if "figure 7" in run.pictures:
+            blocks.append(run.pictures["figure 7"])
     for file, parts in frames.items():
         pd.concat(parts).to_csv(tables / f"{file}.csv", index=False)
     return Section(
@@ -191,29 +191,13 @@ def _genes_table(file: str, shown: int, genes: int) -> Table:
     )
 
 
-def framework_headline(found: RunResults) -> list[dict[str, Any]]:
-    """The number that matters, with what it must be read beside."""
-    if found.prediction is None:
-        return []
-    row, baseline = (_row(found.prediction, who) for who in (METHOD, RIDGE))
-    return [
-        {
-            "run": found.subject.name, "name": "gene prediction", "value": row["r"], "low": row["r_low"],
-            "high": row["r_high"], "regression": baseline["r"],
-            "null_low": row["null_low"], "null_high": row["null_high"],
-            "null": (row["null_low"] + row["null_high"]) / 2, "p": row["p"],
-            "text": "mean correlation of predicted with true genes, held-out patients",
-        }
-    ]  # fmt: skip
-
-
-def framework_conclusions(found: RunResults) -> list[str]:
+def framework_conclusions(run: RunResults) -> list[str]:
     """Sentences on gene prediction. No test passed, no claim."""
-    if found.prediction is None:
+    if run.prediction is None:
         return []
-    row, baseline, mean = (_row(found.prediction, who) for who in (METHOD, RIDGE, MEAN))
-    name, n = found.subject.name, int(row["patients"])
-    of = coverage(found.prediction.confidence)
+    row, baseline, mean = map(run.prediction.row, (METHOD, RIDGE, MEAN))
+    name, n = run.subject.name, int(row["patients"])
+    of = coverage(run.prediction.confidence)
     figures = (
         f"mean r {row['r']:.3f} over {int(row['genes']):,} genes, {of} interval {row['r_low']:.3f} to "
         f"{row['r_high']:.3f}, {p_text(row['p'])}; {int(row['found'])} genes with q < 0.05"
@@ -244,9 +228,3 @@ def _standing(baseline: dict[Hashable, Any]) -> str:
     if baseline["lead_high"] < 0:
         return "behind"
     return "ahead of" if baseline["lead_low"] > 0 else "not shown to differ from"
-
-
-def _row(prediction: GenePrediction, who: str) -> dict[Hashable, Any]:
-    """The table's row of one predictor."""
-    table = prediction.table
-    return table[table["predictor"] == who].to_dict("records")[0]

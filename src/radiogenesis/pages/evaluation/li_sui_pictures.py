@@ -25,17 +25,17 @@ REGIONS = 64  # synthetic regions of one patient (Li, Sui et al., section IV)
 
 
 def figure_5(
-    found: Mapping[str, tuple[NDArray[Any], NDArray[np.bool_], NDArray[np.bool_]]], folder: Path, name: str
+    patients: Mapping[str, tuple[NDArray[Any], NDArray[np.bool_], NDArray[np.bool_]]], folder: Path, name: str
 ) -> Picture:
     """The slice with most tumor of each patient: what is there, what was found, and the part around it enlarged.
 
     Where no slice shows the tumor, it is the slice on which most was found.
 
     Args:
-        found: patient -> whole slices (Z, S, S) in HU, the tumor outlined (Z, S, S), what was found (Z, S, S).
+        patients: patient -> whole slices (Z, S, S) in HU, the tumor outlined (Z, S, S), what was found (Z, S, S).
     """
     whole, parts = [], []
-    for image, tumor, seen in found.values():
+    for image, tumor, seen in patients.values():
         shown = tumor if tumor.any() else seen
         k = int(shown.sum((1, 2)).argmax())
         row, column = (int(v) for v in np.argwhere(shown[k]).mean(0)) if shown[k].any() else (image.shape[1] // 2,) * 2
@@ -53,7 +53,7 @@ def figure_5(
     contours[len(rows)] = [piece[1] for piece in parts]
     rows.append(("outlined", [figures.gray(piece[0]) for piece in parts]))
     file = f"figure5-{name}.png"
-    figures.slice_grid(rows, folder / file, columns=list(found), contours=contours)
+    figures.slice_grid(rows, folder / file, columns=list(patients), contours=contours)
     return Picture(
         file=file,
         alt="Whole slices with what the U-Net found, enlarged, and the true outline",

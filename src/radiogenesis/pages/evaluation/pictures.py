@@ -103,9 +103,9 @@ def figure_3(drawn: Drawn, cohort: Cohort, folder: Path, name: str) -> Picture:
     )
 
 
-def figure_3_methods(found: Mapping[str, RunResults], cohort: Cohort, folder: Path) -> Picture:
+def figure_3_methods(runs: Mapping[str, RunResults], cohort: Cohort, folder: Path) -> Picture:
     """Own slice, background, and a row for each method, of which one run is shown: one column per patient."""
-    drawn = {label: one.drawn.examples for label, one in found.items() if one.drawn is not None}
+    drawn = {label: run.drawn.examples for label, run in runs.items() if run.drawn is not None}
     first = next(iter(drawn.values()))
     # Each patient on another of the backgrounds, the same for every method.
     chosen = {patient: number % len(examples.image) for number, (patient, examples) in enumerate(first.items())}
@@ -191,7 +191,7 @@ def control_bars(table: pd.DataFrame, folder: Path, name: str, reference: str, c
         caption=(
             f"How the ranking of held-out patients by what was drawn agrees with their ranking by "
             f"{'what was planted' if reference == TRUTH else 'their own slices'}. Bars: drawn lesions, with {of} "
-            f"intervals over patients. Diamonds: ridge regression from the same genes. Grey: {of} of what "
+            f"intervals over patients. Diamonds: ridge regression from the same genes. Gray: {of} of what "
             "comes out with another patient's genes."
         ),
     )

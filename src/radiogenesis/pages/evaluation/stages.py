@@ -17,18 +17,18 @@ ADDED = ("headline", "conclusions", "runs")
 """What evaluation.json lists of every run."""
 
 
-def add_detection(folder: Path, summary: Mapping[str, Any], made: Detection) -> dict[str, Any]:
+def add_detection(folder: Path, summary: Mapping[str, Any], detection: Detection) -> dict[str, Any]:
     """Put stage 1 behind the first section, and its numbers before the others. Returns what evaluation.json holds.
 
     Args:
-        folder: of the evaluation of the same cohort; the tables and pictures of `made` are in it.
+        folder: of the evaluation of the same cohort; the tables and pictures of `detection` are in it.
         summary: what its evaluation.json holds, with what could not be measured as nan.
     """
-    more = {name: made.summary[name] for name in (*ADDED, "find_settings", "left_out")}
-    together = add(folder, summary, more, second=[made.section], facts=made.facts)
-    amended = amend_checklists({"automatic_outline": outline_fact(made.summary)}, folder / "tables")
+    more = {name: detection.summary[name] for name in (*ADDED, "find_settings", "left_out")}
+    together = add(folder, summary, more, second=[detection.section], facts=detection.facts)
+    amended = amend_checklists({"automatic_outline": outline_fact(detection.summary)}, folder / "tables")
     page = Page.load(folder)
-    replace(page, sections=(*(one for one in page.sections if not one.folded), amended)).save(folder)
+    replace(page, sections=(*(section for section in page.sections if not section.folded), amended)).save(folder)
     return together
 
 

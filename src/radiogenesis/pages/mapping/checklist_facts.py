@@ -22,7 +22,7 @@ PREDICTIONS = "predictions.csv"
 """Table of predictions on patients left out: see `pages/mapping/prediction.py`."""
 
 
-def map_facts(made: ConventionalMap, tables: Path, cohort: Cohort | None = None) -> Facts:
+def map_facts(conventional: ConventionalMap, tables: Path, cohort: Cohort | None = None) -> Facts:
     """All of a map.
 
     Args:
@@ -34,17 +34,17 @@ def map_facts(made: ConventionalMap, tables: Path, cohort: Cohort | None = None)
     facts = {} if cohort is None else dict(cohort_facts(cohort))
     return {
         **facts,
-        **_of_features(made, LUNG_CT if cohort is None else cohort.imaging),
-        **_of_tests(made),
-        **_of_batches(made),
-        **_of_predictions(predicted, made),
+        **_of_features(conventional, LUNG_CT if cohort is None else cohort.imaging),
+        **_of_tests(conventional),
+        **_of_batches(conventional),
+        **_of_predictions(predicted, conventional),
     }
 
 
-def _of_features(made: ConventionalMap, imaging: Imaging) -> Facts:
+def _of_features(conventional: ConventionalMap, imaging: Imaging) -> Facts:
     """What was put against what."""
-    n, settings = counts(made), made.settings
-    family = pd.Series(made.material.features.family).value_counts()
+    n, settings = counts(conventional), conventional.settings
+    family = pd.Series(conventional.material.features.family).value_counts()
     listed = ", ".join(f"{count} {name}" for name, count in family.items())
     facts = {
         "features": Recorded(f"{n['features']} features: {listed} (tables/links.csv names them)."),
@@ -71,10 +71,10 @@ def _of_features(made: ConventionalMap, imaging: Imaging) -> Facts:
     return facts
 
 
-def _of_tests(made: ConventionalMap) -> Facts:
+def _of_tests(conventional: ConventionalMap) -> Facts:
     """Tests, their correction and their nulls."""
-    n, settings = counts(made), made.settings
-    kinds = ", ".join(sorted(made.links["test"].dropna().unique()))
+    n, settings = counts(conventional), conventional.settings
+    kinds = ", ".join(sorted(conventional.links["test"].dropna().unique()))
     return {
         "model": Recorded(f"Metagenes and genes against features: {kinds}."),
         "measures": Recorded(f"Effects with p and q: {kinds}."),
@@ -96,27 +96,29 @@ def _of_tests(made: ConventionalMap) -> Facts:
     }
 
 
-def _of_batches(made: ConventionalMap) -> Facts:
+def _of_batches(conventional: ConventionalMap) -> Facts:
     """Confounders that could be tested."""
-    n, settings = counts(made), made.settings
+    n, settings = counts(conventional), conventional.settings
     adjusted = [name for name in (settings.covariates, settings.within) if name]
     text = f" Every test is adjusted for {' and '.join(adjusted)}." if adjusted else ""
-    names = ", ".join(map(str, made.material.batches.columns))
+    names = ", ".join(map(str, conventional.material.batches.columns))
     if not names:
         return {"confounders": Recorded(f"No batch variable is known here and varies.{text}", YES if adjusted else NO)}
     shared = f"{n['confounded']} associations share one and are not reported."
     return {"confounders": Recorded(f"Every metagene and feature is tested against {names}; {shared}{text}")}
 
 
-def _of_predictions(table: pd.DataFrame, made: ConventionalMap) -> Facts:
+def _of_predictions(table: pd.DataFrame, conventional: ConventionalMap) -> Facts:
     """Of predictions on patients left out; where there are none, that there are none."""
     if not len(table):
-        none = f"Nothing is predicted on patients left out: all {len(made.material.patients)} are in every test."
+        none = (
+            f"Nothing is predicted on patients left out: all {len(conventional.material.patients)} are in every test."
+        )
         return {
             name: Recorded(none, NO) for name in ("split", "held_out", "fitted_on_training", "baseline", "intervals")
         }
     facts = {
-        "split": Recorded(f"Cross-validation over patients, seed {made.settings.seed}."),
+        "split": Recorded(f"Cross-validation over patients, seed {conventional.settings.seed}."),
         "disjoint": Recorded("Patients are divided, never slices."),
         "held_out": Recorded(f"{len(table)} predictions, each of patients left out (tables/{PREDICTIONS})."),
         "fitted_on_training": Recorded(

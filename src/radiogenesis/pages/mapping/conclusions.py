@@ -22,15 +22,15 @@ WEAKEST = 0.7
 """An effect (half of the variance) that a map must be able to show before its silence means anything."""
 
 
-def counts(made: ConventionalMap) -> dict[str, float]:
+def counts(conventional: ConventionalMap) -> dict[str, float]:
     """The numbers that the sentences are made from."""
-    links, alpha = made.links, made.settings.alpha
+    links, alpha = conventional.links, conventional.settings.alpha
     found, confounded = links[links["verdict"] == FOUND], links[links["verdict"] == CONFOUNDED]
-    other = found[found["feature"] != made.material.size]
-    of_sets = made.sets["verdict"] if len(made.sets) else pd.Series(dtype=str)
+    other = found[found["feature"] != conventional.material.size]
+    of_sets = conventional.sets["verdict"] if len(conventional.sets) else pd.Series(dtype=str)
     return {
-        "tests": made.by_metagene.tests,
-        "pairs": made.by_metagene.p.size,
+        "tests": conventional.by_metagene.tests,
+        "pairs": conventional.by_metagene.p.size,
         "found": len(found),
         "confounded": len(confounded),
         "incoherent": int((links["verdict"] == INCOHERENT).sum()),
@@ -38,28 +38,28 @@ def counts(made: ConventionalMap) -> dict[str, float]:
         "beyond_size_of": int(other["p_given_size"].notna().sum()),
         "beyond_size": int((other["p_given_size"] < alpha).sum()),
         "inside_batches": int((confounded["p_within"] < alpha).sum()),
-        "shuffled_mean": float(made.shuffled.mean()),
-        "shuffled_max": int(made.shuffled.max()),
+        "shuffled_mean": float(conventional.shuffled.mean()),
+        "shuffled_max": int(conventional.shuffled.max()),
         "found_within_of": int(found["p_within"].notna().sum()),
         "found_within": int((found["p_within"] < alpha).sum()),
         "scanner": int((links["verdict"] == SCANNER).sum()),
-        "patients": len(made.material.patients),
-        "features": len(made.by_metagene.features),
-        "metagenes": len(made.metagenes),
-        "genes": len(made.material.names),
-        "batches": made.material.batches.shape[1],
-        "gene_tests": made.by_gene.tests,
-        "genes_found": int((made.gene_links["verdict"] == FOUND).sum()),
-        "genes_confounded": int((made.gene_links["verdict"] == CONFOUNDED).sum()),
-        "set_tests": len(made.sets),
+        "patients": len(conventional.material.patients),
+        "features": len(conventional.by_metagene.features),
+        "metagenes": len(conventional.metagenes),
+        "genes": len(conventional.material.names),
+        "batches": conventional.material.batches.shape[1],
+        "gene_tests": conventional.by_gene.tests,
+        "genes_found": int((conventional.gene_links["verdict"] == FOUND).sum()),
+        "genes_confounded": int((conventional.gene_links["verdict"] == CONFOUNDED).sum()),
+        "set_tests": len(conventional.sets),
         "sets_found": int((of_sets == FOUND).sum()),
         "sets_confounded": int((of_sets == CONFOUNDED).sum()),
     }
 
 
-def conclusions(made: ConventionalMap) -> list[str]:
+def conclusions(conventional: ConventionalMap) -> list[str]:
     """Sentences; the first says what may be claimed."""
-    n, level = counts(made), made.settings.alpha
+    n, level = counts(conventional), conventional.settings.alpha
     threshold = f"a false discovery rate of {100 * level:g} %"
     of = f"Among {n['tests']:,} tests ({n['metagenes']} metagenes, {n['features']} features, {n['patients']} patients)"
     shuffled = (
@@ -72,15 +72,15 @@ def conclusions(made: ConventionalMap) -> list[str]:
             f"after correction for all tests (permutation); {shuffled}. They are associations: which genes go with "
             "which property, not what causes it."
         )
-        said.append(f"The strongest: {strongest(made)}. {largest_by_chance(made)}".strip())
+        said.append(f"The strongest: {strongest(conventional)}. {largest_by_chance(conventional)}".strip())
         if n["beyond_size_of"]:
             said.append(
                 f"Of the {n['beyond_size_of']} found with features other than size, {n['beyond_size']} remain "
                 f"(p < {level:g}) when adjusted for the size of the lesion; the others may be explained by size."
             )
     else:
-        said.append(_nothing_found(made, n, of, threshold, shuffled))
-    said += _about_batches(made, n)
+        said.append(_nothing_found(conventional, n, of, threshold, shuffled))
+    said += _about_batches(conventional, n)
     if n["incoherent"]:
         said.append(
             f"{n['incoherent']} more pass the threshold with metagenes whose genes are not correlated enough to trust "
@@ -97,10 +97,10 @@ def conclusions(made: ConventionalMap) -> list[str]:
             f"competitive and by the patient-level test; {n['sets_confounded']} more share a batch variable with the "
             "feature and are not reported."
         )
-    return [*said, *_not_tested(made), *made.material.said]
+    return [*said, *_not_tested(conventional), *conventional.material.said]
 
 
-def _nothing_found(made: ConventionalMap, n: dict[str, float], of: str, threshold: str, shuffled: str) -> str:
+def _nothing_found(conventional: ConventionalMap, n: dict[str, float], of: str, threshold: str, shuffled: str) -> str:
     """Why nothing is reported; that there is no sign of a link is said only where one could have been seen."""
     if not n["tests"]:
         return f"None of the {n['pairs']:,} tests could be made: nothing can be concluded, for a link or against one."
@@ -110,18 +110,18 @@ def _nothing_found(made: ConventionalMap, n: dict[str, float], of: str, threshol
         return f"{text} {withheld} pass the threshold and are not reported, for the reasons given below."
     if 2 * n["tests"] < n["pairs"]:
         return f"{text} Only {n['tests']:,} of {n['pairs']:,} tests could be made: too few to conclude anything."
-    freedom = freedom_of(len(made.material.patients), held_fixed(made.material, made.settings))
-    least = least_effect(int(n["tests"]), freedom, made.settings.alpha)
+    freedom = freedom_of(len(conventional.material.patients), held_fixed(conventional.material, conventional.settings))
+    least = least_effect(int(n["tests"]), freedom, conventional.settings.alpha)
     could = f"With {n['patients']} patients and so many tests a single link is reported only from |r| {least:.2f} on"
     if least > WEAKEST:
         return f"{text} {could}: these patients are too few to show a link or to speak against one."
     return f"{text} {could}: these data show no link as strong as that, and weaker ones may be there."
 
 
-def _not_tested(made: ConventionalMap) -> list[str]:
+def _not_tested(conventional: ConventionalMap) -> list[str]:
     """Features without any test, by name."""
-    found = made.by_metagene
-    names = [name for name, p in zip(found.features, found.p.T, strict=True) if not np.isfinite(p).any()]
+    associations = conventional.by_metagene
+    names = [name for name, p in zip(associations.features, associations.p.T, strict=True) if not np.isfinite(p).any()]
     if not names:
         return []
     shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
@@ -130,9 +130,9 @@ def _not_tested(made: ConventionalMap) -> list[str]:
     ]
 
 
-def _about_batches(made: ConventionalMap, n: dict[str, float]) -> list[str]:
+def _about_batches(conventional: ConventionalMap, n: dict[str, float]) -> list[str]:
     """What was flagged, or that nothing was, or that nothing could be."""
-    names = _join(list(map(str, made.material.batches.columns))) if n["batches"] else ""
+    names = _join(list(map(str, conventional.material.batches.columns))) if n["batches"] else ""
     if not names:
         return ["No batch variable is known here and varies: nothing can speak against a batch effect."]
     inside = []
@@ -140,24 +140,24 @@ def _about_batches(made: ConventionalMap, n: dict[str, float]) -> list[str]:
         inside.append(
             f"The features of {n['found_within_of']} of those reported lean to some batch variable (p < {LEANING:g}, "
             f"each test taken alone): within these batches {n['found_within']} of them remain "
-            f"(p < {made.settings.alpha:g})."
+            f"(p < {conventional.settings.alpha:g})."
         )
     if not n["confounded"]:
         return [f"No association at this threshold is shared with a batch variable ({names}).", *inside]
-    joined = made.links.loc[made.links["verdict"] == CONFOUNDED, "batch"]
+    joined = conventional.links.loc[conventional.links["verdict"] == CONFOUNDED, "batch"]
     shared = _join(sorted({batch for some in joined for batch in some.split("; ")}))
     return [
         f"{_many(n['confounded'], 'further association')} pass the same threshold, but metagene and feature both "
         f"correlate with {shared}: flagged as confounded and not reported. Within batches "
-        f"{n['inside_batches']} of them remain (p < {made.settings.alpha:g}).",
+        f"{n['inside_batches']} of them remain (p < {conventional.settings.alpha:g}).",
         *inside,
     ]
 
 
-def strongest(made: ConventionalMap, most: int = 3) -> str:
+def strongest(conventional: ConventionalMap, most: int = 3) -> str:
     """The first links found, in words."""
-    names = names_of(made.metagenes)
-    rows = made.links[made.links["verdict"] == FOUND].head(most)
+    names = names_of(conventional.metagenes)
+    rows = conventional.links[conventional.links["verdict"] == FOUND].head(most)
     return "; ".join(
         f"{in_text(names[row['metagene']])} with {row['feature']} ({'ρ' if row['test'] == 'Spearman' else 'effect'} "
         f"{signed(row['effect'])}, n {row['n']}, q {_q(row['q'])}, all tests permuted p {_q(row['p_max'])})"
@@ -165,14 +165,14 @@ def strongest(made: ConventionalMap, most: int = 3) -> str:
     )
 
 
-def largest_by_chance(made: ConventionalMap) -> str:
+def largest_by_chance(conventional: ConventionalMap) -> str:
     """What the largest correlation of the whole table is with patients permuted: the null of the strongest links."""
-    largest = made.by_metagene.null_max
+    largest = conventional.by_metagene.null_max
     if not len(largest):
         return ""
-    freedom = freedom_of(len(made.material.patients), held_fixed(made.material, made.settings))
+    freedom = freedom_of(len(conventional.material.patients), held_fixed(conventional.material, conventional.settings))
     level = float(np.quantile(largest, 0.95) / np.sqrt(freedom + 1))
-    found = made.links[made.links["verdict"] == FOUND]
+    found = conventional.links[conventional.links["verdict"] == FOUND]
     scale = "; effects with two-valued features are on another scale" if (found["test"] == "Mann-Whitney").any() else ""
     null = f"With patients permuted the largest |r| of all tests stays below {level:.2f} in 95 % of permutations"
     return f"{null}{scale}."

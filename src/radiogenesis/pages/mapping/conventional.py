@@ -22,9 +22,9 @@ SHOWN = 40
 """Rows of a table that the page shows; the file has all."""
 
 
-def facts(made: ConventionalMap) -> tuple[Fact, ...]:
+def facts(conventional: ConventionalMap) -> tuple[Fact, ...]:
     """The numbers that matter, each beside what it must be read beside."""
-    n = counts(made)
+    n = counts(conventional)
     return (
         Fact(
             label="Associations found",
@@ -45,31 +45,33 @@ def facts(made: ConventionalMap) -> tuple[Fact, ...]:
 
 
 def sections(
-    made: ConventionalMap, folder: Path, truth: Truth | None = None, cohort: Cohort | None = None
+    conventional: ConventionalMap, folder: Path, truth: Truth | None = None, cohort: Cohort | None = None
 ) -> tuple[Section, ...]:
     """Draw the pictures, write the tables that are only shown, and lay out the sections.
 
     Args:
         cohort: whose CT is shown beside the strongest links.
     """
-    made_sections = [strongest_section(made, folder, cohort), map_section(made, folder)]
-    made_sections += [_controls_section(made, folder), _batch_section(made, folder)]
-    made_sections.append(_metagene_section(made, folder))
-    if len(made.sets) or len(made.members):
-        made_sections.append(_gene_set_section(made, folder))
+    made_sections = [strongest_section(conventional, folder, cohort), map_section(conventional, folder)]
+    made_sections += [_controls_section(conventional, folder), _batch_section(conventional, folder)]
+    made_sections.append(_metagene_section(conventional, folder))
+    if len(conventional.sets) or len(conventional.members):
+        made_sections.append(_gene_set_section(conventional, folder))
     if truth is not None:
-        made_sections.append(_truth_section(made, folder, truth))
+        made_sections.append(_truth_section(conventional, folder, truth))
     return tuple(made_sections)
 
 
-def _controls_section(made: ConventionalMap, folder: Path) -> Section:
-    n = counts(made)
-    size = made.material.size
-    of_size = made.links[(made.links["feature"] == size) & (made.links["q"] < made.settings.alpha)]
+def _controls_section(conventional: ConventionalMap, folder: Path) -> Section:
+    n = counts(conventional)
+    size = conventional.material.size
+    of_size = conventional.links[
+        (conventional.links["feature"] == size) & (conventional.links["q"] < conventional.settings.alpha)
+    ]
     rows = [
         ("the map", "found", n["found"]),
         ("the map", "found, also after correction for all tests", n["familywise"]),
-        ("patients shuffled", f"mean of {len(made.shuffled)} shuffles", n["shuffled_mean"]),
+        ("patients shuffled", f"mean of {len(conventional.shuffled)} shuffles", n["shuffled_mean"]),
         ("patients shuffled", "the worst shuffle", n["shuffled_max"]),
         ("size alone", "metagenes that go with the size of the lesion", len(of_size)),
         ("size adjusted for", f"of {n['beyond_size_of']} with other features", n["beyond_size"]),
@@ -88,7 +90,7 @@ def _controls_section(made: ConventionalMap, folder: Path) -> Section:
         blocks=(
             Table(
                 file="controls.csv",
-                caption=f"Links at a threshold of {made.settings.alpha:g}.",
+                caption=f"Links at a threshold of {conventional.settings.alpha:g}.",
                 columns=(
                     Column(label="Control", value="control"), Column(label="What is counted", value="what"),
                     Column(label="Links", value="links", format=".3g"),
@@ -98,23 +100,25 @@ def _controls_section(made: ConventionalMap, folder: Path) -> Section:
     )  # fmt: skip
 
 
-def _batch_section(made: ConventionalMap, folder: Path) -> Section:
-    names = list(map(str, made.material.batches.columns))
+def _batch_section(conventional: ConventionalMap, folder: Path) -> Section:
+    names = list(map(str, conventional.material.batches.columns))
     if not names:
         return Section(
             title="Batches",
             text="No batch variable is known here and varies, so none was tested: read every link with that doubt.",
         )
-    tests = pd.concat([made.feature_batches.assign(side="feature"), made.metagene_batches.assign(side="metagene")])
-    shown = tests[tests["q"] < made.settings.alpha].sort_values(["side", "p"], kind="stable")
-    shown = with_names(shown.groupby("side").head(SHOWN // 2), names_of(made.metagenes), "name")
+    tests = pd.concat(
+        [conventional.feature_batches.assign(side="feature"), conventional.metagene_batches.assign(side="metagene")]
+    )
+    shown = tests[tests["q"] < conventional.settings.alpha].sort_values(["side", "p"], kind="stable")
+    shown = with_names(shown.groupby("side").head(SHOWN // 2), names_of(conventional.metagenes), "name")
     shown.to_csv(folder / "tables" / "batches_shown.csv", index=False)
     blocks = [
         Table(
             file="batches_shown.csv", full="batches.csv",
             caption=(
-                f"What goes with a batch variable (q < {made.settings.alpha:g}), the strongest of either side; all "
-                "are in tables/batches.csv. Effect: rho, or the share of the ranks' variance."
+                f"What goes with a batch variable (q < {conventional.settings.alpha:g}), the strongest of either side; "
+                "all are in tables/batches.csv. Effect: rho, or the share of the ranks' variance."
             ),
             columns=(
                 Column(label="Side", value="side"), Column(label="Name", value="name"),
@@ -123,9 +127,9 @@ def _batch_section(made: ConventionalMap, folder: Path) -> Section:
             ),
         )
     ]  # fmt: skip
-    trapped = made.links[made.links["verdict"] == CONFOUNDED].head(SHOWN)
+    trapped = conventional.links[conventional.links["verdict"] == CONFOUNDED].head(SHOWN)
     if len(trapped):
-        trapped = with_names(trapped, names_of(made.metagenes), "metagene")
+        trapped = with_names(trapped, names_of(conventional.metagenes), "metagene")
         trapped.to_csv(folder / "tables" / "confounded_shown.csv", index=False)
         blocks.append(
             Table(
@@ -141,20 +145,20 @@ def _batch_section(made: ConventionalMap, folder: Path) -> Section:
             )
         )  # fmt: skip
     n_tests = len(tests)
-    n_hits = int((tests["q"] < made.settings.alpha).sum())
+    n_hits = int((tests["q"] < conventional.settings.alpha).sum())
     return Section(
         title="Batches",
         text=(
             f"Batch variables that vary here: {', '.join(names)}. Every metagene and every feature was tested against "
-            f"each: {n_hits} of {n_tests:,} tests at q < {made.settings.alpha:g}."
+            f"each: {n_hits} of {n_tests:,} tests at q < {conventional.settings.alpha:g}."
         ),
         blocks=tuple(blocks),
         notes=("A batch that nobody recorded cannot be found by any test.",),
     )
 
 
-def _metagene_section(made: ConventionalMap, folder: Path) -> Section:
-    table = metagene_table(made)
+def _metagene_section(conventional: ConventionalMap, folder: Path) -> Section:
+    table = metagene_table(conventional)
     table.head(SHOWN).to_csv(folder / "tables" / "metagenes_shown.csv", index=False)
     blocks: list[Table | Picture] = [
         Table(
@@ -173,11 +177,11 @@ def _metagene_section(made: ConventionalMap, folder: Path) -> Section:
     text = (
         f"Genes are clustered by their correlation over patients, without a look at any image; a gene that falls where "
         f"the others rise belongs to its metagene turned round. On 80 % of the patients the clustering returns with an "
-        f"adjusted Rand index of {made.stability.rand.mean():.2f} on average; {int((table['stability'] >= 0.6).sum())} "
-        f"of {len(table)} metagenes return with an overlap of 0.6 or more."
+        f"adjusted Rand index of {conventional.stability.rand.mean():.2f} on average; "
+        f"{int((table['stability'] >= 0.6).sum())} of {len(table)} metagenes return with an overlap of 0.6 or more."
     )
-    if made.choice is not None:
-        made.choice.to_csv(folder / "tables" / "clusters.csv", index=False)
+    if conventional.choice is not None:
+        conventional.choice.to_csv(folder / "tables" / "clusters.csv", index=False)
         text += (
             f" The number {len(table)} was chosen: the smallest within one standard error of the highest adjusted Rand "
             "index between halves of the patients."
@@ -196,10 +200,10 @@ def _metagene_section(made: ConventionalMap, folder: Path) -> Section:
     return Section(title="The metagenes", text=text, blocks=tuple(blocks))
 
 
-def _gene_set_section(made: ConventionalMap, folder: Path) -> Section:
+def _gene_set_section(conventional: ConventionalMap, folder: Path) -> Section:
     blocks = []
-    if len(made.sets):
-        made.sets.head(SHOWN).to_csv(folder / "tables" / "gene_sets_shown.csv", index=False)
+    if len(conventional.sets):
+        conventional.sets.head(SHOWN).to_csv(folder / "tables" / "gene_sets_shown.csv", index=False)
         blocks.append(
             Table(
                 file="gene_sets_shown.csv", full="gene_sets.csv",
@@ -219,8 +223,8 @@ def _gene_set_section(made: ConventionalMap, folder: Path) -> Section:
                 strong=("verdict", FOUND),
             )
         )  # fmt: skip
-    if len(made.members):
-        shown = with_names(made.members.head(SHOWN), names_of(made.metagenes), "metagene")
+    if len(conventional.members):
+        shown = with_names(conventional.members.head(SHOWN), names_of(conventional.metagenes), "metagene")
         shown.to_csv(folder / "tables" / "over_representation_shown.csv", index=False)
         blocks.append(
             Table(
@@ -235,21 +239,21 @@ def _gene_set_section(made: ConventionalMap, folder: Path) -> Section:
                 ),
             )
         )  # fmt: skip
-    n = counts(made)
+    n = counts(conventional)
     text = (
         f"Of {n['set_tests']:,} pairs of feature and gene set, {n['sets_found']} hold: by the competitive test (q < "
-        f"{made.settings.alpha:g}) and by the patient-level one (q < {made.settings.alpha:g}). "
+        f"{conventional.settings.alpha:g}) and by the patient-level one (q < {conventional.settings.alpha:g}). "
         f"{n['sets_confounded']} more do so too, but the mean of their genes and the feature share a batch variable."
     )
     return Section(title="Gene sets", text=text, blocks=tuple(blocks))
 
 
-def _truth_section(made: ConventionalMap, folder: Path, truth: Truth) -> Section:
-    table = known_answers(made, truth)
+def _truth_section(conventional: ConventionalMap, folder: Path, truth: Truth) -> Section:
+    table = known_answers(conventional, truth)
     table.to_csv(folder / "tables" / "known_answers.csv", index=False)
     curves = {
         question: ({"conventional": known.precision_recall(z, linked)}, float(linked.mean()))
-        for question, (z, linked) in _ranked(made, truth).items()
+        for question, (z, linked) in _ranked(conventional, truth).items()
         if linked.any()
     }
     pictures: tuple[Picture, ...] = ()
@@ -277,43 +281,45 @@ def _truth_section(made: ConventionalMap, folder: Path, truth: Truth) -> Section
     )  # fmt: skip
 
 
-def known_answers(made: ConventionalMap, truth: Truth) -> pd.DataFrame:
+def known_answers(conventional: ConventionalMap, truth: Truth) -> pd.DataFrame:
     """question, links, pairs, average precision and chance, for metagenes and for genes."""
     rows = [
         (question, int(linked.sum()), linked.size, known.average_precision(z, linked), float(linked.mean()))
-        for question, (z, linked) in _ranked(made, truth).items()
+        for question, (z, linked) in _ranked(conventional, truth).items()
     ]
     return pd.DataFrame(rows, columns=["question", "links", "pairs", "average_precision", "chance"])
 
 
-def _ranked(made: ConventionalMap, truth: Truth) -> dict[str, tuple[NDArray[np.float64], NDArray[np.bool_]]]:
+def _ranked(conventional: ConventionalMap, truth: Truth) -> dict[str, tuple[NDArray[np.float64], NDArray[np.bool_]]]:
     """Question -> z of all pairs, and which of them are linked."""
-    short = [name.split(" (")[0] for name in made.by_gene.features]
+    short = [name.split(" (")[0] for name in conventional.by_gene.features]
     at = [f for f, name in enumerate(short) if name in truth.factors.columns]
-    factors, genes = [short[f] for f in at], made.by_gene.genes
-    by_metagene, by_gene = made.by_metagene.z[:, at], made.by_gene.z[:, at]
+    factors, genes = [short[f] for f in at], conventional.by_gene.genes
+    by_metagene, by_gene = conventional.by_metagene.z[:, at], conventional.by_gene.z[:, at]
     return {
         "which metagene holds the genes of which property": (
-            by_metagene, known.planted_metagenes(truth, made.metagenes, factors)
+            by_metagene, known.planted_metagenes(truth, conventional.metagenes, factors)
         ),
         "which gene goes with which property": (by_gene, known.planted_links(truth, genes, factors, "module")),
         "which gene has an effect of its own": (by_gene, known.planted_links(truth, genes, factors, "effect")),
     }  # fmt: skip
 
 
-def metagene_table(made: ConventionalMap) -> pd.DataFrame:
+def metagene_table(conventional: ConventionalMap) -> pd.DataFrame:
     """metagene, size, homogeneity, stability, its most typical genes."""
     return pd.DataFrame(
         {
-            "metagene": made.metagenes.ids,
-            "size": made.metagenes.size,
-            "homogeneity": made.metagenes.homogeneity,
-            "stability": made.stability.jaccard,
-            "coherent": np.where(made.coherent, "yes", "no"),
-            "genes": list(_first_genes(made, 8).values()),
+            "metagene": conventional.metagenes.ids,
+            "size": conventional.metagenes.size,
+            "homogeneity": conventional.metagenes.homogeneity,
+            "stability": conventional.stability.jaccard,
+            "coherent": np.where(conventional.coherent, "yes", "no"),
+            "genes": list(_first_genes(conventional, 8).values()),
         }
     )
 
 
-def _first_genes(made: ConventionalMap, most: int = 4) -> dict[str, str]:
-    return {name: " ".join(made.metagenes.members(k)[:most]) for k, name in enumerate(made.metagenes.ids)}
+def _first_genes(conventional: ConventionalMap, most: int = 4) -> dict[str, str]:
+    return {
+        name: " ".join(conventional.metagenes.members(k)[:most]) for k, name in enumerate(conventional.metagenes.ids)
+    }

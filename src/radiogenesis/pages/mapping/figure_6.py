@@ -73,8 +73,8 @@ class CodeFeatureMap:
 def encoder_features(method: GeneAutoencoder, cohort: Cohort, patients: tuple[str, ...]) -> NDArray[np.float64]:
     """(n, 192) of each patient: the mean over the patient's slices."""
     own = cohort.lesions(patients)
-    found = method.image_features(own.image.astype(np.float32), own.mask)
-    return np.stack([patient_means(column, own.patient, patients) for column in found.T], axis=1)
+    features = method.image_features(own.image.astype(np.float32), own.mask)
+    return np.stack([patient_means(column, own.patient, patients) for column in features.T], axis=1)
 
 
 def code_feature_map(
@@ -130,27 +130,32 @@ def _held(cohort: Cohort, split: Split, settings: MapSettings) -> tuple[tuple[st
     return asked, held
 
 
-def _strength(found: Associations) -> float:
+def _strength(associations: Associations) -> float:
     """Mean |rho|, nan left out."""
-    return float(np.nanmean(np.abs(found.effect)))
+    return float(np.nanmean(np.abs(associations.effect)))
 
 
 def _links(
-    found: Associations, x: NDArray[Any], y: NDArray[Any], metagenes: Metagenes, cohort: Cohort,
+    associations: Associations, x: NDArray[Any], y: NDArray[Any], metagenes: Metagenes, cohort: Cohort,
     patients: tuple[str, ...], held: Held, settings: MapSettings,
 ) -> pd.DataFrame:  # fmt: skip
     """All tests with the p given size, the batches that both sides share, and the verdict."""
-    links = found.table("metagene")
+    links = associations.table("metagene")
     members = {name: ", ".join(metagenes.members(k)[:3]) for k, name in enumerate(metagenes.ids)}
     links.insert(1, "genes", links["metagene"].map(members))
     size = own_features(cohort, patients)[:, FEATURES.index("size")]
     known = np.isfinite(size)
-    given = associate(x[known], y[known], found.genes, found.features, **also(held, stats.rankdata(size[known]), known))
-    p = pd.DataFrame(given.p, index=list(found.genes), columns=list(found.features)).stack(future_stack=True)
+    given = associate(
+        x[known], y[known], associations.genes, associations.features, **also(held, stats.rankdata(size[known]), known)
+    )
+    p = pd.DataFrame(given.p, index=list(associations.genes), columns=list(associations.features)).stack(
+        future_stack=True
+    )
     links["p_given_size"] = p.reindex(pd.MultiIndex.from_frame(links[["metagene", "feature"]])).to_numpy(np.float64)
     batches = confounding.cohort_batches(cohort, patients)
     of_metagenes, of_features = (
-        confounding.test_batches(values, names, batches) for values, names in ((x, found.genes), (y, found.features))
+        confounding.test_batches(values, names, batches)
+        for values, names in ((x, associations.genes), (y, associations.features))
     )
     of_features = of_features[~of_features["batch"].isin(held_batches(batches, settings))]
     shared = confounding.shared_batches(links, "metagene", of_metagenes, of_features, settings.alpha)
@@ -160,21 +165,21 @@ def _links(
     return links
 
 
-def figure_6(made: CodeFeatureMap, theme: Theme) -> Figure:
+def figure_6(code_map: CodeFeatureMap, theme: Theme) -> Figure:
     """Encoder features (rows) x metagenes (columns), both in the order of their clustering, colored by rho."""
-    rho = np.nan_to_num(made.held_out.effect)
+    rho = np.nan_to_num(code_map.held_out.effect)
     rows, columns = clustered_order(rho.T), clustered_order(rho)
-    values = np.ma.masked_invalid(made.held_out.effect.T[np.ix_(rows, columns)])
+    values = np.ma.masked_invalid(code_map.held_out.effect.T[np.ix_(rows, columns)])
     height = float(np.clip(0.066 * values.shape[0] + 1.2, 3.0, 14.0))
     width = float(np.clip(0.082 * values.shape[1] + 2.6, 5.0, 12.0))
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.add_subplot()
     image = axes.imshow(values, cmap=diverging_colors(theme), vmin=-1, vmax=1, aspect="auto", interpolation="none")
-    hit = (made.held_out.p_max < made.settings.alpha).T[np.ix_(rows, columns)]
+    hit = (code_map.held_out.p_max < code_map.settings.alpha).T[np.ix_(rows, columns)]
     y, x = np.nonzero(hit)
     axes.scatter(x, y, s=3, color=theme.ink, linewidths=0)
-    axes.set_yticks(range(len(rows)), [made.held_out.features[i] for i in rows], family=FONT)
-    axes.set_xticks(range(len(columns)), [made.held_out.genes[i] for i in columns], rotation=90, family=FONT)
+    axes.set_yticks(range(len(rows)), [code_map.held_out.features[i] for i in rows], family=FONT)
+    axes.set_xticks(range(len(columns)), [code_map.held_out.genes[i] for i in columns], rotation=90, family=FONT)
     axes.tick_params(colors=theme.soft, labelsize=3.6, length=0, pad=1)
     for side in axes.spines.values():
         side.set_visible(False)
@@ -185,48 +190,50 @@ def figure_6(made: CodeFeatureMap, theme: Theme) -> Figure:
     return figure
 
 
-def conclusion(made: CodeFeatureMap) -> str:
+def conclusion(code_map: CodeFeatureMap) -> str:
     """What may be said of it. No test passed, no claim."""
-    found, trapped = ((made.links["verdict"] == what).sum() for what in (FOUND, CONFOUNDED))
-    beyond = int(((made.links["verdict"] == FOUND) & (made.links["p_given_size"] < made.settings.alpha)).sum())
-    chance = f"with genes shuffled between patients {made.shuffled.mean():.1f} on average"
+    found, trapped = ((code_map.links["verdict"] == what).sum() for what in (FOUND, CONFOUNDED))
+    beyond = int(
+        ((code_map.links["verdict"] == FOUND) & (code_map.links["p_given_size"] < code_map.settings.alpha)).sum()
+    )
+    chance = f"with genes shuffled between patients {code_map.shuffled.mean():.1f} on average"
     text = (
-        f"Metagenes and encoder features: {found} of {made.held_out.tests:,} associations found on {made.patients} "
-        f"held-out patients (q < {made.settings.alpha:g}; {chance}), {beyond} of them with p < "
-        f"{made.settings.alpha:g} given the lesion's size, {trapped} flagged as confounded."
+        f"Metagenes and encoder features: {found} of {code_map.held_out.tests:,} associations found on "
+        f"{code_map.patients} held-out patients (q < {code_map.settings.alpha:g}; {chance}), {beyond} of them with p < "
+        f"{code_map.settings.alpha:g} given the lesion's size, {trapped} flagged as confounded."
     )
     if not found:
         text = (
-            f"Metagenes and encoder features: none of {made.held_out.tests:,} associations is found on "
-            f"{made.patients} held-out patients (q < {made.settings.alpha:g}; {chance}; {trapped} flagged as "
+            f"Metagenes and encoder features: none of {code_map.held_out.tests:,} associations is found on "
+            f"{code_map.patients} held-out patients (q < {code_map.settings.alpha:g}; {chance}; {trapped} flagged as "
             "confounded)."
         )
     return text
 
 
-def code_section(made: CodeFeatureMap, folder: Path) -> Section:
+def code_section(code_map: CodeFeatureMap, folder: Path) -> Section:
     """Draw figure 6, write the tables, and lay out the section.
 
     Args:
         folder: of the page: pictures/ and tables/ are in it.
     """
-    light, dark = save_both(lambda theme: figure_6(made, theme), folder / "pictures", "figure6")
-    made.links.to_csv(folder / "tables" / "code_features.csv", index=False)
-    made.metagenes.table().to_csv(folder / "tables" / "code_metagenes.csv", index=False)
-    made.links.head(SHOWN).to_csv(folder / "tables" / "code_features_shown.csv", index=False)
+    light, dark = save_both(lambda theme: figure_6(code_map, theme), folder / "pictures", "figure6")
+    code_map.links.to_csv(folder / "tables" / "code_features.csv", index=False)
+    code_map.metagenes.table().to_csv(folder / "tables" / "code_metagenes.csv", index=False)
+    code_map.links.head(SHOWN).to_csv(folder / "tables" / "code_features_shown.csv", index=False)
     blocks = (
         Picture(
             file=light, dark=dark, alt="Clustered heat map of encoder features against metagenes",
-            caption=f"As figure 6 of Li, Sui et al., but on {made.patients} patients whom the encoder never saw: "
-            f"{len(made.held_out.features)} features of its first two blocks (rows: region, block, channel) against "
-            f"{len(made.metagenes)} metagenes of the training patients, both in the order of their clustering, which "
-            "shows blocks in any table. Dots: family-wise p < "
-            f"{made.settings.alpha:g} over the whole table.",
+            caption=f"As figure 6 of Li, Sui et al., but on {code_map.patients} patients whom the encoder never saw: "
+            f"{len(code_map.held_out.features)} features of its first two blocks (rows: region, block, channel) "
+            f"against {len(code_map.metagenes)} metagenes of the training patients, both in the order of their "
+            "clustering, which shows blocks in any table. Dots: family-wise p < "
+            f"{code_map.settings.alpha:g} over the whole table.",
         ),
         Table(
             file="code_features_shown.csv",
-            caption=f"The {min(SHOWN, len(made.links))} strongest; all are in tables/code_features.csv. p given size: "
-            "both sides adjusted for the rank of the lesion's size.",
+            caption=f"The {min(SHOWN, len(code_map.links))} strongest; all are in tables/code_features.csv. p given "
+            "size: both sides adjusted for the rank of the lesion's size.",
             columns=(
                 Column(label="Metagene", value="metagene"), Column(label="Most typical genes", value="genes"),
                 Column(label="Feature", value="feature"), Column(label="ρ", value="effect", format=".2f"),
@@ -244,13 +251,13 @@ def code_section(made: CodeFeatureMap, folder: Path) -> Section:
         text=(
             "What the encoder's first two blocks see, against metagenes. The encoder was trained to say the training "
             "patients' genes, so that correlations among them prove nothing; the tests are on held-out patients. "
-            + conclusion(made)
+            + conclusion(code_map)
         ),
         blocks=blocks,
         notes=(
-            f"Mean |ρ| over the table: {made.mean_held_out:.3f} on held-out patients, {made.mean_shuffled:.3f} with "
-            f"their genes shuffled, {made.mean_training:.3f} on the patients that the encoder was trained on (more "
-            "patients, so that chance alone would give less). "
-            f"{made.settings.permutations:,} permutations of patients; {made.settings.shuffles} shuffles.",
+            f"Mean |ρ| over the table: {code_map.mean_held_out:.3f} on held-out patients, {code_map.mean_shuffled:.3f} "
+            f"with their genes shuffled, {code_map.mean_training:.3f} on the patients that the encoder was trained on "
+            "(more patients, so that chance alone would give less). "
+            f"{code_map.settings.permutations:,} permutations of patients; {code_map.settings.shuffles} shuffles.",
         ),
     )

@@ -34,28 +34,32 @@ Q = Column(label="q", value="q", format="p", help="false discovery rate over the
 N = Column(label="n", value="n", format="d", help="patients")
 
 
-def strongest_section(made: ConventionalMap, folder: Path, cohort: Cohort | None) -> Section:
+def strongest_section(conventional: ConventionalMap, folder: Path, cohort: Cohort | None) -> Section:
     """The first links found, a dot for each patient; CT of patients low and high in the metagene, if there are any."""
     title = "The strongest links"
-    links = _strongest(made)
+    links = _strongest(conventional)
     if not len(links):
         return Section(title=title, text="No link is reported, so there is none to show.")
-    names = names_of(made.metagenes)
-    light, dark = save_both(lambda theme: link_scatter(_panels(made, links), theme), folder / "pictures", "strongest")
-    adjusted = " Values as measured; the effects are adjusted for covariates." * (made.material.covariates is not None)
+    names = names_of(conventional.metagenes)
+    light, dark = save_both(
+        lambda theme: link_scatter(_panels(conventional, links), theme), folder / "pictures", "strongest"
+    )
+    adjusted = " Values as measured; the effects are adjusted for covariates." * (
+        conventional.material.covariates is not None
+    )
     blocks = [
         Picture(
             file=light, dark=dark, width=320 * len(links),
             alt="; ".join(f"{names[row['metagene']]} against {row['feature']}" for _, row in links.iterrows()),
             caption=f"One dot per patient: the value of the metagene against the feature. p: how often the largest of "
-            f"all tests reaches this one with patients permuted. {largest_by_chance(made)}{adjusted}",
+            f"all tests reaches this one with patients permuted. {largest_by_chance(conventional)}{adjusted}",
         )
     ]  # fmt: skip
     if cohort is not None:
         into = folder / "pictures"
         for number, (metagene, mine) in enumerate(links.groupby("metagene", sort=False)):
             blocks.append(
-                _either_end(made, str(metagene), list(mine["feature"]), cohort, into / f"ends-{number + 1}.png")
+                _either_end(conventional, str(metagene), list(mine["feature"]), cohort, into / f"ends-{number + 1}.png")
             )
     return Section(
         title=title,
@@ -66,9 +70,9 @@ def strongest_section(made: ConventionalMap, folder: Path, cohort: Cohort | None
     )
 
 
-def _strongest(made: ConventionalMap) -> pd.DataFrame:
+def _strongest(conventional: ConventionalMap) -> pd.DataFrame:
     """The first links found with what an image shows; with anything else where there is none of these."""
-    found = made.links[made.links["verdict"] == FOUND]
+    found = conventional.links[conventional.links["verdict"] == FOUND]
     of_image = found[found["family"].isin(IMAGE)]
     return (of_image if len(of_image) else found).head(STRONGEST)
 
@@ -79,26 +83,28 @@ def _told(link: pd.Series, names: dict[str, str]) -> str:
     return f"{feature[0].upper()}{feature[1:]} {way} with {in_text(names[link['metagene']])}."
 
 
-def _panels(made: ConventionalMap, links: pd.DataFrame) -> list[dict[str, object]]:
+def _panels(conventional: ConventionalMap, links: pd.DataFrame) -> list[dict[str, object]]:
     """What `link_scatter` draws for each link."""
-    column, names = {name: k for k, name in enumerate(made.metagenes.ids)}, names_of(made.metagenes)
+    column, names = {name: k for k, name in enumerate(conventional.metagenes.ids)}, names_of(conventional.metagenes)
     return [
         {
-            "x": made.values[:, column[link["metagene"]]], "x_label": names[link["metagene"]],
-            "y": made.material.features.values[link["feature"]].to_numpy(float), "y_label": link["feature"],
+            "x": conventional.values[:, column[link["metagene"]]], "x_label": names[link["metagene"]],
+            "y": conventional.material.features.values[link["feature"]].to_numpy(float), "y_label": link["feature"],
             "note": f"effect {signed(link['effect'])}, n {link['n']}, p {link['p_max']:.3f}",
         }
         for _, link in links.iterrows()
     ]  # fmt: skip
 
 
-def _either_end(made: ConventionalMap, metagene: str, features: Sequence[str], cohort: Cohort, path: Path) -> Picture:
+def _either_end(
+    conventional: ConventionalMap, metagene: str, features: Sequence[str], cohort: Cohort, path: Path
+) -> Picture:
     """CT of the patients with the lowest and with the highest values of a metagene."""
-    name = names_of(made.metagenes)[metagene]
-    order = np.argsort(made.values[:, made.metagenes.ids.index(metagene)], kind="stable")
+    name = names_of(conventional.metagenes)[metagene]
+    order = np.argsort(conventional.values[:, conventional.metagenes.ids.index(metagene)], kind="stable")
     shown = min(AT_EITHER_END, len(order) // 2)
     rows = [
-        (f"{metagene}\n{label}", [gray(cohort.slice_image[largest_slice(cohort, made.material.patients[i])])
+        (f"{metagene}\n{label}", [gray(cohort.slice_image[largest_slice(cohort, conventional.material.patients[i])])
                                           for i in ends])
         for label, ends in (("lowest", order[:shown]), ("highest", order[-shown:]))
     ]  # fmt: skip
@@ -113,24 +119,24 @@ def _either_end(made: ConventionalMap, metagene: str, features: Sequence[str], c
     )
 
 
-def map_section(made: ConventionalMap, folder: Path) -> Section:
+def map_section(conventional: ConventionalMap, folder: Path) -> Section:
     """Heat map, volcano, network, and the table of all links that pass."""
-    n = counts(made)
-    families = pd.Series(made.material.features.family).value_counts()
-    within = f", within {made.settings.within}" if made.settings.within else ""
-    hits = made.links[made.links["verdict"] != NOT_FOUND]
+    n = counts(conventional)
+    families = pd.Series(conventional.material.features.family).value_counts()
+    within = f", within {conventional.settings.within}" if conventional.settings.within else ""
+    hits = conventional.links[conventional.links["verdict"] != NOT_FOUND]
     hits = hits.iloc[np.argsort((hits["verdict"] != FOUND).to_numpy(), kind="stable")]
     return Section(
         title="All links",
         text=(
             f"{n['genes']:,} genes in {n['metagenes']} metagenes; {n['features']} features ("
             + ", ".join(f"{count} {family}" for family, count in families.items())
-            + f"); {n['patients']} patients. Every metagene is tested against every feature: {_test(made)}."
+            + f"); {n['patients']} patients. Every metagene is tested against every feature: {_test(conventional)}."
         ),
-        blocks=(*_table(made, hits, folder), *_pictures(made, hits, folder)),
+        blocks=(*_table(conventional, hits, folder), *_pictures(conventional, hits, folder)),
         notes=(
             f"{n['tests']:,} tests. q: Benjamini–Hochberg over all of them. Family-wise p: the largest |z| of the "
-            f"whole table in {made.settings.permutations:,} permutations of patients{within}, which keep the "
+            f"whole table in {conventional.settings.permutations:,} permutations of patients{within}, which keep the "
             "correlation inside genes and inside features. A missing value counts as the mean there, so that a feature "
             "known of a chosen part of the patients has a larger family-wise p than it deserves. p given size is of "
             "the patients whose size is known. Gene by gene, the same tests are in "
@@ -140,19 +146,21 @@ def map_section(made: ConventionalMap, folder: Path) -> Section:
     )
 
 
-def _test(made: ConventionalMap) -> str:
+def _test(conventional: ConventionalMap) -> str:
     """How associations were tested, in words."""
-    if made.material.covariates is None:
+    if conventional.material.covariates is None:
         return "Spearman, or Mann-Whitney where a feature has two values"
-    return f"a linear model adjusted for {', '.join(map(str, made.material.covariates))}"
+    return f"a linear model adjusted for {', '.join(map(str, conventional.material.covariates))}"
 
 
-def _table(made: ConventionalMap, hits: pd.DataFrame, folder: Path) -> tuple[Table, ...]:
+def _table(conventional: ConventionalMap, hits: pd.DataFrame, folder: Path) -> tuple[Table, ...]:
     """The links that pass; none where none does."""
     shown = hits.head(MOST_LINKS)
     if not len(shown):
         return ()
-    with_names(shown, names_of(made.metagenes), "metagene").to_csv(folder / "tables" / "links_shown.csv", index=False)
+    with_names(shown, names_of(conventional.metagenes), "metagene").to_csv(
+        folder / "tables" / "links_shown.csv", index=False
+    )
     cut = f" Of them the {len(shown)} strongest are here." if len(shown) < len(hits) else ""
     all_found = bool((shown["verdict"] == FOUND).all())
     return (
@@ -161,8 +169,8 @@ def _table(made: ConventionalMap, hits: pd.DataFrame, folder: Path) -> tuple[Tab
             full="links.csv",
             caption=(
                 f"The {len(hits):,} links that pass the threshold, those that are reported first.{cut} "
-                f"{len(made.links) - len(hits):,} pairs do not pass and are left out here; the file has all. p given "
-                "size: both sides adjusted for the rank of the lesion's size."
+                f"{len(conventional.links) - len(hits):,} pairs do not pass and are left out here; the file has all. p "
+                "given size: both sides adjusted for the rank of the lesion's size."
             ),
             columns=(
                 Column(label="Metagene", value="metagene", help="its id and its three most typical genes"),
@@ -179,13 +187,13 @@ def _table(made: ConventionalMap, hits: pd.DataFrame, folder: Path) -> tuple[Tab
     )  # fmt: skip
 
 
-def _pictures(made: ConventionalMap, hits: pd.DataFrame, folder: Path) -> list[Picture]:
-    found, names, into = made.by_metagene, names_of(made.metagenes), folder / "pictures"
-    many = len(found.features) > MOST_FEATURES
+def _pictures(conventional: ConventionalMap, hits: pd.DataFrame, folder: Path) -> list[Picture]:
+    associations, names, into = conventional.by_metagene, names_of(conventional.metagenes), folder / "pictures"
+    many = len(associations.features) > MOST_FEATURES
     light, dark = save_both(
         lambda theme: heat_map(
-            found.z, [names[one] for one in found.genes], found.features, _cells(made, FOUND),
-            _cells(made, CONFOUNDED, SCANNER), theme,
+            associations.z, [names[one] for one in associations.genes], associations.features,
+            _cells(conventional, FOUND), _cells(conventional, CONFOUNDED, SCANNER), theme,
         ),
         into, "heat_map",
     )  # fmt: skip
@@ -198,7 +206,9 @@ def _pictures(made: ConventionalMap, hits: pd.DataFrame, folder: Path) -> list[P
             ),
         )
     ]  # fmt: skip
-    light, dark = save_both(lambda theme: volcano(with_names(made.links, names, "metagene"), theme), into, "volcano")
+    light, dark = save_both(
+        lambda theme: volcano(with_names(conventional.links, names, "metagene"), theme), into, "volcano"
+    )
     blocks.append(
         Picture(
             file=light, dark=dark, width=820, alt="Volcano plot of all tests",
@@ -217,11 +227,11 @@ def _pictures(made: ConventionalMap, hits: pd.DataFrame, folder: Path) -> list[P
     return blocks
 
 
-def _cells(made: ConventionalMap, *verdicts: str) -> NDArray[np.bool_]:
+def _cells(conventional: ConventionalMap, *verdicts: str) -> NDArray[np.bool_]:
     """(K, F) where the verdict is one of these."""
-    column = {name: f for f, name in enumerate(made.by_metagene.features)}
-    row = {name: k for k, name in enumerate(made.by_metagene.genes)}
-    cells = np.zeros(made.by_metagene.p.shape, bool)
-    mine = made.links[made.links["verdict"].isin(verdicts)]
+    column = {name: f for f, name in enumerate(conventional.by_metagene.features)}
+    row = {name: k for k, name in enumerate(conventional.by_metagene.genes)}
+    cells = np.zeros(conventional.by_metagene.p.shape, bool)
+    mine = conventional.links[conventional.links["verdict"].isin(verdicts)]
     cells[mine["metagene"].map(row).to_numpy(int), mine["feature"].map(column).to_numpy(int)] = True
     return cells

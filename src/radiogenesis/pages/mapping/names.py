@@ -22,8 +22,8 @@ def names_of(metagenes: Metagenes, most: int = NAMED) -> dict[str, str]:
 
 def in_text(name: str) -> str:
     """The name of a metagene inside a sentence: "MG006 (SFTPB, SFTPA1, NAPSA)"; any other name as it is."""
-    found = _NAME.fullmatch(name)
-    return f"{found[1]} ({found[2]})" if found else name
+    named = _NAME.fullmatch(name)
+    return f"{named[1]} ({named[2]})" if named else name
 
 
 def signed(value: float) -> str:

@@ -48,7 +48,7 @@ class Addition:
 
 
 def write_map(
-    made: ConventionalMap,
+    conventional: ConventionalMap,
     out: Path,
     *,
     truth: Truth | None = None,
@@ -68,10 +68,10 @@ def write_map(
     with whole_folder(out) as partial:
         for folder in ("tables", "pictures"):
             (partial / folder).mkdir()
-        write_tables(made, partial / "tables")
-        annotated(made).write_h5ad(partial / "map.h5ad")
+        write_tables(conventional, partial / "tables")
+        annotated(conventional).write_h5ad(partial / "map.h5ad")
         added = [write(partial) for write in additions]
-        said, settings = conclusions(made), dataclasses.asdict(made.settings)
+        said, settings = conclusions(conventional), dataclasses.asdict(conventional.settings)
         said += [sentence for one in added for sentence in one.conclusions]
         chosen = ", ".join(f"{name} {value}" for name, value in settings.items() if value != "")
         facts_about = {**(provenance or {}), "Settings": chosen}
@@ -79,64 +79,64 @@ def write_map(
             title="Which genes go with which property?",
             subtitle=(
                 f"A conventional radiogenomic map with its controls{''.join(one.about for one in added)}: "
-                f"{made.material.source}."
+                f"{conventional.material.source}."
             ),
-            facts=(*facts(made), *(fact for one in added for fact in one.facts)),
+            facts=(*facts(conventional), *(fact for one in added for fact in one.facts)),
             conclusions=tuple(said),
             sections=(
-                *sections(made, partial, truth, cohort),
+                *sections(conventional, partial, truth, cohort),
                 *(section for one in added for section in one.sections),
-                save_checklists(map_facts(made, partial / "tables", cohort), partial / "tables"),
+                save_checklists(map_facts(conventional, partial / "tables", cohort), partial / "tables"),
             ),
             provenance=(*facts_about.items(), *(fact for one in added for fact in one.provenance)),
         )
         page.save(partial)
-        summary = {"numbers": plain(counts(made)), "conclusions": said, "settings": settings}
+        summary = {"numbers": plain(counts(conventional)), "conclusions": said, "settings": settings}
         summary |= {name: plain(dict(numbers)) for one in added for name, numbers in one.numbers.items()}
         (partial / "map.json").write_text(json_text(summary), encoding="utf-8")
     return said
 
 
-def write_tables(made: ConventionalMap, folder: Path) -> None:
+def write_tables(conventional: ConventionalMap, folder: Path) -> None:
     """The tidy tables, each as Parquet and CSV."""
     batches = [
         table.assign(side=side)
         for side, table in (
-            ("feature", made.feature_batches), ("metagene", made.metagene_batches), ("gene", made.gene_batches),
-            ("set", made.set_batches),
+            ("feature", conventional.feature_batches), ("metagene", conventional.metagene_batches),
+            ("gene", conventional.gene_batches), ("set", conventional.set_batches),
         )
         if len(table)
     ]  # fmt: skip
-    links, names = made.links.copy(), names_of(made.metagenes)
+    links, names = conventional.links.copy(), names_of(conventional.metagenes)
     links.insert(1, "genes", links["metagene"].map(lambda name: names[name].partition(": ")[2]))
     tables: dict[str, pd.DataFrame] = {
         "links": links,
-        "metagenes": metagene_table(made),
-        "metagene_genes": made.metagenes.table(),
-        "batches": pd.concat(batches, ignore_index=True) if batches else made.feature_batches.assign(side=""),
+        "metagenes": metagene_table(conventional),
+        "metagene_genes": conventional.metagenes.table(),
+        "batches": pd.concat(batches, ignore_index=True) if batches else conventional.feature_batches.assign(side=""),
     }
-    tables |= {"gene_sets": made.sets} if len(made.sets) else {}
-    tables |= {"over_representation": made.members} if len(made.members) else {}
+    tables |= {"gene_sets": conventional.sets} if len(conventional.sets) else {}
+    tables |= {"over_representation": conventional.members} if len(conventional.members) else {}
     for name, table in tables.items():
         table.to_parquet(folder / f"{name}.parquet", index=False)
         table.to_csv(folder / f"{name}.csv", index=False)
-    made.gene_links.to_parquet(folder / "gene_links.parquet", index=False)
-    below = made.gene_links[made.gene_links["q"] < made.settings.alpha]
+    conventional.gene_links.to_parquet(folder / "gene_links.parquet", index=False)
+    below = conventional.gene_links[conventional.gene_links["q"] < conventional.settings.alpha]
     below.to_csv(folder / "gene_links.csv", index=False)
 
 
-def annotated(made: ConventionalMap) -> AnnData:
+def annotated(conventional: ConventionalMap) -> AnnData:
     """Patients x metagenes, with the features in obsm and the batch variables in obs."""
     # A slash in a name would become a folder inside the file.
-    features = made.material.features.values.rename(columns=lambda name: str(name).replace("/", "∕"))
-    batches = made.material.batches.rename(columns=lambda name: str(name).replace("/", "∕"))
+    features = conventional.material.features.values.rename(columns=lambda name: str(name).replace("/", "∕"))
+    batches = conventional.material.batches.rename(columns=lambda name: str(name).replace("/", "∕"))
     for name in batches:
         if batches[name].dtype.kind != "f":
             batches[name] = pd.Categorical(batches[name])
-    index = pd.Index(list(made.material.patients), name="patient")
+    index = pd.Index(list(conventional.material.patients), name="patient")
     return AnnData(
-        made.values,
+        conventional.values,
         obs=batches.set_axis(index),
-        var=metagene_table(made).set_index("metagene"),
+        var=metagene_table(conventional).set_index("metagene"),
         obsm={"features": features.set_axis(index)},  # type: ignore[dict-item]  # anndata takes tables there
     )

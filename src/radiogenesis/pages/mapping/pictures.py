@@ -190,8 +190,8 @@ def clustered_order(values: NDArray[Any]) -> NDArray[np.intp]:
 def diverging_colors(theme: Theme) -> Colormap:
     """Orange below, the page's own ground at 0, teal above."""
     middle = (*to_rgb(theme.line), 0.35)
-    made = LinearSegmentedColormap.from_list("effect", [to_rgb(theme.second), middle, to_rgb(theme.accent)])
-    return made.with_extremes(bad=(0, 0, 0, 0))
+    colors = LinearSegmentedColormap.from_list("effect", [to_rgb(theme.second), middle, to_rgb(theme.accent)])
+    return colors.with_extremes(bad=(0, 0, 0, 0))
 
 
 def precision_recall(curves: Mapping[str, tuple[Mapping[str, pd.DataFrame], float]], theme: Theme) -> Figure:

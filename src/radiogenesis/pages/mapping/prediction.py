@@ -187,23 +187,23 @@ def _score(name: str) -> str:
     return "R²" if name == "R2" else name
 
 
-def retrieval_addition(found: LeftOutRetrieval, folder: Path) -> Addition:
+def retrieval_addition(retrieval: LeftOutRetrieval, folder: Path) -> Addition:
     """The section of `left_out_retrieval`."""
-    found.table.to_csv(folder / "tables" / "left_out_retrieval.csv", index=False)
-    ranks = pd.DataFrame({"patient": found.patients, "rank": found.ranks, "among": found.among})
+    retrieval.table.to_csv(folder / "tables" / "left_out_retrieval.csv", index=False)
+    ranks = pd.DataFrame({"patient": retrieval.patients, "rank": retrieval.ranks, "among": retrieval.among})
     ranks.to_csv(folder / "tables" / "left_out_ranks.csv", index=False)
-    among = int(found.among.max())
+    among = int(retrieval.among.max())
     light, dark = save_both(
-        lambda theme: rank_histogram(found.ranks, among, theme), folder / "pictures", "left_out_ranks"
+        lambda theme: rank_histogram(retrieval.ranks, among, theme), folder / "pictures", "left_out_ranks"
     )
     section = Section(
         title="Whose lesion is this?",
-        text=retrieval_sentence(found),
+        text=retrieval_sentence(retrieval),
         blocks=(
             Picture(
                 file=light, dark=dark, width=820, alt="Histogram of the rank of each patient's own genes",
-                caption=f"The rank of each patient's own genes among those left out together ({found.among.min()} to "
-                f"{among} patients), by their likeness to the patient's lesions.",
+                caption=f"The rank of each patient's own genes among those left out together ({retrieval.among.min()} "
+                f"to {among} patients), by their likeness to the patient's lesions.",
             ),
             Table(
                 file="left_out_retrieval.csv",
@@ -226,10 +226,10 @@ def retrieval_addition(found: LeftOutRetrieval, folder: Path) -> Addition:
         ),
         notes=(
             "Scaler and canonical alignment are fitted anew in every fold; "
-            f"{_components(found.directions)}. Likenesses that are equal share a rank.",
+            f"{_components(retrieval.directions)}. Likenesses that are equal share a rank.",
         ),
     )  # fmt: skip
-    return Addition(sections=(section,), conclusions=(retrieval_sentence(found),))
+    return Addition(sections=(section,), conclusions=(retrieval_sentence(retrieval),))
 
 
 def _components(kept: Sequence[int]) -> str:
@@ -239,26 +239,30 @@ def _components(kept: Sequence[int]) -> str:
     return f"it kept {kept[0]} further component{'' if kept[0] == 1 else 's'} in every fold"
 
 
-def retrieval_sentence(found: LeftOutRetrieval) -> str:
+def retrieval_sentence(retrieval: LeftOutRetrieval) -> str:
     """What may be said of the retrieval."""
-    row = found.table.set_index("measure").loc["mean rank"]
+    row = retrieval.table.set_index("measure").loc["mean rank"]
     about = "is" if row["p"] < 0.05 else "is not shown to be"
     return (
         f"A lesion {about} recognized as its own patient's by a gene-image model (canonical correlation) that never "
         "saw the patient: mean "
-        f"rank {row['value']:.1f} [{row['low']:.1f}, {row['high']:.1f}] among about {found.among.mean():.0f} (chance "
-        f"{row['chance']:.1f}; trained on shuffled genes {row['retrained']:.1f}; {row['best_baseline']} "
-        f"{row[row['best_baseline']]:.1f}; {len(found.patients)} patients)."
+        f"rank {row['value']:.1f} [{row['low']:.1f}, {row['high']:.1f}] among about {retrieval.among.mean():.0f} "
+        f"(chance {row['chance']:.1f}; trained on shuffled genes {row['retrained']:.1f}; {row['best_baseline']} "
+        f"{row[row['best_baseline']]:.1f}; {len(retrieval.patients)} patients)."
     )
 
 
-def shuffled_addition(made: controls.ShuffledVoxels, folder: Path, names: Mapping[str, str] | None = None) -> Addition:
+def shuffled_addition(
+    shuffled: controls.ShuffledVoxels, folder: Path, names: Mapping[str, str] | None = None
+) -> Addition:
     """The section of `shuffled_voxel_map`; `names` says what metagenes are called."""
-    made.links.to_csv(folder / "tables" / "shuffled_voxels.csv", index=False)
-    made.families.to_csv(folder / "tables" / "shuffled_voxels_by_family.csv", index=False)
+    shuffled.links.to_csv(folder / "tables" / "shuffled_voxels.csv", index=False)
+    shuffled.families.to_csv(folder / "tables" / "shuffled_voxels_by_family.csv", index=False)
     groups = {"first order, shape": ("firstorder", "shape"), "margin": ("margin",), "texture": controls.TEXTURE}
-    light, dark = save_both(lambda theme: shuffle_scatter(made.links, groups, theme), folder / "pictures", "shuffled")
-    texture = made.links[made.links["family"].isin(controls.TEXTURE) & made.links["found"]]
+    light, dark = save_both(
+        lambda theme: shuffle_scatter(shuffled.links, groups, theme), folder / "pictures", "shuffled"
+    )
+    texture = shuffled.links[shuffled.links["family"].isin(controls.TEXTURE) & shuffled.links["found"]]
     texture = with_names(texture, names or {}, "metagene")
     texture.head(SHOWN).to_csv(folder / "tables" / "shuffled_voxels_shown.csv", index=False)
     blocks: list[Table | Picture] = [
@@ -300,37 +304,37 @@ def shuffled_addition(made: controls.ShuffledVoxels, folder: Path, names: Mappin
         )  # fmt: skip
     section = Section(
         title="Lesions with shuffled voxels",
-        text=controls.conclusion(made),
+        text=controls.conclusion(shuffled),
         blocks=tuple(blocks),
         notes=(
-            f"{made.patients} patients, {len(controls.DISTINCT)} features, q over the whole table of each map. p given "
-            "the shuffled, p given size: Spearman's partial correlation.",
+            f"{shuffled.patients} patients, {len(controls.DISTINCT)} features, q over the whole table of each map. p "
+            "given the shuffled, p given size: Spearman's partial correlation.",
         ),
     )
-    return Addition(sections=(section,), conclusions=(controls.conclusion(made),))
+    return Addition(sections=(section,), conclusions=(controls.conclusion(shuffled),))
 
 
-def code_space_addition(made: CodeSpace, cohort: Cohort, alpha: float, folder: Path) -> Addition:
+def code_space_addition(codes: CodeSpace, cohort: Cohort, alpha: float, folder: Path) -> Addition:
     """The section of `code_space`; writes codes.h5ad."""
-    made.data.write_h5ad(folder / "codes.h5ad")
-    made.clusters.to_csv(folder / "tables" / "code_clusters.csv", index=False)
-    made.features.to_csv(folder / "tables" / "code_cluster_features.csv", index=False)
-    made.batches.to_csv(folder / "tables" / "code_cluster_batches.csv", index=False)
-    shown = made.features.groupby("part", sort=False).head(SHOWN // 4)
+    codes.data.write_h5ad(folder / "codes.h5ad")
+    codes.clusters.to_csv(folder / "tables" / "code_clusters.csv", index=False)
+    codes.features.to_csv(folder / "tables" / "code_cluster_features.csv", index=False)
+    codes.batches.to_csv(folder / "tables" / "code_cluster_batches.csv", index=False)
+    shown = codes.features.groupby("part", sort=False).head(SHOWN // 4)
     shown.to_csv(folder / "tables" / "code_cluster_features_shown.csv", index=False)
-    light, dark = save_both(lambda theme: code_panels(_places(made), theme, hollow=HELD_OUT, notes={}, columns=2),
+    light, dark = save_both(lambda theme: code_panels(_places(codes), theme, hollow=HELD_OUT, notes={}, columns=2),
                             folder / "pictures", "code_space")  # fmt: skip
     rows, shades = [], []
-    for cluster, part in made.typical:
-        lesions = [figures.gray(cohort.slice_image[k]) for k in _largest(cohort, made.typical[cluster, part])]
+    for cluster, part in codes.typical:
+        lesions = [figures.gray(cohort.slice_image[k]) for k in _largest(cohort, codes.typical[cluster, part])]
         if lesions:
             rows.append((f"cluster {cluster + 1}\n{part}", lesions))
             shades.append(figures.CLUSTERS[cluster % len(figures.CLUSTERS)])
     figures.slice_grid(rows, folder / "pictures" / "code_clusters.png", colors=shades)
-    clusters = [name for name in made.features if str(name).startswith("cluster ")]
+    clusters = [name for name in codes.features if str(name).startswith("cluster ")]
     section = Section(
         title="The code space",
-        text=code_space_conclusion(made, alpha),
+        text=code_space_conclusion(codes, alpha),
         blocks=(
             Picture(
                 file=light, dark=dark, width=640, alt="t-SNE of gene codes, patients colored by cluster",
@@ -368,32 +372,34 @@ def code_space_addition(made: CodeSpace, cohort: Cohort, alpha: float, folder: P
             ),
         ),
         notes=(
-            "The codes lie in codes.h5ad (AnnData): obsm " + ", ".join(map(str, made.data.obsm)) + "; obs has part and "
-            "cluster. The training patients' lesions took part in making the code, so that only the held-out rows say "
-            "whether clusters differ in what a lesion looks like.",
+            "The codes lie in codes.h5ad (AnnData): obsm " + ", ".join(map(str, codes.data.obsm)) + "; obs has part "
+            "and cluster. The training patients' lesions took part in making the code, so that only the held-out rows "
+            "say whether clusters differ in what a lesion looks like.",
         ),
     )  # fmt: skip
-    return Addition(sections=(section,), conclusions=(code_space_conclusion(made, alpha),))
+    return Addition(sections=(section,), conclusions=(code_space_conclusion(codes, alpha),))
 
 
 def code_feature_addition(
     method: GeneAutoencoder, run: Run, cohort: Cohort, settings: MapSettings, folder: Path
 ) -> Addition:
     """The section of `code_feature_map`, of a run that reads genes in lesions and draws nothing."""
-    found = code_feature_map(method, cohort, run.split, run.scaler, settings)
-    return Addition(sections=(code_section(found, folder),), conclusions=(code_feature_conclusion(found),))
+    code_map = code_feature_map(method, cohort, run.split, run.scaler, settings)
+    return Addition(sections=(code_section(code_map, folder),), conclusions=(code_feature_conclusion(code_map),))
 
 
-def _of_family(made: ConventionalMap, family: str) -> list[str]:
-    return [name for name, one in made.material.features.family.items() if one == family]
+def _of_family(conventional: ConventionalMap, family: str) -> list[str]:
+    return [name for name, one in conventional.material.features.family.items() if one == family]
 
 
-def _places(made: CodeSpace) -> pd.DataFrame:
+def _places(codes: CodeSpace) -> pd.DataFrame:
     """The t-SNE as `code_panels` draws it: a panel colored by cluster."""
-    xy = np.asarray(made.data.obsm["X_tsne"], np.float64)
-    part = made.data.obs["part"].astype(str).to_numpy()
-    cluster = made.data.obs["cluster"].to_numpy(int) - 1
-    return pd.DataFrame({"space": in_words(made.space), "part": part, "x": xy[:, 0], "y": xy[:, 1], "cluster": cluster})
+    xy = np.asarray(codes.data.obsm["X_tsne"], np.float64)
+    part = codes.data.obs["part"].astype(str).to_numpy()
+    cluster = codes.data.obs["cluster"].to_numpy(int) - 1
+    return pd.DataFrame(
+        {"space": in_words(codes.space), "part": part, "x": xy[:, 0], "y": xy[:, 1], "cluster": cluster}
+    )
 
 
 def _largest(cohort: Cohort, patients: Sequence[str]) -> list[int]:
@@ -403,7 +409,7 @@ def _largest(cohort: Cohort, patients: Sequence[str]) -> list[int]:
 
 
 def additions(
-    made: ConventionalMap, cohort: Cohort, settings: PredictionSettings, run: Run | None = None
+    conventional: ConventionalMap, cohort: Cohort, settings: PredictionSettings, run: Run | None = None
 ) -> list[Callable[[Path], Addition]]:
     """What a map of a cohort adds beside its associations; each is computed when the page is written.
 
@@ -413,38 +419,39 @@ def additions(
     Raises:
         SettingError: more folds than half the patients, or a gene to predict that the cohort lacks.
     """
-    patients, map_settings = made.material.patients, made.settings
+    patients, map_settings = conventional.material.patients, conventional.settings
     single = single_genes(cohort.expression, patients, settings.asked_genes)
-    blocks = strata(made.material.batches, map_settings.within)
+    blocks = strata(conventional.material.batches, map_settings.within)
     if FEWEST_LEFT_OUT <= len(patients) < 2 * settings.prediction_folds:
         raise SettingError(
             f"prediction_folds {settings.prediction_folds} of {len(patients)} patients", remedy="ask for fewer folds"
         )
 
     def shuffled(folder: Path) -> Addition:
-        found = controls.shuffled_voxel_map(
-            made.values, made.metagenes.ids, cohort, patients, held=held_fixed(made.material, map_settings),
-            alpha=map_settings.alpha, seed=map_settings.seed,
+        shuffled_map = controls.shuffled_voxel_map(
+            conventional.values, conventional.metagenes.ids, cohort, patients,
+            held=held_fixed(conventional.material, map_settings), alpha=map_settings.alpha, seed=map_settings.seed,
         )  # fmt: skip
-        return shuffled_addition(found, folder, names_of(made.metagenes))
+        return shuffled_addition(shuffled_map, folder, names_of(conventional.metagenes))
 
     def predicted(folder: Path) -> Addition:
         genes = gene_values(cohort.expression, patients, map_settings.missing)
-        metagenes = pd.DataFrame(made.values, columns=list(made.metagenes.ids))
-        given = _of_family(made, RADIOMIC)  # not asked for
-        asked = questions_of(made.material, genes, metagenes, single, skip=given)
+        metagenes = pd.DataFrame(conventional.values, columns=list(conventional.metagenes.ids))
+        given = _of_family(conventional, RADIOMIC)  # not asked for
+        asked = questions_of(conventional.material, genes, metagenes, single, skip=given)
         table = prediction_table(asked, settings, seed=map_settings.seed, blocks=blocks)
         return prediction_addition(
             table, settings, map_settings.alpha, folder,
-            names=names_of(made.metagenes), family=made.material.features.family,
+            names=names_of(conventional.metagenes), family=conventional.material.features.family,
         )  # fmt: skip
 
     def retrieved(folder: Path) -> Addition:
-        found = left_out_retrieval(
+        retrieval = left_out_retrieval(
             cohort, patients, settings, expression=ExpressionSettings(missing=map_settings.missing),
-            clinical=made.material.features.values[_of_family(made, CLINICAL)], blocks=blocks, seed=map_settings.seed,
+            clinical=conventional.material.features.values[_of_family(conventional, CLINICAL)], blocks=blocks,
+            seed=map_settings.seed,
         )  # fmt: skip
-        return retrieval_addition(found, folder)
+        return retrieval_addition(retrieval, folder)
 
     def coded(folder: Path) -> Addition:
         assert run is not None

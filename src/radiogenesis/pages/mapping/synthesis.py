@@ -114,9 +114,9 @@ def facts(moved: SynthesisMap) -> tuple[Fact, ...]:
     )
 
 
-def conclusions(made: ConventionalMap, moved: SynthesisMap, truth: Truth | None = None) -> list[str]:
+def conclusions(conventional: ConventionalMap, moved: SynthesisMap, truth: Truth | None = None) -> list[str]:
     """Sentences; the first says what the drawings allow to be claimed."""
-    n, level = counts(moved), made.settings.alpha
+    n, level = counts(moved), conventional.settings.alpha
     who = f"{n['patients']} patients that {moved.run} was not trained on"
     if not n["tests"]:
         said = [
@@ -185,22 +185,22 @@ def conclusions(made: ConventionalMap, moved: SynthesisMap, truth: Truth | None 
             "Patients could not be exchanged: fitted again to the cohort's slices, the alignment's gene side does not "
             "give its own weights back, so that the permutation null and the family-wise p values are missing."
         )
-    for one in moved.null_runs:
+    for null_run in moved.null_runs:
         said.append(
-            f"In {one.name}, trained with shuffled genes, a move of a metagene changes a property by {one.size:.3f} "
-            f"standard deviations on average, in {moved.run} by {n['effect_size']:.3f}; its gene code has "
-            f"{one.axes or 'no'} linear axes."
+            f"In {null_run.name}, trained with shuffled genes, a move of a metagene changes a property by "
+            f"{null_run.size:.3f} standard deviations on average, in {moved.run} by {n['effect_size']:.3f}; its gene "
+            f"code has {null_run.axes or 'no'} linear axes."
         )
     if not moved.nulls:
         said.append("No run with shuffled genes was given (--null_run): that control of the drawings is missing.")
     if truth is not None:
-        row = planted_answers(made, moved, truth).iloc[0]
+        row = planted_answers(conventional, moved, truth).iloc[0]
         better = "no worse than" if row["by_synthesis"] >= row["conventional"] - 0.02 else "worse than"
         said.append(
             f"Of the planted links between metagenes and properties, the map by synthesis recovers an average "
             f"precision of {row['by_synthesis']:.2f}, {better} the conventional map's {row['conventional']:.2f} "
             f"(chance {row['chance']:.2f}); it saw {n['training']} training patients, the conventional map all "
-            f"{len(made.material.patients)}."
+            f"{len(conventional.material.patients)}."
         )
     return said
 
@@ -213,7 +213,7 @@ def _nulls(moved: SynthesisMap) -> str:
 
 
 def synthesis_addition(
-    made: ConventionalMap,
+    conventional: ConventionalMap,
     moved: SynthesisMap,
     folder: Path,
     truth: Truth | None = None,
@@ -238,12 +238,12 @@ def synthesis_addition(
         "Synthesis settings": ", ".join(f"{name} {v}" for name, v in asdict(moved.settings).items()),
         **(provenance or {}),
     }
-    record = about | {"Seed": str(made.settings.seed), **versions()}
+    record = about | {"Seed": str(conventional.settings.seed), **versions()}
     (folder / "synthesis.json").write_text(json_text(record), encoding="utf-8")
     return Addition(
-        sections=sections(made, moved, folder, truth),
+        sections=sections(conventional, moved, folder, truth),
         facts=facts(moved),
-        conclusions=tuple(conclusions(made, moved, truth)),
+        conclusions=tuple(conclusions(conventional, moved, truth)),
         about=", beside a map by synthesis",
         numbers={"synthesis": counts(moved)},
         provenance=tuple(about.items()),
@@ -251,21 +251,21 @@ def synthesis_addition(
 
 
 def sections(
-    made: ConventionalMap, moved: SynthesisMap, folder: Path, truth: Truth | None = None
+    conventional: ConventionalMap, moved: SynthesisMap, folder: Path, truth: Truth | None = None
 ) -> tuple[Section, ...]:
     """Draw the pictures, write the tables that are only shown, and lay out the sections."""
-    found = [
-        _map_section(made, moved, folder),
-        _traversal_section(made, moved, folder),
+    parts = [
+        _map_section(conventional, moved, folder),
+        _traversal_section(conventional, moved, folder),
         _agreement_section(moved, folder),
     ]
-    found += [axes_section(moved.axes_genes, folder)] if len(moved.axes_genes) else []
-    found += [_set_section(moved, folder)] if len(moved.gene_sets) else []
-    found += [_truth_section(made, moved, folder, truth)] if truth is not None else []
-    return tuple(found)
+    parts += [axes_section(moved.axes_genes, folder)] if len(moved.axes_genes) else []
+    parts += [_set_section(moved, folder)] if len(moved.gene_sets) else []
+    parts += [_truth_section(conventional, moved, folder, truth)] if truth is not None else []
+    return tuple(parts)
 
 
-def _map_section(made: ConventionalMap, moved: SynthesisMap, folder: Path) -> Section:
+def _map_section(conventional: ConventionalMap, moved: SynthesisMap, folder: Path) -> Section:
     n = counts(moved)
     wide = {
         name: moved.links.pivot(index="metagene", columns="feature", values=name).loc[
@@ -281,7 +281,7 @@ def _map_section(made: ConventionalMap, moved: SynthesisMap, folder: Path) -> Se
         folder / "pictures", "both_maps",
     )  # fmt: skip
     reported = moved.links[(moved.links["maps"] != "neither") | (moved.links["verdict"] != NOT_FOUND)]
-    shown = with_names(reported.head(SHOWN), names_of(made.metagenes), "metagene")
+    shown = with_names(reported.head(SHOWN), names_of(conventional.metagenes), "metagene")
     shown.to_csv(folder / "tables" / "synthesis_links_shown.csv", index=False)
     table = Table(
         file="synthesis_links_shown.csv",
@@ -332,12 +332,12 @@ def _map_section(made: ConventionalMap, moved: SynthesisMap, folder: Path) -> Se
     )  # fmt: skip
 
 
-def _traversal_section(made: ConventionalMap, moved: SynthesisMap, folder: Path) -> Section:
+def _traversal_section(conventional: ConventionalMap, moved: SynthesisMap, folder: Path) -> Section:
     drawn = traversals(moved)
     if not drawn:
         return Section(title="From low to high", text="No lesion could be measured in the drawings.")
     save_traversals(drawn, folder / "pictures" / "traversals.png")
-    names = names_of(made.metagenes)
+    names = names_of(conventional.metagenes)
     return Section(
         title="From low to high",
         text="The same patient, the same background, the same noise: only one metagene moves, in steps of 1.5 standard "
@@ -398,19 +398,19 @@ def _agreement_section(moved: SynthesisMap, folder: Path) -> Section:
 def _set_section(moved: SynthesisMap, folder: Path) -> Section:
     moved.gene_sets.head(SHOWN).to_csv(folder / "tables" / "synthesis_gene_sets_shown.csv", index=False)
     columns = (Column(label="Set", value="set"), *(c for c in _LINK_COLUMNS if c.value in moved.gene_sets.columns))
-    made = set_traversals(moved)
+    traversals = set_traversals(moved)
     pictures: tuple[Picture, ...] = ()
-    if made:
-        save_traversals(made[:TRAVERSALS_SHOWN], folder / "pictures" / "set_traversals.png")
+    if traversals:
+        save_traversals(traversals[:TRAVERSALS_SHOWN], folder / "pictures" / "set_traversals.png")
         (folder / "pictures" / "gene_sets").mkdir()
-        for traversal in made:
+        for traversal in traversals:
             save_traversals([traversal], folder / "pictures" / "gene_sets" / f"{quote(traversal.name, safe=' ')}.png")
         pictures = (
             Picture(
                 file="set_traversals.png", alt="Lesions while a gene set goes from low to high", width=820,
                 caption=f"The gene sets that are found, or else the strongest, each with the feature that it moves "
-                f"most, in patient {made[0].patient}, as above. pictures/gene_sets has a traversal of each of the "
-                f"{len(made)} first.",
+                f"most, in patient {traversals[0].patient}, as above. pictures/gene_sets has a traversal of each of "
+                f"the {len(traversals)} first.",
             ),
         )  # fmt: skip
     return Section(
@@ -428,8 +428,8 @@ def _set_section(moved: SynthesisMap, folder: Path) -> Section:
     )
 
 
-def _truth_section(made: ConventionalMap, moved: SynthesisMap, folder: Path, truth: Truth) -> Section:
-    table = planted_answers(made, moved, truth)
+def _truth_section(conventional: ConventionalMap, moved: SynthesisMap, folder: Path, truth: Truth) -> Section:
+    table = planted_answers(conventional, moved, truth)
     table.to_csv(folder / "tables" / "known_answers_both.csv", index=False)
     curves = {
         question: (
@@ -439,7 +439,7 @@ def _truth_section(made: ConventionalMap, moved: SynthesisMap, folder: Path, tru
             },
             float(linked.mean()),
         )
-        for question, (ranked, linked) in planted_scores(made, moved, truth).items()
+        for question, (ranked, linked) in planted_scores(conventional, moved, truth).items()
         if linked.any()
     }
     blocks: list[Table | Picture] = [
@@ -472,9 +472,9 @@ def _truth_section(made: ConventionalMap, moved: SynthesisMap, folder: Path, tru
         text="The same planted links, asked of both maps.",
         blocks=tuple(blocks),
         notes=(
-            f"The run saw {moved.training} patients, the conventional map all {len(made.material.patients)}. A single "
-            "gene moved alone changes the run's code by its weight there: a ridge regression spreads what a module"
-            " knows over its genes, and chance correlations over all others. So single genes are moved with the genes "
-            "that go with them, which is how patients differ.",
+            f"The run saw {moved.training} patients, the conventional map all {len(conventional.material.patients)}. A "
+            "single gene moved alone changes the run's code by its weight there: a ridge regression spreads what a "
+            "module knows over its genes, and chance correlations over all others. So single genes are moved with the "
+            "genes that go with them, which is how patients differ.",
         ),
     )

@@ -90,15 +90,15 @@ def _drawn(
         return []
     who, where = np.unravel_index(middle, features.shape[:2])
     at, patient = int(who) * len(stage.backgrounds) + int(where), moved.patients[int(who)]
-    made = []
+    traversals = []
     for name, feature, found in chosen:
         shift, f = sets.shift(sets.names.index(name), stage.genes.shape[1]), moved.features.index(feature)
         drawn = [stage.draw(level * shift) for level in levels]
         images, masks = np.stack([d.image[at] for d in drawn]), np.stack([d.mask[at] for d in drawn])
         values, unit = stage.measured.of(images, masks)[:, f], stage.measured.units[feature]
         label = feature.removesuffix(f" ({unit})")
-        made.append(Traversal(name, f, patient, images, values, label, unit, found))
-    return made
+        traversals.append(Traversal(name, f, patient, images, values, label, unit, found))
+    return traversals
 
 
 def most_typical(values: Floats) -> int | None:
@@ -111,10 +111,10 @@ def most_typical(values: Floats) -> int | None:
     return int(np.argmin((apart**2).sum(axis=1)))
 
 
-def save_traversals(made: Sequence[Traversal], path: Path, levels: Sequence[float] = LEVELS) -> None:
+def save_traversals(traversals: Sequence[Traversal], path: Path, levels: Sequence[float] = LEVELS) -> None:
     """A row for each traversal, from low to high."""
     rows = []
-    for traversal in made:
+    for traversal in traversals:
         low, high = (_value(traversal.values[i], traversal.unit) for i in (0, -1))
         lines = (
             traversal.name,

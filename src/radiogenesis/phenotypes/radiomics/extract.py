@@ -33,7 +33,7 @@ def radiomic_features(
 
     Defined or not: an empty mask gives nan for every feature; so does, for intensity and texture, a mask without a
     pixel in `range_hu`. A single pixel or a uniform lesion has variance, skewness and kurtosis 0; a single pixel has no
-    neighbours, so nan for co-occurrence. Pixels that are not finite are left out of intensity and texture.
+    neighbors, so nan for co-occurrence. Pixels that are not finite are left out of intensity and texture.
 
     Shape and first order are differentiable in the image where they depend on it; texture is counted, and is not.
 
@@ -71,13 +71,13 @@ def _measure(lesions: Lesions, settings: RadiomicsSettings) -> dict[str, Tensor]
         "glrlm": lambda: glrlm.run_lengths(lesions, settings.directions),
         "glszm": lambda: glszm.size_zones(lesions),
     }
-    found: dict[str, Tensor] = {}
+    features: dict[str, Tensor] = {}
     for family, measure in measures.items():
         if family in settings.families:
-            found |= measure()
+            features |= measure()
     of_outline = lesions.outline.flatten(1).any(1)
     of_mask = lesions.pixels > 0
     return {
         name: torch.where(of_outline if FEATURES[name].family in ("shape", "margin") else of_mask, value, torch.nan)
-        for name, value in found.items()
+        for name, value in features.items()
     }

@@ -14,8 +14,8 @@ from radiogenesis.phenotypes.radiomics.lesions import Lesions
 _ROWS = (
     ("mean", "Q4LE", "HU", "mean"),
     ("variance", "ECT3", "HU2", "variance over the pixels (divided by their number)"),
-    ("skewness", "KE2A", "", "third standardised moment; 0 where the variance is 0"),
-    ("kurtosis", "IPH6", "", "fourth standardised moment less 3 (PyRadiomics keeps the 3); 0 where the variance is 0"),
+    ("skewness", "KE2A", "", "third standardized moment; 0 where the variance is 0"),
+    ("kurtosis", "IPH6", "", "fourth standardized moment less 3 (PyRadiomics keeps the 3); 0 where the variance is 0"),
     ("median", "Y12H", "HU", "median"),
     ("minimum", "1GSF", "HU", "lowest value"),
     ("percentile_10", "QG58", "HU", "10th percentile, linear between the values"),
@@ -56,7 +56,7 @@ def first_order(lesions: Lesions) -> dict[str, Tensor]:
     central_mean = (x * central).sum(1) / central_n
     squares = x.square().sum(1)
     shares = _histogram(lesions) / n[:, None]  # (B, Ng)
-    found = {
+    features = {
         "mean": average,
         "variance": variance,
         "skewness": torch.where(flat, 0.0, third / spread**1.5),
@@ -78,7 +78,7 @@ def first_order(lesions: Lesions) -> dict[str, Tensor]:
         "entropy": torch.special.entr(shares).sum(1) / math.log(2),
         "uniformity": shares.square().sum(1),
     }
-    return {f"firstorder_{name}": value for name, value in found.items()}
+    return {f"firstorder_{name}": value for name, value in features.items()}
 
 
 def _sorted(x: Tensor, inside: Tensor) -> Tensor:
@@ -89,7 +89,7 @@ def _sorted(x: Tensor, inside: Tensor) -> Tensor:
 
 
 def _percentile(ascending: Tensor, n: Tensor, q: float) -> Tensor:
-    """(B,) percentile of the first n of each ascending row, linear between the neighbouring values."""
+    """(B,) percentile of the first n of each ascending row, linear between the neighboring values."""
     place = q * (n - 1).clamp_min(0)
     below = ascending.gather(1, place.floor().long()[:, None])[:, 0]
     above = ascending.gather(1, place.ceil().long()[:, None])[:, 0]

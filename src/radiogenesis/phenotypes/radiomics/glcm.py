@@ -46,7 +46,7 @@ FEATURES = {f"glcm_{name}": Feature("glcm", *row) for name, *row in _ROWS}
 
 
 def co_occurrence(lesions: Lesions, directions: Literal["average", "merge"]) -> dict[str, Tensor]:
-    """The features of `FEATURES`, (B,) float64 each; nan where no two pixels of the mask are neighbours.
+    """The features of `FEATURES`, (B,) float64 each; nan where no two pixels of the mask are neighbors.
 
     A direction without pairs is left out of the average.
     """
@@ -62,13 +62,15 @@ def co_occurrence(lesions: Lesions, directions: Literal["average", "merge"]) -> 
 
 
 def _pairs(lesions: Lesions) -> tuple[Tensor, Tensor, Tensor]:
-    """All neighbours within the lesions: (K,) matrix (4 b + direction), (K,) lower, (K,) higher level, from 0."""
-    found = []
+    """All neighbors within the lesions: (K,) matrix (4 b + direction), (K,) lower, (K,) higher level, from 0."""
+    pairs = []
     for direction, ahead in enumerate(lesions.ahead):
         both = ahead.nonzero()[:, 0]
-        one, other, owner = (x.index_select(0, both) for x in (lesions.level, ahead, lesions.owners))
-        found.append((4 * owner + direction, torch.minimum(one, other) - 1, torch.maximum(one, other) - 1))
-    matrix, low, high = (torch.cat(parts) for parts in zip(*found, strict=True))
+        level, level_ahead, owner = (x.index_select(0, both) for x in (lesions.level, ahead, lesions.owners))
+        pairs.append(
+            (4 * owner + direction, torch.minimum(level, level_ahead) - 1, torch.maximum(level, level_ahead) - 1)
+        )
+    matrix, low, high = (torch.cat(parts) for parts in zip(*pairs, strict=True))
     return matrix, low, high
 
 
@@ -104,7 +106,7 @@ def _features(
     entropy_joint = _entropy(p) + 1 - p_difference[:, 0]  # a pair of unlike levels stands in two places, half in each
     information = (2 * entropy_level - entropy_joint).clamp_min(0.0)
     alike = variance == 0
-    found = {
+    features = {
         "joint_maximum": torch.maximum(same.amax(1), p.amax(1) / 2),
         "joint_average": mean,
         "joint_variance": variance,
@@ -131,7 +133,7 @@ def _features(
         "information_correlation_1": torch.where(alike, 0.0, -information / torch.where(alike, 1.0, entropy_level)),
         "information_correlation_2": (1 - torch.exp(-2 * information)).sqrt(),
     }
-    return found, n > 0
+    return features, n > 0
 
 
 def _entropy(p: Tensor) -> Tensor:

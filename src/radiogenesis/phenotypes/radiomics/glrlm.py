@@ -44,10 +44,10 @@ def run_lengths(lesions: Lesions, directions: Literal["average", "merge"]) -> di
     else:
         counts, pixels = counts.flatten(0, 1), pixels.repeat_interleave(4)
     lengths = torch.arange(1.0, counts.shape[2] + 1, dtype=torch.float64, device=counts.device)
-    found, usable = size_statistics(counts, lengths, pixels)
+    features, usable = size_statistics(counts, lengths, pixels)
     return {
         f"glrlm_{_ROWS[key][0]}": mean_of_usable(value.view(batch, -1), usable.view(batch, -1))
-        for key, value in found.items()
+        for key, value in features.items()
     }
 
 

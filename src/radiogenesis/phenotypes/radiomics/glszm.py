@@ -1,4 +1,4 @@
-"""Grey level zones: how large the patches of one grey level are, diagonal neighbours included (IBSI family 9SAK)."""
+"""Grey level zones: how large the patches of one grey level are, diagonal neighbors included (IBSI family 9SAK)."""
 
 from __future__ import annotations
 
@@ -39,14 +39,16 @@ FEATURES = {f"glszm_{name}": Feature("glszm", *row) for name, *row in _ROWS.valu
 def size_zones(lesions: Lesions) -> dict[str, Tensor]:
     """The features of `FEATURES`, (B,) float64 each; nan where the mask is empty."""
     counts, sizes = _zones(lesions)
-    found, usable = size_statistics(counts, sizes, lesions.pixels.double())
-    return {f"glszm_{_ROWS[key][0]}": mean_of_usable(value[:, None], usable[:, None]) for key, value in found.items()}
+    features, usable = size_statistics(counts, sizes, lesions.pixels.double())
+    return {
+        f"glszm_{_ROWS[key][0]}": mean_of_usable(value[:, None], usable[:, None]) for key, value in features.items()
+    }
 
 
 def _zones(lesions: Lesions) -> tuple[Tensor, Tensor]:
     """(B, Ng, S) int64, zones of each lesion, level and size, and (S,) float64, the sizes that occur.
 
-    The images are labelled at once, as one tall image: their outermost rows are empty, so no zone crosses over.
+    The images are labeled at once, as one tall image: their outermost rows are empty, so no zone crosses over.
     """
     batch, height, width = lesions.outline.shape
     zones = label(lesions.levels.view(-1, width).cpu().numpy(), background=0, connectivity=2)

@@ -19,7 +19,7 @@ MOST_CELLS = 2**24  # of their matrices of pairs or of runs: 128 MiB in float64
 class Lesions:
     """Lesions of similar size, each shifted to the upper left corner of the smallest frame that holds them all.
 
-    The frame's outermost pixels belong to no lesion, so that every pixel of a lesion has all its neighbours in it.
+    The frame's outermost pixels belong to no lesion, so that every pixel of a lesion has all its neighbors in it.
     Intensity and texture look at the lesions' pixels as one list, N long over all lesions; `levels` knows the
     neighbours: in a frame w wide, the pixel below the one at place k lies at k + w.
     """
@@ -52,13 +52,13 @@ class Lesions:
 
     @cached_property
     def steps(self) -> tuple[int, int, int, int]:
-        """From a pixel's place to its neighbour's: right, down, down and right, down and left."""
+        """From a pixel's place to its neighbor's: right, down, down and right, down and left."""
         width = self.outline.shape[2]
         return 1, width, width + 1, width - 1
 
     @cached_property
     def ahead(self) -> tuple[Tensor, ...]:
-        """4 x (N,) int64, the grey level of each pixel's neighbour in these directions; 0 where it lies outside."""
+        """4 x (N,) int64, the grey level of each pixel's neighbor in these directions; 0 where it lies outside."""
         return tuple(self.levels.index_select(0, self.places + step) for step in self.steps)
 
 

@@ -36,7 +36,7 @@ def outline_margin(lesions: Lesions) -> dict[str, Tensor]:
     edge = depth.abs() < side
     gradient = mean(fall, edge)
     ring = (depth > 0) & (depth < RING_MM)
-    found = {
+    features = {
         "width": TEN_TO_NINETY * fit.sigma_mm,
         "contrast": fit.contrast_hu,
         "offset": fit.offset_mm,
@@ -44,4 +44,4 @@ def outline_margin(lesions: Lesions) -> dict[str, Tensor]:
         "gradient_deviation": mean((fall - gradient[:, None, None]).square(), edge).sqrt(),
         "aerated_share": mean((hu < AERATED_HU).float(), ring),
     }
-    return {f"margin_{name}": value for name, value in found.items()}
+    return {f"margin_{name}": value for name, value in features.items()}

@@ -36,7 +36,7 @@ def outline_shape(lesions: Lesions) -> dict[str, Tensor]:
     area, perimeter = _polygon(lesion)
     area, perimeter = area * side**2, perimeter * side
     minor, major = (4 * side * root for root in _standard_deviations(lesion, pixels))
-    found = {
+    features = {
         "mesh_area": area,
         "pixel_area": pixels * side**2,
         "perimeter": perimeter,
@@ -47,7 +47,7 @@ def outline_shape(lesions: Lesions) -> dict[str, Tensor]:
         "minor_axis": minor,
         "elongation": minor / major,
     }
-    return {f"shape_{name}": value for name, value in found.items()}
+    return {f"shape_{name}": value for name, value in features.items()}
 
 
 def _polygon(lesion: Tensor) -> tuple[Tensor, Tensor]:

@@ -39,7 +39,7 @@ def size_statistics(counts: Tensor, sizes: Tensor, pixels: Tensor) -> tuple[dict
     small, large = (by_size @ j_powers.T).unbind(1)
     low, high = (by_level @ i_powers.T).unbind(1)
     uniform_level, uniform_size = by_level.square().sum(1), by_size.square().sum(1)
-    found = {
+    statistics = {
         "small": small,
         "large": large,
         "low": low,
@@ -57,7 +57,7 @@ def size_statistics(counts: Tensor, sizes: Tensor, pixels: Tensor) -> tuple[dict
         "size_variance": _variance(by_size, j),
         "entropy": torch.special.entr(p).flatten(1).sum(1) / math.log(2),
     }
-    return found, n > 0
+    return statistics, n > 0
 
 
 def _variance(p: Tensor, value: Tensor) -> Tensor:

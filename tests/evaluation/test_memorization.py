@@ -11,7 +11,7 @@ from painted_lesions import lesions, lungs, slices
 from scipy.ndimage import gaussian_filter
 
 from radiogenesis.evaluation.descriptions.lesions import Lesions
-from radiogenesis.evaluation.measures.memorisation import Memorisation, copying, memorisation
+from radiogenesis.evaluation.measures.memorization import CopyTest, copying, memorization
 from radiogenesis.evaluation.measures.pasted import Pasted, paste
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.stats.resampling import sign_flips
@@ -43,14 +43,14 @@ class World:
     def own_rows(self) -> NDArray[np.int64]:
         return np.repeat(np.arange(TEST) * EACH, PLACES) + self.rng.integers(0, EACH, TEST * PLACES)
 
-    def judge(self, drawn: Lesions) -> Memorisation:
+    def judge(self, drawn: Lesions) -> CopyTest:
         copies = self.rng.integers(0, TRAIN * EACH, TEST * PLACES)
         controls = Pasted(
             *[self.pasted(self.training, copies)] * 2,
             self.pasted(self.held_out, self.own_rows()),
         )
         training = lesions(*self.training, names("t", TRAIN, EACH))
-        return memorisation(drawn, training, lesions(*self.held_out, names("h", TEST, EACH)), controls, SETTINGS)
+        return memorization(drawn, training, lesions(*self.held_out, names("h", TEST, EACH)), controls, SETTINGS)
 
 
 def names(kind: str, patients: int, each: int) -> NDArray[np.str_]:
@@ -58,7 +58,7 @@ def names(kind: str, patients: int, each: int) -> NDArray[np.str_]:
 
 
 @pytest.fixture(scope="module")
-def fresh() -> Memorisation:
+def fresh() -> CopyTest:
     """Of drawings that are lesions of patients whom nobody has seen."""
     world = World.of(1)
     strangers = slices(world.rng, TEST, EACH)
@@ -89,14 +89,14 @@ def test_blurred_copies_are_seen() -> None:
     assert found.p <= 0.01
 
 
-def test_lesions_never_seen_are_no_copies(fresh: Memorisation) -> None:
+def test_lesions_never_seen_are_no_copies(fresh: CopyTest) -> None:
     assert fresh.p > 0.05
     assert fresh.drawn.near.mean() < 0.1
     assert fresh.p_copies <= 0.01
     assert fresh.p_real > 0.05
 
 
-def test_how_surely_copies_would_have_been_seen_stands_beside(fresh: Memorisation) -> None:
+def test_how_surely_copies_would_have_been_seen_stands_beside(fresh: CopyTest) -> None:
     often = list(fresh.power.values())
     assert list(fresh.power) == [0.05, 0.1, 0.25, 1.0]
     assert often == sorted(often)

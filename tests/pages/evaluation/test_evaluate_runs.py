@@ -20,7 +20,7 @@ from radiogenesis.evaluation.comparison import BESIDE
 from radiogenesis.evaluation.drawing import draw
 from radiogenesis.evaluation.measures.control import OWN, TRUTH
 from radiogenesis.evaluation.measures.fidelity import PASTED
-from radiogenesis.evaluation.measures.memorisation import COPIES, UNSEEN
+from radiogenesis.evaluation.measures.memorization import COPIES, UNSEEN
 from radiogenesis.evaluation.measures.realism import ON_SAME
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.methods.nearest_lesion import NearestLesion, NearestLesionSettings
@@ -217,7 +217,7 @@ def others(
 
 
 def test_who_pastes_training_lesions_is_caught(others: Path) -> None:
-    table = pd.read_csv(others / "tables" / "memorisation.csv").set_index(["run", "of"])
+    table = pd.read_csv(others / "tables" / "memorization.csv").set_index(["run", "of"])
     assert table.loc[("copier", "drawn"), "p"] <= 0.01
     assert table.loc[("copier", "drawn"), "near"] > 0.8
     assert table.loc[("copier", COPIES), "near"] > 0.8
@@ -325,7 +325,7 @@ def test_intervals_are_called_what_they_are(cohort: Cohort, tmp_path: Path) -> N
     for text in ("\n".join(told), page):
         assert "80 % interval" in text
         assert "95 %" not in text
-    for words in ("Null, 80 % from", "Grey: 80 % of what", "80 % intervals over patients and networks"):
+    for words in ("Null, 80 % from", "Gray: 80 % of what", "80 % intervals over patients and networks"):
         assert words in page
 
 

@@ -101,7 +101,7 @@ def ball_of(found: finding.FoundTumors) -> pd.Series:
     return found.tumors.iloc[int(away.argmin())]
 
 
-def test_the_ball_is_found_where_it_is_in_voxels_and_in_millimetres(run: Run, scan: Scan) -> None:
+def test_the_ball_is_found_where_it_is_in_voxels_and_in_millimeters(run: Run, scan: Scan) -> None:
     found = finding.find_tumors(run, scan, FindSettings())
     row = ball_of(found)
     assert (row["first_plane"], row["last_plane"]) == (13, 19)  # 4 mm planes within 15 mm, the last at 12 mm
@@ -203,7 +203,7 @@ def test_refusals_leave_nothing_behind(run: Run, scan: Scan, tmp_path: Path) -> 
         (["FrameOfReferenceUID"], False),
     ],
 )
-def test_headers_that_an_anonymiser_stripped_cost_at_most_the_seg(
+def test_headers_that_an_anonymizer_stripped_cost_at_most_the_seg(
     run: Run, scan: Scan, tmp_path: Path, gone: list[str], seg: bool
 ) -> None:
     for name in ("X-1", "X-2"):

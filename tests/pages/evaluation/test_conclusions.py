@@ -7,7 +7,7 @@ import pytest
 
 from radiogenesis.evaluation.measures.control import control_conclusion
 from radiogenesis.evaluation.measures.diversity import diversity_conclusion
-from radiogenesis.evaluation.measures.memorisation import memorisation_conclusion
+from radiogenesis.evaluation.measures.memorization import memorization_conclusion
 from radiogenesis.evaluation.measures.realism import realism_conclusion
 from radiogenesis.evaluation.measures.usefulness import usefulness_conclusion
 from radiogenesis.pages.evaluation import conclusions as c
@@ -121,7 +121,7 @@ def test_held_out_patients_in_scans_that_were_trained_on_are_told() -> None:
     assert not c.shared_scans(series, ["d", "f"], ["a", "b", "e"])
 
 
-def memorisation_table(**drawn: float) -> pd.DataFrame:
+def memorization_table(**drawn: float) -> pd.DataFrame:
     row = {"near": 0.02, "low": 0.0, "high": 0.04, "p": 0.3, "seen_5": 0.4, "seen_100": 1.0} | drawn
     return pd.DataFrame([row, {"near": 0.99}, {"near": 0.01, "false_alarms": 0.04}])
 
@@ -152,10 +152,10 @@ def memorisation_table(**drawn: float) -> pd.DataFrame:
 def test_that_there_is_no_sign_of_copies_is_said_with_its_power(
     drawn: dict[str, float], said: str, unsaid: str
 ) -> None:
-    sentence = memorisation_conclusion("gan", memorisation_table(**drawn), 0.95)
+    sentence = memorization_conclusion("gan", memorization_table(**drawn), 0.95)
     assert said in sentence
     assert unsaid not in sentence
     assert "by design" not in sentence
-    assert "pastes training lesions by design" in memorisation_conclusion(
-        "nearest", memorisation_table(**drawn), 0.95, by_design=True
+    assert "pastes training lesions by design" in memorization_conclusion(
+        "nearest", memorization_table(**drawn), 0.95, by_design=True
     )

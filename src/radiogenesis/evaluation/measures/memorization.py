@@ -1,4 +1,4 @@
-"""Memorisation: are the drawings copies of training lesions?
+"""Memorization: are the drawings copies of training lesions?
 
 The insides of lesions are compared (`interiors`), so that a copy is seen on another background and turned, too. For
 each drawing: how well does it agree with the lesion of a training patient that is most like it, and how well with that
@@ -91,7 +91,7 @@ class Likeness:
 
 
 @dataclass(frozen=True)
-class Memorisation:
+class CopyTest:
     """What was found.
 
     Attributes:
@@ -120,9 +120,9 @@ class Memorisation:
         return {name: nanmean(part.near[index], 1) for name, part in parts.items()}
 
 
-def memorisation(
+def memorization(
     drawn: Lesions, training: Lesions, held_out: Lesions, pasted: Pasted, settings: EvaluationSettings
-) -> Memorisation:
+) -> CopyTest:
     """Compare drawings for held-out patients with real lesions of training and of held-out patients.
 
     Args:
@@ -137,7 +137,7 @@ def memorisation(
     known = excess[-1][np.isfinite(excess[-1])]
     threshold = float(np.quantile(known, BEYOND)) if len(known) else np.nan
     near = [np.where(np.isfinite(one) & np.isfinite(threshold), one > threshold, np.nan) for one in excess]
-    found = [
+    likenesses = [
         Likeness(
             training=patient_means(a, part.patient, patients),
             unseen=patient_means(b, part.patient, patients),
@@ -146,16 +146,16 @@ def memorisation(
         )
         for part, (a, b), each in zip(parts, alike, near, strict=True)
     ]
-    own = found[-1].near
+    own = likenesses[-1].near
     flips = sign_flips(n, settings.permutations, [settings.seed, 9])
-    p = [float(copying(one.near[None], own[None], flips)[0]) for one in found]
+    p = [float(copying(one.near[None], own[None], flips)[0]) for one in likenesses]
     drawings, copies, unseen = (one.reshape(n, -1) for one in near[:3])
     power, false_alarms = _power(drawings, copies, unseen, own, flips, settings)
-    return Memorisation(
+    return CopyTest(
         patients=patients,
-        drawn=found[0],
-        copies=found[1],
-        real=found[2],
+        drawn=likenesses[0],
+        copies=likenesses[1],
+        real=likenesses[2],
         p=p[0],
         p_copies=p[1],
         p_real=p[2],
@@ -171,9 +171,9 @@ def _alike(lesions: Lesions, training: Lesions, held_out: Lesions) -> tuple[Floa
         assert lesions.interior is not None
         assert real.interior is not None
         usable = np.isfinite(real.interior[:, 0])
-        found = agreement(lesions.interior, real.interior[usable]).astype(float)
-        found[lesions.patient[:, None] == real.patient[usable][None]] = -1
-        parts.append(found.max(1, initial=-1))
+        agreements = agreement(lesions.interior, real.interior[usable]).astype(float)
+        agreements[lesions.patient[:, None] == real.patient[usable][None]] = -1
+        parts.append(agreements.max(1, initial=-1))
     both = np.isfinite(parts[0]) & (np.minimum(*parts) > -1)
     return np.where(both, parts[0], np.nan), np.where(both, parts[1], np.nan)
 
@@ -226,10 +226,10 @@ COPIES = "copies: training lesions, pasted"
 UNSEEN = "never trained on: real lesions, pasted"
 
 
-class Copies(Measure):
+class Memorization(Measure):
     """Whether training lesions were copied, and what the test would have seen."""
 
-    table = "memorisation"
+    table = "memorization"
     numbers: ClassVar = {
         "copies": Number("Near copies", "", "%", "drawings nearer to a training lesion than 99 of 100 real lesions "
                          "never trained on; reference: such lesions; null: pasted training lesions", REST)
@@ -238,7 +238,7 @@ class Copies(Measure):
     def measure(self, work: Work) -> Result:
         split, settings = work.subject.split, work.settings
         slices = work.real.slices
-        result = memorisation(work.drawn.lesions, slices.of(split.train), slices.of(split.test), work.pasted, settings)
+        result = memorization(work.drawn.lesions, slices.of(split.train), slices.of(split.test), work.pasted, settings)
         draws = result.draws(settings)
         power = {f"seen_{100 * share:.0f}": often for share, often in result.power.items()}
         rows = []
@@ -258,7 +258,7 @@ class Copies(Measure):
         each = {"drawn": result.drawn.near, "copies": result.copies.near, "real": result.real.near}
         tables = {
             self.table: pd.DataFrame(rows),
-            "memorisation_patients": pd.DataFrame({"patient": result.patients, **each}),
+            "memorization_patients": pd.DataFrame({"patient": result.patients, **each}),
         }
         score = Score(
             float(draws["drawn"][0]), draws["drawn"][1:], float(draws["real"][0]), float(draws["copies"][0]),
@@ -266,34 +266,34 @@ class Copies(Measure):
         )  # fmt: skip
         return Result(tables, {"copies": score})
 
-    def sections(self, found: Sequence[RunResults], tables: Path, settings: EvaluationSettings) -> list[Section]:
-        joined(found, "memorisation_patients", tables)
-        return [_memorisation_section(joined(found, self.table, tables), settings)]
+    def sections(self, runs: Sequence[RunResults], tables: Path, settings: EvaluationSettings) -> list[Section]:
+        joined(runs, "memorization_patients", tables)
+        return [_memorization_section(joined(runs, self.table, tables), settings)]
 
-    def sentence(self, found: RunResults, confidence: float) -> str:
-        pastes = isinstance(found.subject.method, NearestLesion)
-        return memorisation_conclusion(found.subject.name, found.tables[self.table], confidence, by_design=pastes)
+    def sentence(self, run: RunResults, confidence: float) -> str:
+        pastes = isinstance(run.subject.method, NearestLesion)
+        return memorization_conclusion(run.subject.name, run.tables[self.table], confidence, by_design=pastes)
 
-    def must_be_said(self, found: RunResults) -> bool:
+    def must_be_said(self, run: RunResults) -> bool:
         """Copies are the one finding that must not be missed."""
-        return isinstance(found.subject.method, NearestLesion) or copies(found.tables[self.table])
+        return isinstance(run.subject.method, NearestLesion) or copies(run.tables[self.table])
 
 
 def copies(table: pd.DataFrame) -> bool:
-    """Whether the test of `memorisation` speaks for copies."""
+    """Whether the test of `memorization` speaks for copies."""
     return bool(table["p"].iloc[0] < ALPHA)
 
 
-def memorisation_conclusion(label: str, table: pd.DataFrame, confidence: float, *, by_design: bool = False) -> str:
+def memorization_conclusion(label: str, table: pd.DataFrame, confidence: float, *, by_design: bool = False) -> str:
     """A sentence or two on copies of training lesions, with what the test would have seen.
 
     Args:
         by_design: the method pastes training lesions, whatever the test says.
     """
     drawn, pasted, real = table.to_dict("records")
-    made = " This method pastes training lesions by design." if by_design else ""
+    pasting = " This method pastes training lesions by design." if by_design else ""
     if pd.isna(drawn["p"]):
-        return f"{label}: copies could not be tested for: the lesions have too few pixels inside.{made}"
+        return f"{label}: copies could not be tested for: the lesions have too few pixels inside.{pasting}"
     figures = (
         f"{percent(drawn['near'])} of the drawings ({coverage(confidence)} interval {percent(drawn['low'])} to "
         f"{percent(drawn['high'])}) are nearer to a training lesion than 99 of 100 real lesions never trained on "
@@ -302,23 +302,23 @@ def memorisation_conclusion(label: str, table: pd.DataFrame, confidence: float, 
     )
     if copies(table):
         how = "drawn lesions are" if drawn["low"] > 0.5 else "some drawn lesions may be"
-        return f"{label}: {how} copies of training lesions: {figures}.{made}"
+        return f"{label}: {how} copies of training lesions: {figures}.{pasting}"
     seen = {name: drawn[name] for name in drawn if str(name).startswith("seen_")}
     if not seen["seen_100"] >= POWERFUL:
         return (
             f"{label}: whether training lesions were copied cannot be said: had all drawings been copies, the test "
-            f"would have seen it in {percent(seen['seen_100'])} of resamples only; {figures}.{made}"
+            f"would have seen it in {percent(seen['seen_100'])} of resamples only; {figures}.{pasting}"
         )
     first, *rest = ((str(name).removeprefix("seen_"), percent(often)) for name, often in seen.items())
     return (
         f"{label}: no sign that training lesions were copied: {figures}. Had {first[0]} % of the drawings been "
         f"copies, the test would have seen it in {first[1]} of resamples of patients"
         + "".join(f"; had {share} %, in {often}" for share, often in rest)
-        + f". Among real lesions never trained on it finds copies in {percent(real['false_alarms'])}.{made}"
+        + f". Among real lesions never trained on it finds copies in {percent(real['false_alarms'])}.{pasting}"
     )
 
 
-def _memorisation_section(file: str, settings: EvaluationSettings) -> Section:
+def _memorization_section(file: str, settings: EvaluationSettings) -> Section:
     columns = (
         RUN,
         Column(label="Lesions", value="of"),

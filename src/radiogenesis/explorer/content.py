@@ -1,0 +1,311 @@
+"""What the page holds: the generator, backgrounds, patients' gene codes, noise, and the moves with their evidence.
+
+No expression value and no patient's image is in it, but for the backgrounds. Patients of a real cohort are numbered.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from radiogenesis.cohort.digest import file_digest
+from radiogenesis.cohort.store import Cohort
+from radiogenesis.errors import RunError, SettingError
+from radiogenesis.explorer import moves as of
+from radiogenesis.explorer.graph import drawer_of, generator_onnx
+from radiogenesis.explorer.moves import LinearCode, MapTables, Move
+from radiogenesis.methods.canonical_alignment import CanonicalAlignment
+from radiogenesis.methods.fusion_gan import FusionGAN
+from radiogenesis.training.data import untrained_backgrounds
+from radiogenesis.training.run import Run
+from radiogenesis.version import __version__
+from radiogenesis.window import WINDOW_HU
+
+MEAN = "mean of the training patients"
+"""The first that can be chosen: nobody's genes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExploreSettings:
+    """Settings of `explore`."""
+
+    backgrounds: tuple[int, ...] = ()
+    """Rows of the cohort's backgrounds that the page shows. By default six of a phantom's; those of real patients must
+    be named here, or taken from another cohort (--backgrounds_from), because the page holds their pictures."""
+    patients: tuple[str, ...] = ()
+    """Held-out patients to draw for, by default eight; on the page those of a real cohort are numbered."""
+    noises: int = 4
+    """How many drawings' noise can be chosen."""
+    seed: int = 0
+    """Of the noise, and of which patients and backgrounds are taken by default."""
+    anyway: bool = False
+    """Make the page although drawings may be copies of training lesions, or were not examined for it. The page says
+    so."""
+
+    def __post_init__(self) -> None:
+        if self.noises < 1:
+            raise ValueError(f"noises must be at least 1, not {self.noises}")
+
+
+@dataclass(frozen=True, eq=False)
+class Shuffled:
+    """A run with shuffled genes: its generator, its patients' codes (n, K) and the moves' (M, K)."""
+
+    name: str
+    model: bytes
+    patients: NDArray[np.float32]
+    moves: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Content:
+    """All that the page holds.
+
+    Attributes:
+        run: name of the run.
+        model: the generator as ONNX.
+        sides: of the noise maps, coarse to fine; empty without any.
+        backgrounds: (B, P, P) int16 HU.
+        background_names: (B,).
+        patients: (n, K) gene codes.
+        patient_names: (n,) as the page shows them.
+        noise: (N, vector and maps) one row per drawing's noise.
+        vector: length of the noise vector.
+        pixel_mm: side of a pixel.
+        moves: the sliders.
+        shuffled: the run with shuffled genes, if any.
+        remarks: what must be said on the page.
+        provenance: name -> value.
+        who: name on the page -> patient; this is not on the page.
+    """
+
+    run: str
+    model: bytes
+    sides: tuple[int, ...]
+    backgrounds: NDArray[np.int16]
+    background_names: tuple[str, ...]
+    patients: NDArray[np.float32]
+    patient_names: tuple[str, ...]
+    noise: NDArray[np.float32]
+    vector: int
+    pixel_mm: float
+    moves: tuple[Move, ...]
+    shuffled: Shuffled | None
+    remarks: tuple[str, ...]
+    provenance: dict[str, str]
+    who: dict[str, str]
+
+    @property
+    def window(self) -> tuple[float, float]:
+        """HU that -1 and 1 stand for."""
+        return WINDOW_HU
+
+
+def content_of(
+    run: Run, cohort: Cohort, settings: ExploreSettings, *, tables: Path | None = None,
+    gene_sets: dict[str, tuple[str, ...]] | None = None, null_run: Run | None = None, audit: Path | None = None,
+    backgrounds_from: Cohort | None = None,
+) -> Content:  # fmt: skip
+    """What the page of a run holds.
+
+    Args:
+        run: of the fusion GAN, with a linear gene code.
+        cohort: the run's.
+        settings: what is shown.
+        tables: the folder that `map COHORT OUT --run RUN` wrote; without it nothing is told from chance.
+        gene_sets: further sets to move, in the names of the cohort's genes.
+        null_run: a run with shuffled genes, for the same move beside it.
+        audit: the folder that `evaluate` wrote, whose examination for copies is read.
+        backgrounds_from: another cohort to take backgrounds from.
+
+    Raises:
+        RunError: a method or gene code that a page cannot hold; a map or an evaluation of another run; copies.
+        SettingError: unknown patients or backgrounds; backgrounds of real patients that nobody named.
+    """
+    method = drawer_of(run)
+    remarks = _examined(run, cohort, audit, settings)
+    training = run.scaler.transform(cohort.expression, list(run.split.train)).astype(np.float64)
+    code = LinearCode.of(method, training, run.path)
+    found = MapTables.read(tables) if tables else MapTables()
+    if tables:
+        _require_of(tables, run)
+    else:
+        remarks += ("No map was given (--map): no slider's effect is told from chance.",)
+    sliders = _sliders(run, method, found, gene_sets or {}, training, code)
+    patients = _patients(run, settings)
+    shown = _shown_names(patients, cohort)
+    genes = run.genes(cohort.expression, patients)
+    rows, whose, source = _backgrounds(run, cohort, backgrounds_from, settings)
+    noise = method.seeded_noise(0, settings.noises, settings.seed, torch.device("cpu"))
+    shuffled = None if null_run is None else _shuffled(null_run, cohort, patients, sliders, found, gene_sets or {})
+    return Content(
+        run.path.resolve().name, generator_onnx(method), tuple(method.noise_sides),
+        source.background_image[rows], tuple(f"background {row}" for row in rows),
+        _with_mean(method, training, genes), (MEAN, *shown),
+        np.concatenate([part.reshape(settings.noises, -1).numpy() for part in (noise.vector, *noise.maps)], axis=1),
+        noise.vector.shape[1], cohort.pixel_mm, tuple(sliders), shuffled, remarks,
+        _provenance(run, cohort, settings, whose, tables, null_run), dict(zip(shown, patients, strict=True)),
+    )  # fmt: skip
+
+
+def _sliders(
+    run: Run, method: FusionGAN, found: MapTables, gene_sets: dict[str, tuple[str, ...]], training: NDArray[Any],
+    code: LinearCode,
+) -> list[Move]:  # fmt: skip
+    """All moves: properties where the code is an alignment's, metagenes and sets, genes."""
+    alignment, names = method.alignment, list(run.scaler.genes)
+    steered = isinstance(alignment, CanonicalAlignment) and method.settings.gene_code == "aligned"
+    return [
+        *(of.property_moves(alignment) if steered and isinstance(alignment, CanonicalAlignment) else []),
+        *of.metagene_moves(found, names, training, code, len(run.split.test)),
+        *of.set_moves(gene_sets, found, names, training, code),
+        *of.gene_moves(found, names, training, code),
+    ]
+
+
+def _shuffled(
+    run: Run, cohort: Cohort, patients: Sequence[str], sliders: Sequence[Move], found: MapTables,
+    gene_sets: dict[str, tuple[str, ...]],
+) -> Shuffled:  # fmt: skip
+    """The run with shuffled genes, moved alike; a move that it does not have (a property) stays where it is."""
+    if not (run.config.get("training") or {}).get("shuffle_genes", False):
+        raise RunError(
+            "was trained with the own genes of patients", path=run.path,
+            remedy="--null_run takes a run trained with --shuffle_genes true",
+        )  # fmt: skip
+    method = drawer_of(run)
+    training = run.scaler.transform(cohort.expression, list(run.split.train)).astype(np.float64)
+    code = LinearCode.of(method, training, run.path)
+    own = {(m.kind, m.name): m.code for m in _sliders(run, method, found, gene_sets, training, code)}
+    still = np.zeros(code.weights.shape[1], np.float32)
+    genes = run.genes(cohort.expression, patients)
+    moved = np.stack([own.get((move.kind, move.name), still) for move in sliders])
+    return Shuffled(run.path.resolve().name, generator_onnx(method), _with_mean(method, training, genes), moved)
+
+
+def _with_mean(method: FusionGAN, training: NDArray[Any], genes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Gene codes (1 + n, K) of the training patients' mean and of n patients."""
+    mean = training.mean(axis=0, keepdims=True).astype(np.float32)
+    return method.encode(np.concatenate([mean, genes]))
+
+
+def _patients(run: Run, settings: ExploreSettings) -> list[str]:
+    held_out = list(run.split.test)
+    if unknown := [name for name in settings.patients if name not in held_out]:
+        raise SettingError(
+            f"patient {unknown[0]} is not held out by {run.path}",
+            remedy=f"choose among {', '.join(held_out[:5])}{' ...' if len(held_out) > 5 else ''}",
+        )
+    if settings.patients:
+        return list(settings.patients)
+    rng = np.random.default_rng([settings.seed, 0xE8])
+    return sorted(rng.choice(held_out, min(8, len(held_out)), replace=False).tolist())
+
+
+def _shown_names(patients: Sequence[str], cohort: Cohort) -> list[str]:
+    """Identifiers of simulated patients; real ones are numbered."""
+    if is_phantom(cohort):
+        return [f"{name} (held out)" for name in patients]
+    return [f"held-out patient {number}" for number in range(1, len(patients) + 1)]
+
+
+def is_phantom(cohort: Cohort) -> bool:
+    """Whether no image of a real person is in a cohort."""
+    return cohort.provenance.get("source") == "phantom" or cohort.provenance.get("verb") == "toy"
+
+
+def _backgrounds(
+    run: Run, cohort: Cohort, other: Cohort | None, settings: ExploreSettings
+) -> tuple[NDArray[np.intp], str, Cohort]:
+    """Rows, whose they are in words, and the cohort that has them."""
+    source = other or cohort
+    count = len(source.background_image)
+    if source.pixels != cohort.pixels or abs(source.pixel_mm - cohort.pixel_mm) > 1e-6:
+        raise SettingError(
+            f"{source.path} has images of {source.pixels} pixels of {source.pixel_mm:.3g} mm, and the run draws "
+            f"{cohort.pixels} of {cohort.pixel_mm:.3g} mm", remedy="make that cohort with the same pixels",
+        )  # fmt: skip
+    if settings.backgrounds:
+        rows = np.asarray(settings.backgrounds, np.intp)
+        if rows.min() < 0 or rows.max() >= count:
+            raise SettingError(f"backgrounds must be between 0 and {count - 1}")
+        return rows, f"chosen from {source.path.name}", source
+    if not is_phantom(source):
+        raise SettingError(
+            f"{source.path} holds scans of real patients, and the page would hold their pictures",
+            remedy="name the rows that may be shown with --backgrounds, or give a phantom with --backgrounds_from",
+        )
+    pool = np.arange(count) if other else untrained_backgrounds(cohort, run.split)[0]
+    rng = np.random.default_rng([settings.seed, 0xBA])
+    return np.sort(rng.choice(pool, min(6, len(pool)), replace=False)), "of a phantom", source
+
+
+def _examined(run: Run, cohort: Cohort, audit: Path | None, settings: ExploreSettings) -> tuple[str, ...]:
+    """What must be said about copies of training lesions. Raises RunError where they are found or were not looked for.
+
+    A phantom's lesions are nobody's: nothing is asked of it.
+    """
+    if audit is None:
+        if is_phantom(cohort):
+            return ()
+        said = "its drawings were not examined for copies of training lesions"
+        remedy = f"run `radiogenesis evaluate {run.path} OUT` and give --evaluation OUT, or --anyway true"
+    else:
+        near, p = _near_copies(run, audit)
+        if not p < 0.05:
+            return (f"Examined for copies: {near:.0%} of drawings are near copies of a training lesion (p {p:.2g}).",)
+        said = f"{near:.0%} of its drawings are near copies of training lesions (p {p:.2g})"
+        remedy = "train on more patients or fewer steps; with --anyway true the page is made and says so"
+    if not settings.anyway:
+        raise RunError(said, path=run.path, remedy=remedy)
+    return (f"Made although {said} (--anyway).",)
+
+
+def _near_copies(run: Run, audit: Path) -> tuple[float, float]:
+    """Share of near copies among the drawings, and p, from the tables of an evaluation."""
+    file = next((f for f in (audit / "tables").glob("memori?ation.csv")), None)
+    if file is None:
+        raise RunError(
+            "holds no examination for copies", path=audit, remedy="give the folder that `radiogenesis evaluate` wrote"
+        )
+    table = pd.read_csv(file)
+    mine = table[(table["run"] == run.path.resolve().name) & (table["of"] == table["of"].iloc[0])]
+    if not len(mine):
+        raise RunError(f"is an evaluation of other runs than {run.path.name}", path=audit, remedy="evaluate this run")
+    return float(mine["near"].iloc[0]), float(mine["p"].iloc[0])
+
+
+def _require_of(tables: Path, run: Run) -> None:
+    """Raises RunError where a map was made with other weights than the run's."""
+    page = json.loads((tables / "page.json").read_text(encoding="utf-8"))
+    weights = file_digest(run.path / "weights.safetensors")[:12]
+    if not any(weights in str(value) for _, value in page.get("provenance", [])):
+        raise RunError(f"is a map of another run than {run.path}", path=tables, remedy="give a map made with --run")
+
+
+def _provenance(
+    run: Run, cohort: Cohort, settings: ExploreSettings, whose: str, tables: Path | None, null_run: Run | None
+) -> dict[str, str]:
+    record = {
+        "Run": run.path.resolve().name,
+        "Method": run.method_name,
+        "Cohort digest": cohort.digest[:12],
+        "Weights": f"sha256 {file_digest(run.path / 'weights.safetensors')[:12]}",
+        "Trained on": f"{len(run.split.train)} patients; held out {len(run.split.test)}",
+        "Backgrounds": whose,
+        "Map": tables.name if tables else "none",
+        "Run with shuffled genes": null_run.path.name if null_run else "none",
+        "Settings": ", ".join(f"{name} {value}" for name, value in asdict(settings).items()),
+        "radiogenesis": __version__,
+    }
+    return {name: value for name, value in record.items() if name != "Settings" or is_phantom(cohort)} | {
+        "Seed": str(settings.seed)
+    }

@@ -1,0 +1,121 @@
+"""One HTML file from what it holds: no server, no network, nothing beside it.
+
+ONNX Runtime Web (vendored, compressed), the generator and all numbers are in the file. Its content security policy lets
+it load nothing, and run only the scripts that were written into it.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import json
+import re
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from radiogenesis.explorer.content import Content
+from radiogenesis.explorer.moves import Move
+from radiogenesis.output import check_place, write_text
+
+_EXPORTS = re.compile(r"export\{([^}]*)\};")
+
+
+def write_page(content: Content, out: Path) -> None:
+    """Write the page, whole or not at all. Raises OutputError where something is there already."""
+    check_place(out)
+    write_text(out, html_of(content))
+
+
+def html_of(content: Content) -> str:
+    """The page as HTML."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("radiogenesis.explorer", "static"), autoescape=True,
+        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    scripts = [_runtime(), _static("explorer.js")]
+    return environment.get_template("explorer.html.j2").render(
+        content=content,
+        policy=_policy(scripts),
+        style=Markup(_static("explorer.css")),
+        scripts=[Markup(script) for script in scripts],
+        data=Markup(_json(_plain(content))),
+        wasm=Markup(base64.b64encode(_vendored("ort-wasm-simd-threaded.wasm.gz")).decode("ascii")),
+    )
+
+
+def _policy(scripts: list[str]) -> str:
+    """Nothing is loaded or sent; only these scripts run. ONNX Runtime compiles WebAssembly."""
+    digests = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii") for script in scripts]
+    run = " ".join(f"'sha256-{digest}'" for digest in digests)
+    return (
+        f"default-src 'none'; script-src {run} 'wasm-unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:; "
+        "connect-src 'none'; form-action 'none'; base-uri 'none'"
+    )
+
+
+def _runtime() -> str:
+    """ONNX Runtime Web as a script of its own, which leaves `ort` for the next one instead of exporting it."""
+    text = _vendored("ort.wasm.bundle.min.mjs").decode("utf-8")
+    text = re.sub(r"^//# sourceMappingURL=.*$", "", text, flags=re.MULTILINE)
+    (exported,) = _EXPORTS.findall(text)
+    names = dict(reversed(pair.split(" as ")) for pair in exported.split(","))
+    wanted = ", ".join(f"{name}: {names[name]}" for name in ("InferenceSession", "Tensor", "env"))
+    return _EXPORTS.sub(lambda _: f"globalThis.ort = {{{wanted}}};", text)
+
+
+def _static(name: str) -> str:
+    return (files("radiogenesis.explorer") / "static" / name).read_text(encoding="utf-8")
+
+
+def _vendored(name: str) -> bytes:
+    return (files("radiogenesis.explorer") / "static" / "vendor" / name).read_bytes()
+
+
+def _json(value: Any) -> str:
+    """JSON that may stand inside a script element."""
+    return json.dumps(value, allow_nan=False).replace("<", "\\u003c").replace("\u2028", "").replace("\u2029", "")
+
+
+def _plain(content: Content) -> dict[str, Any]:
+    """What the page's script reads."""
+    shuffled = content.shuffled
+    return {
+        "run": content.run,
+        "pixels": content.backgrounds.shape[-1],
+        "pixel_mm": content.pixel_mm,
+        "window": content.window,
+        "sides": content.sides,
+        "vector": content.vector,
+        "backgrounds": {"names": content.background_names, "values": packed(content.backgrounds.astype("<i2"))},
+        "patients": {"names": content.patient_names, "codes": packed(content.patients.astype("<f4"))},
+        "noise": {"count": len(content.noise), "values": packed(content.noise.astype("<f4"))},
+        "code": content.patients.shape[1],
+        "model": packed(content.model),
+        "moves": [_slider(move) for move in content.moves],
+        "move_codes": packed(np.stack([move.code for move in content.moves]).astype("<f4")),
+        "shuffled": shuffled and {
+            "run": shuffled.name, "model": packed(shuffled.model), "codes": packed(shuffled.patients.astype("<f4")),
+            "move_codes": packed(shuffled.moves.astype("<f4")), "code": shuffled.patients.shape[1],
+        },
+        "provenance": content.provenance,
+    }  # fmt: skip
+
+
+def _slider(move: Move) -> dict[str, Any]:
+    evidence = [
+        [e.feature, e.text, e.verdict, e.supported, None if np.isnan(e.size) else e.size] for e in move.evidence
+    ]
+    return {"kind": move.kind, "name": move.name, "detail": move.detail, "why": move.why, "evidence": evidence}
+
+
+def packed(values: NDArray[Any] | bytes) -> str:
+    """Bytes, compressed, as text."""
+    raw = values if isinstance(values, bytes) else np.ascontiguousarray(values).tobytes()
+    return base64.b64encode(gzip.compress(raw, 6, mtime=0)).decode("ascii")

@@ -1,0 +1,12 @@
+"""The cohort of these tests, which the tests of the map share."""
+
+from __future__ import annotations
+
+import pytest
+
+from radiogenesis.cohort.store import Cohort
+
+
+@pytest.fixture(scope="session")
+def cohort(linked: Cohort) -> Cohort:
+    return linked
