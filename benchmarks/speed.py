@@ -204,7 +204,7 @@ def measure(given: argparse.Namespace) -> dict[str, float]:
             getattr(module.method, name).compile()
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
-        run_trainer(module, Path(folder), shared(given), [clock], resume=False)
+        run_trainer(module, Path(folder), shared(given), [clock], None)
     memory = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else peak_resident()
     method: Any = module.finished_method()
     if torch.cuda.is_available():

@@ -2,6 +2,8 @@ import errno
 import json
 import os
 import platform
+import resource
+import signal
 import subprocess
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 
 from radiogenesis.cli.main import main
 from radiogenesis.errors import OutputError
-from radiogenesis.output import check_place, json_text, whole_file, whole_folder, write_text
+from radiogenesis.output import check_place, json_text, whole_file, whole_folder, write_text, written
 
 
 def test_a_file_takes_its_place_at_the_end_and_replaces_an_earlier_one(tmp_path: Path) -> None:
@@ -117,6 +119,83 @@ def test_an_error_of_the_program_is_not_hidden(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("radiogenesis.cli.cohort_describe.main", missing)
     with pytest.raises(FileNotFoundError):
         main(["cohort", "describe", "x"])
+
+
+def test_a_disk_without_room_is_refused_before_the_work(tmp_path: Path) -> None:
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limit[1]))  # as a full disk, or a quota
+    try:
+        with pytest.raises(OutputError, match=r"out: cannot be written \(File too large\); make room on that disk"):
+            check_place(tmp_path / "out")
+        check_place(tmp_path / "out", room=500)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_was_made_is_not_lost_to_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "elsewhere"))
+    (tmp_path / "elsewhere").mkdir()
+
+    def write(path: Path) -> str:
+        with whole_folder(path) as partial:
+            (partial / "half").touch()
+            if path == tmp_path / "out":
+                raise OSError(errno.ENOSPC, "No space left on device")
+        return "done"
+
+    with pytest.raises(OutputError, match=r"out: cannot be written \(No space left.*; all of it lies in ") as caught:
+        written(write, tmp_path / "out")
+    place = Path(str(caught.value.remedy).removeprefix("all of it lies in ").removesuffix(": move it"))
+    assert (place / "half").is_file()
+    assert not list(tmp_path.glob("out*"))
+    assert written(write, tmp_path / "there") == "done"
+
+
+def test_a_link_in_the_place_of_a_partial_is_not_followed(tmp_path: Path) -> None:
+    own = tmp_path / "thesis.tex"
+    own.write_text("own")
+    for name in ("report.html.partial", f"report.html.{platform.node()}-{os.getpid()}.partial"):
+        (tmp_path / name).symlink_to(own)
+    write_text(tmp_path / "report.html", "page")
+    assert own.read_text() == "own"
+    assert (tmp_path / "report.html").read_text() == "page"
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "own").touch()
+    (tmp_path / f"out.{platform.node()}-{os.getpid()}.partial").symlink_to(folder)
+    with pytest.raises(FileExistsError), whole_folder(tmp_path / "out"):
+        raise AssertionError
+    assert [path.name for path in folder.iterdir()] == ["own"]
+
+
+def test_a_folder_of_the_users_own_that_is_called_partial_stays(tmp_path: Path) -> None:
+    for name in ("out.partial", "out.notes.partial", "out.other-1.partial"):
+        (tmp_path / name).mkdir()
+    with whole_folder(tmp_path / "out") as partial:
+        (partial / "mine").touch()
+    assert len(list(tmp_path.glob("*.partial"))) == 3
+
+
+def test_a_terminated_command_tidies_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def work(_: list[str]) -> None:
+        with whole_folder(tmp_path / "out"):
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr("radiogenesis.cli.cohort_describe.main", work)
+    assert main(["cohort", "describe", "x"]) == 130
+    assert not list(tmp_path.iterdir())
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_want_of_memory_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def large(_: list[str]) -> None:
+        raise MemoryError("Unable to allocate 9 TiB")
+
+    monkeypatch.setattr("radiogenesis.cli.cohort_describe.main", large)
+    assert main(["cohort", "describe", "x"]) == 2
+    line = "radiogenesis cohort describe: not enough memory (Unable to allocate 9 TiB)\n"
+    assert capsys.readouterr().err == line
 
 
 def test_a_folder_that_fails_is_gone(tmp_path: Path) -> None:

@@ -8,11 +8,13 @@ RadiogenesisError
 │   └── CohortError      a cohort on disk: missing, damaged, foreign, or lacking what a command needs
 ├── OutputError          an output that is already there, or cannot be written
 ├── SettingError         a setting outside its range, or settings that exclude each other
+├── FetchError           public data that could not be fetched: no answer, not there, not whole
 └── RunError             a run folder: missing, damaged, of another cohort, already there
 """
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 
@@ -69,5 +71,33 @@ class SettingError(RadiogenesisError):
     """A setting is outside its range, or settings exclude each other."""
 
 
+class FetchError(RadiogenesisError):
+    """Public data could not be fetched: the source does not answer, does not have it, or it did not arrive whole."""
+
+
 class RunError(RadiogenesisError):
     """A run folder is missing, damaged, of another cohort, or already there."""
+
+
+_PASSING = frozenset(
+    {
+        errno.EIO, errno.ENXIO, errno.ENODEV, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.ECONNRESET,
+        errno.ECONNABORTED, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH, errno.EMFILE,
+        errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR, errno.ENOSPC, errno.EDQUOT, errno.EROFS,
+    }
+)  # fmt: skip
+
+
+def passing_cause(error: BaseException | None) -> MemoryError | OSError | None:
+    """Want of memory, or the error of a disk or of a connection, that is behind an error, if there is one: it says
+    nothing about the file that was read, and another attempt may go well."""
+    while error is not None:
+        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _PASSING):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether a `passing_cause` is behind an error."""
+    return passing_cause(error) is not None

@@ -13,14 +13,18 @@ import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 
 from radiogenesis.errors import OutputError
+
+T = TypeVar("T")
+ROOM = 16 * 2**20
+"""Bytes that must fit on a disk before a command begins; few outputs are smaller, and many are larger."""
 
 
 def refuse_existing(path: Path) -> None:
@@ -29,17 +33,18 @@ def refuse_existing(path: Path) -> None:
         raise OutputError("already exists", path=path, remedy="choose another name, or delete it first")
 
 
-def check_place(path: Path) -> None:
+def check_place(path: Path, *, room: int = ROOM) -> None:
     """Before the work: nothing is there yet, and something can be written there.
 
+    Args:
+        room: bytes that must fit on the disk; 0 asks nothing.
+
     Raises:
-        OutputError: something is there already, the folder may not be written, a part of the path is a file, or a name
-            is too long.
+        OutputError: something is there already, the folder may not be written, a part of the path is a file, a name
+            is too long, or the disk is full.
     """
     refuse_existing(path)
-    folder = path.absolute().parent
-    while not os.path.lexists(folder):
-        folder = folder.parent
+    folder = _there(path.absolute().parent)
     try:
         with tempfile.TemporaryDirectory(prefix=".radiogenesis-", dir=folder) as probe:
             for name in path.absolute().relative_to(folder).parts:
@@ -47,6 +52,28 @@ def check_place(path: Path) -> None:
                 (Path(probe) / name).rmdir()
     except OSError as error:
         raise cannot_write(error, path) from error
+    check_room(path, room)
+
+
+def check_room(path: Path, room: int) -> None:
+    """Raises OutputError where so many bytes do not fit on the disk, whatever stands against it."""
+    if not room:
+        return
+    try:
+        with tempfile.TemporaryFile(dir=_there(path.absolute().parent)) as file:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, room)
+            elif shutil.disk_usage(path.absolute().anchor).free < room:  # macOS, Windows: no quota is seen
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    except OSError as error:
+        raise cannot_write(error, path) from error
+
+
+def _there(folder: Path) -> Path:
+    """The folder, or the nearest above it that is there."""
+    while not os.path.lexists(folder):
+        folder = folder.parent
+    return folder
 
 
 def cannot_write(error: OSError, path: Path | None = None) -> OutputError:
@@ -99,6 +126,9 @@ def whole_file(path: Path, *, suffix: str = "") -> Iterator[Path]:
         suffix: what the name must still end in while it is written.
     """
     partial = partial_of(path, suffix)
+    partial.unlink(missing_ok=True)  # of a process with the same number
+    # Made here, and only where nothing is: a link that somebody put there would be followed.
+    os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     try:
         yield partial
         partial.replace(path)
@@ -113,15 +143,57 @@ def whole_folder(path: Path) -> Iterator[Path]:
     Raises:
         OutputError: something is already at `path`, or it cannot be written.
     """
-    check_place(path)
-    partial = partial_of(path)
-    shutil.rmtree(partial, ignore_errors=True)  # of a process with the same number
-    partial.mkdir(parents=True)
+    check_place(path, room=0)
+    partial = new_partial(path)
     try:
         yield partial
         take_place(partial, path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)  # renamed by now if all went well
+
+
+def new_partial(path: Path) -> Path:
+    """A new folder beside `path`, to be renamed to it. A link in its place is not followed."""
+    partial = partial_of(path)
+    if partial.is_dir() and not partial.is_symlink():
+        shutil.rmtree(partial)  # of a process with the same number
+    partial.mkdir(parents=True)
+    return partial
+
+
+def sync(path: Path) -> None:
+    """Have a file on the disk, where neither want of room nor a power cut can take it back."""
+    number = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def written(write: Callable[[Path], T], path: Path) -> T:
+    """What `write` returns after it wrote `path`; for work that nobody wants to do twice.
+
+    Raises:
+        OutputError: the place does not take it. What was to be written lies in the system's folder for temporary files
+            then, and the error says where; nowhere if that does not take it either.
+    """
+    try:
+        return write(path)
+    except (OSError, OutputError) as error:
+        cause = error.__cause__ if isinstance(error, OutputError) else error
+        if not isinstance(cause, OSError) or cause.errno not in OF_THE_PLACE:
+            raise
+        failed = cannot_write(cause, path)
+        with ExitStack() as tidy:
+            try:
+                place = Path(tempfile.mkdtemp(prefix="radiogenesis-"))
+                tidy.callback(shutil.rmtree, place, ignore_errors=True)
+                elsewhere = place / path.name
+                write(elsewhere)
+            except (OSError, OutputError):
+                raise failed from error
+            tidy.pop_all()
+        raise OutputError(failed.problem, path=path, remedy=f"all of it lies in {elsewhere}: move it") from error
 
 
 def take_place(partial: Path, path: Path) -> None:

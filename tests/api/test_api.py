@@ -128,6 +128,17 @@ def test_what_it_trains_is_what_the_command_line_trains(here: Path, tmp_path: Pa
         np.testing.assert_array_equal(weights, by_hand[name], err_msg=name)
 
 
+def test_settings_that_a_folder_brings_stand_in_for_what_is_not_given(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    (raw / "genes.csv").write_text("x")
+    (raw / "cohort.yaml").write_text("pixels: 2\nexpression: genes.csv\nclinical_id: who\n")
+    with pytest.raises(rg.SettingError, match="pixels 2: at least 8"):
+        rg.build_cohort(raw, tmp_path / "cohort")
+    with pytest.raises(rg.InputError, match="holds no scan that can be used"):
+        rg.build_cohort(raw, tmp_path / "cohort", pixels=32)
+
+
 def test_progress_is_told(here: Path, tmp_path: Path) -> None:
     told: list[tuple[str, int, int]] = []
 

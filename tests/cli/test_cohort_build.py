@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tiny_cohorts import write_chest
+from tiny_cohorts import write_ball, write_chest
 
 from radiogenesis.cli.main import main
 from radiogenesis.cohort.store import Cohort
@@ -31,6 +31,25 @@ def test_build_and_describe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 
     assert main(["cohort", "describe", str(out), "--verify"]) == 0
     assert "Intact" in capsys.readouterr().out
+
+
+def test_a_manifest_in_place_of_raw(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_ball(tmp_path, "P1")
+    manifest = tmp_path / "scans.csv"
+    manifest.write_text("patient,image,mask,site\nmine,P1_image.nii.gz,P1_mask.nii.gz,A\n")
+    out, settings = str(tmp_path / "c"), ["--pixels", "16", "--background_centers", "0", "--lesions", "all"]
+    assert main(["cohort", "build", "--manifest", str(manifest), out, "--workers", "1", *settings]) == 0
+    assert "layout       manifest scans.csv (1)" in capsys.readouterr().out
+    assert Cohort.open(out).clinical.loc["mine", "site"] == "A"
+    assert main(["cohort", "build", out]) == 2
+    assert main(["cohort", "build", str(tmp_path), out, "--manifest", str(manifest)]) == 2
+    assert main(["cohort", "build", out, "--manifest", "gone.csv"]) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert [line.split(": ", 1)[1] for line in lines[-3:]] == [
+        "neither RAW nor --manifest is given; give one of them",
+        "RAW and --manifest exclude each other; give one of them",
+        "gone.csv: there is no such file",
+    ]
 
 
 def test_nobody_left_is_an_error(

@@ -64,8 +64,8 @@ def test_a_group_lists_its_verbs(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["paint"], "there is no command 'paint'; choose from: demo, cohort build,"),
-        (["cohort", "bulid"], "there is no command 'cohort bulid'; choose from: cohort build, cohort phantom,"),
+        (["paint"], "there is no command 'paint'; choose from: demo, cohort fetch, cohort build,"),
+        (["cohort", "bulid"], "there is no command 'cohort bulid'; choose from: cohort fetch, cohort build,"),
         (["--verbose"], "there is no command '--verbose'; choose from: demo,"),
         (["Train"], "there is no command 'Train'"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -13,13 +14,16 @@ from dicom_files import circle, example_ct, rtstruct, save
 from tiny_cohorts import write_chest, write_table
 
 from radiogenesis.cohort import build as building
+from radiogenesis.cohort import volumes
 from radiogenesis.cohort.build import BuildSettings, Tables, build_cohort, find_scans
+from radiogenesis.cohort.dicom import headers
 from radiogenesis.cohort.nifti import write_nifti
 from radiogenesis.cohort.patient_parts import Outcome
 from radiogenesis.cohort.sampling.slices import SamplingSettings
 from radiogenesis.cohort.sources import ReadSettings, Source
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.errors import InputError, OutputError
+from radiogenesis.errors import InputError, OutputError, ScanError
+from radiogenesis.work_folder import alone_in
 
 SAMPLING = SamplingSettings(pixels=16, slices_per_center=2)
 ONE = BuildSettings(workers=1)
@@ -81,6 +85,70 @@ def test_an_error_of_the_system_is_not_the_end_of_a_patient(
     assert not (tmp_path / "c").exists()
     assert [path.name[:3] for path in (tmp_path / "c.parts").glob("*.npz")] == ["P1-"]
     assert build(raw, tmp_path / "c").audit["status"].tolist() == ["in", "in"]
+
+
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), MemoryError()])
+def test_a_read_error_that_passes_is_not_the_end_of_a_patient(
+    raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """A lost mount or want of memory put patients out for good: the cohort without them looked whole."""
+
+    class Failing:
+        def __array__(self, *_: object, **__: object) -> object:
+            raise error
+
+    opened = volumes._opened
+
+    def fails_for_p2(path: Path) -> object:
+        return SimpleNamespace(dataobj=Failing()) if path.name == "P2_image.nii.gz" else opened(path)
+
+    with monkeypatch.context() as failing:
+        failing.setattr(volumes, "_opened", fails_for_p2)
+        with pytest.raises(InputError, match=r"1 of 2 patients failed by an error of the system: .*P2.*goes on"):
+            build(raw, tmp_path / "c")
+    assert [path.name for path in tmp_path.iterdir()] == ["c.parts"]
+    assert build(raw, tmp_path / "c").audit["status"].tolist() == ["in", "in"]
+
+
+def test_a_file_that_cannot_be_read_now_is_not_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    outlined_cts(tmp_path, ["P1", "P2"])
+    lost, read = tmp_path / "P2" / "rt.dcm", headers._read
+
+    def fails(path: Path, *rest: object) -> object:
+        if path == lost:
+            raise OSError(5, "Input/output error")
+        return read(path, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(headers, "_read", fails)
+    with pytest.raises(ScanError, match=r"rt\.dcm: cannot be read \(Input/output error\); mend that, or move it away"):
+        find_scans(tmp_path, ReadSettings())
+
+
+def test_a_folder_of_the_users_own_is_never_taken_for_parts(raw: Path, tmp_path: Path) -> None:
+    own = tmp_path / "c.parts"
+    own.mkdir()
+    (own / "thesis.tex").touch()
+    line = r"c\.parts: is there already, and is not what a stopped command left; move it away, or choose another name"
+    with pytest.raises(OutputError, match=line):
+        build(raw, tmp_path / "c")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "d.parts").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OutputError, match=r"d\.parts: is there already"):
+        build(raw, tmp_path / "d")
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["c.parts", "d.parts", "elsewhere", "thesis.tex"]
+
+
+def test_what_somebody_put_beside_the_parts_stays(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as stopped:
+        stopped.setattr(building, "_tidy", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            build(raw, tmp_path / "c")
+    (tmp_path / "c.parts" / "notes.txt").touch()
+    with alone_in(tmp_path / "c.parts"), pytest.raises(OutputError, match=r"c\.parts: another command works in it"):
+        build(raw, tmp_path / "c")
+    build(raw, tmp_path / "c")
+    assert {"notes.txt"} <= {path.name for path in (tmp_path / "c.parts").iterdir()}
+    assert not list((tmp_path / "c.parts").glob("*.npz"))
 
 
 def test_a_disk_that_is_full_at_the_end_keeps_the_parts(

@@ -12,7 +12,8 @@ from pydicom.dataset import Dataset
 from tiny_cohorts import write_chest
 
 from radiogenesis.cohort.dicom.folder import read_dicom
-from radiogenesis.cohort.nifti import find_nifti, read_nifti
+from radiogenesis.cohort.folders.find import find_volumes
+from radiogenesis.cohort.nifti import read_nifti
 from radiogenesis.cohort.patient_parts import make_part, read_part
 from radiogenesis.cohort.sampling.slices import SamplingSettings
 from radiogenesis.cohort.sources import ReadSettings, Source
@@ -127,7 +128,7 @@ def test_a_truncated_copy_beside_the_whole_outline_is_dropped(tmp_path: Path, le
 
 def test_a_part_of_such_a_patient_has_slices_only(tmp_path: Path) -> None:
     write_chest(tmp_path / "raw", "P1")
-    (whole,) = find_nifti(tmp_path / "raw").sources
+    (whole,) = find_volumes(tmp_path / "raw", ReadSettings()).sources
     assert read_nifti(whole, ReadSettings()).tumor == "tumor"
     source = Source(**{**vars(whole), "unread_outlines": (tmp_path / "raw" / "rt.dcm",)})
     sampling = SamplingSettings(pixels=16, slices_per_center=2, whole_pixels=32)

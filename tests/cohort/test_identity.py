@@ -13,6 +13,7 @@ from radiogenesis.cohort.expression import read_expression
 from radiogenesis.cohort.loading import Loaded
 from radiogenesis.cohort.sampling.slices import SamplingSettings
 from radiogenesis.cohort.tables.identity import Known, form, read_id_map
+from radiogenesis.cohort.tables.near_ids import NearIds, write_proposal
 from radiogenesis.errors import ExpressionError, InputError
 
 
@@ -125,3 +126,10 @@ def test_a_long_name_is_cut(tmp_path: Path) -> None:
     cohort = build_cohort(tmp_path / "raw", tmp_path / "c", sampling=sampling, build=BuildSettings(workers=1))
     assert list(cohort.patients.index) == names
     assert len(list((tmp_path / "c.previews").glob("*.png"))) == 2
+
+
+def test_a_proposed_pair_is_no_formula_and_is_read_as_it_was(tmp_path: Path) -> None:
+    near = NearIds("expression", {"=P1": ("@P1",)})
+    assert write_proposal(tmp_path / "map.csv", [near])
+    assert (tmp_path / "map.csv").read_text().splitlines()[-1] == '"\'=P1","\'@P1"'
+    assert read_id_map(tmp_path / "map.csv")["=P1"] == "@P1"

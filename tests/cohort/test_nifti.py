@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from radiogenesis.cohort.nifti import find_nifti, read_nifti, write_nifti
+from radiogenesis.cohort.folders.find import find_volumes
+from radiogenesis.cohort.nifti import read_nifti, write_nifti
 from radiogenesis.cohort.scan import AIR_HU, Scan
 from radiogenesis.cohort.sources import ReadSettings, Source
 from radiogenesis.errors import OutputError, ScanError
@@ -122,7 +123,7 @@ def test_find(tmp_path: Path) -> None:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    findings = find_nifti(tmp_path)
+    findings = find_volumes(tmp_path, ReadSettings())
     assert [one.patient for one in findings.sources] == ["P1", "P2", "P3"]
     assert [len(one.outline_files) for one in findings.sources] == [1, 1, 0]
     assert all(one.kind == "nifti" for one in findings.sources)
@@ -132,7 +133,7 @@ def test_find(tmp_path: Path) -> None:
     assert [path.name for path, _ in findings.skipped] == ["atlas.nii.gz"]
     assert findings.modalities == {"NIfTI image": 5, "NIfTI mask": 3}
     with pytest.raises(ScanError, match=r"no such folder"):
-        find_nifti(tmp_path / "none")
+        find_volumes(tmp_path / "none", ReadSettings())
 
 
 def test_hu_are_rounded_and_clipped(tmp_path: Path) -> None:
@@ -248,7 +249,7 @@ def test_the_ending_does_not_decide_whether_it_is_gzip(
 
 def test_endings_in_capitals_are_found(tmp_path: Path) -> None:
     (tmp_path / "P1_image.NII.GZ").touch()
-    assert [one.patient for one in find_nifti(tmp_path).sources] == ["P1"]
+    assert [one.patient for one in find_volumes(tmp_path, ReadSettings()).sources] == ["P1"]
 
 
 def test_axes_of_length_one_are_none(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -44,12 +45,14 @@ def by_simpleitk(ct: Ct) -> tuple[np.ndarray, np.ndarray]:
 def test_turned_as_simpleitk_turns(orientation: tuple[float, ...], planes: str) -> None:
     ct = example_ct(orientation=orientation)
     scan = scan_of(ct)
+    scan = replace(scan, organ=scan.tumor_mask, parts=scan.tumor_mask.astype(np.int16), part_names=("GTV-1",))
     turned = upright(scan)
     hu, ends = by_simpleitk(ct)
     np.testing.assert_array_equal(turned.hu, hu)
     corners = turned.to_patient(np.array([[0, 0, 0], np.array(hu.shape) - 1], float))
     np.testing.assert_allclose(corners, ends, atol=1e-6)
-    np.testing.assert_array_equal(turned.tumor_mask, turned.hu > 1000)
+    for mask in (turned.tumor_mask, turned.organ, turned.parts):
+        np.testing.assert_array_equal(mask, turned.hu > 1000)
     np.testing.assert_array_equal(turned_back(turned.tumor_mask, scan), scan.tumor_mask)
     told = (f"the CT is {planes}: turned to axial planes, planes were 2 mm apart",) if planes else ()
     assert turned.remarks == told

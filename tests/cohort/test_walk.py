@@ -10,7 +10,8 @@ from dicom_files import circle, example_ct, rtstruct, save
 from dicom_reading import find
 
 from radiogenesis.cohort import walk
-from radiogenesis.cohort.nifti import find_nifti
+from radiogenesis.cohort.folders.find import find_volumes
+from radiogenesis.cohort.sources import ReadSettings
 from radiogenesis.cohort.tables.annotations import read_aim
 from radiogenesis.cohort.walk import APPLE_DOUBLE, files_under
 from radiogenesis.errors import AnnotationError
@@ -69,7 +70,7 @@ def test_a_resource_fork_takes_nobodys_backgrounds_and_is_no_patient(tmp_path: P
     findings = find(tmp_path)
     assert findings.sources[0].unread_outlines == ()
     assert [path for path, _ in findings.skipped] == [image, fork.parents[1]]
-    nifti = find_nifti(tmp_path)
+    nifti = find_volumes(tmp_path, ReadSettings())
     assert (nifti.sources, [path for path, _ in nifti.skipped]) == ([], [image])
 
 

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from tiny_cohorts import PATIENTS_OF_CHESTS, audit, expression, patient_data, whole_of, write_chest, write_cohort
 
 from radiogenesis.cohort.build import BuildSettings, build_cohort
-from radiogenesis.cohort.nifti import find_nifti, read_nifti
+from radiogenesis.cohort.folders.find import find_volumes
+from radiogenesis.cohort.nifti import read_nifti
 from radiogenesis.cohort.sampling.slices import SamplingSettings
 from radiogenesis.cohort.sampling.whole_slices import Frame, blind_lungs, whole_slices
 from radiogenesis.cohort.scan import AIR_HU, Scan
@@ -29,7 +30,7 @@ WHOLE = SamplingSettings(pixels=16, slices_per_center=2, whole_pixels=64, whole_
 def chest(tmp_path_factory: pytest.TempPathFactory) -> Scan:
     folder = tmp_path_factory.mktemp("chest")
     write_chest(folder, "C1")
-    return read_nifti(find_nifti(folder).sources[0], ReadSettings())
+    return read_nifti(find_volumes(folder, ReadSettings()).sources[0], ReadSettings())
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,11 +12,9 @@ from anndata import AnnData
 
 from radiogenesis import testing
 from radiogenesis.cohort.nifti import write_nifti
-from radiogenesis.cohort.patient_parts import Outcome
 from radiogenesis.cohort.sampling.slices import Backgrounds, NoduleSlices, SamplingSettings
 from radiogenesis.cohort.sampling.whole_slices import WholeSlices
 from radiogenesis.cohort.scan import Acquisition
-from radiogenesis.cohort.sources import Source
 from radiogenesis.cohort.store import Cohort, PatientData, Truth
 
 PIXELS = 16
@@ -111,16 +109,23 @@ def write_chest(folder: Path, patient: str, *, outlined: bool = True) -> None:
         write_nifti(folder / f"{patient}_mask.nii.gz", tumor, affine)
 
 
+def write_ball(folder: Path, patient: str, *, radii_mm: Sequence[float] = (9,)) -> None:
+    """A NIfTI pair without lungs, for builds without backgrounds: balls of tissue in air as tumor, 60 mm apart along x;
+    3 mm voxels."""
+    z, y, x = np.mgrid[:14, :24, : 20 * len(radii_mm)] * 3.0
+    hu = np.random.default_rng(list(patient.encode())).normal(-860, 15, z.shape)
+    balls = [(z - 20) ** 2 + (y - 35) ** 2 + (x - 60 * k - 30) ** 2 < r**2 for k, r in enumerate(radii_mm)]
+    tumor = np.logical_or.reduce(balls)
+    hu[tumor] += 890
+    affine = np.array([[0, 0, 3, -150], [0, 3, 0, -120], [3, 0, 0, 0], [0, 0, 0, 1]], float)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_nifti(folder / f"{patient}_image.nii.gz", hu.round().astype(np.int16), affine)
+    write_nifti(folder / f"{patient}_mask.nii.gz", tumor, affine)
+
+
 def write_table(path: Path, patients: list[str], genes: int = 5) -> Path:
     """An expression table with patients in rows."""
     values = np.random.default_rng(2).random((len(patients), genes)).round(4)
     names = pd.Index(patients, name="patient")
     pd.DataFrame(values, index=names, columns=[f"G{gene}" for gene in range(genes)]).to_csv(path)
     return path
-
-
-def dies_of_p2(job: tuple[Source, Path]) -> Outcome:
-    """What a crash in a C library or the out-of-memory killer does; here, where Dask's workers can import it."""
-    if job[0].patient == "P2":
-        os._exit(1)
-    return Outcome(job[0].patient, "in", "")

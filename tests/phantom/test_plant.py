@@ -14,7 +14,8 @@ from scipy.stats import spearmanr
 
 from radiogenesis.cli import cohort_plant
 from radiogenesis.cohort.expression import TableSettings
-from radiogenesis.cohort.nifti import find_nifti, read_nifti, write_nifti
+from radiogenesis.cohort.folders.find import find_volumes
+from radiogenesis.cohort.nifti import read_nifti, write_nifti
 from radiogenesis.cohort.sampling.slices import SamplingSettings
 from radiogenesis.cohort.sources import ReadSettings
 from radiogenesis.cohort.store import Cohort
@@ -196,7 +197,7 @@ def test_the_seed_decides(one_scan: Path, tmp_path: Path) -> None:
 
 
 def test_a_mirrored_scan_keeps_its_places_in_the_patient(folder: Path) -> None:
-    source = next(one for one in find_nifti(folder).sources if one.patient == "outlined")
+    source = next(one for one in find_volumes(folder, ReadSettings()).sources if one.patient == "outlined")
     host = Host.of(read_nifti(source, ReadSettings()), SETTINGS)
     mirrored = host.mirrored()
     index = np.array([10.0, 20.0, 15.0])
@@ -211,7 +212,7 @@ def test_a_mirrored_scan_keeps_its_places_in_the_patient(folder: Path) -> None:
 
 
 def test_whole_slices_show_the_lesion_and_what_was_outlined_before(folder: Path) -> None:
-    source = next(one for one in find_nifti(folder).sources if one.patient == "outlined")
+    source = next(one for one in find_volumes(folder, ReadSettings()).sources if one.patient == "outlined")
     host = Host.of(read_nifti(source, ReadSettings()), SETTINGS)
     factors = LesionFactors(
         size_mm=24.0, attenuation_hu=30.0, spiculation=0.0, margin_mm=2.0, heterogeneity_hu=10.0, cavitation=0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pandas as pd
 import pytest
 from matplotlib.image import imsave
 
+from radiogenesis.csv_files import write_csv
 from radiogenesis.errors import RunError
 from radiogenesis.reporting.model import Column, Fact, Page, Picture, Section, Table
 from radiogenesis.reporting.page import cell, render, shown, write_report
@@ -101,6 +103,20 @@ def test_the_page_is_self_contained_and_escaped(folder: Path) -> None:
     assert 'style="width: 100.0%"' in html  # a share above 1 fills the bar
 
 
+def test_names_from_elsewhere_are_text(folder: Path) -> None:
+    """A patient id, a gene and a column of a table may be called anything."""
+    script, attribute = "<script>alert(1)</script>", '" onmouseover="alert(1)'
+    rows = {script: ["=1+1", attribute], "rho": [1.0, 2.0]}
+    write_csv(pd.DataFrame(rows), folder / "tables" / "t.csv")
+    table = Table(file="t.csv", caption=script, columns=(Column(label=script, value=script, help=attribute),))
+    section = replace(PAGE.sections[0], blocks=(table,), notes=(script,))
+    replace(PAGE, sections=(section,), provenance=((script, attribute),)).save(folder)
+    html = write_report(folder).read_text(encoding="utf-8")
+    assert script not in html
+    assert attribute not in html
+    assert '<td class="">=1+1</td>' in html  # the apostrophe is for spreadsheets
+
+
 def test_the_table_shows_intervals_and_dashes(folder: Path) -> None:
     html = write_report(folder).read_text(encoding="utf-8")
     assert '<td class="number" data-key="-0.256">−0.26 [−0.40, 0.10]</td>' in html
@@ -175,6 +191,19 @@ def test_a_report_can_be_written_again(folder: Path) -> None:
     assert not list(folder.glob("*.partial"))
 
 
+def test_the_date_stands_in_one_file_and_on_the_page(folder: Path) -> None:
+    first = (folder / "page.json").read_bytes()
+    (folder / "made.json").write_text('{"created": "2031-05-06T07:08:09+00:00"}')
+    assert "2031-05-06T07:08:09+00:00" in write_report(folder).read_text(encoding="utf-8")
+    Page.load(folder).save(folder)
+    assert (folder / "page.json").read_bytes() == first
+    (folder / "made.json").unlink()  # of before
+    write_report(folder)
+    (folder / "made.json").write_text("[]")
+    with pytest.raises(RunError, match=r"made\.json: cannot be read"):
+        write_report(folder)
+
+
 def test_what_is_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="there is no evaluation here; give the folder"):
         write_report(tmp_path / "nothing")
@@ -186,7 +215,7 @@ def test_what_is_refused(folder: Path, tmp_path: Path) -> None:
         write_report(folder)
 
 
-@pytest.mark.parametrize("kind", ["../secret.png", "absolute", "link"])
+@pytest.mark.parametrize("kind", ["../secret.png", "absolute", "link", "linked folder"])
 def test_a_page_shows_no_file_that_lies_elsewhere(
     folder: Path, tmp_path_factory: pytest.TempPathFactory, kind: str
 ) -> None:
@@ -196,8 +225,12 @@ def test_a_page_shows_no_file_that_lies_elsewhere(
     if kind == "link":
         (folder / "pictures" / "b.png").unlink()
         (folder / "pictures" / "b.png").symlink_to(secret)
+    if kind == "linked folder":
+        shutil.rmtree(folder / "pictures")
+        (folder / "pictures").symlink_to(secret.parent)
+        shutil.copy(secret, secret.with_name("a.png"))
     text = (folder / "page.json").read_text()
-    name = {"absolute": str(secret), "link": "b.png"}.get(kind, kind)
+    name = {"linked folder": "secret.png", "absolute": str(secret), "link": "b.png"}.get(kind, kind)
     (folder / "page.json").write_text(text.replace('"b.png"', json.dumps(name)))
     with pytest.raises(RunError, match=r"names a picture that does not lie in .*pictures; evaluate again"):
         write_report(folder)

@@ -14,11 +14,12 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.errors import RunError, SettingError
+from radiogenesis.errors import OutputError, RunError, SettingError
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment
 from radiogenesis.methods.fusion_gan import FusionGAN, FusionGANSettings
 from radiogenesis.methods.images import images_from_hu
 from radiogenesis.testing import train_toy
+from radiogenesis.training import fit
 from radiogenesis.training.fit import count_steps
 from radiogenesis.training.renamed import RENAMED
 from radiogenesis.training.run import Run
@@ -226,3 +227,16 @@ def test_shuffled_genes_change_the_training(discs: Cohort, alignment: Run, tmp_p
     null = train_toy("alignment", discs, tmp_path / "null", shuffle_genes=True)
     a, b = (load_file(run.path / "weights.safetensors")["genes.layers.1.weight"] for run in (alignment, null))
     assert not np.array_equal(a.numpy(), b.numpy())
+
+
+def test_a_run_that_cannot_be_written_is_refused_before_the_work(
+    discs: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as early:
+        early.setattr(fit, "make_method", None)  # never called
+        with pytest.raises(OutputError, match="/proc/run: cannot be written"):
+            train_toy("alignment", discs, Path("/proc/run"))
+    monkeypatch.setattr(fit, "room_of", lambda method, steps: 2**60)  # two checkpoints of a very large method
+    with pytest.raises(OutputError, match=r"run: cannot be written \(.*\); make room on that disk"):
+        train_toy("alignment", discs, tmp_path / "run")
+    assert not list(tmp_path.iterdir())

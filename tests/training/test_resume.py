@@ -15,12 +15,14 @@ from safetensors.torch import load_file
 from stopping import assert_same, stop_at
 
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.errors import RunError
+from radiogenesis.errors import OutputError, RunError
 from radiogenesis.methods.protocols import LossRecord
 from radiogenesis.testing import train_toy
 from radiogenesis.training import fit
+from radiogenesis.training.checkpoints import newest
 from radiogenesis.training.module import MethodModule
 from radiogenesis.training.run import Run, read_config
+from radiogenesis.work_folder import alone_in
 
 KILLED = MemoryError("killed")
 
@@ -187,7 +189,52 @@ def test_a_setting_that_is_newer_than_the_run_has_its_default(discs: Cohort, ali
 def test_a_damaged_checkpoint_is_named(discs: Cohort, alignment: Run, stopped: Path, tmp_path: Path) -> None:
     shutil.copytree(stopped, tmp_path / "gan")
     (tmp_path / "gan" / "checkpoints" / "last.ckpt").write_bytes(b"no checkpoint")
-    with pytest.raises(RunError, match=r"last\.ckpt: .*delete it"):
+    with pytest.raises(RunError, match=r"last\.ckpt: .*delete the folder with it"):
+        train_toy("fusion-gan", discs, tmp_path / "gan", alignment=alignment, resume=True)
+
+
+def test_where_the_last_checkpoint_is_damaged_the_one_before_serves(
+    discs: Cohort, alignment: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        stop_at(6, KILLED, patch)
+        with pytest.raises(MemoryError):
+            train_toy("alignment", discs, tmp_path / "run")
+    last = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    content = bytearray(last.read_bytes())
+    content[len(content) // 2] ^= 1  # one bit
+    last.write_bytes(content)
+    resumed = train_toy("alignment", discs, tmp_path / "run", resume=True)
+    assert_same(resumed, alignment)
+    assert [one["step"] for one in resumed.provenance["resumed"]] == [2]
+    assert f"{last}: cannot be read" in capsys.readouterr().err
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(
+    discs: Cohort, alignment: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was copied over the last good one where TMPDIR is another file system."""
+    written = []
+
+    def fills_the_disk(partial: Path) -> None:
+        written.append(partial)
+        if len(written) == 2:
+            partial.write_bytes(partial.read_bytes()[:1000])
+            raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("radiogenesis.training.checkpoints.sync", fills_the_disk)
+        with pytest.raises(OutputError, match=r"run: cannot be written \(No space left.*go on with --resume"):
+            train_toy("alignment", discs, tmp_path / "run")
+    checkpoints = tmp_path / "run" / "checkpoints"
+    assert {partial.parent for partial in written} == {checkpoints}
+    assert newest(checkpoints) == (checkpoints / "last.ckpt", 2)
+    assert_same(train_toy("alignment", discs, tmp_path / "run", resume=True), alignment)
+
+
+def test_two_commands_do_not_train_one_run(discs: Cohort, stopped: Path, alignment: Run, tmp_path: Path) -> None:
+    shutil.copytree(stopped, tmp_path / "gan")
+    with alone_in(tmp_path / "gan" / "checkpoints"), pytest.raises(OutputError, match="another command works in it"):
         train_toy("fusion-gan", discs, tmp_path / "gan", alignment=alignment, resume=True)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from radiogenesis.cli.arguments import add_settings, parser, settings_from
 from radiogenesis.cli.bars import Bars
 
@@ -10,7 +12,7 @@ def main(arguments: list[str]) -> None:
     """Parse, measure, say who is left out."""
     from radiogenesis.cohort.sources import ReadSettings
     from radiogenesis.cohort.volume_table import volume_table
-    from radiogenesis.cohort.workers import BuildSettings
+    from radiogenesis.cohort.workers import BuildSettings, unprotected
     from radiogenesis.phenotypes.volumes import VolumeSettings
 
     options = parser(
@@ -24,13 +26,16 @@ def main(arguments: list[str]) -> None:
     for kind in (VolumeSettings, ReadSettings, BuildSettings):
         add_settings(options, kind)
     given = options.parse(arguments)
+    how = settings_from(given, BuildSettings)
+    if warning := unprotected(how):
+        print(warning, file=sys.stderr)
     with Bars() as bars:
         measured = volume_table(
             given.raw,
             given.out,
             settings_from(given, VolumeSettings),
             read=settings_from(given, ReadSettings),
-            build=settings_from(given, BuildSettings),
+            build=how,
             progress=bars,
         )
     for patient, why in measured.left_out.items():

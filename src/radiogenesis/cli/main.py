@@ -7,15 +7,19 @@ has a `main(arguments: list[str]) -> None` and makes its heavy imports when it i
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from radiogenesis.errors import RadiogenesisError
 
-OLD_NAMES = {"find-tumour": "find-tumor"}
-"""What verbs were called before."""
+OLD_NAMES = {"find-tumour": "find-tumor", "analyse": "analyze"}
+"""What verbs were called before, or are called elsewhere."""
 VERBS = {
     "demo": "everything below, on a phantom cohort, in minutes on a laptop CPU",
+    "cohort fetch": "NAME RAW: a public cohort: images, outlines, expression and tables, resumable and verified",
     "cohort build": "RAW COHORT: folders of DICOM or NIfTI, and an expression table -> cohort",
     "cohort phantom": "COHORT: a cohort whose gene-image map is known, because it was planted",
     "cohort plant": "CT_FOLDER TABLE COHORT: lesions planted into real lungs, driven by real expression",
@@ -28,6 +32,10 @@ VERBS = {
     "map": "COHORT OUT: which genes go with which property of the lesion, and how far to believe it",
     "explore": "RUN OUT.html: one page on which a gene is moved and the drawn lesion follows; opens offline",
     "report": "OUT: one HTML file that opens offline",
+    "readers plan": "how many readers and cases a reader study needs",
+    "readers make": "RUN OUT.html: a blinded reader study in one page: real or drawn, and does it follow the genes",
+    "readers analyze": "CSV... OUT: what readers' answers are worth, readers and cases both random",
+    "readers simulate": "KEY OUT: answers of readers who guess, who know, and of a network, to rehearse with",
 }
 
 
@@ -87,21 +95,45 @@ def main(arguments: Sequence[str] | None = None) -> int:
     verb, rest = command
     module = importlib.import_module(module_of(verb))
     try:
-        module.main(rest)
+        with _tidied_up_when_terminated():
+            module.main(rest)
     except RadiogenesisError as error:
         print(f"radiogenesis {verb}: {error}", file=sys.stderr)
         return 2
     except OSError as error:
         from radiogenesis.output import OF_THE_PLACE, cannot_write
 
+        if "No usable temporary directory" in str(error):
+            print(f"radiogenesis {verb}: {error.strerror}; make room there, or set TMPDIR", file=sys.stderr)
+            return 2
         if error.errno not in OF_THE_PLACE:
             raise
         print(f"radiogenesis {verb}: {cannot_write(error)}", file=sys.stderr)
+        return 2
+    except MemoryError as error:
+        print(f"radiogenesis {verb}: not enough memory{f' ({error})' if str(error) else ''}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stop:
         print(f"radiogenesis {verb}: {str(stop) or 'interrupted'}", file=sys.stderr)
         return 130
     return 0
+
+
+@contextmanager
+def _tidied_up_when_terminated() -> Iterator[None]:
+    """Let SIGTERM end the verb as Ctrl-C does: what was half written goes, and no process stays behind."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt("terminated")
+
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 if __name__ == "__main__":

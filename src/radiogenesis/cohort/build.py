@@ -3,6 +3,7 @@
     OUT.parts/      what was computed so far, one file per patient; the same command goes on from there, and it is
                     removed when the cohort is whole
     OUT             the cohort
+    OUT.id_map.csv  where ids of scans and tables nearly match: which pairs are likely, for a person to check
     OUT.previews/   one picture per patient: look at them before believing anything; skipped.csv: files passed over
 
 Peak memory is that of one scan per worker: the parts are appended to the cohort one by one.
@@ -13,7 +14,6 @@ from __future__ import annotations
 import gc
 import hashlib
 import os
-import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -27,16 +27,23 @@ from radiogenesis.cohort import patient_parts
 from radiogenesis.cohort.audit import audit_table, refuse_unfinished, skipped_table, without_root
 from radiogenesis.cohort.dicom.folder import find_dicom
 from radiogenesis.cohort.digest import json_digest
+from radiogenesis.cohort.folders.find import find_volumes, names_expected
+from radiogenesis.cohort.folders.organ_masks import with_organ_masks
 from radiogenesis.cohort.loading import Loaded, Tables
-from radiogenesis.cohort.nifti import SUFFIXES, find_nifti
+from radiogenesis.cohort.manifest import read_manifest
 from radiogenesis.cohort.patient_parts import Outcome
+from radiogenesis.cohort.raw_settings import scans_in
 from radiogenesis.cohort.sampling.slices import SamplingSettings
 from radiogenesis.cohort.sources import Findings, ReadSettings, Source
 from radiogenesis.cohort.store import Cohort
+from radiogenesis.cohort.volume_files import is_volume_or_data
+from radiogenesis.cohort.walk import files_under
 from radiogenesis.cohort.workers import BuildSettings, side_by_side, unexpected
-from radiogenesis.cohort.writer import CohortWriter
+from radiogenesis.cohort.writer import CohortWriter, room_of
+from radiogenesis.csv_files import write_csv
 from radiogenesis.errors import CohortError, InputError, OutputError
-from radiogenesis.output import check_place, whole_file
+from radiogenesis.output import ROOM, check_place, whole_file
+from radiogenesis.work_folder import parts_folder, refuse_foreign, remove_parts
 
 __all__ = ["BuildSettings", "Progress", "Silent", "Tables", "beside", "build_cohort", "find_scans"]
 
@@ -74,6 +81,7 @@ def build_cohort(
     read: ReadSettings | None = None,
     sampling: SamplingSettings | None = None,
     build: BuildSettings | None = None,
+    organ_mask: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Cohort:
     """Build a cohort from everything under `raw`.
@@ -83,10 +91,11 @@ def build_cohort(
     again. Interrupted after the cohort was whole, the same call tidies up and opens it.
 
     Args:
-        raw: folder with DICOM or NIfTI, deep or flat.
+        raw: folder with DICOM or volume files in one of the layouts of `folders`, or a manifest (see `manifest`).
         out: the cohort; must not exist yet.
         tables: expression, annotations, clinical table, and how they are read.
         read, sampling, build: settings.
+        organ_mask: folder with masks of the organ, instead of those that are found in the images.
         progress: is told what happens.
 
     Raises:
@@ -101,53 +110,62 @@ def build_cohort(
     tables, progress = tables or Tables(), progress or Silent()
     read, sampling, build = read or ReadSettings(), sampling or SamplingSettings(), build or BuildSettings()
     previews, work = beside(out, "previews"), beside(out, "parts")
+    refuse_foreign(work)
     if not work.is_dir():  # where it is, the cohort may be this call's own, interrupted in its last step
         check_place(out)
         check_place(previews)
     progress.say(f"looking through {raw}")
     findings = find_scans(raw, read)
     if not findings.sources:
-        raise InputError("holds no scan that can be used", path=raw, remedy=_why_nothing(findings))
+        raise InputError("holds no scan that can be used", path=raw, remedy=_why_nothing(findings, raw))
+    if organ_mask is not None:
+        findings = with_organ_masks(findings, Path(os.path.abspath(organ_mask)), read)
+    progress.say(f"layout: {findings.layout}")
+    root = raw.parent if raw.is_file() else raw
     paths = {source.patient: patient_parts.part_path(work, source, read, sampling) for source in findings.sources}
     settings = {"sampling": asdict(sampling), "reading": asdict(read), "expression": asdict(tables.settings)}
     settings["imaging"] = asdict(patient_parts.imaging_of(read, sampling))
-    provenance: dict[str, Any] = {"verb": "cohort build", "raw": raw.name, "tables": _table_files(tables)}
+    provenance: dict[str, Any] = {"verb": "cohort build", "raw": raw.name, "layout": findings.layout}
+    provenance["tables"] = _table_files(tables, raw)
     provenance["call"] = json_digest(
         [settings, provenance, tables.clinical_id, sorted(path.name for path in paths.values())]
     )
     if (whole := _written_by(out, provenance["call"])) is not None:
-        _tidy(work, previews)
+        with parts_folder(work):
+            _tidy(work, previews, progress)
         return whole
     check_place(out)
     check_place(previews)
-    loaded = Loaded.read(tables, {source.patient for source in findings.sources})
-    work.mkdir(parents=True, exist_ok=True)
-    jobs = [(source, paths[source.patient]) for source in findings.sources]
-    outcomes = process(jobs, _part_there, partial(_make, read=read, sampling=sampling), build, progress)
-    refuse_unfinished(outcomes.values(), raw, work)
-    progress.say("writing the cohort")
-    skipped = skipped_table(findings, raw, loaded.annotations, tables.annotations)
-    _write_skipped(skipped, work / "previews" / "skipped.csv")
-    audit = audit_table(findings, outcomes, loaded.found_in(), loaded.remarks())
-    audit["reason"] = without_root(audit["reason"], raw)
-    annotations = loaded.with_spacing(outcomes.values())
-    usable = [path for patient, path in paths.items() if outcomes[patient].status != "out"]
-    loaded.refuse_nobody({patient for patient in paths if outcomes[patient].status != "out"})
-    try:
-        with CohortWriter(out, settings=settings, provenance=provenance | _counts(findings, skipped)) as writer:
-            for path in usable:
-                writer.add(patient_parts.read_part(path))
-            cohort = writer.finish(
-                expression=loaded.expression,
-                audit=audit,
-                annotations=None if annotations is None else annotations.features,
-                annotation_codes=None if annotations is None else annotations.codes,
-                clinical=loaded.clinical,
-            )
-    except OSError as error:
-        remedy = f"make room there, and the same command goes on ({work.name} is kept)"
-        raise OutputError(f"cannot be written ({error.strerror or error})", path=out, remedy=remedy) from error
-    _tidy(work, previews)
+    scanned = {source.patient for source in findings.sources}
+    loaded = Loaded.read(tables, scanned, findings.columns, beside(out, "id_map.csv"))
+    with parts_folder(work):
+        check_place(out, room=max(ROOM, 2 * room_of(len(paths), sampling)))  # the parts, and the cohort
+        jobs = [(source, paths[source.patient]) for source in findings.sources]
+        outcomes = process(jobs, _part_there, partial(_make, read=read, sampling=sampling), build, progress)
+        refuse_unfinished(outcomes.values(), root, work)
+        progress.say("writing the cohort")
+        skipped = skipped_table(findings, root, loaded.annotations, tables.annotations)
+        _write_skipped(skipped, work / "previews" / "skipped.csv")
+        audit = audit_table(findings, outcomes, loaded.found_in(), loaded.remarks())
+        audit["reason"] = without_root(audit["reason"], root)
+        annotations = loaded.with_spacing(outcomes.values())
+        usable = [path for patient, path in paths.items() if outcomes[patient].status != "out"]
+        loaded.refuse_nobody({patient for patient in paths if outcomes[patient].status != "out"})
+        try:
+            with CohortWriter(out, settings=settings, provenance=provenance | _counts(findings, skipped)) as writer:
+                for path in usable:
+                    writer.add(patient_parts.read_part(path))
+                cohort = writer.finish(
+                    expression=loaded.expression,
+                    audit=audit,
+                    annotations=None if annotations is None else annotations.features,
+                    annotation_codes=None if annotations is None else annotations.codes,
+                    clinical=loaded.clinical,
+                )
+        except OSError as error:
+            remedy = f"make room there, and the same command goes on ({work.name} is kept)"
+            raise OutputError(f"cannot be written ({error.strerror or error})", path=out, remedy=remedy) from error
+        _tidy(work, previews, progress)
     return cohort
 
 
@@ -160,11 +178,12 @@ def _written_by(out: Path, call: str) -> Cohort | None:
     return cohort if cohort.provenance.get("call") == call else None
 
 
-def _tidy(work: Path, previews: Path) -> None:
+def _tidy(work: Path, previews: Path, progress: Progress) -> None:
     """The last step: OUT.parts/previews becomes OUT.previews, and OUT.parts goes."""
-    if (work / "previews").is_dir() and not previews.exists():
+    if (work / "previews").is_dir() and not os.path.lexists(previews):
         (work / "previews").rename(previews)
-    shutil.rmtree(work)
+    if left := remove_parts(work):
+        progress.say(f"{work} stays: what was in it beside the parts ({', '.join(left)})")
 
 
 def beside(out: Path, what: str) -> Path:
@@ -173,9 +192,16 @@ def beside(out: Path, what: str) -> Path:
 
 
 def find_scans(raw: Path, read: ReadSettings) -> Findings:
-    """DICOM and NIfTI under `raw`; a patient who has both keeps the DICOM, which says more, unless only the NIfTI is
-    outlined: then the DICOM's lungs would pass for healthy ones."""
-    dicom, nifti = find_dicom(raw, read), find_nifti(raw)
+    """DICOM and volume files (see `folders`) under `raw`, or what a manifest names where it is a file.
+
+    A patient who has both keeps the DICOM, which says more, unless only the NIfTI is outlined: then the DICOM's lungs
+    would pass for healthy ones. Of a public cohort that was fetched, only its images are looked through (see
+    `raw_settings`).
+    """
+    if raw.is_file():
+        return read_manifest(raw, read)
+    scans = scans_in(raw)
+    dicom, nifti = find_dicom(scans, read), find_volumes(scans, read)
     outlined = {source.patient for source in nifti.sources if source.outline_files}
     kept = [source for source in dicom.sources if source.outline_files or source.patient not in outlined]
     twice = {source.patient for source in kept}
@@ -184,7 +210,7 @@ def find_scans(raw: Path, read: ReadSettings) -> Findings:
         sources=sorted(kept, key=lambda source: source.patient),
         refused=sorted([*dicom.refused, *nifti.refused]),
         skipped=[
-            *(entry for entry in dicom.skipped if not entry[0].name.endswith(SUFFIXES)),
+            *(entry for entry in dicom.skipped if not is_volume_or_data(entry[0])),
             *nifti.skipped,
             *(
                 (source.image_files[0], "the first file of a scan whose patient has another")
@@ -193,6 +219,7 @@ def find_scans(raw: Path, read: ReadSettings) -> Findings:
             ),
         ],
         modalities=dicom.modalities + nifti.modalities,
+        layout="; ".join(filter(None, [f"DICOM ({len(dicom.sources)})" if dicom.sources else "", nifti.layout])),
     )
 
 
@@ -237,10 +264,10 @@ def _make(job: tuple[Source, Path], *, read: ReadSettings, sampling: SamplingSet
         gc.collect()  # matplotlib's figures are reference cycles, and hold on to the scan that they show
 
 
-def _table_files(tables: Tables) -> dict[str, dict[str, str]]:
+def _table_files(tables: Tables, raw: Path) -> dict[str, dict[str, str]]:
     """The tables by name and content; names only, since paths say more about a machine than about data."""
     given = {"expression": tables.expression, "annotations": tables.annotations, "clinical": tables.clinical}
-    given |= {"id_map": tables.id_map}
+    given |= {"id_map": tables.id_map, "manifest": raw if raw.is_file() else None}
     return {name: {"name": path.name, "sha256": _sha256(path)} for name, path in given.items() if path is not None}
 
 
@@ -256,7 +283,7 @@ def _write_skipped(skipped: pd.DataFrame, path: Path) -> None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as partial_file:
-        skipped.to_csv(partial_file, index=False)
+        write_csv(skipped, partial_file)
 
 
 def _sha256(path: Path) -> str:
@@ -267,10 +294,11 @@ def _sha256(path: Path) -> str:
     return hashed.hexdigest()
 
 
-def _why_nothing(findings: Findings) -> str:
-    """What was found instead of scans, for the error's remedy."""
-    modalities = ", ".join(f"{count} {modality}" for modality, count in sorted(findings.modalities.items()))
-    reasons = [reason for _, reason in [*findings.refused, *findings.skipped]][:2]
-    return f"found {modalities or 'no DICOM and no NIfTI'}" + (
-        f"; for example: {'; '.join(reasons)}" if reasons else ""
-    )
+def _why_nothing(findings: Findings, raw: Path) -> str:
+    """What was found instead of scans, and what would be understood, for the error's remedy."""
+    reasons = [reason for _, reason in findings.refused][:2]
+    if any(not kind.startswith("NIfTI") for kind in findings.modalities):
+        found = ", ".join(f"{count} {modality}" for modality, count in sorted(findings.modalities.items()))
+        return "; ".join([f"found {found}", *(reasons or [reason for _, reason in findings.skipped][:2])])
+    names = [path.relative_to(raw) for path in files_under(raw)[0]]
+    return "; ".join([*reasons, names_expected(names)])

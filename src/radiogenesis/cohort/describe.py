@@ -55,6 +55,9 @@ def _images(cohort: Cohort) -> list[str]:
             f" {cohort.whole.pixel_mm:.3g} mm per pixel, from {len(set(cohort.whole.patient))} patients;"
             f" {with_tumor.sum()} with tumor"
         )
+    if len(table := cohort.lesion_table) > len(nodules):
+        several = int((table["patient"].value_counts() > 1).sum())
+        lines.append(f"  lesions      {len(table)} from {len(nodules)} patients, {several} of them with several")
     volumes = patients["tumour_volume_ml"].dropna()
     if len(volumes):
         lines.append(f"  tumors      median {volumes.median():.3g} ml ({volumes.min():.3g} to {volumes.max():.3g})")
@@ -159,7 +162,8 @@ def _made(cohort: Cohort) -> list[str]:
     others = record.get("skipped_files", 0) - sum(counts.values())
     if others > 0:
         skipped.append(f"  skipped      {others} files for other reasons")
-    return [f"Made by {by}", *settings, *skipped]
+    layout = [f"  layout       {record['layout']}"] if record.get("layout") else []
+    return [f"Made by {by}", *layout, *settings, *skipped]
 
 
 def _settings(values: object) -> str:

@@ -19,6 +19,8 @@ from radiogenesis.version import __version__
 SCHEMA_VERSION = 3
 """What is written. Older ones are read: 1, and 2 with whole slices, whose digest does not cover how the expression is
 meant to be used."""
+WITH_LESIONS = 4
+"""What is written where all lesions are kept, so that an older radiogenesis does not take them for one."""
 DIGEST_OF_SCALE = 3
 """The schema version from which the digest covers the scale of the expression."""
 FORMAT = "radiogenesis cohort"
@@ -29,7 +31,7 @@ DAMAGED = "the cohort is damaged: copy it again from where it came, or build it 
 _CHUNK = 32  # images per chunk: 256 KiB of int16 at 64 x 64
 
 
-def arrays(pixels: int, whole_pixels: int) -> dict[str, tuple[Any, tuple[int, ...]]]:
+def arrays(pixels: int, whole_pixels: int, *, every_lesion: bool = False) -> dict[str, tuple[Any, tuple[int, ...]]]:
     """The arrays of a store: dtype and the shape behind the first axis."""
     square, whole = (pixels, pixels), (whole_pixels, whole_pixels)
     scans: dict[str, tuple[Any, tuple[int, ...]]] = {
@@ -40,16 +42,21 @@ def arrays(pixels: int, whole_pixels: int) -> dict[str, tuple[Any, tuple[int, ..
         "scans/plane": (np.int32, ()),
         "scans/to_patient": (np.float64, (3, 3)),
     }
-    return (scans if whole_pixels else {}) | {
-        "slices/image": (np.int16, square),
-        "slices/mask": (np.bool_, square),
-        "slices/patient": (np.int32, ()),
-        "slices/offset_mm": (np.float32, ()),
-        "backgrounds/image": (np.int16, square),
-        "backgrounds/patient": (np.int32, ()),
-        "backgrounds/center_mm": (np.float64, (3,)),
-        "backgrounds/boundary_mm": (np.float32, ()),
-    }
+    lesions: dict[str, tuple[Any, tuple[int, ...]]] = {"slices/lesion": (np.int32, ())}
+    return (
+        (scans if whole_pixels else {})
+        | (lesions if every_lesion else {})
+        | {
+            "slices/image": (np.int16, square),
+            "slices/mask": (np.bool_, square),
+            "slices/patient": (np.int32, ()),
+            "slices/offset_mm": (np.float32, ()),
+            "backgrounds/image": (np.int16, square),
+            "backgrounds/patient": (np.int32, ()),
+            "backgrounds/center_mm": (np.float64, (3,)),
+            "backgrounds/boundary_mm": (np.float32, ()),
+        }
+    )
 
 
 def blocks(array: zarr.Array[Any], rows: int = 256) -> Iterator[NDArray[Any]]:
@@ -79,11 +86,11 @@ def open_group(path: Path) -> tuple[zarr.Group, dict[str, Any]]:
     if attributes.get("format") != FORMAT:
         raise CohortError("is a Zarr store of something else, not a cohort", path=path, remedy=foreign)
     version = attributes.get("schema_version")
-    if version not in range(1, SCHEMA_VERSION + 1):
-        newer = isinstance(version, int) and version > SCHEMA_VERSION
+    if version not in range(1, WITH_LESIONS + 1):
+        newer = isinstance(version, int) and version > WITH_LESIONS
         remedy = "upgrade radiogenesis" if newer else "build the cohort again"
         raise CohortError(
-            f"has schema version {version}, and this radiogenesis {__version__} reads {SCHEMA_VERSION}",
+            f"has schema version {version}, and this radiogenesis {__version__} reads {WITH_LESIONS}",
             path=path,
             remedy=remedy,
         )

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 LARGER = 0.5
-"""`least_area` of what is measured and trained on: half the area of the patient's largest slice."""
+"""`least_area` of what is measured and trained on: half the area of the lesion's largest slice."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,12 +22,14 @@ class LesionSlices:
         mask: (N, P, P) bool, the tumor.
         patient: (N,) whose slice it is.
         row: (N,) its place among the cohort's slices.
+        lesion: (N,) which of the patient's lesions, 1 the largest.
     """
 
     image: NDArray[np.int16]
     mask: NDArray[np.bool_]
     patient: NDArray[np.str_]
     row: NDArray[np.int64]
+    lesion: NDArray[np.int32]
 
     def __len__(self) -> int:
         return len(self.row)
@@ -39,7 +41,7 @@ class LesionSlices:
 
 
 def among_largest(area: NDArray[Any], patient: NDArray[Any], share: float) -> NDArray[np.bool_]:
-    """(N,) which slices have at least `share` of the area of their patient's largest slice.
+    """(N,) which slices have at least `share` of the area of the largest slice of the same patient, or lesion.
 
     Towards its poles a lesion is cut obliquely: there a slice shows the thickness of the slice, not of the margin.
 

@@ -14,6 +14,8 @@ from radiogenesis.cohort.patient_parts import Outcome
 from radiogenesis.cohort.tables.annotations import Annotations, read_aim, read_clinical
 from radiogenesis.cohort.tables.gene_names import counted, some
 from radiogenesis.cohort.tables.identity import Known, read_id_map, style_told
+from radiogenesis.cohort.tables.near_ids import NearIds, near_ids, write_proposal
+from radiogenesis.cohort.tables.reading import read_table
 from radiogenesis.errors import ExpressionError, InputError
 
 _ID_MAP = "give --id_map FILE, a table of two columns: an id as it stands here, and the same patient's id in the scans"
@@ -42,10 +44,24 @@ class Loaded:
     expression: AnnData
     annotations: Annotations | None
     clinical: pd.DataFrame | None
+    near: list[NearIds]
+    """Of each table, the ids that nearly match those of scans."""
 
     @classmethod
-    def read(cls, tables: Tables, scanned: set[str]) -> Loaded:
+    def read(
+        cls,
+        tables: Tables,
+        scanned: set[str],
+        columns: pd.DataFrame | None = None,
+        proposal: Path | None = None,
+    ) -> Loaded:
         """Read them; whoever has a scan, annotations or a clinical row is known when the next table is read.
+
+        Args:
+            tables: where they are.
+            scanned: patients with a scan.
+            columns: what a manifest says of the patients: it becomes part of the clinical table.
+            proposal: where ids that nearly match are written, as a file for `--id_map` that a person is to check.
 
         Raises:
             ExpressionError, AnnotationError, InputError: a table cannot be used, the map of ids names nobody, or no
@@ -69,14 +85,27 @@ class Loaded:
             clinical = read_clinical(tables.clinical, patients=patients, id_column=tables.clinical_id, id_map=id_map)
             patients |= set(clinical.index)
             said += clinical.attrs.pop("remarks")
+        if columns is not None:
+            clinical = _joined(clinical, columns, tables.clinical)
+            said.append(f"the manifest's columns {', '.join(map(str, columns))} stand in the clinical table")
         if tables.expression is None:
             expression = AnnData(obs=pd.DataFrame(index=pd.Index([], dtype=str)))
         else:
-            expression = read_expression(tables.expression, patients=patients, settings=tables.settings, id_map=id_map)
-        loaded = cls(tables, Known.of(scanned, id_map), expression, annotations, clinical)
+            try:
+                expression = read_expression(
+                    tables.expression, patients=patients, settings=tables.settings, id_map=id_map
+                )
+            except ExpressionError as error:
+                raise _with_near_ids(error, tables.expression, Known.of(scanned, id_map), proposal) from error
+        near = [near_ids(name, whose, scanned) for name, whose in _ids(expression, annotations, clinical).items()]
+        loaded = cls(tables, Known.of(scanned, id_map), expression, annotations, clinical, near)
+        proposed = proposal is not None and write_proposal(proposal, near)
         loaded.refuse_nobody(scanned)
         said += [*expression.uns.get("remarks", []), *_apart(scanned, set(expression.obs_names))]
         said += [_unscanned(name, whose) for name, whose in loaded.found_in().items() if whose and not whose & scanned]
+        said += [sentence for one in near for sentence in one.told()]
+        if proposed:
+            said.append(f"{_proposed(proposal)}; the same command with --id_map and that file then pairs them")
         if said:
             expression.uns["remarks"] = said
         return loaded
@@ -89,16 +118,12 @@ class Loaded:
             f"none of its {counted(self.expression.n_obs, 'patient')} (such as {self.expression.obs_names[0]!r}) is"
             f" among the {len(imaged)} with images (such as {min(imaged)!r})",
             path=self.tables.expression,
-            remedy=_ID_MAP,
+            remedy="; ".join([*(sentence for one in self.near for sentence in one.told()), _ID_MAP]),
         )
 
     def found_in(self) -> dict[str, set[str]]:
         """Table -> its patients."""
-        return {
-            "expression": set(self.expression.obs_names),
-            "annotations": set() if self.annotations is None else set(self.annotations.features.index),
-            "clinical table": set() if self.clinical is None else set(self.clinical.index),
-        }
+        return _ids(self.expression, self.annotations, self.clinical)
 
     def remarks(self) -> Mapping[str, str]:
         """Patient -> what is to be said about annotations that could not be used."""
@@ -120,6 +145,45 @@ def _with_known_ids(annotations: Annotations, known: Known) -> tuple[Annotations
         raise InputError(f"--id_map names {index[index.duplicated()][0]!r} for several annotated patients")
     remarks = dict(zip(known.renamed(list(annotations.remarks))[0], annotations.remarks.values(), strict=True))
     return replace(annotations, features=annotations.features.set_axis(index), remarks=remarks), alike
+
+
+def _with_near_ids(error: ExpressionError, path: Path, known: Known, proposal: Path | None) -> ExpressionError:
+    """The error, with the ids that nearly match where the table names nobody who is known."""
+    try:
+        table = read_table(path, ExpressionError)
+    except (ExpressionError, UnicodeDecodeError):
+        return error
+    names = [*table.columns, *(cell for name in table.columns[:1] for cell in table[name])]
+    if known.count(names) or known.alike(names):
+        return error
+    near = near_ids("expression", filter(None, map(str.strip, names)), known.patients)
+    told = near.told()
+    if proposal is not None and write_proposal(proposal, [near]):
+        told.append(_proposed(proposal))
+    return ExpressionError(error.problem, path=error.path, remedy="; ".join(filter(None, [*told, error.remedy])))
+
+
+def _proposed(proposal: Path | None) -> str:
+    return f"{proposal} proposes pairs: check every line, and delete those that are wrong"
+
+
+def _ids(expression: AnnData, annotations: Annotations | None, clinical: pd.DataFrame | None) -> dict[str, set[str]]:
+    return {
+        "expression": set(expression.obs_names),
+        "annotations": set() if annotations is None else set(annotations.features.index),
+        "clinical table": set() if clinical is None else set(clinical.index),
+    }
+
+
+def _joined(clinical: pd.DataFrame | None, columns: pd.DataFrame, path: Path | None) -> pd.DataFrame:
+    """The clinical table with the manifest's columns; everybody who is in one of them."""
+    if clinical is None:
+        return columns
+    if both := [name for name in columns if name in clinical]:
+        raise InputError(
+            f"its column {both[0]!r} is in the manifest too", path=path, remedy="rename or remove it in one of them"
+        )
+    return clinical.join(columns, how="outer").rename_axis("patient")
 
 
 def _apart(scanned: set[str], expressed: set[str]) -> list[str]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
+import zlib
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
@@ -19,8 +20,10 @@ import numpy as np
 
 from radiogenesis.cohort.dicom.folder import read_dicom
 from radiogenesis.cohort.digest import json_digest
+from radiogenesis.cohort.mask_files import with_mask_files, with_organ
 from radiogenesis.cohort.nifti import read_nifti
 from radiogenesis.cohort.previews import write_preview
+from radiogenesis.cohort.sampling.lesions import LesionRows, cut_lesions
 from radiogenesis.cohort.sampling.organ_mask import organ_mask, remark_on
 from radiogenesis.cohort.sampling.pieces import main_lesion
 from radiogenesis.cohort.sampling.scale import on_scale
@@ -29,14 +32,14 @@ from radiogenesis.cohort.sampling.slices import (
     NoduleSlices,
     SamplingSettings,
     background_slices,
-    nodule_slices,
 )
 from radiogenesis.cohort.sampling.upright import upright
 from radiogenesis.cohort.sampling.whole_slices import WholeSlices, whole_slices
 from radiogenesis.cohort.scan import Acquisition, Scan
 from radiogenesis.cohort.sources import ReadSettings, Source
 from radiogenesis.cohort.store import PatientData
-from radiogenesis.errors import ScanError
+from radiogenesis.cohort.volume_files import is_volume
+from radiogenesis.errors import ScanError, may_pass
 from radiogenesis.imaging import Imaging
 from radiogenesis.output import whole_file
 from radiogenesis.version import __version__
@@ -45,7 +48,7 @@ Status = Literal["in", "background only", "out"]
 
 NOT_OUTLINED = "nothing is outlined on the scan"
 _LONGEST_NAME = 150  # most file systems take 255 bytes, and endings come behind it
-_PART_VERSION = 4  # raise it when the same scan and settings give another part
+_PART_VERSION = 5  # raise it when the same scan and settings give another part
 
 
 @dataclass(frozen=True)
@@ -78,13 +81,22 @@ def source_key(source: Source, **settings: Any) -> str:
     """A digest of the source, its files with their sizes and times, and the settings that something is made with."""
     files = [(str(file), *_state(file)) for file in (*source.image_files, *source.outline_files)]
     unread = [(str(file), *_state(file)) for file in (*source.unread_outlines, *source.other_outlines)]
-    about = [source.patient, source.kind, source.chosen_because]
+    organ = None if source.organ_files is None else [(str(file), *_state(file)) for file in source.organ_files]
+    how = [source.outline_labels, source.label_names, source.structures, source.channel, organ]
+    about = [source.patient, source.kind, source.chosen_because, how]
     return json_digest({**settings, "source": about, "files": files, "unread": unread})[:16]
 
 
 def read_scan(source: Source, read: ReadSettings) -> Scan:
     """The scan of a source, its planes axial. Raises ScanError where it cannot be read."""
-    return upright(read_dicom(source, read) if source.kind == "dicom" else read_nifti(source, read))
+    if source.kind == "nifti":
+        scan = read_nifti(source, read)
+    else:
+        label = next(filter(None, source.outline_labels), "")
+        read = replace(read, roi=label, segment=label) if label else read
+        own = replace(source, outline_files=tuple(file for file in source.outline_files if not is_volume(file)))
+        scan = with_mask_files(read_dicom(own, read), source, read)
+    return upright(with_organ(scan, source, read))
 
 
 def imaging_of(read: ReadSettings, sampling: SamplingSettings) -> Imaging:
@@ -110,10 +122,11 @@ def make_part(source: Source, read: ReadSettings, sampling: SamplingSettings, pa
     try:
         imaging = imaging_of(read, sampling)
         scan = read_scan(source, read)
-        organ = None if imaging.in_hu else organ_mask(scan, imaging)
-        data, notes, organ, scan = _cut(scan, sampling, imaging, organ, source.unread_outlines)
+        organ = None if imaging.in_hu else organ_mask(scan, imaging, scan.organ)
+        data, notes, organ, scan = _cut(scan, sampling, imaging, organ, source.unread_outlines, source.organ_files)
     except ScanError as error:
-        return _write(path, None, Outcome(source.patient, "out", str(error)))
+        outcome = Outcome(source.patient, "out", str(error), passing=may_pass(error))
+        return outcome if outcome.passing else _write(path, None, outcome)  # another attempt reads the scan again
     if data.slices is None and data.backgrounds is None:
         return _write(path, None, Outcome(source.patient, "out", "; ".join(notes)))
     status: Status = "background only" if data.slices is None else "in"
@@ -124,11 +137,13 @@ def make_part(source: Source, read: ReadSettings, sampling: SamplingSettings, pa
 
 
 def read_outcome(path: Path) -> Outcome | None:
-    """The outcome of a part that is there and whole, or None."""
+    """The outcome of a part that is there and whole, all of it; else None."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as part:
+            if part.zip.testzip() is not None:
+                return None
             return Outcome(**json.loads(str(part["outcome"])))
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
         return None
 
 
@@ -136,13 +151,15 @@ def read_part(path: Path) -> PatientData:
     """The images of a part whose outcome is not "out"."""
     with np.load(path, allow_pickle=False) as part:
         about = json.loads(str(part["about"]))
-        slices = backgrounds = whole = None
+        slices = backgrounds = whole = lesions = None
         if "slices.image" in part:
             slices = NoduleSlices(**{name: part[f"slices.{name}"] for name in _fields(NoduleSlices)})
         if "backgrounds.image" in part:
             backgrounds = Backgrounds(**{name: part[f"backgrounds.{name}"] for name in _fields(Backgrounds)})
         if "scans.image" in part:
             whole = WholeSlices(**{name: part[f"scans.{name}"] for name in _fields(WholeSlices)})
+        if "lesions.of" in part:
+            lesions = LesionRows(**{name: part[f"lesions.{name}"] for name in _fields(LesionRows)})
     return PatientData(
         patient=about["patient"],
         slices=slices,
@@ -151,40 +168,51 @@ def read_part(path: Path) -> PatientData:
         spacing_mm=tuple(about["spacing_mm"]),
         tumor_volume_ml=about["tumour_volume_ml"],
         whole=whole,
+        lesions=lesions,
     )
 
 
 def _cut(
-    raw: Scan, sampling: SamplingSettings, imaging: Imaging, organ: Any, unread_outlines: Collection[Path]
+    raw: Scan,
+    sampling: SamplingSettings,
+    imaging: Imaging,
+    organ: Any,
+    unread_outlines: Collection[Path],
+    organ_files: Collection[Path] | None = None,
 ) -> tuple[PatientData, list[str], Any, Scan]:
     """Slices, backgrounds and whole slices; each may fail, with a note. Then the notes, the organ's mask or None, and
     the scan on the scale of the cohort.
 
     Where an outline could not be read or placed, what looks like healthy lung may be tumor: then there are nodule
-    slices only. Of several lesions the nodule slices show the largest.
+    slices only. So it is where the user gives masks of the organ, and none of this patient.
     """
     scan = on_scale(raw, imaging, organ)
     notes = list(scan.remarks)
     slices = backgrounds = whole = None
-    shown, several = main_lesion(scan)
+    volume, rows = float("nan"), None
     if scan.tumor is None:
         notes.append(NOT_OUTLINED)
     else:
-        notes += filter(None, [several])
         try:
-            slices = nodule_slices(shown, sampling)
+            cut = cut_lesions(scan, sampling)
+            slices, volume, rows = cut.slices, cut.volume_ml, cut.rows
+            notes += filter(None, [cut.remark])
         except ScanError as error:
-            notes.append(str(error))
+            shown, several = main_lesion(scan)
+            volume = shown.volume_ml(scan.tumor)
+            notes += filter(None, [several, str(error)])
     if unread_outlines:
         files = ", ".join(map(str, unread_outlines))
         notes.append(f"no backgrounds: an outline could not be read: {files}")
+    elif organ_files == ():
+        notes.append("no backgrounds: no mask of the organ is given for this patient (--organ_mask)")
     elif scan.unplaced:
         notes.append(f"no backgrounds: {scan.unplaced}")
     elif sampling.background_centers or sampling.whole_pixels:
         notes += [f"backgrounds keep away from {name}" for name in scan.masks if name != scan.tumor]
-        notes += filter(None, [remark_on(imaging)])
+        notes += filter(None, [remark_on(imaging, raw.organ)])
         try:
-            blind = organ_mask(raw, imaging) if organ is None else organ
+            blind = organ_mask(raw, imaging, raw.organ) if organ is None else organ
             organ = blind | scan.tumor_mask
             if sampling.background_centers:
                 rng = patient_rng(sampling.seed, scan.patient)
@@ -196,8 +224,7 @@ def _cut(
                 whole = whole_slices(scan, blind, sampling)
             except ScanError as error:
                 notes.append(f"no whole slices: {error}")
-    volume = float("nan") if scan.tumor is None else shown.volume_ml(scan.tumor)
-    data = PatientData(scan.patient, slices, backgrounds, scan.acquisition, scan.spacing_mm, volume, whole)
+    data = PatientData(scan.patient, slices, backgrounds, scan.acquisition, scan.spacing_mm, volume, whole, rows)
     return data, notes, organ, scan
 
 
@@ -212,7 +239,12 @@ def _write(path: Path, data: PatientData | None, outcome: Outcome) -> Outcome:
             "tumour_volume_ml": data.tumor_volume_ml,
         }
         arrays["about"] = json.dumps(about)
-        for kind, record in (("slices", data.slices), ("backgrounds", data.backgrounds), ("scans", data.whole)):
+        for kind, record in (
+            ("slices", data.slices),
+            ("backgrounds", data.backgrounds),
+            ("scans", data.whole),
+            ("lesions", data.lesions),
+        ):
             if record is not None:
                 arrays |= {f"{kind}.{name}": getattr(record, name) for name in _fields(type(record))}
     with whole_file(path) as partial, partial.open("wb") as file:
@@ -220,7 +252,7 @@ def _write(path: Path, data: PatientData | None, outcome: Outcome) -> Outcome:
     return outcome
 
 
-def _fields(record: type[NoduleSlices] | type[Backgrounds] | type[WholeSlices]) -> list[str]:
+def _fields(record: type[NoduleSlices | Backgrounds | WholeSlices | LesionRows]) -> list[str]:
     return list(record.__dataclass_fields__)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
 
 from radiogenesis.errors import ScanError
 
@@ -43,6 +45,10 @@ class Scan:
         tumor: name of the tumor's mask in `masks`, or None where nothing is outlined.
         acquisition: scanner, kernel, slice thickness, identifiers.
         remarks: what was assumed when the scan was read, in words, for the audit.
+        parts: (Z, Y, X) int16, which label, ROI or file a voxel of the tumor is from, as its place in `part_names` plus
+            one; 0 elsewhere. None where there is only one: then lesions are told apart by lying apart.
+        part_names: what these are called.
+        organ: (Z, Y, X) bool, the organ by masks of the user's own; None where it is to be found.
         unplaced: an outline whose place on the scan is unknown, in words: what looks healthy may be in it. "" for none.
     """
 
@@ -54,6 +60,9 @@ class Scan:
     acquisition: Acquisition = field(default_factory=Acquisition)
     remarks: tuple[str, ...] = ()
     unplaced: str = ""
+    parts: NDArray[np.int16] | None = None
+    part_names: tuple[str, ...] = ()
+    organ: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         if self.hu.ndim != 3 or self.affine.shape != (4, 4):
@@ -92,3 +101,16 @@ class Scan:
     def with_mask(self, name: str, mask: NDArray[np.bool_], *, tumor: bool = False) -> Scan:
         """The same scan with one more mask, which is the tumor's if `tumor`."""
         return replace(self, masks={**self.masks, name: mask}, tumor=name if tumor else self.tumor)
+
+    def with_parts(self, parts: Sequence[tuple[str, NDArray[np.bool_]]]) -> Scan:
+        """The same scan, its tumor told apart by (name, mask); a voxel in two of them is the first one's, and one in
+        none, where planes between contours were interpolated, the nearest one's."""
+        whose = np.zeros(self.hu.shape, np.int16)
+        for number, (_, mask) in reversed(list(enumerate(parts, start=1))):
+            whose[mask] = number
+        tumor = self.tumor_mask
+        if (tumor & (whose == 0)).any():
+            nearest = distance_transform_edt(whose == 0, self.spacing_mm, return_distances=False, return_indices=True)
+            whose = whose[tuple(nearest)]
+        whose[~tumor] = 0
+        return replace(self, parts=whose, part_names=tuple(name for name, _ in parts))

@@ -7,6 +7,8 @@
       backgrounds/               image (M, P, P) int16 HU, patient (M,) code, center_mm (M, 3), boundary_mm (M,)
       scans/                     where whole slices are kept: image (W, S, S) int16 HU, tumour and lungs (W, S, S) bool,
                                  patient (W,) code, plane (W,), to_patient (W, 3, 3): pixel -> patient coordinates
+      slices/lesion              where all lesions are kept: (N,) which of the patient's, from 1, the largest, on; and
+      lesions                    a table with a row for each
       patients, audit            tables, and where there are any: annotations, annotation_codes, clinical
       expression                 AnnData, patients x genes, raw values
       truth/                     factors, gene_effects, modules: planted cohorts only
@@ -40,6 +42,7 @@ from radiogenesis.imaging import LUNG_CT, Imaging
 __all__ = ["SCHEMA_VERSION", "Cohort", "PatientData", "Truth"]
 
 if TYPE_CHECKING:
+    from radiogenesis.cohort.sampling.lesions import LesionRows
     from radiogenesis.cohort.sampling.slices import Backgrounds, NoduleSlices
     from radiogenesis.cohort.sampling.whole_slices import WholeSlices
 
@@ -61,6 +64,8 @@ class PatientData:
     """Of the outline on the scan's own grid; nan where nothing is outlined."""
     whole: WholeSlices | None = None
     """Where the settings ask for whole slices, and lungs were found."""
+    lesions: LesionRows | None = None
+    """Where the settings ask for all lesions: which slice shows which."""
 
 
 @dataclass(frozen=True)
@@ -210,7 +215,7 @@ class Cohort:
 
         Args:
             patients: whose, in any order; everybody's by default.
-            least_area: leave out slices with less than this share of the area of their patient's largest slice.
+            least_area: leave out slices with less than this share of the area of their lesion's largest slice.
 
         Raises:
             CohortError: a patient that the cohort does not know; those without a lesion have no slices.
@@ -221,8 +226,9 @@ class Cohort:
             raise CohortError(f"knows no patient {', '.join(unknown[:5])}", path=self.path)
         rows = np.arange(len(every)) if patients is None else np.flatnonzero(np.isin(every, list(patients)))
         if least_area:
-            rows = rows[among_largest(self.slice_mask[rows].sum((1, 2)), every[rows], least_area)]
-        return LesionSlices(self.slice_image[rows], self.slice_mask[rows], every[rows], rows)
+            owner = np.char.add(np.char.add(every[rows], "\0"), self.slice_lesion[rows].astype(str))
+            rows = rows[among_largest(self.slice_mask[rows].sum((1, 2)), owner, least_area)]
+        return LesionSlices(self.slice_image[rows], self.slice_mask[rows], every[rows], rows, self.slice_lesion[rows])
 
     @cached_property
     def slice_image(self) -> NDArray[np.int16]:
@@ -238,6 +244,26 @@ class Cohort:
     def slice_offset_mm(self) -> NDArray[np.float32]:
         """(N,) distance of the slice from the tumor's center along the normal."""
         return self._array("slices/offset_mm")
+
+    @cached_property
+    def slice_lesion(self) -> NDArray[np.int32]:
+        """(N,) which of its patient's lesions a slice shows, 1 the largest; 1 where only that one is kept."""
+        if "slices/lesion" not in self._attributes["parts"]:
+            return np.ones(len(self.slice_offset_mm), np.int32)
+        return self._array("slices/lesion")
+
+    @cached_property
+    def lesion_table(self) -> pd.DataFrame:
+        """A row for each lesion: patient, lesion (1 the largest), name, volume_ml, x_mm, y_mm, z_mm, n_slices.
+
+        Its genes are its patient's: `expression[lesion_table["patient"]]`. Rows of one patient are not independent.
+        """
+        if "lesions" in self._attributes["parts"]:
+            return self._frame("lesions")
+        shown = self.patients[self.patients["n_slices"] > 0].reset_index()
+        columns = {"tumour_volume_ml": "volume_ml"} | {f"tumour_{axis}_mm": f"{axis}_mm" for axis in "xyz"}
+        table = shown.assign(lesion=1, name="").rename(columns=columns)
+        return table[["patient", "lesion", "name", *columns.values(), "n_slices"]]
 
     @cached_property
     def slice_patient(self) -> NDArray[np.str_]:
@@ -288,7 +314,8 @@ class Cohort:
 
     def verify(self) -> None:
         """Read every part, block by block, and compare it with its digest. Raises CohortError where one differs."""
-        arrays = layout.arrays(self.pixels, self.whole_pixels)
+        every = "lesions" in self._attributes["parts"]
+        arrays = layout.arrays(self.pixels, self.whole_pixels, every_lesion=every)
         for name in arrays:
             with self._reading(name):
                 array = cast(zarr.Array[Any], self._group[name])

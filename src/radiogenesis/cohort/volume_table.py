@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -25,10 +24,12 @@ from radiogenesis.cohort.patient_parts import NOT_OUTLINED, Outcome, file_name, 
 from radiogenesis.cohort.sampling.pieces import main_lesion
 from radiogenesis.cohort.sources import ReadSettings, Source
 from radiogenesis.cohort.workers import BuildSettings, unexpected
-from radiogenesis.errors import InputError, ScanError
+from radiogenesis.csv_files import write_csv
+from radiogenesis.errors import InputError, ScanError, may_pass
 from radiogenesis.output import check_place, json_text, whole_file, write_text
 from radiogenesis.phenotypes.volumes import VolumeSettings, feature_extractor, volume_features
 from radiogenesis.version import __version__
+from radiogenesis.work_folder import parts_folder, refuse_foreign, remove_parts
 
 _PART_VERSION = 2  # raise it when a part is written in another way
 
@@ -75,6 +76,9 @@ def volume_table(
     read.require_hu("cohort radiomics")
     feature_extractor(volume)  # its errors come before the long work
     check_place(out)
+    refuse_foreign(beside(out, "parts"))
+    if not beside(out, "parts").is_dir():  # where it is, OUT.json may be this call's own
+        check_place(out.with_name(f"{out.name}.json"))
     progress.say(f"looking through {raw}")
     findings = find_scans(raw, read)
     work = beside(out, "parts")
@@ -82,19 +86,21 @@ def volume_table(
     if not jobs:
         scans = f"{len(findings.sources)} scans, none of them outlined" if findings.sources else "no scan"
         raise InputError(f"holds {scans}", path=raw, remedy="give scans with RTSTRUCT, SEG or a NIfTI mask")
-    work.mkdir(parents=True, exist_ok=True)
-    outcomes = process(jobs, _there, partial(_measure, volume=volume, read=read), build, progress)
-    refuse_unfinished(outcomes.values(), raw, work)
-    left_out = dict(findings.refused) | {
-        source.patient: NOT_OUTLINED for source in findings.sources if not source.outline_files
-    }
-    left_out |= {one.patient: one.reason for one in outcomes.values() if one.status == "out"}
-    left_out = dict(zip(left_out, without_root(pd.Series(left_out, dtype=object), raw), strict=True))
-    measured = {s.patient: _features(path) for s, path in jobs if outcomes[s.patient].status == "in"}
-    table = pd.DataFrame.from_dict(measured, orient="index")
-    remarks = {one.patient: one.reason for one in outcomes.values() if one.status == "in" and one.reason}
-    _write(table, out, left_out, remarks, {"volume": asdict(volume), "reading": asdict(read)})
-    shutil.rmtree(work)
+    with parts_folder(work):
+        check_place(out)  # another command may have been first
+        outcomes = process(jobs, _there, partial(_measure, volume=volume, read=read), build, progress)
+        refuse_unfinished(outcomes.values(), raw, work)
+        left_out = dict(findings.refused) | {
+            source.patient: NOT_OUTLINED for source in findings.sources if not source.outline_files
+        }
+        left_out |= {one.patient: one.reason for one in outcomes.values() if one.status == "out"}
+        left_out = dict(zip(left_out, without_root(pd.Series(left_out, dtype=object), raw), strict=True))
+        measured = {s.patient: _features(path) for s, path in jobs if outcomes[s.patient].status == "in"}
+        table = pd.DataFrame.from_dict(measured, orient="index")
+        remarks = {one.patient: one.reason for one in outcomes.values() if one.status == "in" and one.reason}
+        _write(table, out, left_out, remarks, {"volume": asdict(volume), "reading": asdict(read)})
+        if left := remove_parts(work):
+            progress.say(f"{work} stays: what was in it beside the parts ({', '.join(left)})")
     return VolumeTable(table, left_out)
 
 
@@ -111,8 +117,13 @@ def _jobs(
 
 
 def _there(source: Source, path: Path) -> Outcome | None:
-    """Features in a file are whole; whoever was left out is tried again."""
-    return Outcome(source.patient, "in", _part(path)["remark"]) if path.is_file() else None
+    """Features in a file that is whole; whoever was left out is tried again."""
+    try:
+        part = _part(path)
+        part["features"].items()
+        return Outcome(source.patient, "in", str(part["remark"]))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def _measure(job: tuple[Source, Path], *, volume: VolumeSettings, read: ReadSettings) -> Outcome:
@@ -125,7 +136,7 @@ def _measure(job: tuple[Source, Path], *, volume: VolumeSettings, read: ReadSett
         remark = "; ".join(filter(None, [*scan.remarks, several]))
         write_text(path, json_text({"features": features, "remark": remark}))
     except ScanError as error:
-        return Outcome(source.patient, "out", str(error))
+        return Outcome(source.patient, "out", str(error), passing=may_pass(error))
     except Exception as error:
         return unexpected(source, error)
     return Outcome(source.patient, "in", remark)
@@ -152,4 +163,4 @@ def _write(
     about |= {"left_out": left_out, "remarks": remarks}
     write_text(out.with_name(f"{out.name}.json"), json_text(about))
     with whole_file(out) as partial_file:
-        table.rename_axis("Image").to_csv(partial_file)
+        write_csv(table, partial_file, index_label="Image")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from radiogenesis.errors import ScanError, passing_cause
+
 LEFT_BY_SYSTEMS = {
     "__macosx": "resource forks that macOS adds to archives",
     "@eadir": "previews that a Synology disk station makes",
@@ -39,6 +41,7 @@ def files_under(folder: Path) -> tuple[list[Path], PassedOver]:
         try:
             names = sorted(os.listdir(here))
         except OSError as error:
+            refuse_passing(error, here)
             passed_over.append((here, f"a folder that cannot be opened ({error.strerror})"))
             continue
         for path in (here / name for name in names):
@@ -49,6 +52,15 @@ def files_under(folder: Path) -> tuple[list[Path], PassedOver]:
             else:
                 files.append(path)
     return sorted(files), passed_over
+
+
+def refuse_passing(error: BaseException, path: Path) -> None:
+    """Raises ScanError for an error that may pass: whose a file is that cannot be read now, nobody knows, and without
+    it a cohort would look whole."""
+    if cause := passing_cause(error):
+        why = cause.strerror if isinstance(cause, OSError) else "not enough memory"
+        remedy = "mend that, or move it away for good, and the same command goes on"
+        raise ScanError(f"cannot be read ({why})", path=path, remedy=remedy) from error
 
 
 def _no_data(path: Path) -> str:

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from radiogenesis.cohort.patient_parts import Outcome
+from radiogenesis.cohort.processes import Died, in_processes
 from radiogenesis.cohort.sources import Source
-from radiogenesis.errors import SettingError
+from radiogenesis.errors import SettingError, may_pass
 from radiogenesis.version import __version__
 
 SCAN_GIB = 3.0  # memory that one worker needs for a large chest CT, its masks and their distances
@@ -27,24 +28,45 @@ class BuildSettings:
     workers: int = 0
     """Processes on this machine; 0 takes one per core as far as memory allows (3 GiB each), 1 works in this process."""
     scheduler: str = ""
-    """Address of a running Dask scheduler (tcp://host:8786) instead; its workers must see RAW and OUT."""
+    """Address of a running Dask scheduler instead (tls://host:8786); its workers must see RAW and OUT. Behind tcp://
+    whoever reaches its port runs code as you: see the page On a cluster."""
 
     def __post_init__(self) -> None:
         if self.workers < 0:
             raise ValueError(f"workers {self.workers}: not below 0")
 
 
+def unprotected(build: BuildSettings) -> str:
+    """What is to be said of a scheduler without TLS; "" where there is nothing to say."""
+    if not build.scheduler or build.scheduler.startswith("tls://"):
+        return ""
+    return (
+        f"--scheduler {build.scheduler}: not protected by TLS: whoever reaches that port can run code as you; "
+        "see the page On a cluster of the documentation"
+    )
+
+
 def side_by_side(
     make: Callable[[tuple[Source, Path]], Outcome], jobs: list[tuple[Source, Path]], build: BuildSettings
 ) -> Iterator[Outcome]:
     """The outcomes, as they come; a worker that dies with a patient costs that patient only."""
+    if build.scheduler:
+        yield from _by_scheduler(make, jobs, build.scheduler)
+        return
     workers = min(build.workers or default_workers(), len(jobs))
-    if not build.scheduler and workers <= 1:
+    if workers <= 1:
         yield from map(make, jobs)
         return
+    for number, made in in_processes(make, jobs, workers):
+        yield died(jobs[number][0], made) if isinstance(made, Died) else made
+
+
+def _by_scheduler(
+    make: Callable[[tuple[Source, Path]], Outcome], jobs: list[tuple[Source, Path]], scheduler: str
+) -> Iterator[Outcome]:
     from distributed import as_completed
 
-    with _client(build.scheduler, workers) as client:
+    with _client(scheduler) as client:
         left, whose = iter(jobs), {}
         running = as_completed()
 
@@ -62,44 +84,34 @@ def side_by_side(
             fill()
 
 
+def died(source: Source, how: Died) -> Outcome:
+    """The outcome of a patient of whom processes died: want of memory may pass, a crash in a library does not."""
+    why = "the system does so where memory runs out; try fewer --workers" if how.killed else "a crash in a library"
+    return Outcome(source.patient, "out", f"its process {how} twice ({why})", passing=how.killed)
+
+
 def unexpected(source: Source, error: BaseException) -> Outcome:
     """The outcome of a patient for whom something failed that no reader foresaw."""
     what = " ".join(f"{type(error).__name__}: {error}".split())
-    if type(error).__name__ == "KilledWorker":  # by name, since importing Dask takes long
-        what = "end of two workers (out of memory, or a crash in a library); try fewer --workers"
-    return Outcome(source.patient, "out", f"unexpected {what}", passing=isinstance(error, OSError))
+    lost = type(error).__name__ == "KilledWorker"  # by name, since importing Dask takes long
+    if lost:
+        what = "end of two workers (out of memory, or a crash in a library)"
+    return Outcome(
+        source.patient, "out", f"unexpected {what}", passing=lost or isinstance(error, OSError) or may_pass(error)
+    )
 
 
 @contextmanager
-def _client(scheduler: str, workers: int) -> Iterator[Any]:
-    """A Dask client of the given scheduler, or of so many single-threaded processes here."""
-    import logging
+def _client(scheduler: str) -> Iterator[Any]:
+    """A Dask client of the given scheduler. A patient of whom workers die is tried as often as it allows."""
+    from distributed import Client
 
-    import dask
-    from distributed import Client, LocalCluster
-
-    if scheduler:
-        try:
-            client = Client(scheduler, timeout=CONNECT_SECONDS)
-        except (OSError, ValueError) as error:
-            raise SettingError(f"no Dask scheduler answers at {scheduler}", remedy="check --scheduler") from error
-        with client:
-            _same_version(client, scheduler)
-            yield client
-        return
-    # A patient of whom a worker dies is tried once more. No memory limit, since Dask would kill a worker where the
-    # system still has memory for it.
-    with (
-        dask.config.set({"distributed.scheduler.allowed-failures": 1}),
-        LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            memory_limit=0,
-            dashboard_address="127.0.0.1:0",  # any free port; None would want 8787, which another cluster may have
-            silence_logs=logging.CRITICAL,
-        ) as cluster,
-        Client(cluster) as client,
-    ):
+    try:
+        client = Client(scheduler, timeout=CONNECT_SECONDS)
+    except (OSError, ValueError, TypeError) as error:
+        raise SettingError(f"no Dask scheduler answers at {scheduler}", remedy="check --scheduler") from error
+    with client:
+        _same_version(client, scheduler)
         yield client
 
 

@@ -21,14 +21,18 @@ from numpy.typing import NDArray
 
 from radiogenesis.cohort import digest as content
 from radiogenesis.cohort import layout, zarr_tables
-from radiogenesis.cohort.layout import SCHEMA_VERSION
+from radiogenesis.cohort.layout import SCHEMA_VERSION, WITH_LESIONS
+from radiogenesis.cohort.sampling.lesions import LesionRows
+from radiogenesis.cohort.sampling.slices import SamplingSettings
 from radiogenesis.cohort.scan import Acquisition
 from radiogenesis.cohort.store import BY_PATIENT, Cohort, PatientData, Truth
 from radiogenesis.imaging import LUNG_CT, Imaging
-from radiogenesis.output import check_place, partial_of, take_place
+from radiogenesis.output import check_place, new_partial, take_place
 from radiogenesis.version import __version__
 
 _LIBRARIES = ("anndata", "numpy", "pandas", "zarr", "scipy", "scikit-image", "pydicom", "highdicom", "nibabel")
+_NODULE_SLICES, _WHOLE_SLICES = 20, 80  # of a patient, about
+_LESION_COLUMNS = ["patient", "lesion", "name", "volume_ml", "x_mm", "y_mm", "z_mm", "n_slices"]
 _NOBODY = PatientData("", None, None, Acquisition(), (0.0, 0.0, 0.0), float("nan"))
 
 
@@ -62,9 +66,10 @@ class CohortWriter:
         if not {"pixels", "field_of_view_mm"} <= set(sampling):
             raise ValueError('settings["sampling"] must hold pixels and field_of_view_mm')
         self._pixels, whole = int(sampling["pixels"]), int(sampling.get("whole_pixels", 0))
+        self._every_lesion = sampling.get("lesions") == "all"
         self._attributes: dict[str, Any] = {
             "format": layout.FORMAT,
-            "schema_version": SCHEMA_VERSION,
+            "schema_version": WITH_LESIONS if self._every_lesion else SCHEMA_VERSION,
             "pixels": self._pixels,
             "field_of_view_mm": float(sampling["field_of_view_mm"]),
             "settings": json.loads(json.dumps(dict(settings))),
@@ -76,13 +81,13 @@ class CohortWriter:
         if whole:
             self._attributes |= {"whole_pixels": whole, "whole_field_mm": float(sampling["whole_field_mm"])}
         self._patients: list[dict[str, Any]] = []
-        self._partial = partial_of(self.path)
-        self._partial.parent.mkdir(parents=True, exist_ok=True)
+        self._lesions: list[dict[str, Any]] = []
+        self._partial = new_partial(self.path)
         self._group = zarr.open_group(self._partial, mode="w", zarr_format=3)
         self._digests: dict[str, str] = {}
         self._arrays = {
             name: layout.GrowingArray(self._group, name, *kind)
-            for name, kind in layout.arrays(self._pixels, whole).items()
+            for name, kind in layout.arrays(self._pixels, whole, every_lesion=self._every_lesion).items()
         }
 
     def __enter__(self) -> CohortWriter:
@@ -100,6 +105,10 @@ class CohortWriter:
         code = len(self._patients)
         if data.slices is not None:
             values = {"image": data.slices.image, "mask": data.slices.mask, "offset_mm": data.slices.offset_mm}
+            if self._every_lesion:
+                lesions = data.lesions or _only_one(data)
+                values["lesion"] = lesions.of
+                self._lesions += _lesion_rows(data.patient, lesions)
             self._append("slices", values, code)
         if data.backgrounds is not None:
             background = data.backgrounds
@@ -153,6 +162,8 @@ class CohortWriter:
             "annotation_codes": annotation_codes,
             "clinical": clinical,
         }
+        if self._every_lesion:
+            frames["lesions"] = pd.DataFrame(self._lesions, columns=_LESION_COLUMNS)
         if truth is not None:
             frames |= {"truth/factors": truth.factors, "truth/gene_effects": truth.gene_effects}
             frames |= {"truth/modules": truth.modules}
@@ -181,11 +192,37 @@ class CohortWriter:
         self._digests["expression"] = zarr_tables.expression_digest(plain, scale=True)
 
 
+def room_of(patients: int, sampling: SamplingSettings) -> int:
+    """Bytes that the images of so many patients may take, before they are compressed."""
+    slices = _NODULE_SLICES + sampling.background_centers * sampling.slices_per_center
+    whole = _WHOLE_SLICES * sampling.whole_pixels**2
+    return patients * 2 * (slices * sampling.pixels**2 + whole)
+
+
 def versions() -> dict[str, str]:
     """Provenance that every cohort carries: who wrote it, with what, when (UTC)."""
     known = {"radiogenesis": __version__, "python": platform.python_version()}
     known |= {name: importlib.metadata.version(name) for name in _LIBRARIES}
     return known | {"created": datetime.now(UTC).isoformat(timespec="seconds")}
+
+
+def _only_one(data: PatientData) -> LesionRows:
+    """The lesion of a patient who has one: of phantoms and planted cohorts, which know of no others."""
+    assert data.slices is not None
+    of = np.ones(len(data.slices.image), np.int32)
+    return LesionRows(of, np.array([""]), np.array([data.tumor_volume_ml]), data.slices.center_mm[None])
+
+
+def _lesion_rows(patient: str, lesions: LesionRows) -> list[dict[str, Any]]:
+    """The rows of the table `lesions`."""
+    counts = np.bincount(lesions.of, minlength=len(lesions.name) + 1)[1:]
+    cells = zip(lesions.name, lesions.volume_ml, lesions.center_mm, counts, strict=True)
+    return [
+        dict(
+            zip(_LESION_COLUMNS, (patient, number, str(name), float(ml), *map(float, center), int(count)), strict=True)
+        )
+        for number, (name, ml, center, count) in enumerate(cells, start=1)
+    ]
 
 
 def _patient_row(data: PatientData) -> dict[str, Any]:

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
 
 from radiogenesis.cohort.digest import file_digest
 from radiogenesis.cohort.store import Cohort
+from radiogenesis.csv_files import read_csv
 from radiogenesis.errors import RunError, SettingError
 from radiogenesis.explorer import moves as of
 from radiogenesis.explorer.graph import drawer_of, generator_onnx
@@ -290,7 +290,7 @@ def _near_copies(run: Run, audit: Path) -> tuple[float, float]:
         raise RunError(
             "holds no examination for copies", path=audit, remedy="give the folder that `radiogenesis evaluate` wrote"
         )
-    table = pd.read_csv(file)
+    table = read_csv(file)
     mine = table[(table["run"] == run.path.resolve().name) & (table["of"] == table["of"].iloc[0])]
     if not len(mine):
         raise RunError(f"is an evaluation of other runs than {run.path.name}", path=audit, remedy="evaluate this run")

@@ -19,7 +19,7 @@ from radiogenesis.cohort.scan import Acquisition, Scan
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import CohortError, SettingError
 from radiogenesis.methods.protocols import Synthesis
-from radiogenesis.output import json_text, whole_folder
+from radiogenesis.output import json_text, whole_folder, written
 from radiogenesis.reporting.figures import gray, slice_grid
 from radiogenesis.training.data import untrained_backgrounds
 from radiogenesis.training.run import Run
@@ -96,7 +96,7 @@ def write(
     drawn: Synthesis, out: Path, run: Run, cohort: Cohort, settings: DrawSettings,
     sources: Mapping[str, object] | None = None,
 ) -> None:  # fmt: skip
-    """Write the drawings into a new folder, whole or not at all.
+    """Write the drawings into a new folder, whole or not at all; where it does not take them, `written` says where.
 
     Args:
         sources: what else synthesis.json is to record: where genes and backgrounds come from.
@@ -108,10 +108,14 @@ def write(
         raise SettingError(
             f"formats has dicom, which is written of CT alone, and {cohort.path} has no HU", remedy="write nifti"
         )
-    with whole_folder(out) as partial:
-        _write_all(drawn, partial, run, cohort, settings)
-        record = _record(drawn, run, cohort, settings) | dict(sources or {})
-        (partial / "synthesis.json").write_text(json_text(record), encoding="utf-8")
+
+    def write_into(path: Path) -> None:
+        with whole_folder(path) as partial:
+            _write_all(drawn, partial, run, cohort, settings)
+            record = _record(drawn, run, cohort, settings) | dict(sources or {})
+            (partial / "synthesis.json").write_text(json_text(record), encoding="utf-8")
+
+    written(write_into, out)
 
 
 def table_record(path: str | Path) -> dict[str, str]:

@@ -35,7 +35,8 @@ from radiogenesis.cohort.sampling.whole_slices import Frame, blind_lungs
 from radiogenesis.cohort.scan import Scan
 from radiogenesis.cohort.sources import ReadSettings, Source
 from radiogenesis.cohort.workers import unexpected
-from radiogenesis.errors import OutputError, RadiogenesisError, RunError, ScanError
+from radiogenesis.csv_files import write_csv
+from radiogenesis.errors import OutputError, RadiogenesisError, RunError, ScanError, may_pass
 from radiogenesis.methods.tumor_unet import FindSettings, TumorUNet, separate
 from radiogenesis.output import check_place, json_text, whole_folder
 from radiogenesis.progress import Progress, silent
@@ -200,9 +201,9 @@ def find_in_folder(
                 scan = _read(source, read)
                 in_scan = find_tumors(run, upright(scan), settings)
                 note = _write_scan(in_scan, scan, source, partial / file_name(source.patient), run)
-            except OutputError:
-                raise
             except Exception as error:
+                if isinstance(error, OutputError) or may_pass(error):  # it would meet the other scans too
+                    raise
                 why = str(error) if isinstance(error, ScanError) else _reason(source, error)
                 shutil.rmtree(partial / file_name(source.patient), ignore_errors=True)
                 scans.append({"patient": source.patient, "tumors": 0, "note": why})
@@ -215,7 +216,7 @@ def find_in_folder(
             raise ScanError("no scan shows lung", path=ct_folder, remedy=str(scans[0]["note"]))
         table = pd.DataFrame(scans, columns=["patient", "tumors", "volume_ml", "note"]).sort_values("patient")
         for name, frame in (("scans", table), ("tumors", pd.concat(tumors)), ("slices", pd.concat(slices))):
-            frame.to_csv(partial / f"{name}.csv", index=False)
+            write_csv(frame, partial / f"{name}.csv")
         record = {
             "run": str(run.path),
             "run_config": run.config,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from radiogenesis.cohort.dicom.writer import write_scan
 from radiogenesis.cohort.nifti import write_nifti
+from radiogenesis.csv_files import write_csv
 from radiogenesis.output import whole_folder
 from radiogenesis.phantom.patient import make_scans
 from radiogenesis.phantom.phantom import Plan
@@ -28,7 +29,7 @@ def write_dicom(folder: Path, plan: Plan, count: int) -> None:
             scan, _ = make_scans(patient)
             where = partial / patient.patient
             write_scan(scan, where, synthetic=True, description="phantom", uid_seed=f"phantom {patient.seed}")
-        plan.expression.to_df().to_csv(partial / EXPRESSION, index_label="patient")
+        write_csv(plan.expression.to_df(), partial / EXPRESSION, index_label="patient")
 
 
 def write_pairs(folder: Path, plan: Plan, count: int) -> None:
@@ -43,4 +44,4 @@ def write_pairs(folder: Path, plan: Plan, count: int) -> None:
             where.mkdir()
             write_nifti(where / "image.nii.gz", scan.hu, scan.affine)
             write_nifti(where / "mask.nii.gz", scan.tumor_mask, scan.affine)
-        plan.expression.to_df().to_csv(partial / EXPRESSION, index_label="patient")
+        write_csv(plan.expression.to_df(), partial / EXPRESSION, index_label="patient")

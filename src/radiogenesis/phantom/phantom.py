@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +14,13 @@ import pandas as pd
 from anndata import AnnData
 from scipy.stats import zscore
 
+from radiogenesis.cohort.processes import Died, in_processes
 from radiogenesis.cohort.sampling.slices import SamplingSettings
 from radiogenesis.cohort.sampling.whole_slices import blind_lungs, whole_slices
 from radiogenesis.cohort.store import Cohort, PatientData, Truth
-from radiogenesis.cohort.writer import CohortWriter
+from radiogenesis.cohort.writer import CohortWriter, room_of
+from radiogenesis.errors import SettingError
+from radiogenesis.output import ROOM, check_place
 from radiogenesis.phantom import brain
 from radiogenesis.phantom import expression as genes
 from radiogenesis.phantom.factors import (
@@ -53,10 +54,11 @@ class Plan:
 def plan_cohort(settings: PhantomSettings) -> Plan:
     """Draw genes, factors and scanners: all that patients have to do with each other."""
     streams = [np.random.default_rng([settings.seed, part]) for part in range(5)]
+    of_genes = np.random.default_rng([settings.seed if settings.genes_seed is None else settings.genes_seed, 0])
     numbers = [f"{i:04d}" for i in range(1, settings.patients + 1)]
     # Patients of another seed are others, whom nothing that goes by names may take for these.
     names = [f"PH{settings.seed}-{number}" if settings.seed else f"PH{number}" for number in numbers]
-    model = genes.gene_model(settings.genes, settings.modules, streams[0], settings.planted)
+    model = genes.gene_model(settings.genes, settings.modules, of_genes, settings.planted)
     activity = genes.draw_activity(model, settings.patients, streams[1])
     scores = scores_from_expression(zscore(activity), model.weights, settings.strength, streams[2])
     factors, table = _factors(scores.set_index(pd.Index(names)), settings)
@@ -114,6 +116,7 @@ def make_phantom(
     Raises:
         CohortError: something is already at `path`.
     """
+    check_place(Path(path), room=max(ROOM, room_of(settings.patients, settings)))
     plan = plan_cohort(settings)
     with CohortWriter(path, settings=_by_room(settings), provenance={"source": "phantom"}) as writer:
         for done, data in enumerate(_make_patients(plan.patients, settings, workers), start=1):
@@ -143,15 +146,15 @@ def _make_patients(plans: Sequence[PatientPlan], settings: PhantomSettings, work
     if workers <= 1:
         yield from map(make, plans)
         return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
-        yield from pool.map(make, plans)
-
-
-def _one_thread() -> None:
-    """Processes share the cores; threads inside them would fight over them."""
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
-    threadpool_limits(1)
+    early: dict[int, PatientData] = {}  # made before those who come first
+    following = 0
+    for number, made in in_processes(make, plans, workers):
+        if isinstance(made, Died):
+            raise SettingError(f"the process of {plans[number].patient} {made} twice", remedy="try fewer --workers")
+        early[number] = made
+        while following in early:
+            yield early.pop(following)
+            following += 1
 
 
 def _by_room(settings: PhantomSettings) -> dict[str, Any]:
@@ -170,6 +173,8 @@ def _told(settings: PhantomSettings) -> dict[str, Any]:
     without = {name for name in _plain(settings) if name.startswith("whole_") and not settings.whole_pixels}
     without |= {name for name in ("unlisted", "at_the_edge") if not getattr(settings, name)}
     without |= {name for name, default in (("organ", "lung"), ("window", None)) if getattr(settings, name) == default}
+    if settings.genes_seed is None:
+        without.add("genes_seed")
     if settings.middle_in_lung:
         without.add("middle_in_lung")
     if settings.size_mm == SIZE_MM:

@@ -32,7 +32,8 @@ from radiogenesis.cohort.scan import Scan
 from radiogenesis.cohort.sources import ReadSettings, Source
 from radiogenesis.cohort.store import Cohort, PatientData, Truth
 from radiogenesis.cohort.writer import CohortWriter
-from radiogenesis.errors import ExpressionError, ScanError, SettingError
+from radiogenesis.errors import ExpressionError, ScanError, SettingError, may_pass
+from radiogenesis.output import check_place
 from radiogenesis.phantom.factors import (
     FACTORS,
     LesionFactors,
@@ -115,6 +116,7 @@ def plant_cohort(
         raise SettingError(
             "organ, window: cohort plant puts lesions into lungs, in HU", remedy="leave --organ and --window out"
         )
+    check_place(Path(out))
     findings = find_scans(Path(ct_folder), read)
     if not findings.sources:
         raise ScanError("holds no scan that can be used", path=ct_folder, remedy="give a folder of chest CT")
@@ -231,6 +233,8 @@ def _planted(
             try:
                 host = Host.of(read_scan(source, read), settings)
             except ScanError as error:
+                if may_pass(error):  # without this scan others would lend their lungs: another cohort
+                    raise
                 refused.append((source.patient, str(error)))
                 continue
             usable.append(source)

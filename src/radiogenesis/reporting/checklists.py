@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from radiogenesis.csv_files import read_csv, write_csv
 from radiogenesis.reporting.model import Column, Section, Table
 
 YES, NO, NOT_APPLICABLE, AUTHORS = "yes", "no", "not applicable", "for the authors to say"
@@ -107,16 +108,16 @@ def save_checklists(facts: Facts, tables: Path) -> Section:
 
 def amend_checklists(facts: Facts, tables: Path) -> Section:
     """Write the tables again, with the items that these facts decide answered by them."""
-    given, more = pd.read_csv(tables / ALL, keep_default_na=False), answers(facts)
+    given, more = read_csv(tables / ALL, keep_default_na=False), answers(facts)
     decided = more["answer"] != AUTHORS
     given.loc[decided, ["answer", "recorded"]] = more.loc[decided, ["answer", "recorded"]]
     return _save(given, tables)
 
 
 def _save(given: pd.DataFrame, tables: Path) -> Section:
-    given.to_csv(tables / ALL, index=False)
+    write_csv(given, tables / ALL)
     for name, rows in given.groupby("checklist"):
-        rows.to_csv(tables / _file(str(name)), index=False)
+        write_csv(rows, tables / _file(str(name)))
     return _section(given)
 
 

@@ -3,12 +3,14 @@
 OUT/page.json        this, as JSON
 OUT/tables/*.csv     the numbers, unrounded
 OUT/pictures/*.png   the pictures
+OUT/made.json        when; in nothing else of OUT, so that the same command writes the same files again
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from radiogenesis.errors import RunError
 from radiogenesis.output import json_text
 
 PAGE_FILE = "page.json"
+MADE_FILE = "made.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,8 +106,10 @@ class Page:
     provenance: tuple[tuple[str, str], ...] = field(default=())
 
     def save(self, folder: Path) -> None:
-        """Write page.json into the folder; a share that is not a number becomes None."""
+        """Write page.json into the folder, and made.json; a share that is not a number becomes None."""
         (folder / PAGE_FILE).write_text(json_text(asdict(self)), encoding="utf-8")
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        (folder / MADE_FILE).write_text(json_text({"created": now}), encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path) -> Page:
@@ -118,6 +123,19 @@ class Page:
             return _page(json.loads(path.read_text(encoding="utf-8")))
         except (ValueError, KeyError, TypeError) as error:
             raise RunError(f"cannot be read ({error})", path=path, remedy="evaluate again") from error
+
+
+def dated(page: Page, folder: Path) -> Page:
+    """The page with the date of made.json; earlier versions wrote it into page.json, or nowhere. Raises RunError where
+    it is damaged."""
+    path = folder / MADE_FILE
+    if not path.is_file():
+        return page
+    try:
+        created = str(json.loads(path.read_text(encoding="utf-8"))["created"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError(f"cannot be read ({error})", path=path, remedy="delete it, or evaluate again") from error
+    return replace(page, provenance=(("made", created), *page.provenance))
 
 
 def _page(record: dict[str, Any]) -> Page:

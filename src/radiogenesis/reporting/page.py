@@ -11,12 +11,12 @@ from typing import Any
 from urllib.parse import quote
 
 import jinja2
-import pandas as pd
 from markupsafe import Markup
 
+from radiogenesis.csv_files import read_csv
 from radiogenesis.errors import RunError
 from radiogenesis.output import write_text
-from radiogenesis.reporting.model import Column, Page, Picture, Table
+from radiogenesis.reporting.model import Column, Page, Picture, Table, dated
 from radiogenesis.version import __version__
 
 REPORT_FILE = "report.html"
@@ -29,7 +29,7 @@ def write_report(folder: str | Path) -> Path:
         RunError: there is no evaluation in the folder, or something that the page shows is missing.
     """
     folder = Path(folder)
-    html = render(Page.load(folder), folder)
+    html = render(dated(Page.load(folder), folder), folder)
     target = folder / REPORT_FILE
     write_text(target, html)
     return target
@@ -95,7 +95,7 @@ def sorting_key(value: Any, form: str) -> str:
 def _rows(table: Table, folder: Path) -> list[dict[str, Any]]:
     """The rows of a table: cells and their keys in the order of its columns, and whether the row is set off."""
     path = _beside(folder / "tables", table.file, "table")
-    frame = pd.read_csv(path, keep_default_na=True)
+    frame = read_csv(path)
     name, wanted = table.strong
     return [
         {
@@ -137,7 +137,7 @@ def _beside(folder: Path, name: str, what: str) -> Path:
         RunError: it is not there, or lies elsewhere, by its name or by a link.
     """
     path = folder / name
-    if path.resolve().parent != folder.resolve():
+    if path.resolve().parent != folder.parent.resolve() / folder.name:
         raise RunError(f"the page names a {what} that does not lie in {folder}", path=path, remedy="evaluate again")
     if not path.is_file():
         raise RunError(f"a {what} of the page is missing", path=path, remedy="evaluate again")

@@ -13,6 +13,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from radiogenesis.csv_files import write_csv
 from radiogenesis.methods.protocols import Synthesis, Synthesizer
 from radiogenesis.output import whole_file
 from radiogenesis.progress import Bar, Progress
@@ -117,7 +118,7 @@ class MetricsLog(L.Callback):
             }
             self.lines.append(line)
             with whole_file(self.path) as partial:
-                pd.DataFrame(self.lines).to_csv(partial, index=False)
+                write_csv(pd.DataFrame(self.lines), partial)
             if isinstance(trainer.logger, TensorBoardLogger):
                 trainer.logger.log_metrics({k: v for k, v in line.items() if k != "step"}, step=done)
         method.metrics.clear()

@@ -7,6 +7,7 @@ import signal
 import threading
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
@@ -17,15 +18,18 @@ from lightning.fabric.utilities.rank_zero import _get_rank
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
+from torch import nn
 
 from radiogenesis.cohort.expression import ExpressionScaler, ExpressionSettings
 from radiogenesis.cohort.split import Split, split_patients, split_scans
 from radiogenesis.cohort.store import Cohort, WholeRows
-from radiogenesis.errors import RunError, SettingError
+from radiogenesis.errors import OutputError, RunError, SettingError
+from radiogenesis.output import OF_THE_PLACE, cannot_write, check_room
 from radiogenesis.progress import Progress
 from radiogenesis.training.callbacks import Interruption, MetricsLog, ProgressLine, SampleGrid, Told
+from radiogenesis.training.checkpoints import LAST, WholeCheckpoints, newest
 from radiogenesis.training.data import TrainingData, seed_of, training_backgrounds
-from radiogenesis.training.folder import Beginning, machine_of, origin_of, step_of
+from radiogenesis.training.folder import Beginning, machine_of, origin_of, refuse_run
 from radiogenesis.training.module import MethodModule
 from radiogenesis.training.preparation import genes_as_trained
 from radiogenesis.training.registry import AnyAlignment, entry, refuse_for_lungs
@@ -33,6 +37,7 @@ from radiogenesis.training.run import Run, make_method, save_weights
 from radiogenesis.training.samples import save_drawing_grid
 from radiogenesis.training.settings import SPLIT_SETTINGS, TrainSettings
 from radiogenesis.training.slices import SliceData
+from radiogenesis.work_folder import alone_in
 
 
 def train(
@@ -70,6 +75,9 @@ def train(
     """
     path = Path(path)
     refuse_for_lungs(method_settings, cohort.imaging)
+    first = not (_get_rank() or 0)  # Lightning starts the command again for every further process
+    if first and not resume:
+        refuse_run(path)
     if alignment is not None:
         settings = replace(settings, **split_settings(alignment))
     if settings.accelerator == "gpu" and not (torch.cuda.is_available() or torch.backends.mps.is_available()):
@@ -130,11 +138,41 @@ def train(
         beginning.check(path)
         if (path / "weights.safetensors").is_file():
             return Run.open(path)
-    if not (_get_rank() or 0):  # Lightning starts the command again for every further process
-        if resume:
-            beginning.note_resumption(path, step_of(path / "checkpoints" / "last.ckpt"))
-        else:
-            beginning.write(path)
+    if first:
+        check_room(path, room_of(untrained, steps))
+    if first and not resume:
+        beginning.write(path)
+    checkpoints = path / "checkpoints"
+    with alone_in(checkpoints) if first and steps else nullcontext():
+        checkpoint, step = newest(checkpoints) if resume else (None, 0)
+        if first and resume:
+            beginning.note_resumption(path, step)
+        try:
+            return _fit(untrained, data, path, method_settings, settings, callbacks, steps, checkpoint)
+        except OSError as error:
+            if error.errno not in OF_THE_PLACE:
+                raise
+            remedy = "mend that, and go on with --resume and the same settings"
+            raise OutputError(cannot_write(error, path).problem, path=path, remedy=remedy) from error
+
+
+def room_of(method: nn.Module, steps: int) -> int:
+    """Bytes of the weights, and of two checkpoints with the weights, their average and two moments of each."""
+    weights = sum(tensor.numel() * tensor.element_size() for tensor in method.state_dict().values())
+    return weights * (1 + 2 * 4 if steps else 1)
+
+
+def _fit(
+    untrained: nn.Module,
+    data: TrainingData | SliceData,
+    path: Path,
+    method_settings: Any,
+    settings: TrainSettings,
+    callbacks: list[L.Callback],
+    steps: int,
+    checkpoint: Path | None,
+) -> Run:
+    """The steps, from a checkpoint on or from the first; then the weights."""
     if not steps:  # all of the method is in closed form
         save_weights(path, untrained)
         return Run.open(path)
@@ -146,7 +184,7 @@ def train(
         steps=steps,
         average=getattr(method_settings, "average", 0.0),
     )
-    run_trainer(module, path, settings, callbacks, resume=resume)
+    run_trainer(module, path, settings, callbacks, checkpoint)
     assert int(module.done) == steps
     if _get_rank() or 0:
         raise SystemExit(0)  # the first process finishes the run
@@ -155,12 +193,10 @@ def train(
 
 
 def run_trainer(
-    module: MethodModule, path: Path, settings: TrainSettings, callbacks: list[L.Callback], *, resume: bool
+    module: MethodModule, path: Path, settings: TrainSettings, callbacks: list[L.Callback], checkpoint: Path | None
 ) -> None:
     """Let Lightning train: an epoch is the stretch between two checkpoints. Raises KeyboardInterrupt when stopped."""
     every = min(settings.checkpoint_every, module.steps)
-    checkpoints = path / "checkpoints"
-    last = checkpoints / "last.ckpt"
     interruption = Interruption()
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda"):
         logging.getLogger(name).setLevel(logging.WARNING)  # not which devices are not there
@@ -184,23 +220,27 @@ def run_trainer(
                 *callbacks,
                 interruption,
                 ModelCheckpoint(
-                    dirpath=checkpoints, filename="last", save_top_k=1, enable_version_counter=False, every_n_epochs=1,
-                    save_on_train_epoch_end=True,
+                    dirpath=path / "checkpoints", filename=Path(LAST).stem, save_top_k=1, enable_version_counter=False,
+                    every_n_epochs=1, save_on_train_epoch_end=True,
                 ),
             ],
+            plugins=[WholeCheckpoints()],
             logger=TensorBoardLogger(path, name="tensorboard", version=""),
             enable_progress_bar=False,
             enable_model_summary=False,
             use_distributed_sampler=False,
             num_sanity_val_steps=0,
         )  # fmt: skip
-        at = last if resume and last.is_file() else None
-        handler = signal.getsignal(signal.SIGINT)
+        handler, of_term = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
         here = handler is not None and threading.current_thread() is threading.main_thread()
         if here and handler is signal.default_int_handler:  # a background job that ignores Ctrl-C goes on doing so
             signal.signal(signal.SIGINT, interruption.ask)
+        if here:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)  # Lightning's own stops all processes after the same step
         try:
-            trainer.fit(module, Stretches(module, every), ckpt_path=at, weights_only=True if at else None)
+            trainer.fit(
+                module, Stretches(module, every), ckpt_path=checkpoint, weights_only=True if checkpoint else None
+            )
         except SystemExit as stop:
             # What Lightning makes of Ctrl-C, which it then ignores for good, and of SIGTERM, which would exit with 0.
             if not isinstance(stop, SIGTERMException) and not isinstance(stop.__context__, KeyboardInterrupt):
@@ -212,6 +252,7 @@ def run_trainer(
         finally:
             if here:
                 signal.signal(signal.SIGINT, handler)
+                signal.signal(signal.SIGTERM, of_term)
 
 
 class Stretches:

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from radiogenesis.cohort.digest import file_digest
 from radiogenesis.cohort.expression import ExpressionScaler, ExpressionSettings
 from radiogenesis.cohort.split import Split
 from radiogenesis.errors import RunError
-from radiogenesis.output import whole_folder, write_text
+from radiogenesis.output import check_place, whole_folder, write_text
 from radiogenesis.training.registry import entry
 from radiogenesis.training.run import (
     Run,
@@ -56,10 +55,7 @@ class Beginning:
 
     def write(self, path: Path) -> None:
         """Make the run folder, whole or not at all. Raises RunError where something is already there."""
-        if path.exists():
-            raise RunError(
-                "is already there", path=path, remedy="choose another name, delete it, or go on with --resume"
-            )
+        refuse_run(path)
         with whole_folder(path) as partial:
             write_config(partial, self.config)
             self.split.save(partial / "split.json")
@@ -106,6 +102,13 @@ class Beginning:
         write_text(path / "provenance.json", json.dumps(record, indent=1))
 
 
+def refuse_run(path: Path) -> None:
+    """Raises RunError where something is at the place of a new run, and OutputError where it cannot be written."""
+    if path.exists():
+        raise RunError("is already there", path=path, remedy="choose another name, delete it, or go on with --resume")
+    check_place(path)
+
+
 def origin_of(cohort_digest: str, settings: TrainSettings, alignment: Run | None) -> dict[str, Any]:
     """What a run is made from: digests of the cohort and of the alignment's weights, and the seed."""
     return {
@@ -130,19 +133,6 @@ def device_name(settings: TrainSettings) -> str:
     if settings.accelerator != "cpu" and torch.cuda.is_available():
         return torch.cuda.get_device_name()
     return platform.processor() or platform.machine()
-
-
-def step_of(checkpoint: Path) -> int:
-    """The step that a checkpoint was saved after; 0 where there is none yet. Raises RunError where it is damaged."""
-    if not checkpoint.is_file():
-        return 0
-    try:
-        return int(torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["state_dict"]["done"])
-    except (OSError, RuntimeError, EOFError, KeyError, UnpicklingError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise RunError(
-            f"cannot be read ({first})", path=checkpoint, remedy="delete it, and --resume begins at step 0"
-        ) from error
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:

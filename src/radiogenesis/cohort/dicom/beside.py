@@ -16,6 +16,7 @@ from radiogenesis.cohort.dicom.seg import other_segments
 from radiogenesis.cohort.dicom.series import Series
 from radiogenesis.cohort.scan import Scan
 from radiogenesis.cohort.sources import ReadSettings, Source
+from radiogenesis.cohort.walk import refuse_passing
 from radiogenesis.errors import ScanError
 
 LUNG_ML = 250.0  # no lesion holds so much air: a lung does, a lobe, the body, or the margin round a large target
@@ -38,7 +39,8 @@ def with_others(scan: Scan, source: Source, series: Series, settings: ReadSettin
                 if other.any() and not _is_aerated(scan, other):
                     mask |= other
                     names.append(name)
-        except (ScanError, *DAMAGE):
+        except (ScanError, *DAMAGE) as error:
+            refuse_passing(error, path)
             unplaced.append(str(path))
     if mask.any():
         scan = scan.with_mask(f"what is outlined beside the tumor: {listed(names)}", mask)

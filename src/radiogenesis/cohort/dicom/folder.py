@@ -51,8 +51,8 @@ from radiogenesis.cohort.dicom.headers import (
     what,
 )
 from radiogenesis.cohort.dicom.outlines import Outline, listed, read_outline
-from radiogenesis.cohort.dicom.rtstruct import describe_rtstruct, read_rtstruct
-from radiogenesis.cohort.dicom.seg import describe_seg, read_seg
+from radiogenesis.cohort.dicom.rtstruct import describe_rtstruct, read_rtstruct, tumor_rois
+from radiogenesis.cohort.dicom.seg import describe_seg, read_seg, tumor_segments
 from radiogenesis.cohort.dicom.series import Series, read_series
 from radiogenesis.cohort.scan import Scan
 from radiogenesis.cohort.sources import Findings, ReadSettings, Source
@@ -66,29 +66,37 @@ CtSeries = tuple[Header, ...]
 _NOBODYS = "an outline that names no patient, and no image that is here"
 
 
-def find_dicom(folder: Path, settings: ReadSettings) -> Findings:
+def find_dicom(folder: Path, settings: ReadSettings, also: Sequence[Path] = (), series: str = "") -> Findings:
     """Find the patients under `folder`, one CT series each, and the outline drawn on it.
 
     Only headers are read. A patient without any outline is a source without `outline_files`.
+
+    Args:
+        folder: any folder.
+        settings: how outlines are told.
+        also: outlines that lie elsewhere.
+        series: UID of the only series that counts; "" for all.
 
     Raises:
         ScanError: there is no such folder. All else is reported in the findings.
     """
     if not folder.is_dir():
         raise ScanError("there is no such folder", path=folder)
-    headers, unread, copies = without_copies(*read_headers(folder))
-    series = _series(headers, settings)
+    headers, unread, copies = without_copies(*read_headers(folder, also))
+    if series:
+        headers = [one for one in headers if not (one.is_ct or one.is_mr) or one.series_uid == series]
+    ct = _series(headers, settings)
     outlines, damaged, left_out = _outlines(headers, settings)
     sources, refused = [], []
-    by_patient = _assign(outlines, series)
+    by_patient = _assign(outlines, ct)
     nobodys = [Unread(one.path, _NOBODYS, outline=True) for one, linked in by_patient.pop("", []) if not linked]
-    lost = _lost([*damaged, *nobodys, *(one for one in unread if one.outline)], series, folder)
+    lost = _lost([*damaged, *nobodys, *(one for one in unread if one.outline)], ct, folder)
     lent = {one.path for group in by_patient.values() for one, linked in group if linked}
     # Outlines that lie on a CT belong to that CT's patient, whatever patient their own header names.
     for patient in sorted({header.patient for header in headers if header.path not in lent}):
-        own = [one for one in series if one[0].patient == patient]
+        own = [one for one in ct if one[0].patient == patient]
         try:
-            _refuse_shared(own, series)
+            _refuse_shared(own, ct)
             mine = by_patient.get(patient, [])
             sources.append(_source(patient, own, mine, lost.get(patient, ()), headers, settings))
         except ScanError as error:
@@ -122,7 +130,7 @@ def read_dicom(source: Source, settings: ReadSettings) -> Scan:
             raise ScanError(f"an outline could not be read: {path}", remedy="copy it again")
         try:
             with lenient():
-                name, mask, how, remark = _read_outline(path, series, settings)
+                name, mask, how, remark, parts = _read_outline(path, series, settings)
         except DAMAGE as error:
             line = " ".join(str(error).split())
             raise ScanError(f"the outline cannot be read: {line}", path=path, remedy="copy it again") from error
@@ -130,16 +138,20 @@ def read_dicom(source: Source, settings: ReadSettings) -> Scan:
         scan = replace(scan, acquisition=replace(scan.acquisition, chosen_because=because))
         scan = replace(scan, remarks=(*scan.remarks, *filter(None, [remark])))
         scan = scan.with_mask(name, mask, tumor=True)
+        scan = scan.with_parts(parts) if len(parts) > 1 else scan
     return with_others(scan, source, series, settings)
 
 
-def _read_outline(path: Path, series: Series, settings: ReadSettings) -> tuple[str, NDArray[np.bool_], str, str]:
-    """Name and mask (Z, Y, X) of the tumor, a remark on how it was read, and one on what was assumed."""
+def _read_outline(
+    path: Path, series: Series, settings: ReadSettings
+) -> tuple[str, NDArray[np.bool_], str, str, list[tuple[str, NDArray[np.bool_]]]]:
+    """Name and mask (Z, Y, X) of the tumor, a remark on how it was read, one on what was assumed, and where it is
+    several ROIs or segments, each of these by itself."""
     data = read_outline(path)
     if data.get("SOPClassUID") == RTSTRUCT:
         name, mask, remark = read_rtstruct(data, path, series, settings)
-        return name, mask, "", remark
-    return read_seg(data, path, series, settings)
+        return name, mask, "", remark, tumor_rois(data, path, series, settings)
+    return *read_seg(data, path, series, settings), tumor_segments(data, path, series, settings)
 
 
 def _series(headers: Iterable[Header], settings: ReadSettings) -> list[CtSeries]:

@@ -8,7 +8,7 @@ import struct
 import threading
 import warnings
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from pydicom.filereader import read_partial
 from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from radiogenesis.cohort.walk import files_under
+from radiogenesis.cohort.walk import files_under, refuse_passing
 
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 ENHANCED_CT = ("1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2")  # enhanced, legacy converted enhanced
@@ -157,12 +157,14 @@ def read_dataset(path: Path, *, pixels: bool = True) -> Dataset:
     return _read(path, None if pixels else _PIXELS)
 
 
-def read_headers(folder: Path) -> tuple[list[Header], list[Unread]]:
+def read_headers(folder: Path, also: Iterable[Path] = ()) -> tuple[list[Header], list[Unread]]:
     """The headers of all DICOM files under `folder`, in the order of their paths, and the files that have none.
 
-    Folders that were passed over stand among the latter: one that is named after outlines may hold some.
+    The files `also` lie elsewhere. Folders that were passed over stand among the latter: one that is named after
+    outlines may hold some.
     """
     files, passed_over = files_under(folder)
+    files = sorted({*files, *also})
     with lenient(), ThreadPoolExecutor(THREADS) as pool:
         results = list(pool.map(_read_header, files))
     headers = [result for result in results if isinstance(result, Header)]
@@ -240,6 +242,7 @@ def _read_header(path: Path) -> Header | Unread:
             rescale_type=text(data, "RescaleType"),
         )
     except DAMAGE as error:
+        refuse_passing(error, path)
         return _unread(path, what(error))
 
 

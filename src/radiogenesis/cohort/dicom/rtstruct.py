@@ -90,6 +90,23 @@ def read_rtstruct(
     return name, mask, "; ".join(filter(None, [*told, gaps]))
 
 
+def tumor_rois(
+    data: Dataset, path: Path, series: Series, settings: ReadSettings
+) -> list[tuple[str, NDArray[np.bool_]]]:
+    """Name and mask (Z, Y, X) of each ROI that is the tumor, where several are; as `read_rtstruct` unites them."""
+    names = {int(roi.ROINumber): text(roi, "ROIName") for roi in items(data, "StructureSetROISequence")}
+    chosen = set(matches(list(names.values()), settings.roi))
+    rois = [roi for roi in items(data, "ROIContourSequence") if names.get(int(roi.ReferencedROINumber)) in chosen]
+    if len(rois) < 2:
+        return []
+    apart = []
+    for roi in rois:
+        name, mask = names[int(roi.ReferencedROINumber)], np.zeros(series.hu.shape, bool)
+        _draw(roi, name, mask, series, path, settings)
+        apart.append((name, mask))
+    return [(name, mask) for name, mask in apart if mask.any()]
+
+
 def other_rois(
     data: Dataset, path: Path, series: Series, settings: ReadSettings, *, all_of_them: bool
 ) -> Iterator[tuple[str, NDArray[np.bool_]]]:

@@ -91,6 +91,17 @@ def read_seg(
     return name, mask, how, remark
 
 
+def tumor_segments(
+    data: Dataset, path: Path, series: Series, settings: ReadSettings
+) -> list[tuple[str, NDArray[np.bool_]]]:
+    """Label and mask (Z, Y, X) of each segment that is the tumor, where several are; `read_seg` unites them."""
+    segments = _tumor_segments(data, settings)
+    if len(segments) < 2:
+        return []
+    apart = [(label, _mask(data, [number], series, path, settings)[0]) for number, label in segments.items()]
+    return [(label, mask) for label, mask in apart if mask.any()]
+
+
 def other_segments(
     data: Dataset, path: Path, series: Series, settings: ReadSettings, *, all_of_them: bool
 ) -> Iterator[tuple[str, NDArray[np.bool_]]]:

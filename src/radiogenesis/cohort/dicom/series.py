@@ -26,6 +26,7 @@ from radiogenesis.cohort.dicom.headers import (
 from radiogenesis.cohort.hounsfield import IMPOSSIBLE_HU, as_int16, checked_hu, with_sign
 from radiogenesis.cohort.scan import Acquisition
 from radiogenesis.cohort.sources import ReadSettings
+from radiogenesis.cohort.walk import refuse_passing
 from radiogenesis.errors import ScanError
 
 PADDING = int(np.iinfo(np.int16).min)  # below every HU; becomes air with the rest that is below air
@@ -110,7 +111,8 @@ def is_whole_slice(path: Path) -> bool:
     try:
         with lenient():
             _read_slice(path, ReadSettings())
-    except ScanError:
+    except ScanError as error:
+        refuse_passing(error, path)
         return False
     return True
 

@@ -21,6 +21,7 @@ from radiogenesis.errors import ScanError
 Mask = NDArray[np.bool_]
 
 CRUMB = 0.01  # share of the outline's voxels below which a piece decides nothing
+CRUMB_ML = 0.01  # where every lesion counts, so large a piece decides something beside the largest tumor too
 FORGOTTEN_MM = 10.0  # a gap between planes up to here may lie within a lesion, a longer one lies between two
 FORGOTTEN_PLANES = 2  # so many are forgotten once; a single longer gap may lie between two lesions, several do not
 ALIKE = 0.1  # share of the larger of two cuts that the smaller one has at least, where both are of one lesion
@@ -58,7 +59,7 @@ def whole_planes(mask: Mask, spacing_mm: tuple[float, float, float], path: Path)
     """
     if not mask.any():
         raise ScanError("the outline is empty: no voxel center lies inside it", path=path)
-    box = _box(mask)
+    box = box_of(mask)
     labels = _pieces(mask[box])
     chains = _chains(list(_gaps(labels, spacing_mm[0])))
     left = [chain for chain in chains if len(chain) == 1 and _left_open(chain[0], labels)]
@@ -77,7 +78,7 @@ def with_gaps_filled(mask: Mask, spacing_mm: tuple[float, float, float]) -> Mask
     """(Z, Y, X): the outline with every plane interpolated that lies between two of the same lesion."""
     if not mask.any():
         return mask
-    box = _box(mask)
+    box = box_of(mask)
     labels = _pieces(mask[box])
     filled = mask.copy()
     filled[box] |= _between(labels, list(_gaps(labels, spacing_mm[0])), spacing_mm)
@@ -92,7 +93,7 @@ def main_lesion(scan: Scan) -> tuple[Scan, str]:
     mask = scan.tumor_mask
     if not mask.any():
         return scan, ""
-    box = _box(mask)
+    box = box_of(mask)
     labels = _pieces(mask[box])
     lesions = sorted(_lesions(labels, scan.spacing_mm), key=lambda lesion: -np.isin(labels, lesion).sum())
     if scan.tumor is None or len(lesions) < 2:
@@ -110,15 +111,22 @@ def main_lesion(scan: Scan) -> tuple[Scan, str]:
     return replace(scan, masks={**scan.masks, scan.tumor: largest}), remark
 
 
-def _box(mask: Mask) -> tuple[slice, ...]:
+def lesions_apart(mask: Mask, spacing_mm: tuple[float, float, float]) -> list[Mask]:
+    """The lesions of an outline (Z, Y, X) that lie apart, each by itself, crumbs left out."""
+    labels = _pieces(mask, CRUMB_ML * 1000 / float(np.prod(spacing_mm)))
+    return [np.isin(labels, lesion) for lesion in _lesions(labels, spacing_mm)]
+
+
+def box_of(mask: Mask) -> tuple[slice, ...]:
+    """The smallest box that holds the mask."""
     places = (np.flatnonzero(mask.any(axis=others)) for others in ((1, 2), (0, 2), (0, 1)))
     return tuple(slice(int(some[0]), int(some[-1]) + 1) for some in places)
 
 
-def _pieces(mask: Mask) -> NDArray[np.int32]:
-    """Labels of the pieces, crumbs left out."""
+def _pieces(mask: Mask, most_voxels: float = np.inf) -> NDArray[np.int32]:
+    """Labels of the pieces, crumbs left out: what is a small share of the outline, and has fewer voxels than that."""
     labels, _ = ndimage.label(mask, _CORNERS)
-    crumbs = np.bincount(labels.ravel()) < CRUMB * mask.sum()
+    crumbs = np.bincount(labels.ravel()) < min(CRUMB * mask.sum(), most_voxels)
     labels[crumbs[labels]] = 0
     return np.asarray(labels, np.int32)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +59,12 @@ class SamplingSettings:
     """Slices with less tumor than this in the image, in square mm, are left out; 0 keeps every slice in which
     some pixel is more than half tumor (Xu et al. 2020, section 3: slices with nodule presence; for their preset
     `paper`)."""
+    lesions: Literal["largest", "all"] = "largest"
+    """Which of several lesions of a patient are cut: the largest, or all, each centered on itself. All of them are
+    their patient's, whose genes they share: splits, intervals and permutations are over patients either way."""
+    least_lesion_ml: float = 0.1
+    """Of all lesions, smaller ones are left out, in ml (0.1 ml: a ball of 6 mm, below which Fleischner 2017 wants no
+    follow-up); the largest one always counts."""
     whole_pixels: int = 0
     """Pixels per side of the whole axial slices that are kept for the detection of tumors, of lungs only; 0 keeps none,
     128 suits a CPU (Li, Sui et al. 2021 take the 512 of the scan)."""
@@ -104,6 +111,8 @@ class SamplingSettings:
             raise ValueError(
                 f"whole_every_mm {self.whole_every_mm}: not below 0; whole_lung_mm2 {self.whole_lung_mm2}: above 0"
             )
+        if not self.least_lesion_ml >= 0:
+            raise ValueError(f"least_lesion_ml {self.least_lesion_ml}: not below 0")
         if self.seed < 0:
             raise ValueError(f"seed {self.seed}: not below 0")
 

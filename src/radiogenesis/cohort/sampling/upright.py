@@ -34,6 +34,8 @@ def upright(scan: Scan) -> Scan:
         hu=_turned(scan.hu, turn),
         affine=scan.affine @ nib.orientations.inv_ornt_aff(turn, scan.hu.shape),
         masks={name: _turned(mask, turn) for name, mask in scan.masks.items()},
+        parts=None if scan.parts is None else _turned(scan.parts, turn),
+        organ=None if scan.organ is None else _turned(scan.organ, turn),
         remarks=remarks,
     )
 

@@ -21,7 +21,7 @@ import pandas as pd
 from radiogenesis.cohort.tables import reading
 from radiogenesis.cohort.tables.geo import is_series_matrix, read_characteristics
 from radiogenesis.cohort.tables.identity import Known, style_told
-from radiogenesis.cohort.walk import files_under
+from radiogenesis.cohort.walk import files_under, refuse_passing
 from radiogenesis.errors import AnnotationError
 
 _AIM = "{gme://caCORE.caCORE/4.4/edu.northwestern.radiology.AIM}"
@@ -154,7 +154,7 @@ def read_clinical(
         raise AnnotationError(
             f"a row has no id in column {ids!r}: {cells[:80]}", path=path, remedy="fill the id in, or delete the row"
         )
-    by_patient = _with_known_ids(table.apply(_plain).set_axis(pd.Index(index, dtype=object, name="patient")), known)
+    by_patient = _with_known_ids(plain_columns(table).set_axis(pd.Index(index, dtype=object, name="patient")), known)
     twice = by_patient.index[by_patient.index.duplicated()]
     if len(twice):
         raise AnnotationError(f"patient {twice[0]!r} appears twice in column {ids!r}", path=path)
@@ -181,6 +181,11 @@ def _id_column(table: pd.DataFrame, path: Path, known: Known) -> str:
             " written otherwise with --id_map",
         )
     return str(best)
+
+
+def plain_columns(table: pd.DataFrame) -> pd.DataFrame:
+    """The columns that are numbers throughout as numbers; everything else as it was written, NaN for empty cells."""
+    return table.apply(_plain)
 
 
 def _plain(column: pd.Series[str]) -> pd.Series[str] | pd.Series[float]:
@@ -248,6 +253,7 @@ def _parse(path: Path) -> ElementTree.Element:
             raise AnnotationError("declares a document type or is not UTF-8, which no AIM file does", path=path)
         root = ElementTree.fromstring(content)
     except OSError as error:
+        refuse_passing(error, path)
         raise AnnotationError(f"cannot be read ({error.strerror})", path=path) from error
     except ElementTree.ParseError as error:
         raise AnnotationError("is not well-formed XML", path=path) from error

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from radiogenesis.cohort.tables.gene_names import counted, some
 from radiogenesis.cohort.tables.reading import read_table
+from radiogenesis.csv_files import bare
 from radiogenesis.errors import InputError
 
 _RUNS = re.compile(r"\d+|[^\W\d_]+")
@@ -99,7 +100,7 @@ def read_id_map(path: str | Path) -> dict[str, str]:
         )  # fmt: skip
     pairs: dict[str, str] = {}
     for written, patient in [tuple(table.columns), *table.itertuples(index=False)]:  # a header does no harm as a pair
-        written, patient = str(written).strip(), str(patient).strip()
+        written, patient = bare(str(written).strip()), bare(str(patient).strip())
         if not written or not patient:
             raise InputError(f"an id is missing beside {written or patient!r}", path=path, remedy="fill it in")
         if pairs.setdefault(written, patient) != patient:

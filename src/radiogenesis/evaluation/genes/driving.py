@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
+from radiogenesis.csv_files import write_csv
 from radiogenesis.evaluation.measures.base import Measure, Result, Work, together
 from radiogenesis.evaluation.measures.control import Measured
 from radiogenesis.evaluation.settings import EvaluationSettings
@@ -89,7 +90,7 @@ def driving_sections(runs: Sequence[RunResults], tables: Path) -> list[Section]:
     if not mine:
         return []
     table = together(mine, "driving_genes")
-    table.to_csv(tables / "driving_genes.csv", index=False)
+    write_csv(table, tables / "driving_genes.csv")
     several = [Column(label="Run", value="run")] if len(mine) > 1 else []
     sure = table[table["p"] < 0.05].drop_duplicates(["run", "feature"])
     said = "; ".join(f"{row['feature']} with {row['gene']}" for _, row in sure.head(6).iterrows())

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 from numpy.typing import NDArray
 
+from radiogenesis.csv_files import write_csv
 from radiogenesis.reporting.model import Column, Table
 from radiogenesis.stats.metagenes import Metagenes, Stability
 
@@ -40,10 +41,10 @@ def metagene_table(metagenes: Metagenes, genes: NDArray[Any], tables: Path, name
         seed: of the parts.
     """
     stability = metagenes.stability(genes, seed=seed)
-    metagenes.table().to_csv(tables / f"{name}.csv", index=False)
+    write_csv(metagenes.table(), tables / f"{name}.csv")
     by_metagene = stability_table(metagenes, stability)
-    by_metagene.to_csv(tables / f"{name}_stability.csv", index=False)
-    by_metagene.head(SHOWN).to_csv(tables / f"{name}_shown.csv", index=False)
+    write_csv(by_metagene, tables / f"{name}_stability.csv")
+    write_csv(by_metagene.head(SHOWN), tables / f"{name}_shown.csv")
     table = Table(
         file=f"{name}_shown.csv",
         caption=f"The {min(SHOWN, len(metagenes))} largest of {len(metagenes)} metagenes; all are in "

@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from radiogenesis.cohort.store import Cohort
+from radiogenesis.csv_files import write_csv
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.methods.protocols import Synthesizer
 from radiogenesis.reporting.model import Column, Fact, Section
@@ -206,5 +207,5 @@ def together(runs: Sequence[RunResults], name: str) -> pd.DataFrame:
 
 def joined(runs: Sequence[RunResults], name: str, tables: Path) -> str:
     """Write what runs have of a table; the file's name."""
-    together(runs, name).to_csv(tables / f"{name}.csv", index=False)
+    write_csv(together(runs, name), tables / f"{name}.csv")
     return f"{name}.csv"

@@ -25,6 +25,7 @@ from sklearn.linear_model import RidgeCV
 
 from radiogenesis.cohort.split import Split
 from radiogenesis.cohort.store import Cohort
+from radiogenesis.csv_files import write_csv
 from radiogenesis.evaluation.measures.base import (
     REST,
     RUN,
@@ -400,14 +401,14 @@ def _control_section(runs: Sequence[RunResults], tables: Path, settings: Evaluat
     if checked:
         joined(checked, "control_check", tables)
     table = together(runs, "control")
-    table.to_csv(tables / "control.csv", index=False)
+    write_csv(table, tables / "control.csv")
     several = len(runs) > 1
     for reference, rows in table.groupby("reference", sort=False):
         for run in runs:
             blocks.append(run.pictures[f"control {reference}"])
         slug = "truth" if reference == TRUTH else "own"
         file = f"control_{slug}.csv"
-        rows.to_csv(tables / file, index=False)
+        write_csv(rows, tables / file)
         blocks.append(_control_table(file, str(reference), rows, several, settings.confidence))
         if reference == TRUTH or len(table["reference"].unique()) == 1:
             blocks += [run.pictures["scatter"] for run in runs]

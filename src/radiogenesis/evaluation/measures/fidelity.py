@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 from skimage.metrics import structural_similarity
 
+from radiogenesis.csv_files import write_csv
 from radiogenesis.evaluation.measures.base import (
     FIDELITY,
     REALISM,
@@ -320,11 +321,11 @@ _LANDMARK = (
 
 def _fidelity_section(runs: Sequence[RunResults], tables: Path, confidence: float) -> Section:
     ours = together(runs, "fidelity")
-    ours.to_csv(tables / "fidelity.csv", index=False)
-    imaging = runs[0].imaging
+    write_csv(ours, tables / "fidelity.csv")
     published = PUBLISHED.rename(columns={"method": "run"}).assign(region="as published, other data")
+    imaging = runs[0].imaging
     shown = pd.concat([ours, published]) if imaging.of_lungs else ours
-    shown.to_csv(tables / "fidelity_shown.csv", index=False)
+    write_csv(shown, tables / "fidelity_shown.csv")
     columns = [
         RUN,
         Column(label="Where", value="region"),

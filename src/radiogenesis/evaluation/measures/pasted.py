@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from radiogenesis.cohort.split import Split
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.evaluation.descriptions.lesions import Lesions, measure_lesions
+from radiogenesis.evaluation.descriptions.lesions import FeatureSet, Lesions, ibsi_features, measure_lesions
 from radiogenesis.evaluation.measures.control import shared_backgrounds
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.methods import laying
@@ -55,8 +55,14 @@ def _wall(backgrounds: NDArray[Any]) -> NDArray[np.bool_]:
     return np.asarray(reach[:, 0].numpy() > 0)
 
 
-def pasted(cohort: Cohort, split: Split, settings: EvaluationSettings) -> Pasted:
-    """Paste and measure; the same for all runs of a split."""
+def pasted(
+    cohort: Cohort, split: Split, settings: EvaluationSettings, feature_set: FeatureSet = ibsi_features
+) -> Pasted:
+    """Paste and measure; the same for all runs of a split.
+
+    Args:
+        feature_set: what the training lesions are described by.
+    """
     index, _ = shared_backgrounds(cohort, split, settings.backgrounds_per_patient, settings.seed)
     backgrounds = cohort.background_image[index].astype(np.float32)
     wall = _wall(backgrounds) if cohort.imaging.of_lungs else np.zeros(backgrounds.shape, bool)
@@ -65,7 +71,12 @@ def pasted(cohort: Cohort, split: Split, settings: EvaluationSettings) -> Pasted
     givers = np.resize(rng.permutation(having), len(split.test)).tolist()
     features = partial(lesion_features, darker=cohort.imaging.may_be_darker)
     plain = partial(measure_lesions, pixel_mm=cohort.pixel_mm, feature_set=features)
-    full = partial(measure_lesions, pixel_mm=cohort.pixel_mm, inception_weights=settings.inception_weights)
+    full = partial(
+        measure_lesions,
+        pixel_mm=cohort.pixel_mm,
+        feature_set=feature_set,
+        inception_weights=settings.inception_weights,
+    )
 
     def lesions_of(patients: Sequence[str], measure: Measure, barred: NDArray[np.bool_]) -> Lesions:
         parts = []

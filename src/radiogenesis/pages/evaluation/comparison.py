@@ -7,6 +7,7 @@ from itertools import product
 from pathlib import Path
 
 from radiogenesis.cohort.store import Cohort
+from radiogenesis.csv_files import write_csv
 from radiogenesis.evaluation.all_measures import NUMBERS
 from radiogenesis.evaluation.comparison import Row, differences, leaders, tidy, wide
 from radiogenesis.evaluation.gene_codes import CodeSpace
@@ -61,9 +62,9 @@ def comparison_section(
     if not rows:
         return []
     lines = tidy(rows, settings)
-    lines.to_csv(folder / "tables" / "comparison_tidy.csv", index=False)
+    write_csv(lines, folder / "tables" / "comparison_tidy.csv")
     table = wide(lines)
-    table.to_csv(folder / "tables" / "comparison.csv", index=False)
+    write_csv(table, folder / "tables" / "comparison.csv")
     if sum(len(row.runs) for row in rows) < 2:
         return []
     of = coverage(settings.confidence)
@@ -96,8 +97,9 @@ def comparison_section(
         )
     if len(rows) > 1:
         apart = differences(rows, settings)
-        apart.assign(measure=[NUMBERS[name].label for name in apart["measure"]]).to_csv(
-            folder / "tables" / "comparison_differences.csv", index=False
+        write_csv(
+            apart.assign(measure=[NUMBERS[name].label for name in apart["measure"]]),
+            folder / "tables" / "comparison_differences.csv",
         )
         blocks.append(
             Table(
@@ -119,8 +121,9 @@ def comparison_section(
             blocks.append(_leader_table(rows, settings, folder))
     several = lines[lines["runs"] > 1]
     if len(several):
-        several.assign(measure=[NUMBERS[name].label for name in several["measure"]]).to_csv(
-            folder / "tables" / "comparison_seeds.csv", index=False
+        write_csv(
+            several.assign(measure=[NUMBERS[name].label for name in several["measure"]]),
+            folder / "tables" / "comparison_seeds.csv",
         )
         blocks.append(
             Table(
@@ -160,8 +163,9 @@ def comparison_section(
 def _leader_table(rows: Sequence[Row], settings: EvaluationSettings, folder: Path) -> Table:
     """Who is ahead of all others."""
     best = leaders(rows, settings)
-    best.assign(measure=[NUMBERS[name].label for name in best["measure"]]).to_csv(
-        folder / "tables" / "comparison_leaders.csv", index=False
+    write_csv(
+        best.assign(measure=[NUMBERS[name].label for name in best["measure"]]),
+        folder / "tables" / "comparison_leaders.csv",
     )
     return Table(
         file="comparison_leaders.csv",
@@ -201,7 +205,7 @@ def code_sections(codes: CodeSpace | None, cohort: Cohort, settings: EvaluationS
         ("code_mantel", codes.mantel),
         ("code_places", codes.places),
     ):
-        table.to_csv(tables / f"{name}.csv", index=False)
+        write_csv(table, tables / f"{name}.csv")
     where = (Column(label="Space", value="space"), Column(label="Patients of", value="part"))
     clusters = Table(
         file="code_clusters.csv",

@@ -18,6 +18,7 @@ from typing import Any
 import pandas as pd
 
 from radiogenesis.cohort.store import Cohort
+from radiogenesis.csv_files import write_csv
 from radiogenesis.errors import CohortError, RunError
 from radiogenesis.evaluation.detection import (
     BASELINE,
@@ -145,7 +146,7 @@ def measure_detection(
         (SIDE_BY_SIDE, pd.concat(beside)),
         ("detection_patients.csv", pd.concat([one.each for one in measured])),
     ):
-        frame.to_csv(folder / "tables" / file, index=False)
+        write_csv(frame, folder / "tables" / file)
     summary = {
         "headline": [_headline(name, one.table) for name, one in zip(names, measured, strict=True)],
         "conclusions": [

@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from radiogenesis.cohort.store import Cohort
+from radiogenesis.csv_files import write_csv
 from radiogenesis.evaluation.genes.distances import LABELS
 from radiogenesis.evaluation.genes.metagenes import metagene_table
 from radiogenesis.evaluation.genes.prediction import MEAN, METHOD, NEAREST, RIDGE, SIZE, gene_prediction
@@ -95,8 +96,8 @@ def _prediction_section(runs: Sequence[RunResults], tables: Path) -> Section:
         frames["genes"].append(prediction.genes.assign(run=name))
         first = prediction.genes.head(SHOWN)
         file = f"genes-{name}.csv"
-        first.to_csv(tables / file, index=False)
-        shown.to_csv(tables / f"gene_prediction-{name}.csv", index=False)
+        write_csv(first, tables / file)
+        write_csv(shown, tables / f"gene_prediction-{name}.csv")
         blocks += [
             _errors_table(f"gene_prediction-{name}.csv", name, prediction.confidence),
             _correlation_table(f"gene_prediction-{name}.csv", prediction.confidence),
@@ -106,7 +107,7 @@ def _prediction_section(runs: Sequence[RunResults], tables: Path) -> Section:
         if "figure 7" in run.pictures:
             blocks.append(run.pictures["figure 7"])
     for file, parts in frames.items():
-        pd.concat(parts).to_csv(tables / f"{file}.csv", index=False)
+        write_csv(pd.concat(parts), tables / f"{file}.csv")
     return Section(
         title="Can genes be read off the image?",
         text=(

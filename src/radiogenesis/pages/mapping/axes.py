@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from radiogenesis.csv_files import write_csv
 from radiogenesis.methods.canonical_alignment import LEVEL
 from radiogenesis.reporting.model import Column, Section, Table
 
@@ -16,7 +17,7 @@ def axes_section(table: pd.DataFrame, folder: Path) -> Section:
     """The genes of each axis, and whether the axis is predicted from genes at all."""
     table.to_parquet(folder / "tables" / "synthesis_axes.parquet", index=False)
     shown = table.groupby("axis", sort=False).head(GENES_SHOWN)
-    shown.to_csv(folder / "tables" / "synthesis_axes_shown.csv", index=False)
+    write_csv(shown, folder / "tables" / "synthesis_axes_shown.csv")
     unsure = list(dict.fromkeys(table.loc[table["p"] > LEVEL, "axis"]))
     note = (
         f"Nothing shows that genes predict {', '.join(unsure)} in patients left out (p > {LEVEL:g}): the genes listed "

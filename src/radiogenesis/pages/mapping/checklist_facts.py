@@ -9,15 +9,19 @@ import pandas as pd
 
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.cohort.writer import versions
+from radiogenesis.csv_files import read_csv
 from radiogenesis.imaging import LUNG_CT, Imaging
 from radiogenesis.mapping.conventional.features import IBSI, LESION, RADIOMIC
 from radiogenesis.mapping.conventional.three_step import ConventionalMap
 from radiogenesis.mapping.prediction.prediction import BASELINES, SIZE
+from radiogenesis.mapping.replication.replication import REPLICATED
 from radiogenesis.pages.evaluation.checklist_facts import cohort_facts, radiomic_facts, versions_text
 from radiogenesis.pages.mapping.conclusions import counts
 from radiogenesis.phenotypes.radiomics import FAMILIES
 from radiogenesis.reporting.checklists import NO, NOT_APPLICABLE, YES, Facts, Recorded
 
+REPLICATION = "replication.csv"
+"""Table of links in other cohorts: see `pages/mapping/replication.py`."""
 PREDICTIONS = "predictions.csv"
 """Table of predictions on patients left out: see `pages/mapping/prediction.py`."""
 
@@ -30,7 +34,7 @@ def map_facts(conventional: ConventionalMap, tables: Path, cohort: Cohort | None
         cohort: that it was made from, where it was made from one.
     """
     path = tables / PREDICTIONS
-    predicted = pd.read_csv(path) if path.is_file() else pd.DataFrame()
+    predicted = read_csv(path) if path.is_file() else pd.DataFrame()
     facts = {} if cohort is None else dict(cohort_facts(cohort))
     return {
         **facts,
@@ -38,6 +42,21 @@ def map_facts(conventional: ConventionalMap, tables: Path, cohort: Cohort | None
         **_of_tests(conventional),
         **_of_batches(conventional),
         **_of_predictions(predicted, conventional),
+        **_of_others(tables / REPLICATION),
+    }
+
+
+def _of_others(path: Path) -> Facts:
+    """Of other cohorts, where links were looked for in any."""
+    if not path.is_file():
+        return {}
+    table = pd.read_csv(path)
+    held = ", ".join(
+        f"{name}: {int((mine['verdict'] == REPLICATED).sum())} of {len(mine)}"
+        for name, mine in table.groupby("cohort", sort=False)
+    )
+    return {
+        "external": Recorded(f"Links looked for in other cohorts and replicated there: {held or 'none was asked'}.")
     }
 
 

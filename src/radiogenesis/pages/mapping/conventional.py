@@ -9,12 +9,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from radiogenesis.cohort.store import Cohort, Truth
+from radiogenesis.csv_files import write_csv
 from radiogenesis.mapping.conventional.three_step import CONFOUNDED, FOUND, ConventionalMap
 from radiogenesis.mapping.synthesis import planted_links as known
 from radiogenesis.pages.mapping.conclusions import counts
 from radiogenesis.pages.mapping.links import EFFECT, N, P, Q, map_section, strongest_section
 from radiogenesis.pages.mapping.names import names_of, with_names
 from radiogenesis.pages.mapping.pictures import precision_recall
+from radiogenesis.pages.mapping.plan import plan_fact, plan_section
 from radiogenesis.reporting.figures import save_both
 from radiogenesis.reporting.model import Column, Fact, Picture, Section, Table
 
@@ -41,6 +43,7 @@ def facts(conventional: ConventionalMap) -> tuple[Fact, ...]:
             value=f"{n['beyond_size']}",
             beside=f"of {n['beyond_size_of']} found with features other than size, both sides adjusted for it.",
         ),
+        plan_fact(conventional.plan),
     )
 
 
@@ -54,7 +57,7 @@ def sections(
     """
     made_sections = [strongest_section(conventional, folder, cohort), map_section(conventional, folder)]
     made_sections += [_controls_section(conventional, folder), _batch_section(conventional, folder)]
-    made_sections.append(_metagene_section(conventional, folder))
+    made_sections += [plan_section(conventional.plan, folder), _metagene_section(conventional, folder)]
     if len(conventional.sets) or len(conventional.members):
         made_sections.append(_gene_set_section(conventional, folder))
     if truth is not None:
@@ -83,7 +86,7 @@ def _controls_section(conventional: ConventionalMap, folder: Path) -> Section:
     ]
     if not size:
         rows = [row for row in rows if not row[0].startswith("size")]
-    pd.DataFrame(rows, columns=["control", "what", "links"]).to_csv(folder / "tables" / "controls.csv", index=False)
+    write_csv(pd.DataFrame(rows, columns=["control", "what", "links"]), folder / "tables" / "controls.csv")
     return Section(
         title="Its controls",
         text="A count of links means something only beside the counts that chance, size and scanners give.",
@@ -112,7 +115,7 @@ def _batch_section(conventional: ConventionalMap, folder: Path) -> Section:
     )
     shown = tests[tests["q"] < conventional.settings.alpha].sort_values(["side", "p"], kind="stable")
     shown = with_names(shown.groupby("side").head(SHOWN // 2), names_of(conventional.metagenes), "name")
-    shown.to_csv(folder / "tables" / "batches_shown.csv", index=False)
+    write_csv(shown, folder / "tables" / "batches_shown.csv")
     blocks = [
         Table(
             file="batches_shown.csv", full="batches.csv",
@@ -130,7 +133,7 @@ def _batch_section(conventional: ConventionalMap, folder: Path) -> Section:
     trapped = conventional.links[conventional.links["verdict"] == CONFOUNDED].head(SHOWN)
     if len(trapped):
         trapped = with_names(trapped, names_of(conventional.metagenes), "metagene")
-        trapped.to_csv(folder / "tables" / "confounded_shown.csv", index=False)
+        write_csv(trapped, folder / "tables" / "confounded_shown.csv")
         blocks.append(
             Table(
                 file="confounded_shown.csv", full="links.csv",
@@ -159,7 +162,7 @@ def _batch_section(conventional: ConventionalMap, folder: Path) -> Section:
 
 def _metagene_section(conventional: ConventionalMap, folder: Path) -> Section:
     table = metagene_table(conventional)
-    table.head(SHOWN).to_csv(folder / "tables" / "metagenes_shown.csv", index=False)
+    write_csv(table.head(SHOWN), folder / "tables" / "metagenes_shown.csv")
     blocks: list[Table | Picture] = [
         Table(
             file="metagenes_shown.csv", full="metagenes.csv",
@@ -181,7 +184,7 @@ def _metagene_section(conventional: ConventionalMap, folder: Path) -> Section:
         f"{int((table['stability'] >= 0.6).sum())} of {len(table)} metagenes return with an overlap of 0.6 or more."
     )
     if conventional.choice is not None:
-        conventional.choice.to_csv(folder / "tables" / "clusters.csv", index=False)
+        write_csv(conventional.choice, folder / "tables" / "clusters.csv")
         text += (
             f" The number {len(table)} was chosen: the smallest within one standard error of the highest adjusted Rand "
             "index between halves of the patients."
@@ -203,7 +206,7 @@ def _metagene_section(conventional: ConventionalMap, folder: Path) -> Section:
 def _gene_set_section(conventional: ConventionalMap, folder: Path) -> Section:
     blocks = []
     if len(conventional.sets):
-        conventional.sets.head(SHOWN).to_csv(folder / "tables" / "gene_sets_shown.csv", index=False)
+        write_csv(conventional.sets.head(SHOWN), folder / "tables" / "gene_sets_shown.csv")
         blocks.append(
             Table(
                 file="gene_sets_shown.csv", full="gene_sets.csv",
@@ -225,7 +228,7 @@ def _gene_set_section(conventional: ConventionalMap, folder: Path) -> Section:
         )  # fmt: skip
     if len(conventional.members):
         shown = with_names(conventional.members.head(SHOWN), names_of(conventional.metagenes), "metagene")
-        shown.to_csv(folder / "tables" / "over_representation_shown.csv", index=False)
+        write_csv(shown, folder / "tables" / "over_representation_shown.csv")
         blocks.append(
             Table(
                 file="over_representation_shown.csv", full="over_representation.csv",
@@ -250,7 +253,7 @@ def _gene_set_section(conventional: ConventionalMap, folder: Path) -> Section:
 
 def _truth_section(conventional: ConventionalMap, folder: Path, truth: Truth) -> Section:
     table = known_answers(conventional, truth)
-    table.to_csv(folder / "tables" / "known_answers.csv", index=False)
+    write_csv(table, folder / "tables" / "known_answers.csv")
     curves = {
         question: ({"conventional": known.precision_recall(z, linked)}, float(linked.mean()))
         for question, (z, linked) in _ranked(conventional, truth).items()

@@ -23,6 +23,7 @@ from scipy import stats
 from radiogenesis.cohort.expression import ExpressionScaler
 from radiogenesis.cohort.split import Split
 from radiogenesis.cohort.store import Cohort
+from radiogenesis.csv_files import write_csv
 from radiogenesis.errors import CohortError
 from radiogenesis.evaluation.descriptions.properties import own_features
 from radiogenesis.mapping.conventional import confounding
@@ -218,9 +219,9 @@ def code_section(code_map: CodeFeatureMap, folder: Path) -> Section:
         folder: of the page: pictures/ and tables/ are in it.
     """
     light, dark = save_both(lambda theme: figure_6(code_map, theme), folder / "pictures", "figure6")
-    code_map.links.to_csv(folder / "tables" / "code_features.csv", index=False)
-    code_map.metagenes.table().to_csv(folder / "tables" / "code_metagenes.csv", index=False)
-    code_map.links.head(SHOWN).to_csv(folder / "tables" / "code_features_shown.csv", index=False)
+    write_csv(code_map.links, folder / "tables" / "code_features.csv")
+    write_csv(code_map.metagenes.table(), folder / "tables" / "code_metagenes.csv")
+    write_csv(code_map.links.head(SHOWN), folder / "tables" / "code_features_shown.csv")
     blocks = (
         Picture(
             file=light, dark=dark, alt="Clustered heat map of encoder features against metagenes",

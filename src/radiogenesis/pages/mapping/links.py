@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from radiogenesis.cohort.store import Cohort
+from radiogenesis.csv_files import write_csv
 from radiogenesis.mapping.conventional.features import LESION, RADIOMIC, SEMANTIC
 from radiogenesis.mapping.conventional.three_step import CONFOUNDED, FOUND, NOT_FOUND, SCANNER, ConventionalMap
 from radiogenesis.pages.evaluation.pictures import largest_slice
@@ -158,9 +159,7 @@ def _table(conventional: ConventionalMap, hits: pd.DataFrame, folder: Path) -> t
     shown = hits.head(MOST_LINKS)
     if not len(shown):
         return ()
-    with_names(shown, names_of(conventional.metagenes), "metagene").to_csv(
-        folder / "tables" / "links_shown.csv", index=False
-    )
+    write_csv(with_names(shown, names_of(conventional.metagenes), "metagene"), folder / "tables" / "links_shown.csv")
     cut = f" Of them the {len(shown)} strongest are here." if len(shown) < len(hits) else ""
     all_found = bool((shown["verdict"] == FOUND).all())
     return (

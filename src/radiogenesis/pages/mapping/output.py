@@ -21,6 +21,7 @@ import pandas as pd
 from anndata import AnnData
 
 from radiogenesis.cohort.store import Cohort, Truth
+from radiogenesis.csv_files import write_csv
 from radiogenesis.mapping.conventional.three_step import ConventionalMap
 from radiogenesis.output import json_text, whole_folder
 from radiogenesis.pages.mapping.checklist_facts import map_facts
@@ -119,10 +120,10 @@ def write_tables(conventional: ConventionalMap, folder: Path) -> None:
     tables |= {"over_representation": conventional.members} if len(conventional.members) else {}
     for name, table in tables.items():
         table.to_parquet(folder / f"{name}.parquet", index=False)
-        table.to_csv(folder / f"{name}.csv", index=False)
+        write_csv(table, folder / f"{name}.csv")
     conventional.gene_links.to_parquet(folder / "gene_links.parquet", index=False)
     below = conventional.gene_links[conventional.gene_links["q"] < conventional.settings.alpha]
-    below.to_csv(folder / "gene_links.csv", index=False)
+    write_csv(below, folder / "gene_links.csv")
 
 
 def annotated(conventional: ConventionalMap) -> AnnData:

@@ -13,6 +13,7 @@ import pandas as pd
 
 from radiogenesis.cohort.expression import ExpressionSettings
 from radiogenesis.cohort.store import Cohort
+from radiogenesis.csv_files import write_csv
 from radiogenesis.errors import RunError, SettingError
 from radiogenesis.evaluation.genes.code_space import HELD_OUT
 from radiogenesis.mapping.code_space import CodeSpace, code_space, in_words
@@ -74,9 +75,9 @@ def prediction_addition(
     table = with_names(table, names or {}, "target")
     table = table.assign(itself=tautologies(table, family or {}))
     table = table.iloc[np.argsort(table["itself"].to_numpy(), kind="stable")].reset_index(drop=True)
-    table.to_csv(folder / "tables" / "predictions.csv", index=False)
+    write_csv(table, folder / "tables" / "predictions.csv")
     table.to_parquet(folder / "tables" / "predictions.parquet", index=False)
-    table.head(SHOWN).to_csv(folder / "tables" / "predictions_shown.csv", index=False)
+    write_csv(table.head(SHOWN), folder / "tables" / "predictions_shown.csv")
     blocks: list[Table | Picture] = []
     for score in ("AUC", "R2"):
         mine = table[(table["score"] == score) & ~table["itself"]]
@@ -189,9 +190,9 @@ def _score(name: str) -> str:
 
 def retrieval_addition(retrieval: LeftOutRetrieval, folder: Path) -> Addition:
     """The section of `left_out_retrieval`."""
-    retrieval.table.to_csv(folder / "tables" / "left_out_retrieval.csv", index=False)
+    write_csv(retrieval.table, folder / "tables" / "left_out_retrieval.csv")
     ranks = pd.DataFrame({"patient": retrieval.patients, "rank": retrieval.ranks, "among": retrieval.among})
-    ranks.to_csv(folder / "tables" / "left_out_ranks.csv", index=False)
+    write_csv(ranks, folder / "tables" / "left_out_ranks.csv")
     among = int(retrieval.among.max())
     light, dark = save_both(
         lambda theme: rank_histogram(retrieval.ranks, among, theme), folder / "pictures", "left_out_ranks"
@@ -256,15 +257,15 @@ def shuffled_addition(
     shuffled: controls.ShuffledVoxels, folder: Path, names: Mapping[str, str] | None = None
 ) -> Addition:
     """The section of `shuffled_voxel_map`; `names` says what metagenes are called."""
-    shuffled.links.to_csv(folder / "tables" / "shuffled_voxels.csv", index=False)
-    shuffled.families.to_csv(folder / "tables" / "shuffled_voxels_by_family.csv", index=False)
+    write_csv(shuffled.links, folder / "tables" / "shuffled_voxels.csv")
+    write_csv(shuffled.families, folder / "tables" / "shuffled_voxels_by_family.csv")
     groups = {"first order, shape": ("firstorder", "shape"), "margin": ("margin",), "texture": controls.TEXTURE}
     light, dark = save_both(
         lambda theme: shuffle_scatter(shuffled.links, groups, theme), folder / "pictures", "shuffled"
     )
     texture = shuffled.links[shuffled.links["family"].isin(controls.TEXTURE) & shuffled.links["found"]]
     texture = with_names(texture, names or {}, "metagene")
-    texture.head(SHOWN).to_csv(folder / "tables" / "shuffled_voxels_shown.csv", index=False)
+    write_csv(texture.head(SHOWN), folder / "tables" / "shuffled_voxels_shown.csv")
     blocks: list[Table | Picture] = [
         Table(
             file="shuffled_voxels_by_family.csv",
@@ -317,11 +318,11 @@ def shuffled_addition(
 def code_space_addition(codes: CodeSpace, cohort: Cohort, alpha: float, folder: Path) -> Addition:
     """The section of `code_space`; writes codes.h5ad."""
     codes.data.write_h5ad(folder / "codes.h5ad")
-    codes.clusters.to_csv(folder / "tables" / "code_clusters.csv", index=False)
-    codes.features.to_csv(folder / "tables" / "code_cluster_features.csv", index=False)
-    codes.batches.to_csv(folder / "tables" / "code_cluster_batches.csv", index=False)
+    write_csv(codes.clusters, folder / "tables" / "code_clusters.csv")
+    write_csv(codes.features, folder / "tables" / "code_cluster_features.csv")
+    write_csv(codes.batches, folder / "tables" / "code_cluster_batches.csv")
     shown = codes.features.groupby("part", sort=False).head(SHOWN // 4)
-    shown.to_csv(folder / "tables" / "code_cluster_features_shown.csv", index=False)
+    write_csv(shown, folder / "tables" / "code_cluster_features_shown.csv")
     light, dark = save_both(lambda theme: code_panels(_places(codes), theme, hollow=HELD_OUT, notes={}, columns=2),
                             folder / "pictures", "code_space")  # fmt: skip
     rows, shades = [], []

@@ -12,6 +12,7 @@ import pandas as pd
 
 from radiogenesis.cohort.store import Truth
 from radiogenesis.cohort.writer import versions
+from radiogenesis.csv_files import write_csv
 from radiogenesis.mapping.conventional.three_step import CONFOUNDED, INCOHERENT, ConventionalMap
 from radiogenesis.mapping.synthesis import planted_links as known
 from radiogenesis.mapping.synthesis.known_answers import BOTH, FOUND, NOT_FOUND
@@ -231,7 +232,7 @@ def synthesis_addition(
     for name, table in written.items():
         if len(table):
             table.to_parquet(tables / f"{name}.parquet", index=False)
-            (table.head(1000) if name == "synthesis_genes" else table).to_csv(tables / f"{name}.csv", index=False)
+            write_csv(table.head(1000) if name == "synthesis_genes" else table, tables / f"{name}.csv")
     about = {
         "Run": f"{moved.run} ({moved.training} training patients, {len(moved.patients)} held out)",
         "Runs with shuffled genes": ", ".join(moved.nulls) or "none",
@@ -282,7 +283,7 @@ def _map_section(conventional: ConventionalMap, moved: SynthesisMap, folder: Pat
     )  # fmt: skip
     reported = moved.links[(moved.links["maps"] != "neither") | (moved.links["verdict"] != NOT_FOUND)]
     shown = with_names(reported.head(SHOWN), names_of(conventional.metagenes), "metagene")
-    shown.to_csv(folder / "tables" / "synthesis_links_shown.csv", index=False)
+    write_csv(shown, folder / "tables" / "synthesis_links_shown.csv")
     table = Table(
         file="synthesis_links_shown.csv",
         full="synthesis_links.csv",
@@ -355,7 +356,7 @@ def _traversal_section(conventional: ConventionalMap, moved: SynthesisMap, folde
 
 
 def _agreement_section(moved: SynthesisMap, folder: Path) -> Section:
-    moved.agreement.to_csv(folder / "tables" / "synthesis_agreement.csv", index=False)
+    write_csv(moved.agreement, folder / "tables" / "synthesis_agreement.csv")
     imaging = moved.stage.imaging
     light, dark = save_both(
         lambda theme: agreement(moved.links, theme, moved.features[: len(FEATURES)]), folder / "pictures", "agreement"
@@ -396,7 +397,7 @@ def _agreement_section(moved: SynthesisMap, folder: Path) -> Section:
 
 
 def _set_section(moved: SynthesisMap, folder: Path) -> Section:
-    moved.gene_sets.head(SHOWN).to_csv(folder / "tables" / "synthesis_gene_sets_shown.csv", index=False)
+    write_csv(moved.gene_sets.head(SHOWN), folder / "tables" / "synthesis_gene_sets_shown.csv")
     columns = (Column(label="Set", value="set"), *(c for c in _LINK_COLUMNS if c.value in moved.gene_sets.columns))
     traversals = set_traversals(moved)
     pictures: tuple[Picture, ...] = ()
@@ -430,7 +431,7 @@ def _set_section(moved: SynthesisMap, folder: Path) -> Section:
 
 def _truth_section(conventional: ConventionalMap, moved: SynthesisMap, folder: Path, truth: Truth) -> Section:
     table = planted_answers(conventional, moved, truth)
-    table.to_csv(folder / "tables" / "known_answers_both.csv", index=False)
+    write_csv(table, folder / "tables" / "known_answers_both.csv")
     curves = {
         question: (
             {

@@ -1,0 +1,60 @@
+"""CSV tables that a spreadsheet program shows and does not execute.
+
+Excel and LibreOffice take a cell that begins with `=`, `+`, `-` or `@` for a formula, wherever the text came from: a
+patient id in a DICOM header, a gene's name in a table. Such a text gets an apostrophe before it, as OWASP advises (CSV
+Injection); a number, also one that stands in a column of texts, stays as it is. `read_csv` takes the apostrophe off.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+_FORMULA = re.compile(r"'*[=+\-@\t\r＝＋－＠]")
+
+
+def write_csv(frame: pd.DataFrame, path: Path, *, index_label: str = "") -> None:
+    """Write a table, its index only where that has a label."""
+    shown = _texts(frame, guarded)
+    if index_label:
+        shown.index = pd.Index([guarded(name) for name in frame.index])
+    shown.to_csv(path, index=bool(index_label), index_label=index_label or None)
+
+
+def read_csv(path: Path, **options: Any) -> pd.DataFrame:
+    """A table that `write_csv` wrote, with the options of pandas."""
+    return _texts(pd.read_csv(path, **options), bare)
+
+
+def _texts(frame: pd.DataFrame, change: Callable[[Any], Any]) -> pd.DataFrame:
+    """The table with its texts changed, and the names of its columns; numbers keep their type."""
+    changed = frame.rename(columns=change)
+    for place, kind in enumerate(frame.dtypes):
+        if not pd.api.types.is_numeric_dtype(kind):
+            cells = np.empty(len(frame), object)
+            cells[:] = [change(value) for value in frame.iloc[:, place]]
+            changed.isetitem(place, cells)
+    return changed
+
+
+def guarded(value: Any) -> Any:
+    """A cell that no spreadsheet takes for a formula."""
+    return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) and not _is_number(value) else value
+
+
+def bare(value: Any) -> Any:
+    """The cell before it was guarded."""
+    return value[1:] if isinstance(value, str) and value[:1] == "'" and _FORMULA.match(value[1:]) else value
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
