@@ -21,6 +21,7 @@ from radiogenesis.cohort.sampling.whole_slices import WholeSlices
 from radiogenesis.cohort.scan import Acquisition
 from radiogenesis.cohort.store import Cohort, PatientData
 from radiogenesis.cohort.writer import CohortWriter
+from radiogenesis.imaging import LUNG_CT, Imaging
 
 if TYPE_CHECKING:
     from radiogenesis.training.run import Run
@@ -138,6 +139,7 @@ def write_cohort(
     genes: pd.DataFrame | None = None,
     *,
     sampling: SamplingSettings | None = None,
+    imaging: Imaging = LUNG_CT,
     **tables: Any,
 ) -> Cohort:
     """Write a cohort of these patients.
@@ -148,6 +150,7 @@ def write_cohort(
         genes: patients x genes, raw values; None for a cohort without expression.
         sampling: sizes of the images: `pixels`, and where there are whole slices `whole_pixels` and `whole_field_mm`;
             images of 32 pixels by default.
+        imaging: what the images show; CT of the lung by default.
         tables: whatever `CohortWriter.finish` takes besides; by default the audit says that everybody is in.
 
     Raises:
@@ -159,8 +162,8 @@ def write_cohort(
         (2, 32, 32)
     """
     names = []
-    settings = asdict(sampling or SamplingSettings(pixels=32))
-    with CohortWriter(path, settings={"sampling": settings}, provenance={"verb": "toy"}) as writer:
+    settings = {"sampling": asdict(sampling or SamplingSettings(pixels=32)), "imaging": asdict(imaging)}
+    with CohortWriter(path, settings=settings, provenance={"verb": "toy"}) as writer:
         for patient in patients:
             writer.add(patient)
             names.append(patient.patient)

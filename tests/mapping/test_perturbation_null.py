@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from radiogenesis.cohort.store import Cohort
+from radiogenesis.imaging import LUNG_CT
 from radiogenesis.mapping.synthesis import perturbation_null as null
 from radiogenesis.mapping.synthesis.perturbation import CodeAxes
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment, CanonicalAlignmentSettings
@@ -26,6 +27,7 @@ class Slices:
     def __init__(self, size: np.ndarray, level: np.ndarray) -> None:
         rng = np.random.default_rng(1)
         self.pixel_mm = 1.0
+        self.imaging = LUNG_CT
         self.slice_patient = np.repeat(NAMES, 3)
         radius = (9 + np.clip(size, -2, 2))[:, None] * np.array([1.0, 0.9, 0.35])
         distance = np.hypot(*(np.mgrid[:SIDE, :SIDE] - SIDE / 2))

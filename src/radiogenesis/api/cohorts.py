@@ -30,7 +30,8 @@ def open_cohort(path: str | Path, *, verify: bool = False) -> Cohort:
     """Open a cohort that `build_cohort`, `make_phantom`, `plant_cohort` or the command line wrote.
 
     What it holds: `cohort.expression` (AnnData, raw values), `cohort.lesions()` (slices in HU with masks and patients),
-    `cohort.patients`, `.clinical`, `.annotations`, `.audit` (data frames), `.truth` (of phantoms).
+    `cohort.patients`, `.clinical`, `.annotations`, `.audit` (data frames), `.truth` (of phantoms). Of what is no CT of
+    the lung `cohort.imaging.level(lesions.image)` gives HU or z-scores.
 
     Args:
         path: its folder.
@@ -129,7 +130,8 @@ def build_cohort(
     A scan that cannot be used stands in `cohort.audit` with the reason. Look at `path`.previews before training.
 
     Args:
-        raw: folder with DICOM (RTSTRUCT, SEG) or images and masks in a layout that is known, or a manifest (CSV).
+        raw: folder with DICOM (RTSTRUCT, SEG) or images and masks in a layout that is known, or a manifest
+            (CSV); of MR with `normalize="zscore"`.
         path: the cohort to write; must not exist yet, unless the same call was interrupted: then it goes on.
         expression: CSV, TSV, GEO text or series matrix, h5ad.
         annotations: folder of AIM v4 XML files.

@@ -20,7 +20,7 @@ from radiogenesis.output import check_place
 from radiogenesis.progress import Progress, silent
 from radiogenesis.training import fit
 from radiogenesis.training.data import untrained_backgrounds
-from radiogenesis.training.registry import METHODS, entry, unlike_its_cohort
+from radiogenesis.training.registry import METHODS, entry, own_defaults, unlike_its_cohort
 from radiogenesis.training.run import Run
 from radiogenesis.training.settings import TrainSettings
 
@@ -77,11 +77,11 @@ def train(
     taken_over = fit.split_settings(built_on) if built_on else {}
     if built_on:
         fit.refuse_other_split(built_on, settings)
+    opened = as_cohort(cohort)
     own, training, scaling = settings_of(
         [registered.settings, TrainSettings, ExpressionSettings],
-        {**registered.presets[preset], **taken_over, **settings},
+        {**own_defaults(method, preset, opened.imaging), **taken_over, **settings},
     )
-    opened = as_cohort(cohort)
     if unlike := unlike_its_cohort(method, preset, opened.settings["sampling"]):
         warnings.warn(unlike, stacklevel=2)
     return fit.train(

@@ -17,28 +17,32 @@ def main(arguments: list[str]) -> None:
     verb.add_argument("--workers", type=int, default=2, help="processes that make patients side by side")
     verb.add_argument("--dicom", type=Path | None, help="new folder for some of the patients as DICOM CT with SEG")
     verb.add_argument("--dicom_patients", type=int, default=3, help="how many patients are written to it")
+    verb.add_argument("--nifti", type=Path | None, help="new folder for patients as NIfTI, image and mask, with genes")
+    verb.add_argument("--nifti_patients", type=int, default=3, help="how many patients are written to it")
     add_settings(verb, PhantomSettings)
     parsed = verb.parse(arguments)
     settings = settings_from(parsed, PhantomSettings)
     if parsed.workers < 1:
         raise SettingError(f"workers {parsed.workers}: at least 1")
-    if not 1 <= parsed.dicom_patients <= settings.patients:
-        raise SettingError(
-            f"dicom_patients {parsed.dicom_patients}: from 1 to the {settings.patients} patients there are"
-        )
+    for name in ("dicom_patients", "nifti_patients"):
+        if not 1 <= parsed[name] <= settings.patients:
+            raise SettingError(f"{name} {parsed[name]}: from 1 to the {settings.patients} patients there are")
+    if parsed.dicom is not None and settings.organ != "lung":
+        raise SettingError("dicom: phantoms are written as DICOM of CT alone", remedy="give --nifti")
 
     from radiogenesis.output import check_place
+    from radiogenesis.phantom.dicom import write_dicom, write_pairs
     from radiogenesis.phantom.phantom import make_phantom, plan_cohort
     from radiogenesis.progress import TaskBars
 
-    if parsed.dicom is not None:
-        from radiogenesis.phantom.dicom import write_dicom
-
-        check_place(parsed.cohort)
-        check_place(parsed.dicom)
-        write_dicom(parsed.dicom, plan_cohort(settings), parsed.dicom_patients)
+    written = [("dicom", write_dicom, "DICOM"), ("nifti", write_pairs, "NIfTI")]
+    asked = [(parsed[name], write, parsed[f"{name}_patients"], what) for name, write, what in written if parsed[name]]
+    for place in (parsed.cohort, *(folder for folder, *_ in asked)):
+        check_place(place)
+    for folder, write, count, _ in asked:
+        write(folder, plan_cohort(settings), count)
     with TaskBars() as bars:
         cohort = make_phantom(parsed.cohort, settings, workers=parsed.workers, progress=bars)
     print(cohort.describe())
-    if parsed.dicom is not None:
-        print(f"\n{parsed.dicom}: {parsed.dicom_patients} patients as DICOM, read back by `radiogenesis cohort build`")
+    for folder, _, count, what in asked:
+        print(f"\n{folder}: {count} patients as {what}, read back by `radiogenesis cohort build`")

@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> None:
     from radiogenesis.errors import SettingError
     from radiogenesis.methods.canonical_alignment import CanonicalAlignment
     from radiogenesis.training.fit import train
-    from radiogenesis.training.registry import METHODS, entry, unlike_its_cohort
+    from radiogenesis.training.registry import FOR_LUNGS, METHODS, entry, own_defaults, unlike_its_cohort
     from radiogenesis.training.run import Run
     from radiogenesis.training.settings import TrainSettings
 
@@ -70,9 +70,18 @@ def main(arguments: list[str]) -> None:
             remedy=f"give --preset {parsed.preset} on the command line",
         )
     alignment = Run.open(parsed.alignment) if parsed.alignment else None
+    cohort = Cohort.open(parsed.cohort)
+    off = [one for one in FOR_LUNGS if parsed.get(one)]
+    if off and not cohort.imaging.of_lungs:
+        verb.set_defaults(own_defaults(name, preset, cohort.imaging))
+        parsed = verb.parse(rest)
+        print(
+            f"{name}: {' and '.join(off)}, made for CT of lungs, are off: this is {cohort.imaging.organ}, "
+            f"{cohort.imaging.window_text}",
+            file=sys.stderr,
+        )
     if alignment is not None:
         parsed = with_split_of(alignment, verb, rest)
-    cohort = Cohort.open(parsed.cohort)
     if unlike := unlike_its_cohort(name, preset, cohort.settings["sampling"]):
         print(unlike, file=sys.stderr)
     run = train(
@@ -90,7 +99,7 @@ def main(arguments: list[str]) -> None:
     if run.metrics.empty:
         print(f"{run.path}: fitted in closed form")
         if isinstance(run.method, CanonicalAlignment):
-            print(f"{run.path}: {run.method.said()}")
+            print(f"{run.path}: {run.method.said(cohort.imaging)}")
         return
     images = run.metrics["images_seen"].diff().fillna(run.metrics["images_seen"])
     seconds = (images / run.metrics["images_per_second"]).sum()

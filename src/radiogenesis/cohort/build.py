@@ -124,6 +124,7 @@ def build_cohort(
     root = raw.parent if raw.is_file() else raw
     paths = {source.patient: patient_parts.part_path(work, source, read, sampling) for source in findings.sources}
     settings = {"sampling": asdict(sampling), "reading": asdict(read), "expression": asdict(tables.settings)}
+    settings["imaging"] = asdict(patient_parts.imaging_of(read, sampling))
     provenance: dict[str, Any] = {"verb": "cohort build", "raw": raw.name, "layout": findings.layout}
     provenance["tables"] = _table_files(tables, raw)
     provenance["call"] = json_digest(

@@ -29,11 +29,12 @@ def describe(cohort: Cohort) -> str:
 
 def _heading(cohort: Cohort) -> list[str]:
     patients = cohort.patients
+    lesions = "nodule" if cohort.imaging.organ == "lung" else "lesion"
     trainable = int(((patients["n_slices"] > 0) & patients["has_expression"]).sum())
     return [
         f"Cohort {cohort.path}",
         f"  digest       {cohort.digest}",
-        f"  patients     {len(patients)} with images; {trainable} have nodule slices and expression",
+        f"  patients     {len(patients)} with images; {trainable} have {lesions} slices and expression",
     ]
 
 
@@ -43,6 +44,7 @@ def _images(cohort: Cohort) -> list[str]:
     lines = [
         f"Images of {cohort.pixels} x {cohort.pixels} pixels, {cohort.field_of_view_mm:g} mm"
         f" ({cohort.pixel_mm:.3g} mm per pixel)",
+        *([] if cohort.imaging.of_lungs else [f"  of           {cohort.imaging.organ}, {cohort.imaging.window_text}"]),
         f"  slices       {nodules['n_slices'].sum()} from {len(nodules)} patients{_spread(nodules['n_slices'])}",
         f"  backgrounds  {backgrounds['n_backgrounds'].sum()} from {len(backgrounds)} patients",
     ]

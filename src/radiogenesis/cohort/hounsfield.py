@@ -72,7 +72,7 @@ def checked_hu(values: NDArray[np.int16], path: Path) -> tuple[NDArray[np.int16]
         raise ScanError(
             f"values from {values.min()} to {values.max()} are not HU of a chest CT: {why}",
             path=path,
-            remedy="save the scan in HU: air about -1000, water 0 (check RescaleIntercept)",
+            remedy="save the scan in HU: air about -1000, water 0 (check RescaleIntercept); of MR, --normalize zscore",
         )
     return values.clip(AIR_HU, None), tuple(remarks)
 

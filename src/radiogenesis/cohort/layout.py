@@ -65,9 +65,11 @@ def blocks(array: zarr.Array[Any], rows: int = 256) -> Iterator[NDArray[Any]]:
 
 
 def facts(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """What the digest covers beside the parts: without the field of view the pixels have no size."""
+    """What the digest covers beside the parts: without the field of view the pixels have no size, and without organ
+    and scale the numbers no meaning where they are not HU of lungs."""
     whole = ("whole_pixels", "whole_field_mm") if "whole_pixels" in attributes else ()
-    return {name: attributes[name] for name in ("schema_version", "pixels", "field_of_view_mm", *whole)}
+    imaging = ("imaging",) if "imaging" in attributes else ()
+    return {name: attributes[name] for name in ("schema_version", "pixels", "field_of_view_mm", *whole, *imaging)}
 
 
 def open_group(path: Path) -> tuple[zarr.Group, dict[str, Any]]:

@@ -14,13 +14,13 @@ from radiogenesis.cohort.mask_files import with_mask_files
 from radiogenesis.cohort.scan import Scan
 from radiogenesis.cohort.sources import ReadSettings, Source
 from radiogenesis.cohort.volume_files import NIFTI
-from radiogenesis.cohort.volumes import LPS_FROM_RAS, load_volume
+from radiogenesis.cohort.volumes import LPS_FROM_RAS, load_volume, refuse_single_plane
 from radiogenesis.errors import ScanError
 from radiogenesis.output import refuse_existing, whole_file
 
 
 def read_nifti(source: Source, settings: ReadSettings) -> Scan:
-    """Read one image in HU and, where there are any, its masks (see `mask_files`).
+    """Read one image, of CT in HU, and, where there are any, its masks (see `mask_files`).
 
     Raises:
         ScanError: a file is damaged, has no orientation or two that differ, is sheared or not 3-D; the image is not in
@@ -29,7 +29,9 @@ def read_nifti(source: Source, settings: ReadSettings) -> Scan:
     """
     image_path = source.image_files[0]
     values, affine = load_volume(image_path, source.channel)
-    hu, remarks = checked_hu(as_int16(values), image_path)
+    if settings.normalize == "none":
+        refuse_single_plane(values, image_path)
+    hu, remarks = checked_hu(as_int16(values), image_path) if settings.normalize == "none" else (values, ())
     scan = Scan(patient=source.patient, hu=hu, affine=affine, remarks=remarks)
     return with_mask_files(scan, source, settings)
 

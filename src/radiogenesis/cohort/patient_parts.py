@@ -24,7 +24,9 @@ from radiogenesis.cohort.mask_files import with_mask_files, with_organ
 from radiogenesis.cohort.nifti import read_nifti
 from radiogenesis.cohort.previews import write_preview
 from radiogenesis.cohort.sampling.lesions import LesionRows, cut_lesions
+from radiogenesis.cohort.sampling.organ_mask import organ_mask, remark_on
 from radiogenesis.cohort.sampling.pieces import main_lesion
+from radiogenesis.cohort.sampling.scale import on_scale
 from radiogenesis.cohort.sampling.slices import (
     Backgrounds,
     NoduleSlices,
@@ -32,12 +34,13 @@ from radiogenesis.cohort.sampling.slices import (
     background_slices,
 )
 from radiogenesis.cohort.sampling.upright import upright
-from radiogenesis.cohort.sampling.whole_slices import WholeSlices, blind_lungs, whole_slices
+from radiogenesis.cohort.sampling.whole_slices import WholeSlices, whole_slices
 from radiogenesis.cohort.scan import Acquisition, Scan
 from radiogenesis.cohort.sources import ReadSettings, Source
 from radiogenesis.cohort.store import PatientData
 from radiogenesis.cohort.volume_files import is_volume
 from radiogenesis.errors import ScanError, may_pass
+from radiogenesis.imaging import Imaging
 from radiogenesis.output import whole_file
 from radiogenesis.version import __version__
 
@@ -96,6 +99,11 @@ def read_scan(source: Source, read: ReadSettings) -> Scan:
     return upright(with_organ(scan, source, read))
 
 
+def imaging_of(read: ReadSettings, sampling: SamplingSettings) -> Imaging:
+    """What settings say of organ and scale."""
+    return Imaging.of(sampling.organ, read.normalize, sampling.window)
+
+
 def preview_path(folder: Path, patient: str) -> Path:
     """Where a patient's preview lies in the folder of parts."""
     return folder / "previews" / f"{file_name(patient)}.png"
@@ -112,8 +120,10 @@ def file_name(patient: str) -> str:
 def make_part(source: Source, read: ReadSettings, sampling: SamplingSettings, path: Path) -> Outcome:
     """Read the scan, cut slices and backgrounds, and write part and preview. Errors of the scan become the outcome."""
     try:
+        imaging = imaging_of(read, sampling)
         scan = read_scan(source, read)
-        data, notes, lungs = _cut(scan, sampling, source.unread_outlines, source.organ_files)
+        organ = None if imaging.in_hu else organ_mask(scan, imaging, scan.organ)
+        data, notes, organ, scan = _cut(scan, sampling, imaging, organ, source.unread_outlines, source.organ_files)
     except ScanError as error:
         outcome = Outcome(source.patient, "out", str(error), passing=may_pass(error))
         return outcome if outcome.passing else _write(path, None, outcome)  # another attempt reads the scan again
@@ -122,7 +132,7 @@ def make_part(source: Source, read: ReadSettings, sampling: SamplingSettings, pa
     status: Status = "background only" if data.slices is None else "in"
     acquisition = data.acquisition
     outcome = Outcome(source.patient, status, "; ".join(notes), acquisition.series_uid, scan.spacing_mm[1])
-    write_preview(preview_path(path.parent, source.patient), scan, lungs, data, outcome.reason)
+    write_preview(preview_path(path.parent, source.patient), scan, organ, data, outcome.reason, imaging)
     return _write(path, data, outcome)
 
 
@@ -163,18 +173,22 @@ def read_part(path: Path) -> PatientData:
 
 
 def _cut(
-    scan: Scan,
+    raw: Scan,
     sampling: SamplingSettings,
+    imaging: Imaging,
+    organ: Any,
     unread_outlines: Collection[Path],
     organ_files: Collection[Path] | None = None,
-) -> tuple[PatientData, list[str], Any]:
-    """Slices, backgrounds and whole slices; each may fail, with a note. Then the notes, and the lung mask or None.
+) -> tuple[PatientData, list[str], Any, Scan]:
+    """Slices, backgrounds and whole slices; each may fail, with a note. Then the notes, the organ's mask or None, and
+    the scan on the scale of the cohort.
 
     Where an outline could not be read or placed, what looks like healthy lung may be tumor: then there are nodule
     slices only. So it is where the user gives masks of the organ, and none of this patient.
     """
+    scan = on_scale(raw, imaging, organ)
     notes = list(scan.remarks)
-    slices = backgrounds = whole = lungs = None
+    slices = backgrounds = whole = None
     volume, rows = float("nan"), None
     if scan.tumor is None:
         notes.append(NOT_OUTLINED)
@@ -196,20 +210,22 @@ def _cut(
         notes.append(f"no backgrounds: {scan.unplaced}")
     elif sampling.background_centers or sampling.whole_pixels:
         notes += [f"backgrounds keep away from {name}" for name in scan.masks if name != scan.tumor]
+        notes += filter(None, [remark_on(imaging, raw.organ)])
         try:
-            blind = blind_lungs(scan) if scan.organ is None else scan.organ
-            lungs = blind | scan.tumor_mask
+            blind = organ_mask(raw, imaging, raw.organ) if organ is None else organ
+            organ = blind | scan.tumor_mask
             if sampling.background_centers:
-                backgrounds = background_slices(scan, lungs, sampling, patient_rng(sampling.seed, scan.patient))
+                rng = patient_rng(sampling.seed, scan.patient)
+                backgrounds = background_slices(scan, organ, sampling, rng, imaging)
         except ScanError as error:
             notes.append(f"no backgrounds: {error}")
-        if sampling.whole_pixels and lungs is not None:
+        if sampling.whole_pixels and organ is not None:
             try:
                 whole = whole_slices(scan, blind, sampling)
             except ScanError as error:
                 notes.append(f"no whole slices: {error}")
     data = PatientData(scan.patient, slices, backgrounds, scan.acquisition, scan.spacing_mm, volume, whole, rows)
-    return data, notes, lungs
+    return data, notes, organ, scan
 
 
 def _write(path: Path, data: PatientData | None, outcome: Outcome) -> Outcome:

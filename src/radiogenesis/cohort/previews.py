@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from radiogenesis.cohort.sampling.slices import Backgrounds, NoduleSlices
 from radiogenesis.cohort.scan import Scan
+from radiogenesis.imaging import LUNG_CT, Imaging
 from radiogenesis.output import whole_file
 
 if TYPE_CHECKING:
@@ -19,24 +20,32 @@ if TYPE_CHECKING:
     from radiogenesis.cohort.store import PatientData
 
 _WINDOW = {"vmin": -1000, "vmax": 500, "cmap": "gray"}  # HU, the window that the networks see
-_TUMOR, _LUNGS, _CENTER = "#ff4d4d", "#4dd2ff", "#ffe14d"
+_TUMOR, _ORGAN, _CENTER = "#ff4d4d", "#4dd2ff", "#ffe14d"
 _STRIP = 8  # samples shown of each kind
 _WIDTH, _CUT = 12.0, 6.2  # inches: the whole width, and the height of the cuts
 
 
-def write_preview(path: Path, scan: Scan, lungs: NDArray[np.bool_] | None, data: PatientData, note: str) -> None:
-    """Axial and coronal cut with the tumor's outline (red), the lungs' (blue) and the backgrounds' centers projected
+def write_preview(
+    path: Path,
+    scan: Scan,
+    organ: NDArray[np.bool_] | None,
+    data: PatientData,
+    note: str,
+    imaging: Imaging = LUNG_CT,
+) -> None:
+    """Axial and coronal cut with the tumor's outline (red), the organ's (blue) and the backgrounds' centers projected
     onto the cut (yellow); below, the first slices and backgrounds as the cohort has them."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     strips = [record for record in (data.slices, data.backgrounds) if record is not None]
-    z, y, _ = _center(scan, lungs)
+    z, y, _ = _center(scan, organ)
+    named = "lungs" if imaging.organ == "lung" else imaging.organ
     dz, dy, dx = scan.spacing_mm
     volume = "" if np.isnan(data.tumor_volume_ml) else f"   tumor {data.tumor_volume_ml:.1f} ml"
-    air = "" if lungs is None else f"   lungs {lungs.sum() * dz * dy * dx / 1e6:.2f} l"
-    title = f"{scan.patient}{volume}{air}   {dz:g} x {dy:.3g} x {dx:.3g} mm"
-    legend = "red: tumor   blue: lungs   yellow: centers of the backgrounds, projected onto the cut"
+    size = "" if organ is None else f"   {named} {organ.sum() * dz * dy * dx / 1e6:.2f} l"
+    title = f"{scan.patient}{volume}{size}   {dz:g} x {dy:.3g} x {dx:.3g} mm"
+    legend = f"red: tumor   blue: {named}   yellow: centers of the backgrounds, projected onto the cut"
     head = [title, *textwrap.wrap(note, 120), legend]
     # Places are reckoned here: finding them by the text's extents took longer than drawing all the pictures.
     above, below = 0.3 + 0.17 * len(head), 1.75 * len(strips)
@@ -48,8 +57,8 @@ def write_preview(path: Path, scan: Scan, lungs: NDArray[np.bool_] | None, data:
         figure.add_axes((left / _WIDTH, below / height, 5.8 / _WIDTH, (_CUT - 0.1) / height)) for left in (0.15, 6.1)
     )
     centers = _centers(scan, data)
-    _cut(axial, scan.hu[z], _at(lungs, np.s_[z]), scan.tumor_mask[z], dy / dx, centers[:, [2, 1]])
-    _cut(coronal, scan.hu[:, y], _at(lungs, np.s_[:, y]), scan.tumor_mask[:, y], dz / dx, centers[:, [2, 0]])
+    _cut(axial, scan.hu[z], _at(organ, np.s_[z]), scan.tumor_mask[z], dy / dx, centers[:, [2, 1]])
+    _cut(coronal, scan.hu[:, y], _at(organ, np.s_[:, y]), scan.tumor_mask[:, y], dz / dx, centers[:, [2, 0]])
     coronal.invert_yaxis()  # z ascends towards the head
     axial.set_title(f"axial, slice {z} of {len(scan.hu)}", fontsize=9)
     coronal.set_title(f"coronal, row {y}", fontsize=9)
@@ -60,9 +69,9 @@ def write_preview(path: Path, scan: Scan, lungs: NDArray[np.bool_] | None, data:
         figure.savefig(partial, dpi=80, format="png")
 
 
-def _center(scan: Scan, lungs: NDArray[np.bool_] | None) -> tuple[int, int, int]:
-    """(z, y, x) of the tumor's slice with the largest area, else of the lungs' middle, else of the scan's."""
-    mask = scan.tumor_mask if scan.tumor is not None and scan.tumor_mask.any() else lungs
+def _center(scan: Scan, organ: NDArray[np.bool_] | None) -> tuple[int, int, int]:
+    """(z, y, x) of the tumor's slice with the largest area, else of the organ's middle, else of the scan's."""
+    mask = scan.tumor_mask if scan.tumor is not None and scan.tumor_mask.any() else organ
     if mask is None or not mask.any():
         z, y, x = (size // 2 for size in scan.hu.shape)
         return z, y, x
@@ -82,20 +91,20 @@ def _centers(scan: Scan, data: PatientData) -> NDArray[np.float64]:
 def _cut(
     axes: Axes,
     hu: NDArray[np.int16],
-    lungs: NDArray[np.bool_] | None,
+    organ: NDArray[np.bool_] | None,
     tumor: NDArray[np.bool_],
     aspect: float,
     centers_xy: NDArray[np.float64],
 ) -> None:
     axes.imshow(hu, aspect=aspect, interpolation="nearest", **_WINDOW)  # type: ignore[arg-type]
-    for mask, color in ((lungs, _LUNGS), (tumor, _TUMOR)):
+    for mask, color in ((organ, _ORGAN), (tumor, _TUMOR)):
         _outline(axes, mask, color)
     axes.plot(*centers_xy.T, "x", color=_CENTER, markersize=8, markeredgewidth=1.5)
     axes.set_axis_off()
 
 
 def _outline(axes: Axes, mask: NDArray[np.bool_] | None, color: str) -> None:
-    if mask is not None and mask.any() and not mask.all():
+    if mask is not None and mask.any() and not mask.all() and min(mask.shape) > 1:
         axes.contour(mask, levels=[0.5], colors=color, linewidths=0.8)
 
 

@@ -1,9 +1,10 @@
-"""The noun `Scan`: one CT volume in HU, where it lies in the patient, and what is outlined on it."""
+"""The noun `Scan`: one volume, of CT in HU, where it lies in the patient, and what is outlined on it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,11 +33,12 @@ class Acquisition:
 
 @dataclass(frozen=True, kw_only=True)
 class Scan:
-    """One CT volume.
+    """One volume.
 
     Attributes:
         patient: patient identifier.
         hu: (Z, Y, X) int16, Hounsfield units; z ascends along the slice normal, voxels outside the scan circle are air.
+            Of MR float32 as it was read, until `sampling.scale` puts it on the scale of the cohort, int16 again.
         affine: (4, 4) float64, maps array index (z, y, x, 1) to patient coordinates (x, y, z, 1), mm, LPS as in DICOM.
         masks: name -> (Z, Y, X) bool; the tumor is under the name that `tumor` gives. What else is outlined may be
             another lesion: it is no healthy lung either.
@@ -51,7 +53,7 @@ class Scan:
     """
 
     patient: str
-    hu: NDArray[np.int16]
+    hu: NDArray[Any]
     affine: NDArray[np.float64]
     masks: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
     tumor: str | None = None

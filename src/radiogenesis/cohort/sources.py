@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
+
+from radiogenesis.errors import SettingError
+from radiogenesis.imaging import Normalize
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -15,6 +18,10 @@ if TYPE_CHECKING:
 class ReadSettings:
     """How scans and the outlines on them are read."""
 
+    normalize: Normalize = "none"
+    """none: CT in HU. zscore: MR, whose intensities have no unit: any are read, of DICOM the MR series in place of the
+    CT, and each scan is put on one scale, less its mean and over its standard deviation inside the organ, outlined
+    lesions left out."""
     roi: str = "GTV-1"
     """Name of the tumor's ROI in an RTSTRUCT, or a pattern (`GTV*`), case-insensitive; several matches are united.
     `GTV-1` is the primary tumor in NSCLC-Radiomics (Aerts et al. 2014)."""
@@ -53,6 +60,8 @@ class ReadSettings:
     def __post_init__(self) -> None:
         if self.contour_edge == "centre":  # the same edge has one name in what is recorded
             object.__setattr__(self, "contour_edge", "center")
+        if self.normalize not in get_args(Normalize):
+            raise ValueError(f"normalize {self.normalize!r}: none (CT in HU) or zscore (MR)")
         if not self.roi or not self.segment:
             raise ValueError("roi and segment: give a name or a pattern, not an empty text")
         if not 0 < self.fraction <= 1:
@@ -61,6 +70,18 @@ class ReadSettings:
             raise ValueError("spacing_tolerance_mm and tilt_tolerance_mm must be above 0 mm")
         if not 0 < self.plane_tolerance < 0.5:
             raise ValueError(f"plane_tolerance {self.plane_tolerance}: must lie between 0 and 0.5 of the spacing")
+
+    def require_hu(self, verb: str) -> None:
+        """Raises SettingError where scans without HU are asked for of a verb that needs them."""
+        if self.normalize != "none":
+            raise SettingError(
+                f"normalize {self.normalize}: {verb} reads CT in HU alone", remedy="leave --normalize out, or give CT"
+            )
+
+    @property
+    def modality(self) -> str:
+        """Of the scans that are read, as DICOM names it."""
+        return "CT" if self.normalize == "none" else "MR"
 
 
 @dataclass(frozen=True, kw_only=True)

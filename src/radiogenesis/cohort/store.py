@@ -1,6 +1,8 @@
 """A cohort: one Zarr 3 store on disk, written whole or not at all, and checked whenever it is read.
 
-    COHORT/                      a Zarr 3 group; its attributes: schema version, settings, provenance, digests
+    COHORT/                      a Zarr 3 group; its attributes: schema version, settings, provenance, digests; and
+                                 `imaging` where images are no CT of the lung: organ, normalize, and the window that
+                                 is mapped onto -1000 to 500 in all images, in HU or z-scores
       slices/                    image (N, P, P) int16 HU, mask (N, P, P) bool, patient (N,) code, offset_mm (N,)
       backgrounds/               image (M, P, P) int16 HU, patient (M,) code, center_mm (M, 3), boundary_mm (M,)
       scans/                     where whole slices are kept: image (W, S, S) int16 HU, tumour and lungs (W, S, S) bool,
@@ -35,6 +37,7 @@ from radiogenesis.cohort.layout import SCHEMA_VERSION
 from radiogenesis.cohort.lesion_slices import LesionSlices, among_largest
 from radiogenesis.cohort.scan import Acquisition
 from radiogenesis.errors import CohortError
+from radiogenesis.imaging import LUNG_CT, Imaging
 
 __all__ = ["SCHEMA_VERSION", "Cohort", "PatientData", "Truth"]
 
@@ -150,6 +153,12 @@ class Cohort:
         """Side of every image in mm."""
         return float(self._attributes["field_of_view_mm"])
 
+    @cached_property
+    def imaging(self) -> Imaging:
+        """Which organ, and what the numbers of the images mean."""
+        found = self._attributes.get("imaging")
+        return LUNG_CT if found is None else Imaging.read(found)
+
     @property
     def pixel_mm(self) -> float:
         """Side of one pixel in mm."""
@@ -223,7 +232,7 @@ class Cohort:
 
     @cached_property
     def slice_image(self) -> NDArray[np.int16]:
-        """(N, P, P) HU."""
+        """(N, P, P) HU; of what is no CT of the lung, numbers that `imaging.level` takes back to intensities."""
         return self._array("slices/image")
 
     @cached_property

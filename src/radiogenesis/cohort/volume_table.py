@@ -73,6 +73,7 @@ def volume_table(
     raw, out = (Path(os.path.abspath(path)) for path in (raw, out))  # workers may have another working directory
     volume, read, build = volume or VolumeSettings(), read or ReadSettings(), build or BuildSettings()
     progress = progress or Silent()
+    read.require_hu("cohort radiomics")
     feature_extractor(volume)  # its errors come before the long work
     check_place(out)
     refuse_foreign(beside(out, "parts"))

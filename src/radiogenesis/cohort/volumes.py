@@ -22,6 +22,12 @@ LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 GZIP = b"\x1f\x8b"
 
 
+def refuse_single_plane(values: NDArray[np.float32], path: Path) -> None:
+    """Raises ScanError where a scan has one plane: of CT that is none, of MR it may be all that is kept."""
+    if min(values.shape) < 2:
+        raise ScanError(f"shape {values.shape} is not one volume", path=path)
+
+
 def load_volume(path: Path, channel: int | None = None) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """(Z, Y, X) values and the affine index (z, y, x, 1) -> LPS mm, axes in the order of DICOM.
 
@@ -45,10 +51,10 @@ def load_volume(path: Path, channel: int | None = None) -> tuple[NDArray[np.floa
         raise ScanError(
             f"{problem} {last + 1} channels", path=path, remedy=f"choose with --channel, 0 to {last}, or keep one"
         )
-    if values.ndim != 3 or min(values.shape) < 2:
+    if values.ndim != 3 or sorted(values.shape)[1] < 2:
         raise ScanError(f"shape {values.shape} is not one volume", path=path)
     if not np.isfinite(values).all():
-        raise ScanError("holds values that are not finite", path=path, remedy="replace them by -1024 (air)")
+        raise ScanError("holds values that are not finite", path=path, remedy="replace them by -1024 (air), of MR by 0")
     to_lps = nib.orientations.ornt_transform(nib.orientations.io_orientation(ras), nib.orientations.axcodes2ornt("LPS"))
     affine = LPS_FROM_RAS @ ras @ nib.orientations.inv_ornt_aff(to_lps, values.shape)
     axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)

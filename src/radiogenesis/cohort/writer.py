@@ -7,6 +7,7 @@ import json
 import platform
 import shutil
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +26,7 @@ from radiogenesis.cohort.sampling.lesions import LesionRows
 from radiogenesis.cohort.sampling.slices import SamplingSettings
 from radiogenesis.cohort.scan import Acquisition
 from radiogenesis.cohort.store import BY_PATIENT, Cohort, PatientData, Truth
+from radiogenesis.imaging import LUNG_CT, Imaging
 from radiogenesis.output import check_place, new_partial, take_place
 from radiogenesis.version import __version__
 
@@ -47,7 +49,8 @@ class CohortWriter:
 
     Args:
         path: the cohort's folder; must not exist yet.
-        settings: JSON-able; `settings["sampling"]` holds the SamplingSettings (pixels, field_of_view_mm).
+        settings: JSON-able; `settings["sampling"]` holds the SamplingSettings (pixels, field_of_view_mm), and
+            `settings["imaging"]` the Imaging where it is not CT of the lung.
         provenance: JSON-able; versions and the time are added here.
 
     Raises:
@@ -72,6 +75,9 @@ class CohortWriter:
             "settings": json.loads(json.dumps(dict(settings))),
             "provenance": {**json.loads(json.dumps(dict(provenance or {}))), **versions()},
         }
+        imaging = Imaging.read(settings["imaging"]) if "imaging" in settings else LUNG_CT
+        if imaging != LUNG_CT:  # the digest covers what is in the attributes, and cohorts of lungs have theirs
+            self._attributes["imaging"] = json.loads(json.dumps(asdict(imaging)))
         if whole:
             self._attributes |= {"whole_pixels": whole, "whole_field_mm": float(sampling["whole_field_mm"])}
         self._patients: list[dict[str, Any]] = []

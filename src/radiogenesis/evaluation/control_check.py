@@ -56,4 +56,4 @@ def _drawn(
     repeated = np.repeat(np.asarray(genes, np.float32)[None], len(backgrounds), axis=0)
     hu = cohort.background_image[backgrounds].astype(np.float32)
     drawn = synthesizer.synthesize(hu, repeated, seed=int(rng.integers(2**31)))
-    return nanmean(measure(drawn.image, drawn.mask, cohort.pixel_mm), 0)
+    return nanmean(measure(drawn.image, drawn.mask, cohort.pixel_mm, cohort.imaging), 0)

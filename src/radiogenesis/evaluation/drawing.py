@@ -22,7 +22,7 @@ from radiogenesis.evaluation.measures.control import Measured, ridge_prediction,
 from radiogenesis.evaluation.measures.fidelity import MEASURES, PASTED, fidelity_values, pasted_values
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.methods.protocols import Synthesis, Synthesizer
-from radiogenesis.phenotypes.lesion import FEATURES, lesion_features
+from radiogenesis.phenotypes.lesion import FEATURES, in_units, lesion_features, names
 from radiogenesis.stats.resampling import Floats, nanmean
 
 Progress = Callable[[int, int], None]
@@ -79,9 +79,10 @@ def draw(
     fidelity: dict[str, dict[str, list[Floats]]] = {}
     erased_radius = getattr(synthesizer, "erased_radius", None)
     examples: dict[str, Synthesis] = {}
+    plain = partial(lesion_features, darker=cohort.imaging.may_be_darker)
     for number, (patient, g) in enumerate(zip(split.test, genes, strict=True)):
         drawn = _draw_patient(synthesizer, backgrounds, g, settings)
-        features.append(measure(drawn.image, drawn.mask, cohort.pixel_mm))
+        features.append(measure(drawn.image, drawn.mask, cohort.pixel_mm, cohort.imaging))
         values = fidelity_values(
             drawn.image,
             drawn.mask,
@@ -100,7 +101,7 @@ def draw(
         again = _by_noise(synthesizer, backgrounds[0], g, settings)
         owner = [patient] * len(again.image)
         # Spread is taken of the plain features: the radiomic ones, which take far longer, nobody would look at.
-        by_noise.append(measure_lesions(again.image, again.mask, owner, cohort.pixel_mm, lesion_features))
+        by_noise.append(measure_lesions(again.image, again.mask, owner, cohort.pixel_mm, plain))
         for region, measures in values.items():
             for name in MEASURES:
                 fidelity.setdefault(region, {}).setdefault(name, []).append(measures[name])
@@ -112,7 +113,7 @@ def draw(
         np.stack(features),
         Lesions.together(lesions),
         Lesions.together(by_noise),
-        np.stack([one.features for one in by_noise]),
+        in_units(np.stack([one.features for one in by_noise]), cohort.imaging),
         joined,
         {patient: examples[patient] for patient in show},
         index,
@@ -159,13 +160,14 @@ def measured(
     regression = ridge_prediction(scaler.transform(cohort.expression, split.train), own(split.train), genes)
     return Measured(
         patients=split.test,
-        features=FEATURES,
+        features=names(cohort.imaging),
         drawn=nanmean(drawn.features, axis=1),
         own=own(split.test),
         predicted=regression,
         truth=planted(cohort, split.test),
         images=n * k,
         unmeasured=float(np.isnan(drawn.features[:, :, 0]).mean()),
+        imaging=cohort.imaging,
     )
 
 

@@ -17,6 +17,7 @@ from radiogenesis.evaluation.drawing import Drawn
 from radiogenesis.evaluation.genes.metagenes import MetageneTable
 from radiogenesis.evaluation.genes.prediction import GenePrediction
 from radiogenesis.evaluation.measures.base import Score
+from radiogenesis.imaging import LUNG_CT, Imaging
 from radiogenesis.reporting.model import Picture
 from radiogenesis.training.preparation import genes_as_trained
 from radiogenesis.training.run import Run
@@ -80,6 +81,7 @@ class RunResults:
         tables: of the measures of drawings, by the name of their file.
         scores: the numbers that the comparison has of it.
         ignores_genes: whether it draws the same whatever the genes.
+        imaging: what its cohort shows, for the words of the page.
     """
 
     subject: EvaluatedRun
@@ -93,3 +95,4 @@ class RunResults:
     prediction: GenePrediction | None = None
     metagenes: MetageneTable | None = None
     pictures: dict[str, Picture] = field(default_factory=dict)
+    imaging: Imaging = LUNG_CT

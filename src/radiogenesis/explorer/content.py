@@ -22,6 +22,7 @@ from radiogenesis.errors import RunError, SettingError
 from radiogenesis.explorer import moves as of
 from radiogenesis.explorer.graph import drawer_of, generator_onnx
 from radiogenesis.explorer.moves import LinearCode, MapTables, Move
+from radiogenesis.imaging import LUNG_CT, Imaging
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment
 from radiogenesis.methods.fusion_gan import FusionGAN
 from radiogenesis.training.data import untrained_backgrounds
@@ -73,7 +74,7 @@ class Content:
         run: name of the run.
         model: the generator as ONNX.
         sides: of the noise maps, coarse to fine; empty without any.
-        backgrounds: (B, P, P) int16 HU.
+        backgrounds: (B, P, P) int16, of lungs HU.
         background_names: (B,).
         patients: (n, K) gene codes.
         patient_names: (n,) as the page shows them.
@@ -85,6 +86,7 @@ class Content:
         remarks: what must be said on the page.
         provenance: name -> value.
         who: name on the page -> patient; this is not on the page.
+        imaging: what the backgrounds show, and on which scale.
     """
 
     run: str
@@ -102,11 +104,22 @@ class Content:
     remarks: tuple[str, ...]
     provenance: dict[str, str]
     who: dict[str, str]
+    imaging: Imaging = LUNG_CT
 
     @property
     def window(self) -> tuple[float, float]:
-        """HU that -1 and 1 stand for."""
+        """Numbers that -1 and 1 stand for, of lungs HU."""
         return WINDOW_HU
+
+    @property
+    def windows(self) -> dict[str, tuple[str, float, float]]:
+        """Key -> label, and the numbers that are black and white."""
+        if self.imaging.of_lungs:
+            return {
+                "lung": ("lung, −1000 to 400 HU", -1000.0, 400.0),
+                "soft": ("soft tissue, −160 to 240 HU", -160.0, 240.0),
+            }
+        return {"whole": (self.imaging.window_text.removeprefix("window "), *WINDOW_HU)}
 
 
 def content_of(
@@ -153,6 +166,7 @@ def content_of(
         np.concatenate([part.reshape(settings.noises, -1).numpy() for part in (noise.vector, *noise.maps)], axis=1),
         noise.vector.shape[1], cohort.pixel_mm, tuple(sliders), shuffled, remarks,
         _provenance(run, cohort, settings, whose, tables, null_run), dict(zip(shown, patients, strict=True)),
+        cohort.imaging,
     )  # fmt: skip
 
 

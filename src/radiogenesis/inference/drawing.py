@@ -37,7 +37,7 @@ class DrawSettings:
     seed: int = 0
     """Of the noise, and of the choice of backgrounds."""
     formats: tuple[Format, ...] = ("png", "npz")
-    """What to write: png (grid as in figure 2), npz (all arrays), nifti, dicom (image and SEG, marked as synthetic).
+    """What to write: png (grid as in figure 2), npz (all arrays), nifti, dicom (CT and SEG, marked as synthetic).
     Each drawing is one slice around a lesion, for viewers and archives; `cohort build` reads whole scans only."""
     rows: int = 8
     """Rows of the PNG grid, spread over all drawings; the other formats hold everything."""
@@ -104,6 +104,10 @@ def write(
     Raises:
         OutputError: something is already there.
     """
+    if "dicom" in settings.formats and not cohort.imaging.in_hu:
+        raise SettingError(
+            f"formats has dicom, which is written of CT alone, and {cohort.path} has no HU", remedy="write nifti"
+        )
 
     def write_into(path: Path) -> None:
         with whole_folder(path) as partial:
@@ -125,10 +129,10 @@ def _write_all(drawn: Synthesis, folder: Path, run: Run, cohort: Cohort, setting
     if "npz" in settings.formats:
         np.savez_compressed(
             folder / "synthesis.npz",
-            image=drawn.image,
+            image=cohort.imaging.level(drawn.image),
             mask=drawn.mask,
             weight=drawn.weight,
-            background=drawn.background,
+            background=cohort.imaging.level(drawn.background),
             patient=np.array(drawn.patient),
             background_index=np.array(drawn.background_index),
             pixel_mm=cohort.pixel_mm,
@@ -139,7 +143,9 @@ def _write_all(drawn: Synthesis, folder: Path, run: Run, cohort: Cohort, setting
         scan = as_scan(drawn, i, cohort)
         if "nifti" in settings.formats:
             (folder / "nifti").mkdir(exist_ok=True)
-            write_nifti(folder / "nifti" / f"{name}_image.nii.gz", scan.hu, scan.affine)
+            image = cohort.imaging.level(scan.hu.astype(np.float32))
+            image = image.astype(np.int16) if cohort.imaging.as_it_is else image
+            write_nifti(folder / "nifti" / f"{name}_image.nii.gz", image, scan.affine)
             write_nifti(folder / "nifti" / f"{name}_mask.nii.gz", scan.tumor_mask.astype(np.uint8), scan.affine)
         if "dicom" in settings.formats:
             write_scan(
@@ -157,6 +163,7 @@ def _record(drawn: Synthesis, run: Run, cohort: Cohort, settings: DrawSettings) 
         "method": run.method_name,
         "cohort_digest": cohort.digest,
         "settings": asdict(settings),
+        "unit": cohort.imaging.unit,
         "radiogenesis": __version__,
         "drawings": [
             {"name": name, "patient": patient, "background": background}

@@ -186,6 +186,7 @@ def find_in_folder(
     """
     tumor_unet(run)
     out, read = Path(out), read or ReadSettings()
+    read.require_hu("find-tumor")
     check_place(out)
     settings = replace(settings, whole_lung_mm2=least_lung_mm2(run, settings))  # looked up once, and written down
     findings = find_scans(Path(ct_folder), read)

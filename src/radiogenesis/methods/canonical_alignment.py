@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from radiogenesis.imaging import LUNG_CT, Imaging
 from radiogenesis.methods.canonical_fit import LEVEL, GeneSide, LesionSide, correlations, fit_axes, lesion_side
 from radiogenesis.methods.checks import require
 from radiogenesis.methods.images import images_from_hu, soften, to_hu
@@ -146,7 +147,7 @@ class CanonicalAlignment(nn.Module):
 
     def fit(
         self, image: Tensor, mask: Tensor, patient: NDArray[np.int64], genes: NDArray[Any], seed: int, *,
-        pixel_mm: float,
+        pixel_mm: float, darker: bool = False,
     ) -> None:  # fmt: skip
         """Find the axes.
 
@@ -157,18 +158,21 @@ class CanonicalAlignment(nn.Module):
             genes: (n, G) scaled.
             seed: of the cross-validation and the permutations.
             pixel_mm: side of a pixel.
+            darker: whether lesions may be darker than what is around them.
         """
-        lesions = self.lesion_side(image, mask, patient, pixel_mm=pixel_mm)
+        lesions = self.lesion_side(image, mask, patient, pixel_mm=pixel_mm, darker=darker)
         for name, value in fitted(lesions, genes, self.settings, seed).items():
             buffer = self.get_buffer(name)
             buffer.copy_(torch.from_numpy(np.asarray(value, np.float64)).to(buffer.dtype))
 
-    def lesion_side(self, image: Tensor, mask: Tensor, patient: NDArray[np.int64], *, pixel_mm: float) -> LesionSide:
+    def lesion_side(
+        self, image: Tensor, mask: Tensor, patient: NDArray[np.int64], *, pixel_mm: float, darker: bool = False
+    ) -> LesionSide:
         """The lesions as `fit` takes them; see there."""
         parts = [slice(i, i + 256) for i in range(0, len(image), 256)]
         statistics = torch.cat([self.statistics(image[part], soften(mask[part].float())) for part in parts])
         named = self.settings.named
-        measured = lesion_features(to_hu(image), mask.float(), pixel_mm) if named else {}
+        measured = lesion_features(to_hu(image), mask.float(), pixel_mm, darker=darker) if named else {}
         columns = [measured[name].double().numpy() for name in named]
         properties = np.stack(columns, axis=1) if columns else np.zeros((len(image), 0))
         s = self.settings
@@ -205,13 +209,13 @@ class CanonicalAlignment(nn.Module):
         """Whether no axis is predicted from genes better than by chance, all axes counted (p above 0.05)."""
         return bool(self.p_any[0] > LEVEL)
 
-    def said(self) -> str:
+    def said(self, imaging: Imaging = LUNG_CT) -> str:
         """In plain words, how much of what lesions look like the genes predict, beside chance and the power."""
         n, how = int(self.patients[0]), f"cross-validated in {int(self.patients[0])} patients"
         rows = [
             (name, float(r), float(chance), float(p))
             for name, r, chance, p, used in zip(
-                self.settings.axes, self.cross_validated, self.chance, self.p, self.used, strict=True
+                map(imaging.name, self.settings.axes), self.cross_validated, self.chance, self.p, self.used, strict=True
             )
             if used
         ]

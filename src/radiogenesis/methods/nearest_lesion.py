@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from radiogenesis.errors import SettingError
 from radiogenesis.methods.canonical_fit import GeneSide, correlations, patient_means
 from radiogenesis.methods.checks import require
 from radiogenesis.methods.drawing import require_pairs
@@ -104,7 +105,7 @@ class NearestLesion(nn.Module):
 
     def fit(
         self, image: Tensor, mask: Tensor, patient: NDArray[np.int64], genes: NDArray[Any], seed: int, *,
-        pixel_mm: float,
+        pixel_mm: float, darker: bool = False,
     ) -> None:  # fmt: skip
         """Keep the lesions that can be measured, and find what genes predict of their patients' means.
 
@@ -114,8 +115,15 @@ class NearestLesion(nn.Module):
             genes: (n, G) scaled.
             seed: of the folds.
             pixel_mm: side of a pixel.
+            darker: whether lesions may be darker than what is around them.
+
+        Raises:
+            SettingError: no lesion has all six properties.
         """
-        measured = torch.stack(list(lesion_features(image.float(), mask.float(), pixel_mm).values()), dim=1).double()
+        found = lesion_features(image.float(), mask.float(), pixel_mm, darker=darker)
+        measured = torch.stack(list(found.values()), dim=1).double()
+        if not torch.isfinite(measured).all(dim=1).any():
+            raise SettingError("no training lesion is large enough for all six properties", remedy="use more patients")
         known = torch.isfinite(measured).all(dim=1)
         values, owner = measured[known].numpy(), np.asarray(patient)[known.numpy()]
         own, owner = np.unique(owner, return_inverse=True)

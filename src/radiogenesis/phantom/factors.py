@@ -42,6 +42,8 @@ class LesionFactors:
     """Radius of the air cavity as a share of the lesion's radius; 0 is no cavity."""
     solid_offset: float | None = None
     """How far off the middle a denser part lies, 0 to 1, which is against the edge; None is no such part (UNLISTED)."""
+    edema_mm: float = 0.0
+    """Of tumors of the brain, whose intensities are a signal and no HU: width of the swelling around, mm."""
 
 
 def factors_from_scores(

@@ -120,6 +120,7 @@ def plant_lesion(
     rng: np.random.Generator,
     *,
     lungs: NDArray[np.bool_] | None = None,
+    hollow: float = CAVITY_HU,
 ) -> tuple[NDArray[Number], NDArray[np.bool_]]:
     """A copy of the volume with one lesion in it. Only a box around the lesion is touched.
 
@@ -130,6 +131,7 @@ def plant_lesion(
         factors: what it looks like.
         rng: draws what the factors leave open: shape, orientation, texture, place of the cavity.
         lungs: (Z, Y, X) bool; the lesion does not grow out of them. None: it grows anywhere.
+        hollow: of what is in its cavity: air, or the dead core of a tumor of the brain.
 
     Returns:
         hu with the lesion (same dtype), and its body (Z, Y, X) bool: where its density is above half, spicules and
@@ -160,7 +162,7 @@ def plant_lesion(
     # Vessels denser than the lesion stay visible through it.
     inside = np.maximum(tissue, before) if factors.attenuation_hu < -200 else tissue
     inside = _with_solid_part(inside, offset, factors, surface)
-    inside = _hollow(inside, offset, factors, surface, rng) + _scan_noise(before, spacing_mm)
+    inside = _hollow(inside, offset, factors, surface, rng, hollow) + _scan_noise(before, spacing_mm)
     after = before + weight * (inside - before)
 
     planted, mask = hu.copy(), np.zeros(hu.shape, bool)
@@ -229,6 +231,7 @@ def _hollow(
     factors: LesionFactors,
     surface: Surface,
     rng: np.random.Generator,
+    level: float,
 ) -> NDArray[np.float32]:
     """The tissue with its cavity: lobulated air, off the middle but with a wall all around."""
     diameter = factors.cavitation * factors.size_mm
@@ -237,7 +240,7 @@ def _hollow(
     if factors.cavitation <= 0:
         return tissue
     depth = _depth(offset - aside.astype(np.float32), cavity, 3.0)
-    hollow: NDArray[np.float32] = tissue + ndtr(depth / np.float32(0.5)) * (CAVITY_HU - tissue)
+    hollow: NDArray[np.float32] = tissue + ndtr(depth / np.float32(0.5)) * (level - tissue)
     return hollow
 
 

@@ -1,14 +1,15 @@
-"""One phantom patient: a chest, a lesion in it, a scanner, and the slices that sampling cuts out of the scan."""
+"""One phantom patient: a chest or a brain, a lesion in it, a scanner, and the slices that are cut out of the scan."""
 
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from radiogenesis.cohort.sampling.lungs import lung_mask
+from radiogenesis.cohort.sampling.organ_mask import organ_mask
+from radiogenesis.cohort.sampling.scale import on_scale
 from radiogenesis.cohort.sampling.slices import (
     Backgrounds,
     NoduleSlices,
@@ -17,6 +18,8 @@ from radiogenesis.cohort.sampling.slices import (
     nodule_slices,
 )
 from radiogenesis.cohort.scan import Scan
+from radiogenesis.imaging import LUNG_CT, Imaging, OrganName
+from radiogenesis.phantom.brain import brain_scans
 from radiogenesis.phantom.chest import draw_chest
 from radiogenesis.phantom.factors import LesionFactors
 from radiogenesis.phantom.lesion import plant_lesion
@@ -42,6 +45,8 @@ class PatientPlan:
     """Chance that the tumor touches the lung's surface; else it lies deep in the lung."""
     stream: str = ""
     """What the patient's chance follows beside the seed; "" for the name."""
+    organ: OrganName = "lung"
+    """lung or brain."""
 
 
 def patient_rng(seed: int, plan: PatientPlan, purpose: int) -> np.random.Generator:
@@ -50,9 +55,11 @@ def patient_rng(seed: int, plan: PatientPlan, purpose: int) -> np.random.Generat
 
 
 def make_scans(plan: PatientPlan) -> tuple[Scan, Scan]:
-    """The patient's scan, with the lesion outlined, and the same lung scanned before the lesion was there."""
+    """The patient's scan, with the lesion outlined, and the same lung or brain before the lesion was there."""
     rng = patient_rng(plan.seed, plan, CHEST)
     scanner = draw_scanner(plan.kernel, rng)
+    if plan.organ == "brain":
+        return brain_scans(plan.patient, plan.factors, replace(scanner, kvp=float("nan")), rng, TUMOR)
     thorax = (draw_chest if plan.whole else draw_thorax)(scanner.fine_spacing_mm, rng)
     edge = plan.at_the_edge > 0 and rng.random() < plan.at_the_edge
     center = _lesion_center(thorax, plan.factors.size_mm / 2, rng, edge=edge)
@@ -68,14 +75,18 @@ def make_scans(plan: PatientPlan) -> tuple[Scan, Scan]:
     return scan, healthy
 
 
-def sample_patient(plan: PatientPlan, settings: SamplingSettings) -> tuple[Scan, NoduleSlices, Backgrounds]:
+def sample_patient(
+    plan: PatientPlan, settings: SamplingSettings, imaging: Imaging = LUNG_CT
+) -> tuple[Scan, NoduleSlices, Backgrounds]:
     """The scan and its slices, by the same sampling code as for real scans.
 
     Backgrounds come from the lung before the lesion was there: no background shows a part of one.
     """
     scan, healthy = make_scans(plan)
     rng = patient_rng(settings.seed, plan, SAMPLING)
-    return scan, nodule_slices(scan, settings), background_slices(healthy, lung_mask(healthy), settings, rng)
+    organ = organ_mask(healthy, imaging)
+    scan, healthy = on_scale(scan, imaging, organ), on_scale(healthy, imaging, organ)
+    return scan, nodule_slices(scan, settings), background_slices(healthy, organ, settings, rng, imaging)
 
 
 def _lesion_center(

@@ -1,4 +1,4 @@
-"""A cohort whose gene-image map is known: genes drive six appearance factors, and these draw lesions in lungs."""
+"""A cohort whose gene-image map is known: genes drive appearance factors, and these draw lesions in lungs or brains."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from radiogenesis.cohort.store import Cohort, PatientData, Truth
 from radiogenesis.cohort.writer import CohortWriter, room_of
 from radiogenesis.errors import SettingError
 from radiogenesis.output import ROOM, check_place
+from radiogenesis.phantom import brain
 from radiogenesis.phantom import expression as genes
 from radiogenesis.phantom.factors import (
     ATTENUATION_HU,
-    FACTORS,
     SIZE_MM,
-    UNLISTED,
+    LesionFactors,
     factor_table,
     factors_from_scores,
     scores_from_expression,
@@ -58,13 +58,10 @@ def plan_cohort(settings: PhantomSettings) -> Plan:
     numbers = [f"{i:04d}" for i in range(1, settings.patients + 1)]
     # Patients of another seed are others, whom nothing that goes by names may take for these.
     names = [f"PH{settings.seed}-{number}" if settings.seed else f"PH{number}" for number in numbers]
-    planted = (*FACTORS, UNLISTED) if settings.unlisted else FACTORS
-    model = genes.gene_model(settings.genes, settings.modules, of_genes, planted)
+    model = genes.gene_model(settings.genes, settings.modules, of_genes, settings.planted)
     activity = genes.draw_activity(model, settings.patients, streams[1])
     scores = scores_from_expression(zscore(activity), model.weights, settings.strength, streams[2])
-    factors = factors_from_scores(
-        scores.set_index(pd.Index(names)), size_mm=settings.size_mm, attenuation_hu=settings.attenuation_hu
-    )
+    factors, table = _factors(scores.set_index(pd.Index(names)), settings)
 
     kernels = np.resize(list(KERNELS), settings.patients)
     streams[3].shuffle(kernels)
@@ -79,13 +76,30 @@ def plan_cohort(settings: PhantomSettings) -> Plan:
     return Plan(
         patients=tuple(
             PatientPlan(
-                name, factors[name], str(kernel), settings.seed, whole, at_the_edge=at_the_edge, stream=f"PH{number}"
+                name,
+                factors[name],
+                str(kernel),
+                settings.seed,
+                whole,
+                at_the_edge=at_the_edge,
+                stream=f"PH{number}",
+                organ=settings.organ,
             )
             for number, name, kernel in zip(numbers, names, kernels, strict=True)
         ),
         expression=genes.to_anndata(activity, model, names),
-        truth=Truth(factor_table(factors), model.gene_effects, model.modules, facts),
+        truth=Truth(table, model.gene_effects, model.modules, facts),
     )
+
+
+def _factors(scores: pd.DataFrame, settings: PhantomSettings) -> tuple[dict[str, LesionFactors], pd.DataFrame]:
+    """What each patient's lesion looks like, and the table that the truth keeps of it."""
+    if settings.organ == "brain":
+        own = settings.size_mm if settings.size_mm != SIZE_MM else brain.SIZE_MM
+        factors = brain.brain_factors(scores, own)
+        return factors, brain.brain_table(factors)
+    factors = factors_from_scores(scores, size_mm=settings.size_mm, attenuation_hu=settings.attenuation_hu)
+    return factors, factor_table(factors)
 
 
 def make_phantom(
@@ -114,7 +128,7 @@ def make_phantom(
 
 def make_patient(plan: PatientPlan, settings: PhantomSettings) -> PatientData:
     """What one phantom patient contributes to the cohort."""
-    scan, nodules, backgrounds = sample_patient(plan, settings)
+    scan, nodules, backgrounds = sample_patient(plan, settings, settings.imaging)
     return PatientData(
         patient=plan.patient,
         slices=nodules,
@@ -150,6 +164,7 @@ def _by_room(settings: PhantomSettings) -> dict[str, Any]:
     return {
         "sampling": {name: value for name, value in values.items() if name in sampling},
         "phantom": {name: value for name, value in values.items() if name not in sampling},
+        "imaging": dataclasses.asdict(settings.imaging),
     }
 
 
@@ -157,6 +172,7 @@ def _told(settings: PhantomSettings) -> dict[str, Any]:
     """The settings that stand in the truth, and so in the digest: without those that change nothing."""
     without = {name for name in _plain(settings) if name.startswith("whole_") and not settings.whole_pixels}
     without |= {name for name in ("unlisted", "at_the_edge") if not getattr(settings, name)}
+    without |= {name for name, default in (("organ", "lung"), ("window", None)) if getattr(settings, name) == default}
     if settings.genes_seed is None:
         without.add("genes_seed")
     if settings.middle_in_lung:

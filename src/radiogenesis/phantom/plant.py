@@ -32,7 +32,7 @@ from radiogenesis.cohort.scan import Scan
 from radiogenesis.cohort.sources import ReadSettings, Source
 from radiogenesis.cohort.store import Cohort, PatientData, Truth
 from radiogenesis.cohort.writer import CohortWriter
-from radiogenesis.errors import ExpressionError, ScanError, may_pass
+from radiogenesis.errors import ExpressionError, ScanError, SettingError, may_pass
 from radiogenesis.output import check_place
 from radiogenesis.phantom.factors import (
     FACTORS,
@@ -107,9 +107,15 @@ def plant_cohort(
         CohortError: something is at `out`.
         ExpressionError: the table cannot be used, or has too few complete genes.
         ScanError: no scan in the folder can be used.
+        SettingError: another organ than the lung, or another scale than HU, is asked for.
     """
     settings, sampling = settings or PlantSettings(), sampling or SamplingSettings()
     tables, read = tables or TableSettings(), read or ReadSettings()
+    read.require_hu("cohort plant")
+    if sampling.organ != "lung" or sampling.window is not None:
+        raise SettingError(
+            "organ, window: cohort plant puts lesions into lungs, in HU", remedy="leave --organ and --window out"
+        )
     check_place(Path(out))
     findings = find_scans(Path(ct_folder), read)
     if not findings.sources:

@@ -47,6 +47,8 @@ class Scanner:
     pixel_mm: float
     dose: float
     """Factor on the kernel's noise."""
+    kvp: float = 120.0
+    """Tube voltage; nan for MR."""
 
     @property
     def fine_spacing_mm(self) -> tuple[float, float, float]:
@@ -62,7 +64,7 @@ class Scanner:
     def acquisition(self) -> Acquisition:
         """What a header would say."""
         return Acquisition(
-            manufacturer=MAKER, model=MODEL, kernel=self.kernel, slice_thickness_mm=self.slice_mm, kvp=120.0
+            manufacturer=MAKER, model=MODEL, kernel=self.kernel, slice_thickness_mm=self.slice_mm, kvp=self.kvp
         )
 
 

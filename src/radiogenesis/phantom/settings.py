@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from radiogenesis.cohort.sampling.slices import SamplingSettings
-from radiogenesis.phantom.factors import ATTENUATION_HU, FACTORS, SIZE_MM
+from radiogenesis.imaging import Imaging
+from radiogenesis.phantom.brain import EDEMA
+from radiogenesis.phantom.factors import ATTENUATION_HU, FACTORS, SIZE_MM, UNLISTED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,14 +19,15 @@ class PhantomSettings(SamplingSettings):
     genes: int = 5172
     """Number of genes (Xu et al. 2020: 5,172 without missing values)."""
     modules: int = 40
-    """Number of co-expression modules; the first six drive one appearance factor each."""
+    """Number of co-expression modules; the first six drive one appearance factor each, of the brain the first seven."""
     genes_seed: int | None = None
     """Seed of the genes, their modules and what they drive; by default `seed`. Phantoms of one genes_seed and of other
     seeds are other patients of one truth: what is found in one can be looked for in another."""
     strength: float = 0.9
     """Share of each factor's variance that genes explain, 0 to 1; the rest is chance. 0 is a null cohort."""
     size_mm: tuple[float, float] = SIZE_MM
-    """Diameters of the smallest and the largest tumor in mm, 5 to 70; beyond 36 mm a tumor fills its 60 mm image."""
+    """Diameters of the smallest and the largest tumor in mm, 5 to 70; beyond 36 mm a tumor fills its 60 mm image. As it
+    is, tumors of the brain have 16 to 44 mm."""
     attenuation_hu: tuple[float, float] = ATTENUATION_HU
     """Mean tissue of the lightest and the densest tumor in HU, -700 to 100: ground glass is near -600, solid
     tissue near 40."""
@@ -44,9 +47,14 @@ class PhantomSettings(SamplingSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.organ not in ("lung", "brain"):
+            raise ValueError(f"organ {self.organ}: phantoms are of lung or brain")
+        for name in ("attenuation_hu", "at_the_edge", "unlisted"):
+            if self.organ == "brain" and getattr(self, name) != getattr(type(self), name):
+                raise ValueError(f"{name} {getattr(self, name)}: of phantoms of the lung only")
         if self.patients < 2:
             raise ValueError(f"patients {self.patients}: at least 2")
-        factors = len(FACTORS) + self.unlisted
+        factors = len(self.planted)
         if self.modules < factors:
             raise ValueError(f"modules {self.modules}: at least {factors}, one for each factor")
         if self.genes < 5 * self.modules:
@@ -63,3 +71,15 @@ class PhantomSettings(SamplingSettings):
             raise ValueError(f"batch_share {self.batch_share}: above 0, at most 0.5")
         if not 0 <= self.missing_fraction <= 0.2:
             raise ValueError(f"missing_fraction {self.missing_fraction}: 0 to 0.2")
+
+    @property
+    def planted(self) -> tuple[str, ...]:
+        """What genes drive, in the order of their modules."""
+        if self.organ == "brain":
+            return *FACTORS, EDEMA
+        return (*FACTORS, UNLISTED) if self.unlisted else FACTORS
+
+    @property
+    def imaging(self) -> Imaging:
+        """What the phantom shows: lungs by CT, brains by MR."""
+        return Imaging.of(self.organ, "zscore" if self.organ == "brain" else "none", self.window)

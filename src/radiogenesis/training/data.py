@@ -69,6 +69,7 @@ class TrainingData:
         slices_of: the slices of each patient.
         patients: their identifiers.
         pixel_mm: side of a pixel.
+        darker: whether lesions may be darker than what is around them.
     """
 
     image: Tensor
@@ -79,6 +80,7 @@ class TrainingData:
     slices_of: tuple[Tensor, ...]
     patients: tuple[str, ...]
     pixel_mm: float
+    darker: bool = False
 
     @classmethod
     def from_cohort(
@@ -124,6 +126,7 @@ class TrainingData:
             slices_of=tuple(torch.nonzero(patient == i).flatten() for i in range(len(patients))),
             patients=tuple(patients),
             pixel_mm=cohort.pixel_mm,
+            darker=cohort.imaging.may_be_darker,
         )
 
     @property

@@ -32,7 +32,7 @@ from radiogenesis.training.data import TrainingData, seed_of, training_backgroun
 from radiogenesis.training.folder import Beginning, machine_of, origin_of, refuse_run
 from radiogenesis.training.module import MethodModule
 from radiogenesis.training.preparation import genes_as_trained
-from radiogenesis.training.registry import AnyAlignment, entry
+from radiogenesis.training.registry import AnyAlignment, entry, refuse_for_lungs
 from radiogenesis.training.run import Run, make_method, save_weights
 from radiogenesis.training.samples import save_drawing_grid
 from radiogenesis.training.settings import SPLIT_SETTINGS, TrainSettings
@@ -74,6 +74,7 @@ def train(
         KeyboardInterrupt: stopped by Ctrl-C or SIGTERM; it says how to go on.
     """
     path = Path(path)
+    refuse_for_lungs(method_settings, cohort.imaging)
     first = not (_get_rank() or 0)  # Lightning starts the command again for every further process
     if first and not resume:
         refuse_run(path)

@@ -34,13 +34,14 @@ def prepare_nothing(method: Any, data: TrainingData, names: Sequence[str], seed:
 def prepare_canonical(method: CanonicalAlignment, data: TrainingData, names: Sequence[str], seed: int) -> TrainingData:
     """All of the canonical alignment."""
     image, patient = to_unit(data.image), data.patient.numpy()
-    method.fit(image, data.mask, patient, data.genes.numpy(), seed, pixel_mm=data.pixel_mm)
+    method.fit(image, data.mask, patient, data.genes.numpy(), seed, pixel_mm=data.pixel_mm, darker=data.darker)
     return data
 
 
 def prepare_nearest(method: NearestLesion, data: TrainingData, names: Sequence[str], seed: int) -> TrainingData:
     """All of the nearest lesions."""
-    method.fit(data.image, data.mask, data.patient.numpy(), data.genes.numpy(), seed, pixel_mm=data.pixel_mm)
+    lesions = data.image, data.mask, data.patient.numpy()
+    method.fit(*lesions, data.genes.numpy(), seed, pixel_mm=data.pixel_mm, darker=data.darker)
     return data
 
 
@@ -52,7 +53,8 @@ def prepare_fusion(method: FusionGAN, data: TrainingData, names: Sequence[str], 
         return data
     if not method.settings.calibrated:
         return replace(data, genes=alignment.in_sample_genes(data.genes))
-    lesions = alignment.lesion_side(to_unit(data.image), data.mask, data.patient.numpy(), pixel_mm=data.pixel_mm)
+    shown = to_unit(data.image), data.mask, data.patient.numpy()
+    lesions = alignment.lesion_side(*shown, pixel_mm=data.pixel_mm, darker=data.darker)
     alignment.follows.copy_(alignment.cross_validated)
     return replace(data, genes=alignment.out_of_sample_genes(data.genes, lesions, seed))
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from torch import nn
 
 from radiogenesis.cohort.sampling.slices import SamplingSettings
 from radiogenesis.errors import SettingError
+from radiogenesis.imaging import Imaging
 from radiogenesis.methods import fusion_gan, gene_autoencoder, inpainting_gan, mc_gan, metagene_gan, tumor_unet
 from radiogenesis.methods.alignment import Alignment, AlignmentSettings
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment, CanonicalAlignmentSettings
@@ -160,6 +161,28 @@ METHODS: dict[str, Entry] = {
         made_for={"paper": WHOLE_OF_SUI},
     ),
 }
+
+
+FOR_LUNGS = {"fill": "draws lesions as air that is filled", "stay_in_lung": "keeps lesions in the lung"}
+"""Settings of any method that are made for CT of lungs, and what they do."""
+
+
+def own_defaults(method: str, preset: str, imaging: Imaging) -> dict[str, Any]:
+    """What a preset of a method changes, with what is made for lungs off where a cohort shows none."""
+    known = {one.name for one in fields(entry(method).settings)}
+    off = {} if imaging.of_lungs else {name: False for name in FOR_LUNGS if name in known}
+    return {**entry(method).presets[preset], **off}
+
+
+def refuse_for_lungs(settings: Any, imaging: Imaging) -> None:
+    """Raises SettingError where a setting asks of a cohort without lungs in HU what is made for them alone."""
+    for name, what in FOR_LUNGS.items():
+        if getattr(settings, name, False) and not imaging.of_lungs:
+            raise SettingError(
+                f"{name} {what}, on CT of lungs from -1000 to 500 HU alone, and this cohort shows {imaging.organ}, "
+                f"{imaging.window_text}",
+                remedy=f"--{name} false",
+            )
 
 
 def entry(method: str) -> Entry:

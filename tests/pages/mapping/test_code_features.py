@@ -15,6 +15,7 @@ from radiogenesis.cohort import store
 from radiogenesis.cohort.expression import ExpressionScaler
 from radiogenesis.cohort.split import Split
 from radiogenesis.errors import CohortError
+from radiogenesis.imaging import LUNG_CT
 from radiogenesis.mapping.settings import MapSettings
 from radiogenesis.pages.mapping import figure_6 as cf
 
@@ -28,6 +29,7 @@ class Cohort:
     """What the map asks of a cohort: two slices each, whose level is the patient's first module of genes."""
 
     path = Path("known")
+    imaging = LUNG_CT
     lesions = store.Cohort.lesions
 
     def __init__(self) -> None:

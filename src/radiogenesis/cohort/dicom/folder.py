@@ -2,6 +2,7 @@
 
 Nothing is taken from folder or file names, but that a file without any readable byte was an outline. CT series are
 grouped by patient and series UID, patients by PatientID of the CT, and outlines find their CT by the UIDs they hold.
+Where MR is asked for (`ReadSettings.normalize`), read MR for CT in what follows.
 The rules, in their order, each recorded in `Source.chosen_because`:
 
 Which outline of a patient:
@@ -60,7 +61,7 @@ from radiogenesis.errors import ScanError
 __all__ = ["Findings", "ReadSettings", "Source", "find_dicom", "read_dicom"]
 
 CtSeries = tuple[Header, ...]
-"""The slices of one CT series."""
+"""The slices of one series of CT, or of MR where that is asked for."""
 
 _NOBODYS = "an outline that names no patient, and no image that is here"
 
@@ -83,8 +84,8 @@ def find_dicom(folder: Path, settings: ReadSettings, also: Sequence[Path] = (), 
         raise ScanError("there is no such folder", path=folder)
     headers, unread, copies = without_copies(*read_headers(folder, also))
     if series:
-        headers = [one for one in headers if not one.is_ct or one.series_uid == series]
-    ct = _ct_series(headers)
+        headers = [one for one in headers if not (one.is_ct or one.is_mr) or one.series_uid == series]
+    ct = _series(headers, settings)
     outlines, damaged, left_out = _outlines(headers, settings)
     sources, refused = [], []
     by_patient = _assign(outlines, ct)
@@ -153,11 +154,11 @@ def _read_outline(
     return *read_seg(data, path, series, settings), tumor_segments(data, path, series, settings)
 
 
-def _ct_series(headers: Iterable[Header]) -> list[CtSeries]:
-    """The CT series, each of one patient, without localizers."""
+def _series(headers: Iterable[Header], settings: ReadSettings) -> list[CtSeries]:
+    """The series of CT, or of MR where that is asked for, each of one patient, without localizers."""
     series: dict[tuple[str, str], list[Header]] = defaultdict(list)
     for header in headers:
-        if header.is_ct and "LOCALIZER" not in header.image_type:
+        if (header.is_ct if settings.modality == "CT" else header.is_mr) and "LOCALIZER" not in header.image_type:
             series[header.patient, header.series_uid or str(header.path.parent)].append(header)
     return [tuple(slices) for slices in series.values()]
 
@@ -263,7 +264,9 @@ def _source(
         raise ScanError("files without PatientID and PatientName", remedy="set PatientID")
     if not series:
         counts = Counter(header.modality for header in headers if header.patient == patient)
-        raise ScanError("no CT series, only " + ", ".join(f"{n} {kind}" for kind, n in sorted(counts.items())))
+        raise ScanError(
+            f"no {settings.modality} series, only " + ", ".join(f"{n} {kind}" for kind, n in sorted(counts.items()))
+        )
     allowed = [one for one in outlines if settings.automatic_outlines or not one[0].automatic]
     linked = [(outline, candidates) for outline, candidates in allowed if candidates]
     if allowed and not linked:
@@ -272,7 +275,7 @@ def _source(
             f"the outline refers to another frame of reference ({listed(sorted(outline.frames_of_reference))}) and to "
             f"series that are not here ({listed(sorted(outline.series_uids))})",
             path=outline.path,
-            remedy="give the CT it was drawn on",
+            remedy=f"give the {settings.modality} it was drawn on",
         )
     linked.sort(key=lambda pair: _outline_preference(pair[0]))
     if not linked or (lost and not linked[0][0].chosen):
@@ -345,7 +348,7 @@ def _link(outline: Outline, chosen: CtSeries, series: Sequence[CtSeries]) -> str
             return f"series in the frame of reference of {outline.path.name}; the series it refers to is not here"
         return f"only series of the patient that {outline.path.name} names; there are no UIDs to compare"
     return (
-        f"series that {outline.kind} {outline.path.name} refers to, of {len(series)} CT series"
+        f"series that {outline.kind} {outline.path.name} refers to, of {len(series)} {chosen[0].scan} series"
         if len(series) > 1
         else ""
     )
@@ -355,7 +358,7 @@ def _choice(chosen: CtSeries, candidates: Sequence[CtSeries]) -> str:
     if len(candidates) < 2:
         return ""
     return (
-        f"best of {len(candidates)} CT series by axial, original, most slices ({len(chosen)}), thinnest "
+        f"best of {len(candidates)} {chosen[0].scan} series by axial, original, most slices ({len(chosen)}), thinnest "
         f"({chosen[0].thickness_mm:g} mm), UID"
     )
 

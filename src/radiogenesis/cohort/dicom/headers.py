@@ -26,6 +26,8 @@ from radiogenesis.cohort.walk import files_under, refuse_passing
 
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 ENHANCED_CT = ("1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2")  # enhanced, legacy converted enhanced
+MR_IMAGE = "1.2.840.10008.5.1.4.1.1.4"
+ENHANCED_MR = ("1.2.840.10008.5.1.4.1.1.4.1", "1.2.840.10008.5.1.4.1.1.4.4")  # enhanced, legacy converted enhanced
 SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")  # segmentation, label map
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"  # what ITK and SimpleITK write a CT as
 RTSTRUCT = "1.2.840.10008.5.1.4.1.1.481.3"
@@ -93,6 +95,16 @@ class Header:
         """Whether it is a slice of CT: by its class, or a secondary capture of CT that says where it lies."""
         captured = self.sop_class == SECONDARY_CAPTURE and self.modality == "CT" and len(self.orientation) == 6
         return self.sop_class in (CT_IMAGE, *ENHANCED_CT) or captured
+
+    @property
+    def is_mr(self) -> bool:
+        """Whether it is a slice of MR."""
+        return self.sop_class in (MR_IMAGE, *ENHANCED_MR)
+
+    @property
+    def scan(self) -> str:
+        """What a slice is of, in words."""
+        return "MR" if self.is_mr else "CT"
 
 
 @dataclass(frozen=True)

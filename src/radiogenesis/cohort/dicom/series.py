@@ -1,4 +1,4 @@
-"""A CT series: from the slices' files to one volume in HU that is known to be complete and straight."""
+"""A series: from the slices' files to one volume, of CT in HU, that is known to be complete and straight."""
 
 from __future__ import annotations
 
@@ -13,7 +13,16 @@ from pydicom.dataset import Dataset
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID
 
-from radiogenesis.cohort.dicom.headers import DAMAGE, ENHANCED_CT, in_hounsfield, lenient, number, read_dataset, text
+from radiogenesis.cohort.dicom.headers import (
+    DAMAGE,
+    ENHANCED_CT,
+    ENHANCED_MR,
+    in_hounsfield,
+    lenient,
+    number,
+    read_dataset,
+    text,
+)
 from radiogenesis.cohort.hounsfield import IMPOSSIBLE_HU, as_int16, checked_hu, with_sign
 from radiogenesis.cohort.scan import Acquisition
 from radiogenesis.cohort.sources import ReadSettings
@@ -25,17 +34,17 @@ PADDING = int(np.iinfo(np.int16).min)  # below every HU; becomes air with the re
 
 @dataclass(frozen=True)
 class Series:
-    """One CT series, stacked.
+    """One series, stacked.
 
     Attributes:
-        hu: (Z, Y, X) int16, z ascends along the slice normal.
+        hu: (Z, Y, X) int16, z ascends along the slice normal; of MR float32, as it is stored and rescaled.
         affine: (4, 4) float64, index (z, y, x, 1) -> LPS in mm.
         sop_uids: SOP instance UID of each of the Z slices.
         acquisition: from the first slice's header.
         remarks: what was assumed, in words.
     """
 
-    hu: NDArray[np.int16]
+    hu: NDArray[Any]
     affine: NDArray[np.float64]
     sop_uids: tuple[str, ...]
     acquisition: Acquisition
@@ -52,7 +61,7 @@ class Series:
 class _Slice:
     path: Path
     data: Dataset
-    hu: NDArray[np.int16]  # (Y, X), not yet clipped at air
+    hu: NDArray[Any]  # (Y, X), not yet clipped at air
     remark: str
     position: NDArray[np.float64]  # (3,) LPS mm of the first voxel's center
     orientation: NDArray[np.float64]  # (2, 3) directions of growing x and growing y
@@ -60,18 +69,18 @@ class _Slice:
 
 
 def read_series(files: Sequence[Path], settings: ReadSettings) -> Series:
-    """Stack the slices of one CT series.
+    """Stack the slices of one series, of CT or, with `settings.normalize`, of MR.
 
     Raises:
         ScanError: a slice is damaged, missing or there twice; slices are unevenly spaced, of mixed size or orientation,
             or not stacked along their normal (gantry tilt); the values are not HU; a codec is missing.
     """
     with lenient():
-        slices = [_read_slice(path) for path in files]
+        slices = [_read_slice(path, settings) for path in files]
     folder = files[0].parent
     if len(slices) < 2:
         raise ScanError(
-            "the CT series has one slice, so the distance between slices is unknown",
+            f"the {settings.modality} series has one slice, so the distance between slices is unknown",
             path=files[0],
             remedy="give the whole series",
         )
@@ -86,7 +95,8 @@ def read_series(files: Sequence[Path], settings: ReadSettings) -> Series:
     affine = np.eye(4)
     affine[:3, :3] = np.column_stack([normal * dz, along_y * dy, along_x * dx])
     affine[:3, 3] = slices[0].position
-    hu, remarks = checked_hu(np.stack([one.hu for one in slices]), folder)
+    volume = np.stack([one.hu for one in slices])
+    hu, remarks = checked_hu(volume, folder) if settings.normalize == "none" else (_without_padding(volume), ())
     return Series(
         hu=hu,
         affine=affine,
@@ -100,29 +110,30 @@ def is_whole_slice(path: Path) -> bool:
     """Whether a file holds one slice with all of its pixels."""
     try:
         with lenient():
-            _read_slice(path)
+            _read_slice(path, ReadSettings())
     except ScanError as error:
         refuse_passing(error, path)
         return False
     return True
 
 
-def _read_slice(path: Path) -> _Slice:
+def _read_slice(path: Path, settings: ReadSettings) -> _Slice:
     try:
         data = read_dataset(path)
     except FileNotFoundError as error:
         raise ScanError("the slice is no longer there", path=path) from error
     except DAMAGE as error:
         raise ScanError(f"the slice cannot be read: {_one_line(error)}", path=path, remedy="copy it again") from error
-    if data.get("SOPClassUID") in ENHANCED_CT or int(data.get("NumberOfFrames") or 1) > 1:
+    if data.get("SOPClassUID") in (*ENHANCED_CT, *ENHANCED_MR) or int(data.get("NumberOfFrames") or 1) > 1:
         raise ScanError(
-            "enhanced multi-frame CT is not read",
+            f"enhanced multi-frame {settings.modality} is not read",
             path=path,
-            remedy="convert it to single-frame CT, for example with dcm4che's emf2sf",
+            remedy=f"convert it to single-frame {settings.modality}, for example with dcm4che's emf2sf",
         )
     for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns"):
         if data.get(keyword) is None:
-            raise ScanError(f"the slice has no {keyword}", path=path, remedy="export the original CT series")
+            remedy = f"export the original {settings.modality} series"
+            raise ScanError(f"the slice has no {keyword}", path=path, remedy=remedy)
     try:
         position = np.array(data.ImagePositionPatient, float).reshape(3)
         across = np.array(data.ImageOrientationPatient, float).reshape(2, 3)
@@ -133,9 +144,9 @@ def _read_slice(path: Path) -> _Slice:
         raise ScanError(
             f"the slice's geometry is impossible: orientation {across.ravel().tolist()}, spacing {dy} x {dx} mm",
             path=path,
-            remedy="export the original CT series",
+            remedy=f"export the original {settings.modality} series",
         )
-    hu, remark = _hounsfield(data, path)
+    hu, remark = _hounsfield(data, path) if settings.normalize == "none" else (_signal(data, path), "")
     return _Slice(
         path=path,
         hu=hu,
@@ -174,6 +185,20 @@ def _hounsfield(data: Dataset, path: Path) -> tuple[NDArray[np.int16], str]:
     hu = as_int16(values)
     hu[_padding(stored, data)] = PADDING
     return hu, f"stored values that would be above {IMPOSSIBLE_HU} HU are read as negative" if signed else ""
+
+
+def _signal(data: Dataset, path: Path) -> NDArray[np.float32]:
+    """(Y, X) signal of one slice of MR, rescaled where its header says how; nan where it is padding."""
+    stored = _stored(data, path)
+    slope, intercept = number(data, "RescaleSlope"), number(data, "RescaleIntercept")
+    rescaled = stored * slope + intercept if np.isfinite(slope * intercept) else stored
+    return np.where(_padding(stored, data), np.nan, rescaled).astype(np.float32)
+
+
+def _without_padding(volume: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Padding as dark as the darkest of what is no padding."""
+    real = volume[np.isfinite(volume)]
+    return np.nan_to_num(volume, nan=float(real.min()) if real.size else 0.0)
 
 
 def _padding(stored: NDArray[np.integer[Any]], data: Dataset) -> NDArray[np.bool_]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from radiogenesis.cohort.scan import AIR_HU, Scan
 from radiogenesis.errors import ScanError
+from radiogenesis.imaging import LUNG_CT, ORGANS, Imaging, OrganName
 
 Weights = Callable[[float, float, int], tuple[NDArray[np.float64], NDArray[np.intp]]]
 
@@ -31,17 +32,25 @@ CANDIDATES = 500
 class SamplingSettings:
     """What is cut out of a scan, and how finely."""
 
+    organ: OrganName = "lung"
+    """Whose lesions they are: backgrounds are cut inside it, and the defaults below follow it (radiogenesis.imaging).
+    Lungs and brains are found; inside breast, liver and kidney, which are not, backgrounds are of the whole body."""
+    window: tuple[float, float] | None = None
+    """Intensities that are told apart, in HU, or in standard deviations with --normalize zscore; what lies outside is
+    clipped when it is used. By default the organ's: lung and body -1000 500, brain -20 120, breast -200 300, liver
+    -160 240, kidney -160 300; of z-scores -3 5."""
     pixels: int = 64
     """Pixels per side of an image (the paper does not say; 128 for its preset)."""
-    field_of_view_mm: float = 60.0
-    """Side of the square and of the volume it is cut from, in mm (Xu et al. 2020: 60)."""
-    boundary_mm: tuple[float, float] = (5.0, 25.0)
-    """Least and greatest distance of a background's center from the boundary of lung minus tumor, in mm
-    (Xu et al. 2020, section 3: 5 to 25)."""
+    field_of_view_mm: float = None  # type: ignore[assignment]  # __post_init__ puts in the organ's
+    """Side of the square and of the volume it is cut from, in mm. By default the organ's: lung 60 (Xu et al. 2020),
+    breast 60, others 80."""
+    boundary_mm: tuple[float, float] = None  # type: ignore[assignment]  # the same
+    """Least and greatest distance of a background's center from the boundary of organ minus tumor, in mm. By default
+    the organ's: lung 5 25 (Xu et al. 2020, section 3), brain and liver 12 60, breast 8 60, kidney 5 40, body 12 80."""
     middle_in_lung: bool = True
     """The middle of every background slice keeps the least distance too, and is lung as far (beyond the paper): else
     some show the diaphragm or the tumor where a lesion is to be drawn. false takes any slice of the volume, as Xu et
-    al. 2020, section 3, have it: for their preset `paper`."""
+    al. 2020, section 3, have it: for their preset `paper`. Of another organ the distance alone counts, not the air."""
     background_centers: int = 1
     """Background volumes drawn in each scan (the paper does not say)."""
     slices_per_center: int = 20
@@ -57,8 +66,8 @@ class SamplingSettings:
     """Of all lesions, smaller ones are left out, in ml (0.1 ml: a ball of 6 mm, below which Fleischner 2017 wants no
     follow-up); the largest one always counts."""
     whole_pixels: int = 0
-    """Pixels per side of the whole axial slices that are kept for the detection of tumors; 0 keeps none, 128 suits a
-    CPU (Li, Sui et al. 2021 take the 512 of the scan)."""
+    """Pixels per side of the whole axial slices that are kept for the detection of tumors, of lungs only; 0 keeps none,
+    128 suits a CPU (Li, Sui et al. 2021 take the 512 of the scan)."""
     whole_field_mm: float = 384.0
     """Side of a whole slice in mm, the lungs' box in its middle: every scan at the same scale (the paper does not say).
     """
@@ -71,6 +80,15 @@ class SamplingSettings:
     """Seed of the drawn centers and slices; each patient has a stream of its own."""
 
     def __post_init__(self) -> None:
+        if self.organ not in ORGANS:
+            raise ValueError(f"organ {self.organ!r}: one of {', '.join(ORGANS)}")
+        for name in ("field_of_view_mm", "boundary_mm"):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, getattr(ORGANS[self.organ], name))
+        if self.window is not None and not self.window[0] < self.window[1]:
+            raise ValueError(f"window {self.window}: the lower end first")
+        if self.whole_pixels and self.organ != "lung":
+            raise ValueError(f"whole_pixels {self.whole_pixels}: whole slices are of lungs only, not of {self.organ}")
         low, high = self.boundary_mm
         if self.pixels < 8:
             raise ValueError(f"pixels {self.pixels}: at least 8")
@@ -175,40 +193,45 @@ def nodule_slices(scan: Scan, settings: SamplingSettings) -> NoduleSlices:
 
 
 def background_slices(
-    scan: Scan, lungs: NDArray[np.bool_], settings: SamplingSettings, rng: np.random.Generator
+    scan: Scan,
+    organ: NDArray[np.bool_],
+    settings: SamplingSettings,
+    rng: np.random.Generator,
+    imaging: Imaging = LUNG_CT,
 ) -> Backgrounds:
-    """Random slices of volumes around points of healthy lung (Xu et al. 2020).
+    """Random slices of volumes around points of healthy lung (Xu et al. 2020), or of another healthy organ.
 
     Whatever else is outlined on the scan may be another tumor, and is none of the healthy lung either. A center is
     drawn uniformly among the voxels that lie `boundary_mm` inside the boundary of lung minus tumor, and its slices
     among those of its volume. With `middle_in_lung` only slices count whose middle keeps the least of these distances
-    and shows air as far; where none does, another center is drawn. Between thick slices the mask of the lungs closes
-    over a dome of the diaphragm. The end of the stack is no boundary: a lung that the scan cuts off goes on. Planes
-    beyond it cannot be drawn.
+    and, of lungs, shows air as far; where none does, another center is drawn. Between thick slices the mask of the
+    lungs closes over a dome of the diaphragm. The end of the stack is no boundary: a lung that the scan cuts off goes
+    on. Planes beyond it cannot be drawn.
 
     Args:
         scan: the scan.
-        lungs: (Z, Y, X) bool, both lungs, tumor included or not.
+        organ: (Z, Y, X) bool, both lungs or another organ, tumor included or not.
         settings: sizes and distances.
         rng: draws the centers and the slices.
+        imaging: on which scale the scan is.
 
     Raises:
         ScanError: no voxel lies at such a distance.
     """
-    healthy = lungs & ~scan.outlined_mask
+    healthy = organ & ~scan.outlined_mask
     centers, _ = draw_centers(healthy, scan.spacing_mm, settings.boundary_mm, settings.background_centers, rng)
     if len(centers) < settings.background_centers:
         low, high = settings.boundary_mm
         raise ScanError(
-            f"scan of {scan.patient}: no voxel of lung minus tumor lies {low:g} to {high:g} mm inside its boundary "
-            f"({healthy.sum() * np.prod(scan.spacing_mm) / 1000:.0f} ml of lung were found)",
-            remedy="check that it is a chest CT in HU, or widen boundary_mm",
+            f"scan of {scan.patient}: no voxel of {settings.organ} minus tumor lies {low:g} to {high:g} mm inside its "
+            f"boundary ({healthy.sum() * np.prod(scan.spacing_mm) / 1000:.0f} ml of {settings.organ} were found)",
+            remedy=f"{_check_that(settings.organ)}, or widen boundary_mm",
         )
     n = settings.slices_per_center
     ball = _BoundaryDistance(healthy, scan.spacing_mm, settings.boundary_mm[1])
     drawn = []
     for number in range(len(centers)):
-        centers[number], planes, distance = _aerated(scan, healthy, ball, centers[number], settings, rng)
+        centers[number], planes, distance = _aerated(scan, healthy, ball, centers[number], settings, rng, imaging)
         chosen = np.sort(rng.choice(len(planes), n, replace=len(planes) < n))
         drawn.append((planes[chosen], np.minimum(distance[chosen], settings.boundary_mm[1])))
     images = [_images(scan, planes, center, settings) for center, (planes, _) in zip(centers, drawn, strict=True)]
@@ -295,7 +318,7 @@ class _BoundaryDistance:
 
 def _aerated(
     scan: Scan, healthy: NDArray[np.bool_], ball: _BoundaryDistance, center: NDArray[np.intp],
-    settings: SamplingSettings, rng: np.random.Generator,
+    settings: SamplingSettings, rng: np.random.Generator, imaging: Imaging,
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:  # fmt: skip
     """The center, or the first one drawn anew around which there are planes to draw; and these, see `_planes_to_draw`.
 
@@ -305,18 +328,23 @@ def _aerated(
     for tried in range(1 + CENTERS_TRIED):
         if tried:
             center = draw_centers(healthy, scan.spacing_mm, settings.boundary_mm, 1, rng)[0][0]
-        planes, distance = _planes_to_draw(scan, ball, center, settings)
+        planes, distance = _planes_to_draw(scan, ball, center, settings, imaging)
         if len(planes):
             return center, planes, distance
+    aerated = f"is aerated (median below {AERATED_HU:g} HU in the middle)"
     raise ScanError(
-        f"scan of {scan.patient}: around {CENTERS_TRIED} centers in the lung no slice is aerated "
-        f"(median below {AERATED_HU:g} HU in the middle)",
-        remedy="check that it is a chest CT in HU",
+        f"scan of {scan.patient}: around {CENTERS_TRIED} centers in the {settings.organ} no slice "
+        + (aerated if settings.organ == "lung" else f"has its middle {settings.boundary_mm[0]:g} mm inside"),
+        remedy=_check_that(settings.organ),
     )
 
 
+def _check_that(organ: OrganName) -> str:
+    return "check that it is a chest CT in HU" if organ == "lung" else f"check that the scan shows the {organ}"
+
+
 def _planes_to_draw(
-    scan: Scan, ball: _BoundaryDistance, center: NDArray[np.intp], settings: SamplingSettings
+    scan: Scan, ball: _BoundaryDistance, center: NDArray[np.intp], settings: SamplingSettings, imaging: Imaging
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """The planes of the volume around `center`, in ascending order, and how far inside the boundary their middles lie,
     in mm; those whose middle is lung, where the settings ask for it."""
@@ -327,7 +355,9 @@ def _planes_to_draw(
     if not settings.middle_in_lung:
         return planes, distance
     least = settings.boundary_mm[0]
-    kept = (distance >= least) & (_middle_hu(scan, planes, row, column, least) < AERATED_HU)
+    kept = distance >= least
+    if settings.organ == "lung" and imaging.in_hu:
+        kept &= _middle_hu(scan, planes, row, column, least) < imaging.stored(AERATED_HU)
     return planes[kept], distance[kept]
 
 

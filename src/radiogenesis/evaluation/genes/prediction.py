@@ -108,7 +108,8 @@ def slice_features(cohort: Cohort, patients: Sequence[str]) -> pd.DataFrame:
     """
     own = cohort.lesions(patients, least_area=LARGER)
     image, mask = (torch.from_numpy(one.astype(np.float32))[:, None] for one in (own.image, own.mask))
-    features = {**lesion_features(image, mask, cohort.pixel_mm), **radiomic_features(image, mask, cohort.pixel_mm)}
+    named = lesion_features(image, mask, cohort.pixel_mm, darker=cohort.imaging.may_be_darker)
+    features = {**named, **radiomic_features(image, mask, cohort.pixel_mm)}
     means = {name: patient_means(v.double().numpy(), own.patient, patients) for name, v in features.items()}
     return pd.DataFrame(means, index=pd.Index(list(patients), name="patient"))
 

@@ -38,6 +38,7 @@ from radiogenesis.evaluation.measures.base import (
     together,
 )
 from radiogenesis.evaluation.settings import EvaluationSettings
+from radiogenesis.imaging import LUNG_CT, Imaging
 from radiogenesis.reporting.model import Column, Fact, Picture, Section, Table
 from radiogenesis.reporting.wording import coverage, join, p_text, percent
 from radiogenesis.stats.multiple_testing import false_discovery_rate
@@ -75,6 +76,7 @@ class Measured:
         truth: planted factors, or None where nothing was planted.
         images: how many images were drawn.
         unmeasured: share of the drawn images in which no lesion could be measured.
+        imaging: what is shown, for the features' units.
     """
 
     patients: tuple[str, ...]
@@ -85,6 +87,7 @@ class Measured:
     truth: Floats | None
     images: int
     unmeasured: float
+    imaging: Imaging = LUNG_CT
 
     @property
     def ignores_genes(self) -> bool:

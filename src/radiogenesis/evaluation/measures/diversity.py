@@ -42,6 +42,7 @@ from radiogenesis.evaluation.measures.base import (
 )
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.phenotypes.lesion import FEATURES
+from radiogenesis.phenotypes.lesion import names as names_of
 from radiogenesis.reporting.model import Column, Section, Table
 from radiogenesis.reporting.wording import coverage, percent
 from radiogenesis.stats.resampling import Floats, Indices, counted, interval, mean_of_pairs, nanmean, resamples
@@ -94,6 +95,7 @@ def spreads(
     patients: Sequence[str],
     properties: Mapping[str, Floats],
     own: Floats,
+    names: Sequence[str] = FEATURES,
 ) -> dict[tuple[str, str], Spread]:
     """Spread by what differs and by measure.
 
@@ -103,6 +105,7 @@ def spreads(
         real: the patients' own slices.
         properties: what differs -> (n, K, F) lesion features of the drawings.
         own: (N, F) lesion features of `real`.
+        names: (F,) what the features are called.
     """
     spread_of: dict[tuple[str, str], Spread] = {}
     slices = [real[real.patient == p] for p in patients]
@@ -111,7 +114,7 @@ def spreads(
         spread_of[what, DISTANCE] = Spread(
             *(_values(_mean_distance(space(one)) for one in part) for part in (each, slices))
         )
-        for f, name in enumerate(FEATURES):
+        for f, name in enumerate(names):
             spread_of[what, name] = Spread(
                 _values(_deviation(one) for one in properties[what][:, :, f]),
                 _values(_deviation(own[real.patient == p, f]) for p in patients),
@@ -192,10 +195,11 @@ class Diversity(Measure):
         split = work.subject.split
         space = Space.fit(real.slices.of(split.train))
         index = real.index[np.isin(real.slices.patient, split.test)]
-        own = properties_of(cohort.slice_image[index], cohort.slice_mask[index], cohort.pixel_mm)
+        own = properties_of(cohort.slice_image[index], cohort.slice_mask[index], cohort.pixel_mm, cohort.imaging)
         properties = {NOISE: drawn.noise_features, BACKGROUND: drawn.features}
         held_out = real.slices.of(split.test)
-        spread_of = spreads(drawn.by_noise, drawn.lesions, held_out, space, split.test, properties, own)
+        called = names_of(cohort.imaging)
+        spread_of = spreads(drawn.by_noise, drawn.lesions, held_out, space, split.test, properties, own, called)
         ratio = spread_of[BACKGROUND, DISTANCE].ratio(settings.bootstrap, [settings.seed, 8])
         score = Score(
             float(ratio[0]), ratio[1:], reference=1.0, null=0.0, images=len(drawn.lesions), patients=len(split.test)

@@ -44,6 +44,7 @@ from radiogenesis.evaluation.measures.base import (
     together,
 )
 from radiogenesis.evaluation.settings import EvaluationSettings
+from radiogenesis.imaging import Imaging
 from radiogenesis.reporting.model import Column, Fact, Section, Table
 from radiogenesis.reporting.wording import coverage
 from radiogenesis.stats.resampling import interval, nanmean, patient_means, resamples
@@ -307,11 +308,23 @@ class Fidelity(Measure):
         return Fact(label=label, value=f"{number['value']:.1f} dB", beside=beside)
 
 
+def _surrounding(imaging: Imaging) -> str:
+    """What lies around a lesion, in one word."""
+    return "tissue" if imaging.organ == "body" else imaging.organ
+
+
+_LANDMARK = (
+    " The published rows are other data (NSCLC Radiogenomics), other lesions and other intensities: a landmark, not a "
+    "comparison."
+)
+
+
 def _fidelity_section(runs: Sequence[RunResults], tables: Path, confidence: float) -> Section:
     ours = together(runs, "fidelity")
     write_csv(ours, tables / "fidelity.csv")
     published = PUBLISHED.rename(columns={"method": "run"}).assign(region="as published, other data")
-    shown = pd.concat([ours, published])
+    imaging = runs[0].imaging
+    shown = pd.concat([ours, published]) if imaging.of_lungs else ours
     write_csv(shown, tables / "fidelity_shown.csv")
     columns = [
         RUN,
@@ -324,11 +337,12 @@ def _fidelity_section(runs: Sequence[RunResults], tables: Path, confidence: floa
         Column(label="Images", value="images", format="d"),
     ]
     return Section(
-        title="Is the surrounding lung unchanged?",
+        title=f"Is the surrounding {_surrounding(imaging)} unchanged?",
         text=(
             "Each drawn image against the background it was drawn on, as in table 1 of Xu et al. (2020): intensities "
-            "scaled to 0 to 1 over −1000 to 500 HU. A larger lesion changes more pixels, so the whole image cannot "
-            "and should not agree: the patients' own lesions, pasted over the same backgrounds, show by how much. A "
+            f"scaled to 0 to 1 over {imaging.window_text.removeprefix('window ')}. A larger lesion changes more "
+            "pixels, so the whole image cannot and should not agree: the patients' own lesions, pasted over the same "
+            "backgrounds, show by how much. A "
             "method that scores better than these draws too little. Outside the lesion image and background should "
             "agree; PSNR there says how a lesion is laid over its background, and not how good it is: through a "
             "narrow seam it is high, whatever is drawn."
@@ -339,9 +353,8 @@ def _fidelity_section(runs: Sequence[RunResults], tables: Path, confidence: floa
                 caption=(
                     f"Means over patients, {coverage(confidence)} intervals over patients. Null: the same images "
                     "against a background they were not drawn on. The band across the boundary holds the lesion's "
-                    "edge, too. Radius: of the erased sphere, or of the drawn lesion for methods that erase nothing. "
-                    "The published rows are other data (NSCLC Radiogenomics), other lesions and other intensities: "
-                    "a landmark, not a comparison."
+                    "edge, too. Radius: of the erased sphere, or of the drawn lesion for methods that erase nothing."
+                    + (_LANDMARK if imaging.of_lungs else "")
                 ),
                 columns=tuple(columns),
                 strong=("region", WHOLE),

@@ -49,6 +49,12 @@ class Pasted:
     held_out: Lesions
 
 
+def _wall(backgrounds: NDArray[Any]) -> NDArray[np.bool_]:
+    """(B, P, P) where what is pasted would reach the chest wall; other organs have none."""
+    reach = GrownMask(outside_lung(images_from_hu(backgrounds))).dilated(DILATION + SMOOTHING - 1)
+    return np.asarray(reach[:, 0].numpy() > 0)
+
+
 def pasted(
     cohort: Cohort, split: Split, settings: EvaluationSettings, feature_set: FeatureSet = ibsi_features
 ) -> Pasted:
@@ -59,12 +65,12 @@ def pasted(
     """
     index, _ = shared_backgrounds(cohort, split, settings.backgrounds_per_patient, settings.seed)
     backgrounds = cohort.background_image[index].astype(np.float32)
-    reach = GrownMask(outside_lung(images_from_hu(backgrounds))).dilated(DILATION + SMOOTHING - 1)
-    wall = reach[:, 0].numpy() > 0
+    wall = _wall(backgrounds) if cohort.imaging.of_lungs else np.zeros(backgrounds.shape, bool)
     rng = np.random.default_rng([settings.seed, 18])
     having = np.unique(cohort.slice_patient[np.isin(cohort.slice_patient, list(split.train))]).astype(str)
     givers = np.resize(rng.permutation(having), len(split.test)).tolist()
-    plain = partial(measure_lesions, pixel_mm=cohort.pixel_mm, feature_set=lesion_features)
+    features = partial(lesion_features, darker=cohort.imaging.may_be_darker)
+    plain = partial(measure_lesions, pixel_mm=cohort.pixel_mm, feature_set=features)
     full = partial(
         measure_lesions,
         pixel_mm=cohort.pixel_mm,

@@ -50,6 +50,7 @@ from radiogenesis.evaluation.measures.base import (
     PATIENTS as PATIENTS_COLUMN,
 )
 from radiogenesis.evaluation.settings import EvaluationSettings
+from radiogenesis.imaging import Imaging
 from radiogenesis.reporting.model import Column, Section, Table
 from radiogenesis.reporting.wording import coverage
 from radiogenesis.stats.resampling import Floats, counted, interval, mean_of_pairs, nanmean, resamples
@@ -335,7 +336,7 @@ class Realism(Measure):
         return Result({self.table: pd.DataFrame(rows)}, scores)
 
     def sections(self, runs: Sequence[RunResults], tables: Path, settings: EvaluationSettings) -> list[Section]:
-        return [_realism_section(joined(runs, self.table, tables), settings)]
+        return [_realism_section(joined(runs, self.table, tables), settings, runs[0].imaging)]
 
     def sentence(self, run: RunResults, confidence: float) -> str:
         return realism_conclusion(run.subject.name, run.tables[self.table], confidence)
@@ -379,7 +380,13 @@ def realism_conclusion(label: str, table: pd.DataFrame, confidence: float) -> st
     )
 
 
-def _realism_section(file: str, settings: EvaluationSettings) -> Section:
+_NOT_AT_THE_WALL = (
+    "On the same backgrounds, lesions are pasted only where they do not reach the chest wall, so that smaller slices "
+    "are among them more often; the frechet distance, which measures size and shape, is larger for it. "
+)
+
+
+def _realism_section(file: str, settings: EvaluationSettings, imaging: Imaging) -> Section:
     columns = (
         RUN,
         Column(label="Distance", value="distance"),
@@ -427,10 +434,8 @@ def _realism_section(file: str, settings: EvaluationSettings) -> Section:
                     "by chance. "
                     f"frechet: distance on {settings.frechet_axes} principal axes of the radiomic features (IBSI), "
                     "the bootstrap's estimate of its bias in small samples taken off. "
-                    "On the same backgrounds, lesions are pasted only where they do not reach the chest wall, so that "
-                    "smaller slices are among them more often; the frechet distance, which measures size and shape, is "
-                    "larger for it. "
-                    f"{coverage(settings.confidence)} intervals over patients."
+                    + (_NOT_AT_THE_WALL if imaging.of_lungs else "")
+                    + f"{coverage(settings.confidence)} intervals over patients."
                     + (inception if settings.inception_weights else "")
                 ),
                 columns=columns,

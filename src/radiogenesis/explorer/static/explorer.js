@@ -4,7 +4,6 @@ const content = JSON.parse(document.getElementById("content").textContent);
 const { pixels, moves } = content;
 const at = (id) => document.getElementById(id);
 const AREA = pixels * pixels;
-const WINDOWS = { lung: [-1000, 400], soft: [-160, 240] };
 const KINDS = [["property", "Properties"], ["metagene", "Metagenes"], ["gene set", "Gene sets"], ["gene", "Genes"]];
 const FAR = 2; // standard deviations of "low" and "high"
 const SHOWN = 40; // sliders at a time
@@ -41,7 +40,7 @@ const start = () => ({ patient: 0, background: 0, noise: 0, amounts: {} });
 let state = start();
 let keptA = null;
 let last = null; // the slider that was moved last
-const shown = { view: "now", overlay: "none", window: "lung", kind: KINDS.find(([kind]) => moves.some((m) => m.kind === kind))[0], many: SHOWN };
+const shown = { view: "now", overlay: "none", window: Object.keys(content.windows)[0], kind: KINDS.find(([kind]) => moves.some((m) => m.kind === kind))[0], many: SHOWN };
 const key = (move) => `${move.kind}:${move.name}`;
 const index = new Map(moves.map((move, number) => [key(move), number]));
 
@@ -142,7 +141,7 @@ async function redraw(parts) {
 // Pictures
 
 function grey(hu) {
-  const [low, high] = WINDOWS[shown.window];
+  const [low, high] = content.windows[shown.window];
   return Math.min(255, Math.max(0, (255 * (hu - low)) / (high - low)));
 }
 
@@ -198,7 +197,8 @@ function measured({ hu, mask }) {
   for (let i = 0; i < AREA; i++) if (mask[i] >= 0.5) { area++; sum += hu[i]; }
   return { diameter: 2 * Math.sqrt(area / Math.PI) * content.pixel_mm, mean: area ? sum / area : NaN };
 }
-const inWords = ({ diameter, mean }) => diameter ? `diameter ${diameter.toFixed(1)} mm, mean inside ${mean.toFixed(0)} HU` : "no lesion";
+const inUnit = (stored) => `${(stored * content.level[0] + content.level[1]).toFixed(content.unit === "HU" ? 0 : 2)} ${content.unit}`;
+const inWords = ({ diameter, mean }) => diameter ? `diameter ${diameter.toFixed(1)} mm, mean inside ${inUnit(mean)}` : "no lesion";
 const signed = (value) => `${value > 0 ? "+" : value < 0 ? "−" : ""}${Math.abs(value)}`;
 
 function tell(milliseconds) {
@@ -342,7 +342,7 @@ function decoded(text) {
     last: index.has(raw.last) ? raw.last : null,
     view: ["now", "low", "pair", "shuffled"].includes(raw.view) ? raw.view : "now",
     overlay: ["none", "mask", "weight", "difference"].includes(raw.overlay) ? raw.overlay : "none",
-    window: raw.window in WINDOWS ? raw.window : "lung",
+    window: raw.window in content.windows ? raw.window : Object.keys(content.windows)[0],
   };
 }
 const linked = (address) => { const found = /#s=([\w-]+)/.exec(address); return found && decoded(found[1]); };

@@ -48,7 +48,8 @@ def cohort_batches(cohort: Cohort, patients: Sequence[str]) -> pd.DataFrame:
     batches["study_date"] = rows["study_date"]
     if cohort.clinical is not None:
         batches = batches.join(cohort.clinical.reindex(index)[batch_columns(cohort.clinical)])
-    return usable_batches(batches.join(patient_noise(cohort, patients).set_axis(index).rename(columns=noise_label)))
+    noise = patient_noise(cohort, patients).set_axis(index)
+    return usable_batches(batches.join(noise.rename(columns=lambda name: noise_label(name, cohort.imaging))))
 
 
 def usable_batches(table: pd.DataFrame) -> pd.DataFrame:

@@ -13,10 +13,11 @@ from radiogenesis.cohort.store import Cohort
 from radiogenesis.cohort.tables.annotations import MARK
 from radiogenesis.cohort.tables.radiomics import read_radiomics
 from radiogenesis.evaluation.descriptions.properties import own_features
+from radiogenesis.imaging import Imaging
 from radiogenesis.mapping.conventional.controls import DISTINCT, patient_radiomics
 from radiogenesis.mapping.conventional.noise import UNITS as NOISE_UNITS
 from radiogenesis.mapping.conventional.noise import patient_noise
-from radiogenesis.phenotypes.lesion import UNITS as LESION_UNITS
+from radiogenesis.phenotypes.lesion import labels
 from radiogenesis.phenotypes.radiomics import FEATURES
 
 LESION, NOISE, SEMANTIC, CLINICAL, RADIOMIC = "lesion", "image noise", "semantic", "clinical", "radiomic"
@@ -95,10 +96,9 @@ def cohort_features(
         not_features: clinical columns that are batch variables.
     """
     index = pd.Index(list(patients), name="patient")
-    columns = [f"{name} ({unit})" if unit else name for name, unit in LESION_UNITS.items()]
-    table = named(pd.DataFrame(own_features(cohort, patients), index, columns), LESION)
+    table = named(pd.DataFrame(own_features(cohort, patients), index, list(labels(cohort.imaging))), LESION)
     noise = patient_noise(cohort, patients)
-    table = table.joined(named(noise.rename(columns=noise_label), NOISE))
+    table = table.joined(named(noise.rename(columns=lambda name: noise_label(name, cohort.imaging)), NOISE))
     if cohort.annotations is not None:
         rows = cohort.annotations.reindex(index)
         table = table.joined(from_table(rows, SEMANTIC, smallest, _ABOUT_THE_FILE))
@@ -130,9 +130,9 @@ def _with_code(name: str) -> str:
     return f"{name} [{code}]" if code else name
 
 
-def noise_label(name: str) -> str:
+def noise_label(name: str, imaging: Imaging) -> str:
     """What a measure of the image's noise is called, as a feature and as a batch variable."""
-    unit = NOISE_UNITS.get(name, "")
+    unit = imaging.unit_of(NOISE_UNITS.get(name, ""))
     return f"{name} ({unit})" if unit else name
 
 

@@ -51,9 +51,10 @@ def noise_features(image: NDArray[Any], mask: NDArray[Any]) -> NDArray[np.float6
 
 
 def patient_noise(cohort: Cohort, patients: Sequence[str]) -> pd.DataFrame:
-    """Patients x (noise, grain): medians over each patient's slices with a lesion."""
+    """Patients x (noise, grain): medians over each patient's slices with a lesion, noise in the cohort's unit."""
     own = cohort.lesions(patients)
     table = pd.DataFrame(noise_features(own.image, own.mask), columns=list(UNITS)).groupby(own.patient).median()
+    table["noise"] = cohort.imaging.spread(table["noise"].to_numpy())
     return table.reindex(list(patients))
 
 

@@ -169,7 +169,9 @@ class _Fold:
         model = CanonicalAlignment(settings or CanonicalAlignmentSettings(), genes=learned.shape[1])
         own = self.cohort.lesions(self.learned, least_area=TrainSettings.least_area)  # what `train` would fit it to
         outlined, owner = torch.from_numpy(own.mask).unsqueeze(1), own.place_among(self.learned)
-        model.fit(images_from_hu(own.image), outlined, owner, learned, seed, pixel_mm=self.cohort.pixel_mm)
+        darker = self.cohort.imaging.may_be_darker
+        shown = images_from_hu(own.image), outlined, owner
+        model.fit(*shown, learned, seed, pixel_mm=self.cohort.pixel_mm, darker=darker)
         others = self.cohort.lesions(self.asked)
         lesions = model.encode_lesions(others.image.astype(np.float32), others.mask)
         scores = retrieval_scores(model.encode(asked), lesions, others.place_among(self.asked))["patient"]

@@ -17,9 +17,9 @@ from radiogenesis.mapping.prediction.prediction import GENE, GENES, METAGENE
 _TOPICS = {
     "size": r"size|diameter|volume|area|axis|length|t[ -]?stage",
     "location": r"location|lobe|localisation|localization|laterality|central|peripheral|axial",
-    "density": r"attenuation|density|solid|ground[ -]?glass|%? ?gg|ggo|hounsfield",
+    "density": r"attenuation|mean intensity|density|solid|ground[ -]?glass|%? ?gg|ggo|hounsfield",
     "margin": r"margins?|spiculat\w*|lobulat\w*|contour|border",
-    "cavity": r"cavit\w*",
+    "cavity": r"cavit\w*|dark part",
     "calcification": r"calcif\w*",
     "emphysema": r"emphysema\w*",
     "fibrosis": r"fibro\w*",

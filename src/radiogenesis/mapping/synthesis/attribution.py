@@ -26,7 +26,7 @@ from radiogenesis.methods.fusion_gan import FusionGAN
 from radiogenesis.methods.images import images_from_hu, to_hu
 from radiogenesis.methods.mc_gan import MCGAN
 from radiogenesis.methods.metagene_gan import MetageneGAN
-from radiogenesis.phenotypes.lesion import AIR_HU, FEATURES, lesion_features
+from radiogenesis.phenotypes.lesion import AIR_HU, FEATURES, lesion_features, per_number
 from radiogenesis.phenotypes.morphology import blur_within, count, quantile, signed_distance
 from radiogenesis.phenotypes.shape import spiculation
 from radiogenesis.stats.resampling import Floats, nanmean
@@ -64,7 +64,7 @@ def _mc(method: MCGAN, background: Tensor, genes: Tensor, first: int, seed: int)
     return to_hu(drawn.image), drawn.mask
 
 
-def smooth_features(image: Tensor, mask: Tensor, pixel_mm: float) -> tuple[Tensor, ...]:
+def smooth_features(image: Tensor, mask: Tensor, pixel_mm: float, *, darker: bool = False) -> tuple[Tensor, ...]:
     """Image (B, 1, P, P) in HU and mask (B, 1, P, P) in [0, 1] -> F times (B,), in the order of FEATURES.
 
     nan where the lesion is too small to be measured. They are not stacked: through a stack the infinite slope of one
@@ -106,13 +106,15 @@ def gene_gradients(draw: Draw, stage: EvaluationSet, progress: Progress = lambda
     for start in range(0, n * places, BATCH):
         rows = slice(start, min(start + BATCH, n * places))
         g = expression[rows].clone().requires_grad_(True)
-        values = smooth_features(*draw(backgrounds[rows], g, start), stage.pixel_mm)
+        darker = stage.imaging.may_be_darker
+        values = smooth_features(*draw(backgrounds[rows], g, start), stage.pixel_mm, darker=darker)
         for f, value in enumerate(values):
             (slope,) = torch.autograd.grad(value.sum(), g, retain_graph=True)
             level = value.detach()[:, None]
             slope = torch.where(level == 0, 0.0, slope)  # at its floor a feature does not move
             gradients[rows, :, f] = torch.where(torch.isfinite(level), slope, torch.nan).numpy()
         progress(rows.stop, n * places)
+    gradients *= per_number(stage.imaging)
     return nanmean(gradients.reshape(n, places, genes, -1).astype(np.float64), axis=1)
 
 

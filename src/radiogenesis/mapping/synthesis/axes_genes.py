@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from radiogenesis.imaging import LUNG_CT, Imaging
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment
 
 
-def axes_table(alignment: CanonicalAlignment | None, genes: Sequence[str]) -> pd.DataFrame:
+def axes_table(alignment: CanonicalAlignment | None, genes: Sequence[str], imaging: Imaging = LUNG_CT) -> pd.DataFrame:
     """Tidy: axis, gene, pattern, weight, with r, chance and p of the axis; largest patterns first. Empty without axes.
 
     A weight is what the axis adds up: among correlated genes it may be small, or of the other sign, for a gene that
@@ -27,6 +28,7 @@ def axes_table(alignment: CanonicalAlignment | None, genes: Sequence[str]) -> pd
         about = {name: float(values[k]) for name, values in
                  (("r", alignment.cross_validated), ("chance", alignment.chance), ("p", alignment.p))}  # fmt: skip
         named = np.array(genes, object)[order]
-        part = {"axis": alignment.settings.axes[k], "gene": named, "pattern": pattern[order], "weight": weight[order]}
+        axis = imaging.name(alignment.settings.axes[k])
+        part = {"axis": axis, "gene": named, "pattern": pattern[order], "weight": weight[order]}
         parts.append(pd.DataFrame(part | about))
     return pd.concat(parts, ignore_index=True)[columns]

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from radiogenesis.cohort.store import Truth
 from radiogenesis.mapping.conventional.three_step import ConventionalMap
 from radiogenesis.mapping.synthesis import planted_links
-from radiogenesis.mapping.synthesis.measured import NAMES
 from radiogenesis.phenotypes.lesion import FEATURES
 from radiogenesis.stats.resampling import Floats, spearman
 
@@ -85,7 +84,7 @@ def scores(
 ) -> dict[str, tuple[dict[str, Floats], NDArray[np.bool_]]]:
     """Question -> the rankings of `known_answers`, each (pairs), and what is planted, on the same pairs."""
     at = [f for f, name in enumerate(FEATURES) if name in truth.factors.columns]
-    factors, names = [FEATURES[f] for f in at], [NAMES[f] for f in at]
+    factors, names = [FEATURES[f] for f in at], [moved.features[f] for f in at]
     columns = [conventional.by_metagene.features.index(name) for name in names]
     row = {name: k for k, name in enumerate(conventional.metagenes.ids)}
     mine = [row[name] for name in moved.sets.names]

@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from radiogenesis.cohort.lesion_slices import LARGER
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.evaluation.descriptions.properties import measure
+from radiogenesis.imaging import LUNG_CT, Imaging
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment
 from radiogenesis.methods.images import images_from_hu, soften
-from radiogenesis.phenotypes.lesion import FEATURES, UNITS
+from radiogenesis.phenotypes.lesion import labels, units
 from radiogenesis.stats.resampling import Floats, patient_means
 
-NAMES = tuple(f"{name} ({UNITS[name]})" if UNITS[name] else name for name in FEATURES)
-"""The properties as the conventional map names them."""
+NAMES = labels(LUNG_CT)
+"""The properties as the conventional map of lungs names them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,10 +31,12 @@ class Measured:
     Attributes:
         pixel_mm: side of a pixel.
         alignment: whose further axes are measured too; None for the properties alone.
+        imaging: what is shown, for names and units.
     """
 
     pixel_mm: float
     alignment: CanonicalAlignment | None = None
+    imaging: Imaging = LUNG_CT
 
     @property
     def further(self) -> tuple[str, ...]:
@@ -50,16 +53,17 @@ class Measured:
     @property
     def names(self) -> tuple[str, ...]:
         """The F names, in order."""
-        return (*NAMES, *self.further)
+        return (*labels(self.imaging), *self.further)
 
     @property
     def units(self) -> dict[str, str]:
         """Name -> unit; coordinates along axes are in standard deviations over the training patients."""
-        return dict(zip(NAMES, UNITS.values(), strict=True)) | dict.fromkeys(self.further, "SD")
+        own = zip(labels(self.imaging), units(self.imaging).values(), strict=True)
+        return dict(own) | dict.fromkeys(self.further, "SD")
 
     def of(self, image: NDArray[Any], mask: NDArray[Any]) -> Floats:
-        """Images (B, P, P) in HU and masks (lesion where at least 0.5) -> (B, F); nan where there is no lesion."""
-        values = measure(image, mask, self.pixel_mm)
+        """Images (B, P, P) as stored and masks (lesion where at least 0.5) -> (B, F); nan where there is no lesion."""
+        values = measure(image, mask, self.pixel_mm, self.imaging)
         if not self.further or self.alignment is None:
             return values
         along = np.full((len(image), len(self.further)), np.nan)

@@ -25,6 +25,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from radiogenesis.imaging import LUNG_CT, Imaging
 from radiogenesis.mapping.synthesis.measured import Measured
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment
 from radiogenesis.methods.protocols import GeneEncoder, Synthesis, Synthesizer
@@ -132,6 +133,7 @@ class EvaluationSet:
         pixel_mm: side of a pixel.
         seed: of the noise.
         alignment: whose further axes are measured on the drawings too.
+        imaging: what the backgrounds show.
     """
 
     synthesizer: Synthesizer
@@ -140,11 +142,12 @@ class EvaluationSet:
     pixel_mm: float
     seed: int
     alignment: CanonicalAlignment | None = None
+    imaging: Imaging = LUNG_CT
 
     @property
     def measured(self) -> Measured:
         """What is measured on the drawings."""
-        return Measured(self.pixel_mm, self.alignment)
+        return Measured(self.pixel_mm, self.alignment, self.imaging)
 
     def draw(self, shift: NDArray[Any] | float = 0.0) -> Synthesis:
         """n * B drawings, patient by patient, with the genes moved by (G,)."""

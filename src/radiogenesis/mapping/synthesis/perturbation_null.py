@@ -224,7 +224,8 @@ def lesions_of(
     """The patients' lesions as the alignment was fitted to them: slices near a lesion's poles are left out."""
     own = cohort.lesions(patients, least_area=least_area)
     image, masks = images_from_hu(own.image), torch.from_numpy(own.mask).unsqueeze(1)
-    return alignment.lesion_side(image, masks, own.place_among(patients), pixel_mm=cohort.pixel_mm)
+    darker = cohort.imaging.may_be_darker
+    return alignment.lesion_side(image, masks, own.place_among(patients), pixel_mm=cohort.pixel_mm, darker=darker)
 
 
 def in_deviations(observed: Floats, null: Floats) -> Floats:

@@ -13,6 +13,7 @@ from radiogenesis.cohort.expression import ExpressionScaler
 from radiogenesis.cohort.split import Split
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import RunError
+from radiogenesis.imaging import LUNG_CT, Imaging
 from radiogenesis.mapping.synthesis import attribution
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment
 from radiogenesis.methods.protocols import Synthesizer
@@ -40,6 +41,7 @@ class Trained:
     alignment: CanonicalAlignment | None = None
     draw: attribution.Draw | None = None
     least_area: float = TrainSettings.least_area
+    imaging: Imaging = LUNG_CT
 
     @property
     def unread(self) -> bool:
@@ -56,12 +58,12 @@ class Trained:
             return ()
         a = self.alignment
         return tuple(
-            (a.settings.axes[k], float(a.cross_validated[k]), float(a.chance[k]), float(a.p[k]))
+            (self.imaging.name(a.settings.axes[k]), float(a.cross_validated[k]), float(a.chance[k]), float(a.p[k]))
             for k in np.flatnonzero(a.used)
         )
 
     @classmethod
-    def of(cls, run: Run, seed: int) -> Trained:
+    def of(cls, run: Run, seed: int, imaging: Imaging = LUNG_CT) -> Trained:
         """A finished run. Raises RunError for a method that does not draw."""
         method = run.synthesizer()
         alignment = getattr(method, "alignment", None)
@@ -74,6 +76,7 @@ class Trained:
             alignment,
             attribution.differentiable(method, seed),
             run.config["training"].get("least_area", 0.0),  # runs older than the setting took every slice
+            imaging,
         )
 
 
@@ -99,7 +102,7 @@ def open_runs(
             )  # fmt: skip
     for other in opened[1:]:
         _require_alike(opened[0], other)
-    trained, *shuffled_ones = [Trained.of(opened_run, seed) for opened_run in opened]
+    trained, *shuffled_ones = [Trained.of(opened_run, seed, cohort.imaging) for opened_run in opened]
     weights = {
         opened_run.path.resolve().name: file_digest(opened_run.path / "weights.safetensors") for opened_run in opened
     }

@@ -29,7 +29,7 @@ from radiogenesis.mapping.synthesis import attribution
 from radiogenesis.mapping.synthesis import perturbation_null as null
 from radiogenesis.mapping.synthesis.axes_genes import axes_table
 from radiogenesis.mapping.synthesis.known_answers import BOTH, FOUND, agreement
-from radiogenesis.mapping.synthesis.measured import NAMES, Measured
+from radiogenesis.mapping.synthesis.measured import Measured
 from radiogenesis.mapping.synthesis.perturbation import (
     AxesResponse,
     CodeAxes,
@@ -40,6 +40,7 @@ from radiogenesis.mapping.synthesis.perturbation import (
     mean_and_interval,
 )  # fmt: skip
 from radiogenesis.mapping.synthesis.runs import Trained
+from radiogenesis.phenotypes.lesion import FEATURES
 from radiogenesis.stats.multiple_testing import false_discovery_rate
 from radiogenesis.stats.resampling import Floats, nanmean, resamples, spearman
 
@@ -194,7 +195,7 @@ def map_by_synthesis(
         agreement(links, measured.names, nanmean(as_is, axis=1), unseen),
         (sets.coherence, tests[0].coherence), float(np.isnan(as_is[..., 0]).mean()),
         trained.alignment is not None and of_genes is None, trained.unread, trained.predicted, null_runs,
-        lists if len(lists) else None, axes_table(trained.alignment, genes),
+        lists if len(lists) else None, axes_table(trained.alignment, genes, cohort.imaging),
     )  # fmt: skip
 
 
@@ -211,7 +212,8 @@ def _stage(
     genes = trained.scaler.transform(cohort.expression, list(trained.split.test))
     training = trained.scaler.transform(cohort.expression, list(trained.split.train)).astype(np.float64)
     backgrounds = cohort.background_image[index].astype(np.float32)
-    return EvaluationSet(trained.method, genes, backgrounds, cohort.pixel_mm, seed, trained.alignment), training, whose
+    scale = cohort.pixel_mm, seed, trained.alignment, cohort.imaging
+    return EvaluationSet(trained.method, genes, backgrounds, *scale), training, whose
 
 
 def _spread(values: Floats) -> Floats:
@@ -389,7 +391,7 @@ def _feature_batches(conventional: ConventionalMap, measured: Measured, cohort: 
     """The conventional map's tests of features against batch variables, and those of what only this map measures."""
     if not measured.further:
         return conventional.feature_batches
-    values = measured.own(cohort, list(conventional.material.patients))[:, len(NAMES) :]
+    values = measured.own(cohort, list(conventional.material.patients))[:, len(FEATURES) :]
     further = test_batches(values, list(measured.further), conventional.material.batches)
     return pd.concat([conventional.feature_batches, further], ignore_index=True)
 

@@ -21,12 +21,12 @@ from radiogenesis.evaluation.comparison import Row
 from radiogenesis.evaluation.measures.control import MEAN
 from radiogenesis.evaluation.other_cohort import Placed
 from radiogenesis.evaluation.results import EvaluatedRun, RunResults
+from radiogenesis.imaging import Imaging
 from radiogenesis.pages.evaluation.conclusions import shared_scans
-from radiogenesis.phenotypes.lesion import UNITS
+from radiogenesis.phenotypes.lesion import units
 from radiogenesis.phenotypes.radiomics import FAMILIES, FEATURES, RadiomicsSettings
 from radiogenesis.reporting.checklists import NO, NOT_APPLICABLE, Facts, Recorded
 from radiogenesis.reporting.wording import coverage, join
-from radiogenesis.window import WINDOW_HU
 
 REASONS = 5
 """Reasons for leaving patients out that are named, the commonest first; tables/audit.csv has all."""
@@ -43,9 +43,10 @@ def cohort_facts(cohort: Cohort) -> Facts:
             f"{genes.n_vars:,} genes in {genes.n_obs} patients."
         ),
         "acquisition": _acquisition(patients),
-        "modality": Recorded(f"CT alone, one scan for each of {len(patients)} patients."),
+        "modality": Recorded(_modality(cohort.imaging, len(patients))),
         "preprocessing": Recorded(
-            f"Axial slices of {cohort.field_of_view_mm:g} × {cohort.field_of_view_mm:g} mm around the lesion, in HU."
+            f"Axial slices of {cohort.field_of_view_mm:g} × {cohort.field_of_view_mm:g} mm around the lesion, "
+            f"{_scale(cohort.imaging)}."
         ),
         "resampling": Recorded(
             f"In plane to {cohort.pixels} × {cohort.pixels} pixels of {cohort.pixel_mm:.3g} mm; the scan's own planes "
@@ -59,6 +60,19 @@ def cohort_facts(cohort: Cohort) -> Facts:
     if cohort.clinical is not None:
         facts["clinical"] = Recorded(f"Clinical columns of the cohort: {', '.join(map(str, cohort.clinical.columns))}.")
     return facts
+
+
+def _modality(imaging: Imaging, patients: int) -> str:
+    """Which scans; what is no CT is read whatever made it, so that only its owners know."""
+    if imaging.in_hu:
+        return f"CT alone, one scan for each of {patients} patients."
+    return f"Scans of the {imaging.organ} without a unit of intensity, such as MR, one for each of {patients} patients."
+
+
+def _scale(imaging: Imaging) -> str:
+    if imaging.in_hu:
+        return "in HU"
+    return f"intensities as z-scores inside the {imaging.organ}, scan by scan, outlined lesions left out"
 
 
 def _acquisition(patients: pd.DataFrame) -> Recorded:
@@ -101,7 +115,7 @@ def _left_out(audit: pd.DataFrame) -> str:
 
 def run_facts(subjects: Sequence[EvaluatedRun], cohort: Cohort) -> Facts:
     """How runs divided the patients, scaled genes, and were trained."""
-    low, high = WINDOW_HU
+    low, high = cohort.imaging.window
     facts = {
         "split": Recorded(_each(subjects, _split)),
         "disjoint": Recorded("Patients are divided, never slices; no patient is in two parts."),
@@ -112,19 +126,24 @@ def run_facts(subjects: Sequence[EvaluatedRun], cohort: Cohort) -> Facts:
             _each(subjects, lambda one: f"{len(one.scaler.genes):,} of {cohort.expression.n_vars:,} genes are used")
         ),
         "preprocessing": Recorded(
-            f"{cohort_facts(cohort)['preprocessing'].text} Methods read {low:g} to {high:g} HU, scaled linearly."
+            f"{cohort_facts(cohort)['preprocessing'].text} Methods read {low:g} to {high:g} {cohort.imaging.unit}, "
+            "scaled linearly."
         ),
         "digests": Recorded(f"Cohort sha256 {cohort.digest}. {_each(subjects, _digest)}".strip()),
     }
-    return {**facts, **_apart(subjects, cohort.patients["series_uid"]), **training_facts(subjects)}
+    return {
+        **facts,
+        **_apart(subjects, cohort.patients["series_uid"], cohort.imaging.organ),
+        **training_facts(subjects),
+    }
 
 
-def _apart(subjects: Sequence[EvaluatedRun], series: pd.Series) -> Facts:
+def _apart(subjects: Sequence[EvaluatedRun], series: pd.Series, organ: str) -> Facts:
     """Whether held-out patients share scans with training patients; nothing where the scans have no series UID."""
     held_out = sorted({patient for one in subjects for patient in one.split.test})
     if (series.reindex(held_out).fillna("") == "").any():
         return {}
-    shared = {shared_scans(series, one.split.test, one.split.train) for one in subjects} - {""}
+    shared = {shared_scans(series, one.split.test, one.split.train, organ) for one in subjects} - {""}
     if shared:
         return {"apart": Recorded(" ".join(sorted(shared)), NO)}
     return {"apart": Recorded("No held-out patient shares a series with a training patient.")}
@@ -230,7 +249,7 @@ def evaluation_facts(runs: Sequence[RunResults], rows: Sequence[Row], where: Pla
         facts["seeds"] = Recorded(
             f"Seeds of a method, averaged: {', '.join(f'{name} {n}' for name, n in seeds.items())}."
         )
-    return {**cohort_facts(cohort), **run_facts(subjects, cohort), **facts, **_measured(runs)}
+    return {**cohort_facts(cohort), **run_facts(subjects, cohort), **facts, **_measured(runs, cohort.imaging)}
 
 
 def _external(where: Placed) -> Recorded:
@@ -264,7 +283,7 @@ def _comparison(rows: Sequence[Row]) -> Recorded:
     )
 
 
-def _measured(runs: Sequence[RunResults]) -> Facts:
+def _measured(runs: Sequence[RunResults], imaging: Imaging) -> Facts:
     """What depends on what the methods offer to be measured by."""
     facts: dict[str, Recorded] = {}
     names = [NUMBERS[name].label for name in dict.fromkeys(name for run in runs for name in run.scores)]
@@ -273,16 +292,17 @@ def _measured(runs: Sequence[RunResults]) -> Facts:
     if names:
         facts["measures"] = Recorded(f"{'; '.join(names)}.")
     if any("realism" in run.tables for run in runs):
-        facts |= radiomic_facts([family for family in FAMILIES if family != "margin"])
+        facts |= radiomic_facts([family for family in FAMILIES if family != "margin"], imaging)
     tables = [run.tables["control"] for run in runs if "control" in run.tables]
-    return facts | (_control_facts(runs, pd.concat(tables)) if tables else {})
+    return facts | (_control_facts(runs, pd.concat(tables), imaging) if tables else {})
 
 
-def _control_facts(runs: Sequence[RunResults], control: pd.DataFrame) -> Facts:
+def _control_facts(runs: Sequence[RunResults], control: pd.DataFrame, imaging: Imaging) -> Facts:
     """Of methods that draw: what is ranked, against what, beside which regression."""
     single = control[control["feature"] != MEAN]
     mean = control[control["feature"] == MEAN]
-    properties = [f"{name} ({UNITS[name]})" if UNITS.get(name) else name for name in single["feature"].unique()]
+    unit = units(imaging)
+    properties = [f"{name} ({unit[name]})" if unit.get(name) else name for name in single["feature"].unique()]
     facts = {
         "outcome": Recorded(
             f"{', '.join(properties)} of the lesion, against: {', '.join(mean['reference'].unique())}."
@@ -309,7 +329,7 @@ def _control_facts(runs: Sequence[RunResults], control: pd.DataFrame) -> Facts:
     return facts
 
 
-def radiomic_facts(families: Sequence[str]) -> Facts:
+def radiomic_facts(families: Sequence[str], imaging: Imaging) -> Facts:
     """Of the radiomic features of these families, measured with the settings that an evaluation and a map take."""
     taken, settings = [one for one in FEATURES.values() if one.family in families], RadiomicsSettings()
     coded = sum(one.ibsi is not None for one in taken)
@@ -319,7 +339,8 @@ def radiomic_facts(families: Sequence[str]) -> Facts:
             "them by a definition of the IBSI, with its code."
         ),
         "gray_levels": Recorded(
-            f"Gray levels are {settings.bin_width_hu:g} HU wide; the first begins at the lesion's lowest HU."
+            f"Gray levels are {imaging.spread(settings.bin_width_hu):.3g} {imaging.unit} wide; the first begins at the "
+            f"lesion's lowest {imaging.unit}."
         ),
     }
 

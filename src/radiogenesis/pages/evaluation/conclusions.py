@@ -95,7 +95,7 @@ def code_conclusion(clusters: pd.DataFrame, mantel: pd.DataFrame) -> str:
     return text + " No clusters of held-out patients are shown: shuffled genes or Gaussian codes give as tight ones."
 
 
-def shared_scans(series: pd.Series, held_out: Sequence[str], training: Sequence[str]) -> str:
+def shared_scans(series: pd.Series, held_out: Sequence[str], training: Sequence[str], organ: str = "lung") -> str:
     """A sentence where held-out patients lie in scans that were trained on (lesions planted into a few lungs), else "".
 
     Args:
@@ -105,10 +105,11 @@ def shared_scans(series: pd.Series, held_out: Sequence[str], training: Sequence[
     shared = int(series.reindex(list(held_out)).isin(trained).sum())
     if not shared:
         return ""
+    known = "lungs are" if organ == "lung" else f"{organ} is"
     scans = series.reindex(list(held_out)).nunique()
     return (
         f"{shared} of {len(held_out)} held-out patients lie in scans that training patients lie in too "
-        f"({scans} scans): their lesions are new to the methods, their lungs are not."
+        f"({scans} scans): their lesions are new to the methods, their {known} not."
     )
 
 

@@ -180,7 +180,7 @@ def _real(subjects: Sequence[EvaluatedRun], cohort: Cohort, settings: Evaluation
 
 def _evaluate_one(subject: EvaluatedRun, common: Common) -> RunResults:
     """All that the method offers to be measured by."""
-    run, cohort = RunResults(subject), common.cohort
+    run, cohort = RunResults(subject, imaging=common.cohort.imaging), common.cohort
     genes = subject.genes(cohort.expression, subject.split.test)
     if len(subject.metrics):
         run.pictures["curves"] = pictures.curves(subject.metrics, common.folder, subject.name)
@@ -304,6 +304,7 @@ def _conclusions(
         sentences.append(conclusions.code_conclusion(codes.clusters, codes.mantel))
     sentences += [measure.remark for measure in MEASURES if measure.remark and measure.of(runs)]
     split = runs[0].subject.split
-    shared = conclusions.shared_scans(where.cohort.patients["series_uid"], split.test, split.train)
+    organ = where.cohort.imaging.organ
+    shared = conclusions.shared_scans(where.cohort.patients["series_uid"], split.test, split.train, organ)
     known, another = where.described.truth is not None, where.own is not None
     return [*sentences, *([shared] if shared else []), conclusions.scope(known, another=another)]

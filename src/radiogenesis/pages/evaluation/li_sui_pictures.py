@@ -90,7 +90,7 @@ def figure_7(
             "As figure 7 of Li, Sui et al., but for patients who took no part in training: the loose tumor region "
             "that the decoder draws from the genes predicted from the image (a), the one it draws from the patient's "
             "true genes (b), and the true one. A whole region has to pass through the gene vector, so that what no "
-            "gene says is lost: vessels, the chest wall."
+            "gene says is lost: vessels and what else surrounds a tumor."
         ),
     )
 

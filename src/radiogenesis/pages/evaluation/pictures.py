@@ -15,7 +15,8 @@ from radiogenesis.evaluation.gene_codes import CodeSpace
 from radiogenesis.evaluation.genes.code_space import HELD_OUT
 from radiogenesis.evaluation.measures.control import MEAN, TRUTH, Measured
 from radiogenesis.evaluation.results import RunResults
-from radiogenesis.phenotypes.lesion import FEATURES, UNITS
+from radiogenesis.imaging import Imaging
+from radiogenesis.phenotypes.lesion import units
 from radiogenesis.reporting import figures
 from radiogenesis.reporting.model import Picture
 from radiogenesis.reporting.wording import coverage
@@ -49,11 +50,11 @@ def cohort_picture(cohort: Cohort, folder: Path) -> Picture:
     figures.slice_grid(rows, folder / "cohort.png", contours={1: [cohort.slice_mask[k] for k in slices]})
     return Picture(
         file="cohort.png",
-        alt="CT slices with tumors, their outlines, and backgrounds",
+        alt=f"{cohort.imaging.scans} slices with tumors, their outlines, and backgrounds",
         caption=(
             f"The largest slice of {len(slices)} patients from the smallest to the largest tumor, the same with its "
             "outline, and backgrounds that lesions are drawn on. "
-            f"{cohort.field_of_view_mm:g} mm wide, window −1000 to 500 HU."
+            f"{cohort.field_of_view_mm:g} mm wide, {cohort.imaging.window_text}."
         ),
     )
 
@@ -196,6 +197,20 @@ def control_bars(table: pd.DataFrame, folder: Path, name: str, reference: str, c
     )
 
 
+def _own_scales(imaging: Imaging) -> str:
+    """Of which properties what is planted is no such number as what is measured."""
+    if imaging.in_hu:
+        return (
+            f"Planted spiculation and {imaging.name('cavitation')} are on scales of their own (0 to 1; share of the "
+            "radius): only the order counts there."
+        )
+    intensities = f"{imaging.name('attenuation')} and heterogeneity (signal before the scanner)"
+    return (
+        f"Planted spiculation (0 to 1), {intensities} and {imaging.name('cavitation')} (share of the radius) are on "
+        "scales of their own: only the order counts there."
+    )
+
+
 def scatter(measured: Measured, table: pd.DataFrame, folder: Path, name: str) -> Picture:
     """Drawn against planted, or against the own slices where nothing was planted."""
     planted = measured.truth is not None
@@ -203,21 +218,16 @@ def scatter(measured: Measured, table: pd.DataFrame, folder: Path, name: str) ->
     reference = next(iter(measured.references()))
     rows = table[(table["reference"] == reference) & (table["feature"] != MEAN)].set_index("feature")
     notes = {str(f): f"ρ = {rows.loc[f, 'rho']:.2f}".replace("-", "−") for f in rows.index}
-    units = {feature: UNITS[feature] for feature in FEATURES}
+    shown = units(measured.imaging)
     frame = measured.frame()
 
     def plot(theme: figures.Theme) -> Figure:
         return figures.scatter_by_feature(
-            frame, theme, x=x, y="drawn", x_label=words, y_label="drawn", units=units, notes=notes
+            frame, theme, x=x, y="drawn", x_label=words, y_label="drawn", units=shown, notes=notes
         )
 
     light, dark = figures.save_both(plot, folder, f"scatter-{name}")
-    meaning = (
-        " Planted spiculation and cavitation are on scales of their own (0 to 1; share of the radius): only the order "
-        "counts there."
-        if planted
-        else ""
-    )
+    meaning = f" {_own_scales(measured.imaging)}" if planted else ""
     return Picture(
         file=light,
         dark=dark,

@@ -10,6 +10,7 @@ import pandas as pd
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.cohort.writer import versions
 from radiogenesis.csv_files import read_csv
+from radiogenesis.imaging import LUNG_CT, Imaging
 from radiogenesis.mapping.conventional.features import IBSI, LESION, RADIOMIC
 from radiogenesis.mapping.conventional.three_step import ConventionalMap
 from radiogenesis.mapping.prediction.prediction import BASELINES, SIZE
@@ -37,7 +38,7 @@ def map_facts(conventional: ConventionalMap, tables: Path, cohort: Cohort | None
     facts = {} if cohort is None else dict(cohort_facts(cohort))
     return {
         **facts,
-        **_of_features(conventional),
+        **_of_features(conventional, LUNG_CT if cohort is None else cohort.imaging),
         **_of_tests(conventional),
         **_of_batches(conventional),
         **_of_predictions(predicted, conventional),
@@ -59,7 +60,7 @@ def _of_others(path: Path) -> Facts:
     }
 
 
-def _of_features(conventional: ConventionalMap) -> Facts:
+def _of_features(conventional: ConventionalMap, imaging: Imaging) -> Facts:
     """What was put against what."""
     n, settings = counts(conventional), conventional.settings
     family = pd.Series(conventional.material.features.family).value_counts()
@@ -79,7 +80,7 @@ def _of_features(conventional: ConventionalMap) -> Facts:
         "explanation": Recorded("Every link names its genes (tables/links.csv, tables/metagene_genes.csv)."),
     }
     if settings.radiomics == IBSI:
-        return facts | radiomic_facts(FAMILIES)
+        return facts | radiomic_facts(FAMILIES, imaging)
     if RADIOMIC not in family:
         facts["standard_features"] = Recorded(
             f"The {family.get(LESION, 0)} features of the lesion are this software's own; those of the IBSI were not "

@@ -113,10 +113,10 @@ def _either_end(
     return Picture(
         file=path.name,
         width=760,
-        alt=f"CT of patients low and high in {name}",
+        alt=f"{cohort.imaging.scans} of patients low and high in {name}",
         caption=f"{in_text(name)} and {', '.join(features)}: the largest slice of the {shown} patients with the lowest "
         f"values of the metagene, and of the {shown} with the highest, chosen by their genes alone. "
-        f"{cohort.field_of_view_mm:g} mm wide, window −1000 to 500 HU.",
+        f"{cohort.field_of_view_mm:g} mm wide, {cohort.imaging.window_text}.",
     )
 
 

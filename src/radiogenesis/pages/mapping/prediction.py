@@ -276,7 +276,7 @@ def shuffled_addition(
                 Column(label="Found", value="found", format="d"),
                 Column(label="Remain without texture", value="survive", format="d"),
                 Column(label="Share", value="share", format="%"),
-                Column(label="Not explained by the HU distribution", value="beyond_histogram", format="d",
+                Column(label="Not explained by the histogram", value="beyond_histogram", format="d",
                        help="p below alpha given the same feature of the shuffled lesion"),
             ),
         ),

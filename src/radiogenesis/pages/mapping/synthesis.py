@@ -32,6 +32,7 @@ from radiogenesis.pages.mapping.synthesis_pictures import (
     set_traversals,
     traversals,
 )
+from radiogenesis.phenotypes.lesion import FEATURES
 from radiogenesis.reporting.figures import save_both
 from radiogenesis.reporting.model import Column, Fact, Picture, Section, Table
 
@@ -348,7 +349,7 @@ def _traversal_section(conventional: ConventionalMap, moved: SynthesisMap, folde
                 caption=f"For each feature the metagene that moves it most, in patient {drawn[0].patient}: "
                 f"{'; '.join(dict.fromkeys(names[one.name] for one in drawn))}. Under the feature: its measured value "
                 "in the first and in the last picture, and where the map does not report the link, that it does not. "
-                "HU window −1000 to 500.",
+                f"W{moved.stage.imaging.window_text[1:]}.",
             ),
         ),
     )  # fmt: skip
@@ -356,7 +357,10 @@ def _traversal_section(conventional: ConventionalMap, moved: SynthesisMap, folde
 
 def _agreement_section(moved: SynthesisMap, folder: Path) -> Section:
     write_csv(moved.agreement, folder / "tables" / "synthesis_agreement.csv")
-    light, dark = save_both(lambda theme: agreement(moved.links, theme), folder / "pictures", "agreement")
+    imaging = moved.stage.imaging
+    light, dark = save_both(
+        lambda theme: agreement(moved.links, theme, moved.features[: len(FEATURES)]), folder / "pictures", "agreement"
+    )
     return Section(
         title="How far the maps agree",
         text="A run that was trained on most of these patients cannot disagree freely with their map. The last column "
@@ -385,8 +389,9 @@ def _agreement_section(moved: SynthesisMap, folder: Path) -> Section:
             ),
         ),
         notes=(
-            "The gradient holds the outline still for attenuation, margin and heterogeneity, and takes soft stand-ins "
-            "for size, spiculation and cavitation; where it does not agree, believe the drawn effect.",
+            f"The gradient holds the outline still for {imaging.name('attenuation')}, margin and heterogeneity, and "
+            f"takes soft stand-ins for size, spiculation and {imaging.name('cavitation')}; where it does not agree, "
+            "believe the drawn effect.",
         ),
     )  # fmt: skip
 

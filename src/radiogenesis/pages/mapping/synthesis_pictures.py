@@ -174,10 +174,10 @@ def both_maps(
     return figure
 
 
-def agreement(table: pd.DataFrame, theme: Theme) -> Figure:
+def agreement(table: pd.DataFrame, theme: Theme, names: Sequence[str] = NAMES) -> Figure:
     """A panel for each feature, a dot for each metagene: rho over patients against the effect by synthesis."""
     figure = Figure(figsize=(8.2, 5.2), layout="constrained")
-    for number, name in enumerate(NAMES):  # what both maps measure
+    for number, name in enumerate(names):  # what both maps measure
         axes = figure.add_subplot(2, 3, number + 1)
         mine = table[table["feature"] == name]
         looks = {"neither": (theme.mute, 10), "conventional only": (theme.second, 20)}
