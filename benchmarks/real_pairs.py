@@ -14,6 +14,7 @@ Makes NIfTI, builds the cohort, and answers in turn:
   from their genes on backgrounds of such patients.
 - maps: the conventional map, and beside it the map by synthesis of the first fold's run, as `radiogenesis map` writes
   them.
+- halves: the patients in two cohorts of 31, the links of either looked for in the other. Only where it is asked for.
 
 Everything is kept in OUT, so that a stopped benchmark goes on. About 90 minutes on two cores, nearly all of it the ten
 trainings; `--only backgrounds alignment` takes three minutes.
@@ -22,6 +23,7 @@ trainings; `--only backgrounds alignment` takes three minutes.
 from __future__ import annotations
 
 import argparse
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -67,10 +69,15 @@ def made_cohort(out: Path) -> Cohort:
     if not path.exists():
         subprocess.run([sys.executable, str(DATA / "pairs" / "make_nifti.py"), str(out / "raw")], check=True)
         subprocess.run([sys.executable, str(DATA / "unpack.py"), str(out / "unpacked")], check=True)
-        clinical = next((DATA / "clinical").glob("NSCLCR01*.csv"))
-        tables = ("--expression", DATA / TABLE, "--orientation", "genes-in-rows", "--clinical", clinical)
-        run("cohort", "build", out / "raw", path, *tables, "--annotations", out / "unpacked" / "annotations")
+        build(out, out / "raw", path)
     return Cohort.open(path)
+
+
+def build(out: Path, raw: Path, path: Path) -> None:
+    """A cohort of the scans in `raw`, with all tables."""
+    clinical = next((DATA / "clinical").glob("NSCLCR01*.csv"))
+    tables = ("--expression", DATA / TABLE, "--orientation", "genes-in-rows", "--clinical", clinical)
+    run("cohort", "build", raw, path, *tables, "--annotations", out / "unpacked" / "annotations")
 
 
 def backgrounds(cohort: Cohort, raw: Path) -> None:
@@ -230,6 +237,25 @@ def maps(out: Path) -> None:
             print(table[table["verdict"] != "not found"].head(40).round(3).to_string(index=False))
 
 
+def halves(out: Path) -> None:
+    """Two cohorts of half the patients each, drawn by lot; the map of either, replicated in the other."""
+    names = sorted(folder.name for folder in (out / "raw").iterdir())
+    order = np.random.default_rng(18).permutation(len(names))
+    cohorts = {half: out / f"half-{half}.zarr" for half in "ab"}
+    for half, part in zip("ab", (order[::2], order[1::2]), strict=True):
+        for name in (names[i] for i in part):
+            shutil.copytree(out / "raw" / name, out / f"raw-{half}" / name, dirs_exist_ok=True)
+        if not cohorts[half].exists():
+            build(out, out / f"raw-{half}", cohorts[half])
+    for one, other in ("ab", "ba"):
+        found = out / f"map-{one}{other}"
+        if not found.exists():
+            run("map", cohorts[one], found, "--replicate", cohorts[other], "--radiomics", "ibsi",
+                "--prediction_folds", "0", "--shuffles", "5", "--permutations", "500")  # fmt: skip
+            run("report", found)
+        print(pd.read_csv(found / "tables" / "replication.csv").round(3).to_string(index=False))
+
+
 def main() -> None:
     """Parse, and answer what is asked."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -238,7 +264,7 @@ def main() -> None:
     options.add_argument("--repeats", type=int, default=10, help="divisions into ten folds")
     options.add_argument("--permutations", type=int, default=1000)
     parts = ("backgrounds", "alignment", "drawings", "picture", "maps")
-    options.add_argument("--only", nargs="+", choices=parts, default=parts)
+    options.add_argument("--only", nargs="+", choices=(*parts, "halves"), default=parts)
     given = options.parse_args()
     out: Path = given.out
     out.mkdir(parents=True, exist_ok=True)
@@ -253,6 +279,8 @@ def main() -> None:
         picture(cohort, Run.open(folds_run(out, given.steps, 0, "own genes")), out / "drawings.png")
     if "maps" in given.only:
         maps(out)
+    if "halves" in given.only:
+        halves(out)
 
 
 if __name__ == "__main__":

@@ -44,8 +44,9 @@ SMALL: dict[str, dict[str, Any]] = {
 
 
 def toy_cohort(
-    path: str | Path, *, patients: int = 12, genes: int = 20, slices: int = 4, pixels: int = 32, seed: int = 0
-) -> Cohort:
+    path: str | Path, *, patients: int = 12, genes: int = 20, slices: int = 4, pixels: int = 32, seed: int = 0,
+    prefix: str = "P",
+) -> Cohort:  # fmt: skip
     """A cohort of bright discs in dark lung, whose size follows the first gene; no other gene says anything.
 
     Args:
@@ -55,6 +56,7 @@ def toy_cohort(
         slices: of the tumor of each patient, and as many backgrounds.
         pixels: per side of an image, which is 60 mm wide.
         seed: the same seed makes the same cohort.
+        prefix: of the patients' names; two cohorts of other names have no patient in common.
 
     Raises:
         OutputError: something is already at `path`.
@@ -65,7 +67,7 @@ def toy_cohort(
         ((20, 32, 32), (5, 20))
     """
     rng = np.random.default_rng(seed)
-    names = [f"P-{number:02d}" for number in range(patients)]
+    names = [f"{prefix}-{number:02d}" for number in range(patients)]
     values = rng.normal(size=(patients, genes)).astype(np.float32)
     y, x = np.mgrid[:pixels, :pixels] - pixels / 2
 

@@ -78,7 +78,7 @@ def test_it_makes_everything(demo: Demo) -> None:
 
 
 def test_it_says_its_steps_in_order(demo: Demo) -> None:
-    assert re.findall(r"^\[(\d)/6\]", demo.printed, re.MULTILINE) == list("123456")
+    assert re.findall(r"^\[(\d)/7\]", demo.printed, re.MULTILINE) == list("1234567")
     assert re.search(r"^Done in \d+\.\d minutes\.", demo.printed, re.MULTILINE)
 
 
@@ -88,7 +88,9 @@ def test_it_prints_the_numbers_and_where_the_report_is(demo: Demo) -> None:
     told = demo.printed[demo.printed.index("The numbers that matter") :]
     for number in numbers:
         assert f"  {number['run']}: {number['text']}: {number['value']:.2f} (" in told
-    assert demo.printed.rstrip().endswith(f"Open {demo.out / 'evaluation' / 'report.html'}")
+    report, explorer = demo.out / "evaluation" / "report.html", demo.out / "explorer.html"
+    assert demo.printed.rstrip().endswith(f"Open {report} and {explorer}")
+    assert "heterogeneity" in explorer.read_text(encoding="utf-8")
     assert headline(demo.out / "evaluation")
 
 
@@ -98,9 +100,9 @@ def test_a_second_call_keeps_everything(demo: Demo, capsys: pytest.CaptureFixtur
     again = capsys.readouterr().out
     assert files_of(demo.out) == before
     assert again.count("already trained") == 3
-    assert "[1/6]" not in again  # neither the cohort,
-    assert "[4/6]" not in again  # nor the drawings,
-    assert "[5/6]" not in again  # nor the evaluation is made again
+    assert "[1/7]" not in again  # neither the cohort,
+    assert "[4/7]" not in again  # nor the drawings,
+    assert "[5/7]" not in again  # nor the evaluation is made again
     minutes = re.search(r"Done in (\d+\.\d) minutes", again)
     assert minutes
     assert float(minutes[1]) <= 0.1
@@ -114,7 +116,7 @@ def test_a_lost_part_is_made_again(demo: Demo, capsys: pytest.CaptureFixture[str
     record = (demo.out / "drawings" / "synthesis.json").read_text()
     shutil.rmtree(demo.out / "drawings")
     assert main(["demo", str(demo.out), *SMALL]) == 0
-    assert "[4/6]" in capsys.readouterr().out
+    assert "[4/7]" in capsys.readouterr().out
     assert (demo.out / "drawings" / "synthesis.json").read_text() == record
 
 

@@ -16,13 +16,14 @@ from radiogenesis.testing import toy_patient, write_cohort
 PATIENTS, GENES, PIXELS = 40, 40, 64
 
 
-def write(path: Path) -> Cohort:
-    rng = np.random.default_rng(0)
-    names = [f"P-{number:02d}" for number in range(PATIENTS)]
+def write(path: Path, *, seed: int = 0, prefix: str = "P", sign: float = 1.0) -> Cohort:
+    """The cohort, or another of other patients, whose genes go the other way with the diameter for a sign of -1."""
+    rng = np.random.default_rng(seed)
+    names = [f"{prefix}-{number:02d}" for number in range(PATIENTS)]
     sharp = rng.permutation(np.arange(PATIENTS) % 2).astype(bool)
     size = rng.standard_normal(PATIENTS)
     genes = 0.6 * rng.standard_normal((PATIENTS, GENES))
-    genes[:, :10] += size[:, None]
+    genes[:, :10] += sign * size[:, None]
     genes[:, 10:20] += 2.0 * sharp[:, None]
     y, x = np.mgrid[:PIXELS, :PIXELS] - PIXELS / 2
     patients = []

@@ -215,3 +215,15 @@ def test_a_seventh_factor_is_driven_by_a_module_of_its_own_only_when_asked() -> 
     assert np.corrcoef(genetic, ndtri(factors[UNLISTED]))[0, 1] ** 2 == pytest.approx(0.6, abs=0.02)
     with pytest.raises(ValueError, match="modules 6: at least 7, one for each factor"):
         replace(settings, modules=6, unlisted=True)
+
+
+def test_phantoms_of_one_genes_seed_are_other_patients_of_one_truth() -> None:
+    few = PhantomSettings(patients=3, genes=200, modules=8, seed=1)
+    one, other, apart = (
+        plan_cohort(replace(few, seed=seed, genes_seed=genes)) for seed, genes in ((1, 7), (2, 7), (2, None))
+    )
+    pd.testing.assert_frame_equal(one.truth.gene_effects, other.truth.gene_effects)
+    assert not one.truth.gene_effects.equals(apart.truth.gene_effects)
+    assert not set(one.truth.factors.index) & set(other.truth.factors.index)
+    assert not np.array_equal(one.expression.X, other.expression.X)
+    assert "genes_seed" not in apart.truth.settings  # what is not asked for changes no digest

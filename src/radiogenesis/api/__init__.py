@@ -19,6 +19,7 @@ from radiogenesis.api.cohorts import build_cohort, fetch_cohort, make_phantom, o
 from radiogenesis.api.evaluation import Evaluation, Results, evaluate, open_evaluation
 from radiogenesis.api.explorer import ExplorerPage, explore
 from radiogenesis.api.maps import RadiogenomicMap, map, open_map
+from radiogenesis.api.readers import ReaderStudy, analyze_readers, make_reader_study, plan_readers
 from radiogenesis.api.runs import available_methods, open_run, synthesize, train
 from radiogenesis.cohort.fetch.fetch import Fetched
 from radiogenesis.cohort.lesion_slices import LesionSlices
@@ -53,6 +54,7 @@ __all__ = [
     "OutputError",
     "RadiogenesisError",
     "RadiogenomicMap",
+    "ReaderStudy",
     "Results",
     "Run",
     "RunError",
@@ -60,18 +62,21 @@ __all__ = [
     "SettingError",
     "Synthesis",
     "Truth",
+    "analyze_readers",
     "available_methods",
     "build_cohort",
     "evaluate",
     "explore",
     "fetch_cohort",
     "make_phantom",
+    "make_reader_study",
     "map",
     "open_cohort",
     "open_evaluation",
     "open_map",
     "open_run",
     "plan_fetch",
+    "plan_readers",
     "plant_cohort",
     "report",
     "synthesize",

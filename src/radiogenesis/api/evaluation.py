@@ -16,13 +16,15 @@ from radiogenesis.cohort.store import Cohort
 from radiogenesis.csv_files import read_csv
 from radiogenesis.errors import RunError, SettingError
 from radiogenesis.evaluation.genes.metagenes import metagene_table
+from radiogenesis.evaluation.other_cohort import Placed, placed
+from radiogenesis.evaluation.results import EvaluatedRun
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.mapping.settings import MapSettings
 from radiogenesis.methods.gene_autoencoder import GeneAutoencoder
 from radiogenesis.methods.tumor_unet import FindSettings
 from radiogenesis.output import check_place, whole_folder
 from radiogenesis.pages.evaluation.detection import detects, evaluate_detection, measure_detection
-from radiogenesis.pages.evaluation.evaluate import evaluate_runs
+from radiogenesis.pages.evaluation.evaluate import evaluate as evaluate_subjects
 from radiogenesis.pages.evaluation.stages import add, add_detection
 from radiogenesis.pages.mapping.figure_6 import code_feature_map, code_section, conclusion
 from radiogenesis.progress import Progress, silent
@@ -122,6 +124,7 @@ def evaluate(
     path: str | Path,
     *,
     cohort: Cohort | str | Path | None = None,
+    own_cohort: Cohort | str | Path | None = None,
     progress: Progress | None = None,
     **settings: Any,
 ) -> Evaluation:
@@ -130,7 +133,8 @@ def evaluate(
     Args:
         runs: one or several finished runs of one cohort, or their paths.
         path: the folder to write; must not exist yet.
-        cohort: the runs' cohort, where it has moved.
+        cohort: the runs' cohort, where it has moved; or another cohort, all of whose patients are held out.
+        own_cohort: the runs' own cohort, where it has moved and `cohort` is another.
         progress: called with (run, patients done, patients in all).
         settings: fields of EvaluationSettings, and of FindSettings for runs of tumor-unet.
 
@@ -148,9 +152,12 @@ def evaluate(
         raise SettingError("no run was given", remedy="give at least one")
     how, find = settings_of([EvaluationSettings, FindSettings], settings)
     check_place(Path(path))
-    place = str(cohort.path if isinstance(cohort, Cohort) else cohort) if cohort is not None else None
-    evaluated(given, Path(path), how, find, cohort=place, progress=progress or silent)
+    evaluated(given, Path(path), how, find, cohort=_place(cohort), own=_place(own_cohort), progress=progress or silent)
     return Evaluation(Path(path))
+
+
+def _place(cohort: Cohort | str | Path | None) -> str | None:
+    return None if cohort is None else str(cohort.path if isinstance(cohort, Cohort) else cohort)
 
 
 def open_evaluation(path: str | Path) -> Evaluation:
@@ -170,11 +177,16 @@ def evaluated(
     find: FindSettings,
     *,
     cohort: str | None = None,
+    own: str | None = None,
     progress: Progress = silent,
 ) -> dict[str, Any]:
     """Evaluate all runs into one folder, whole or not at all. Returns what evaluation.json holds.
 
     Runs of tumor-unet beside others are stage 1 on the page of the others; the first gene autoencoder has figure 6.
+
+    Args:
+        cohort: the runs' cohort, where it has moved, or another.
+        own: the runs' own cohort, where it has moved and `cohort` is another.
 
     Raises:
         SettingError: other than the default of how tumors are found, and no run finds any.
@@ -187,15 +199,16 @@ def evaluated(
         return evaluate_detection(finding, out, settings, find=find, cohort=cohort)
     if finding:
         _check_together(runs)
-    encoding = [run for run in others if isinstance(run.method, GeneAutoencoder)]
+    where = placed(others, settings, cohort, own)
+    encoding = [one for one in where.subjects if isinstance(one.method, GeneAutoencoder)]
     with whole_folder(out) as partial:
         folder = partial / "evaluation"
-        summary = evaluate_runs(others, folder, settings, cohort=cohort, progress=progress)
+        summary = evaluate_subjects(where.subjects, where.cohort, folder, settings, where=where, progress=progress)
         if finding:
             detection = measure_detection(finding, folder, settings, find=find, cohort=cohort)
             summary = add_detection(folder, summary, detection)
         if encoding:
-            summary = add_figure_6(folder, summary, encoding[0], others, settings, cohort=cohort)
+            summary = add_figure_6(folder, summary, encoding[0], where, settings)
         for part in folder.iterdir():
             part.rename(partial / part.name)
         folder.rmdir()
@@ -219,22 +232,20 @@ def _check_together(runs: Sequence[Run]) -> None:
 def add_figure_6(
     folder: Path,
     summary: Mapping[str, Any],
-    run: Run,
-    runs: Sequence[Run],
+    run: EvaluatedRun,
+    where: Placed,
     settings: EvaluationSettings,
-    *,
-    cohort: str | None = None,
 ) -> dict[str, Any]:
     """Put metagenes against the encoder's features on the page. Returns what evaluation.json holds.
 
     The metagenes are made as those of the metagene GAN among the runs, if there is one, else 100 by k-means.
     """
-    name, held_out = run.path.resolve().name, len(run.split.test)
+    name, held_out = run.name, len(run.split.test)
     if held_out < FEWEST:
         said = f"{name}: no figure 6: {held_out} held-out patients, and it needs {FEWEST}."
         return add(folder, summary, {"conclusions": [said]})
     assert isinstance(run.method, GeneAutoencoder)
-    opened = run.open_cohort(cohort)
+    opened, runs = where.cohort, where.subjects
     clustered: dict[str, Any] = next((one.config["settings"] for one in runs if one.method_name == "metagene-gan"), {})
     how = MapSettings(
         seed=settings.seed,

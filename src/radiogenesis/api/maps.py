@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,12 @@ from radiogenesis.api.runs import as_cohort, as_run, as_runs
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import SettingError
 from radiogenesis.mapping.conventional.enrichment import in_names_of, read_gmt
+from radiogenesis.mapping.conventional.plan import sentence
 from radiogenesis.mapping.conventional.three_step import conventional_map, inputs_of
 from radiogenesis.mapping.prediction.settings import PredictionSettings
+from radiogenesis.mapping.replication.prepared import prepare
+from radiogenesis.mapping.replication.replication import replicate as replicated
+from radiogenesis.mapping.replication.settings import ReplicationSettings
 from radiogenesis.mapping.settings import MapSettings, SynthesisSettings
 from radiogenesis.mapping.synthesis.runs import open_runs
 from radiogenesis.mapping.synthesis.synthesis import map_by_synthesis
@@ -26,6 +30,7 @@ from radiogenesis.methods.gene_autoencoder import GeneAutoencoder
 from radiogenesis.output import check_place, written
 from radiogenesis.pages.mapping.output import write_map
 from radiogenesis.pages.mapping.prediction import additions as more_of
+from radiogenesis.pages.mapping.replication import replication_addition
 from radiogenesis.pages.mapping.synthesis import synthesis_addition
 from radiogenesis.progress import Progress, silent
 from radiogenesis.training.run import Run
@@ -75,6 +80,7 @@ def map(
     run: Run | str | Path | None = None,
     null_run: Run | str | Path | Sequence[Run | str | Path] = (),
     gmt: str | Path | None = None,
+    replicate: Cohort | str | Path | Sequence[Cohort | str | Path] = (),
     progress: Progress | None = None,
     **settings: Any,
 ) -> RadiogenomicMap:
@@ -86,8 +92,9 @@ def map(
         run: a run of this cohort that draws, or a gene-autoencoder: adds what it draws, or sees.
         null_run: one or several runs like it with `shuffle_genes=True`.
         gmt: gene sets, such as those of MSigDB.
+        replicate: other cohorts, in which the links found are looked for.
         progress: called with (what, 0, 0): nobody knows how much of it there is.
-        settings: fields of MapSettings, SynthesisSettings and PredictionSettings.
+        settings: fields of MapSettings, SynthesisSettings, PredictionSettings and ReplicationSettings.
 
     Raises:
         RunError: a run of another cohort, or one that does not fit. SettingError: an unknown setting.
@@ -97,10 +104,12 @@ def map(
         >>> len(found.links) % 6
         0
     """
-    how, moving, left_out = settings_of([MapSettings, SynthesisSettings, PredictionSettings], settings)
+    kinds = [MapSettings, SynthesisSettings, PredictionSettings, ReplicationSettings]
+    how, moving, left_out, elsewhere = settings_of(kinds, settings)
     opened = None if run is None else as_run(run)
-    mapped(as_cohort(cohort), Path(path), how, moving, left_out, run=opened, nulls=as_runs(null_run), gmt=gmt,
-           progress=progress or silent)  # fmt: skip
+    others = [replicate] if isinstance(replicate, Cohort | str | Path) else replicate
+    mapped(as_cohort(cohort), Path(path), how, moving, left_out, elsewhere, run=opened, nulls=as_runs(null_run),
+           gmt=gmt, others=[as_cohort(other) for other in others], progress=progress or silent)  # fmt: skip
     return RadiogenomicMap(Path(path))
 
 
@@ -120,16 +129,21 @@ def mapped(
     settings: MapSettings,
     moving: SynthesisSettings,
     left_out: PredictionSettings,
+    elsewhere: ReplicationSettings | None = None,
     *,
     run: Run | None = None,
     nulls: Sequence[Run] = (),
     gmt: str | Path | None = None,
+    others: Sequence[Cohort] = (),
     progress: Progress = silent,
+    say: Callable[[str], object] = lambda sentence: None,
 ) -> list[str]:
     """Map a cohort into a folder, whole or not at all. Returns the sentences of what may be concluded.
 
     Args:
         gmt: gene sets.
+        others: cohorts in which the links found are looked for.
+        say: is told what could be found, before anything is tested.
 
     Raises:
         SettingError: nulls without a run that draws; and what the map raises.
@@ -145,12 +159,14 @@ def mapped(
     elif run is not None:
         trained = open_runs(run.path, [one.path for one in nulls], cohort, settings.seed)
     progress("measuring lesions", 0, 0)
-    material = inputs_of(cohort, settings)
+    elsewhere = elsewhere or ReplicationSettings()
+    prepared = prepare(cohort, inputs_of(cohort, settings), others, settings, elsewhere)
+    material = prepared.first
     if gene_sets is not None and gmt:
         gene_sets, overlap = in_names_of(gene_sets, material.names, gmt)
         material = replace(material, said=(*material.said, overlap))
     progress(f"testing {len(material.names):,} genes against {len(material.features.family)} features", 0, 0)
-    conventional = conventional_map(material, settings, gene_sets)
+    conventional = conventional_map(material, settings, gene_sets, lambda plan: say(sentence(plan)))
     additions = more_of(conventional, cohort, left_out, run)  # before the long work: it refuses what cannot be asked
     if trained is not None:
         drawing, shuffled, digests = trained
@@ -160,6 +176,9 @@ def mapped(
         )  # fmt: skip
         digests |= {"Cohort's digest": cohort.digest}
         additions.insert(0, lambda folder: synthesis_addition(conventional, moved, folder, cohort.truth, digests))
+    if others:
+        repeated = replicated(conventional, cohort, prepared, elsewhere)
+        additions.insert(0, lambda folder: replication_addition(repeated, conventional, folder))
     progress("predicting patients left out, drawing the page", 0, 0)
     provenance = {"Cohort": f"{cohort.path.name}, digest {cohort.digest[:12]}"}
     provenance |= {"Gene sets": Path(gmt).name} if gmt else {}

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from radiogenesis.cli.arguments import add_settings, parser, settings_from
 from radiogenesis.cli.demo_steps import DemoSettings, go_on, step
-from radiogenesis.errors import RunError
+from radiogenesis.errors import RunError, SettingError
 from radiogenesis.output import write_text
 
 AT_THE_EDGE = 0.35
@@ -45,12 +45,13 @@ def main(arguments: list[str]) -> None:
     print(f"\nDone in {minutes:.1f} minutes. The numbers that matter, on held-out patients:")
     for line in headline(evaluation):
         print(f"  {line}")
-    print(f"\nOpen {evaluation / 'report.html'}")
+    pages = [evaluation / "report.html", *out.glob("explorer.html")]
+    print(f"\nOpen {' and '.join(map(str, pages))}")
 
 
 def xu(out: Path, settings: DemoSettings) -> Path:
     """The framework of Xu et al.; returns the folder of the evaluation."""
-    from radiogenesis.cli import cohort_phantom, evaluate, report, synthesize, train
+    from radiogenesis.cli import cohort_phantom, evaluate, explore, report, synthesize, train
 
     cohort, alignment, gan = (str(out / name) for name in ("cohort.zarr", "alignment", "fusion-gan"))
     seed = f"--seed={settings.seed}"
@@ -72,6 +73,13 @@ def xu(out: Path, settings: DemoSettings) -> Path:
         evaluate.main([alignment, gan, nearest, str(evaluation), seed])
     step(6, "the report")
     report.main([str(evaluation)])
+    step(7, "a page on which the properties of a lesion are moved by hand")
+    page = out / "explorer.html"
+    if not page.exists():
+        try:
+            explore.main([gan, str(page), seed])
+        except SettingError as error:  # what draws in a browser is an extra
+            print(f"left out: {error}")
     return evaluation
 
 

@@ -39,7 +39,7 @@ class DemoSettings:
             raise ValueError(f"patients {self.patients}: at least 36 with framework sui, to hold out 8 for figure 6")
 
 
-def step(number: int, what: str, steps: int = 6) -> None:
+def step(number: int, what: str, steps: int = 7) -> None:
     """Say which of the steps begins."""
     print(f"\n[{number}/{steps}] {what}", flush=True)
 

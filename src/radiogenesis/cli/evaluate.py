@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 _DESCRIPTION = """Measure runs on the patients they held out: fidelity, realism, control, diversity, memorization,
 retrieval, and with --segmentation_steps usefulness; of gene-autoencoder how well genes are predicted, and what its
-encoder's features have to do with metagenes; of tumor-unet what is found in whole slices, on another cohort too.
+encoder's features have to do with metagenes; of tumor-unet what is found in whole slices. With --cohort on the patients
+of another cohort.
 
 Every number stands beside what it must be read by, with intervals over patients: control beside one ridge regression
 from the same genes, realism beside real lesions pasted onto the same backgrounds, copies beside how surely they would
@@ -22,8 +23,9 @@ have been seen. Runs of one cohort go into one
 table with a row per method: runs that differ in nothing but their seed share a row, and the other methods are compared
 with that of the first run. `radiogenesis report OUT` makes a page of it."""
 
-_COHORT = """The runs' cohort, where it has moved. For runs of tumor-unet alone also another cohort: all its patients
-with an outline are measured, except those whose names were trained on."""
+_COHORT = """The runs' cohort, where it has moved; or another cohort: all its patients are held out, except those whose
+names or scans were trained on, and genes are matched by symbol (see --other_scaler)."""
+_OWN = "With another cohort: the runs' own one, where it has moved."
 
 
 def main(arguments: list[str]) -> None:
@@ -37,6 +39,7 @@ def main(arguments: list[str]) -> None:
         "paths", type=str, nargs="+", metavar="RUN... OUT", help="Finished runs, then the folder to write."
     )
     verb.add_argument("--cohort", type=str | None, default=None, help=_COHORT)
+    verb.add_argument("--own_cohort", type=str | None, default=None, help=_OWN)
     add_settings(verb, EvaluationSettings)
     add_settings(verb, FindSettings, skip=NOT_FOR_KEPT_SLICES)
     parsed = verb.parse(arguments)
@@ -55,7 +58,7 @@ def main(arguments: list[str]) -> None:
     check_place(out)
     runs = [Run.open(path) for path in run_paths]
     with TaskBars("patients drawn") as bars:
-        summary = evaluated(runs, out, settings, find, cohort=parsed.cohort, progress=bars)
+        summary = evaluated(runs, out, settings, find, cohort=parsed.cohort, own=parsed.own_cohort, progress=bars)
     console = Console()
     console.print(headline_table(summary))
     for sentence in summary["conclusions"]:

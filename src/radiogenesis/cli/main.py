@@ -15,8 +15,8 @@ from contextlib import contextmanager
 
 from radiogenesis.errors import RadiogenesisError
 
-OLD_NAMES = {"find-tumour": "find-tumor"}
-"""What verbs were called before."""
+OLD_NAMES = {"find-tumour": "find-tumor", "analyse": "analyze"}
+"""What verbs were called before, or are called elsewhere."""
 VERBS = {
     "demo": "everything below, on a phantom cohort, in minutes on a laptop CPU",
     "cohort fetch": "NAME RAW: a public cohort: images, outlines, expression and tables, resumable and verified",
@@ -32,6 +32,10 @@ VERBS = {
     "map": "COHORT OUT: which genes go with which property of the lesion, and how far to believe it",
     "explore": "RUN OUT.html: one page on which a gene is moved and the drawn lesion follows; opens offline",
     "report": "OUT: one HTML file that opens offline",
+    "readers plan": "how many readers and cases a reader study needs",
+    "readers make": "RUN OUT.html: a blinded reader study in one page: real or drawn, and does it follow the genes",
+    "readers analyze": "CSV... OUT: what readers' answers are worth, readers and cases both random",
+    "readers simulate": "KEY OUT: answers of readers who guess, who know, and of a network, to rehearse with",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +41,9 @@ class EvaluationSettings:
     one core 300 steps take about 10 s at 64 pixels, times `segmentation_repeats`, times runs plus 1 (open)."""
     segmentation_repeats: int = 3
     """Segmentation networks with different first weights; their Dice is averaged."""
+    other_scaler: Literal["own", "training"] = "own"
+    """On another cohort than the runs' own: each gene is a z-score over that cohort's own patients (own), or scaled by
+    the training patients' mean and deviation (training), which asks for both to be measured alike."""
     seed: int = 0
     """Seed of backgrounds, noise, resamples and permutations."""
 

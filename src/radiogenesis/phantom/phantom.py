@@ -54,11 +54,12 @@ class Plan:
 def plan_cohort(settings: PhantomSettings) -> Plan:
     """Draw genes, factors and scanners: all that patients have to do with each other."""
     streams = [np.random.default_rng([settings.seed, part]) for part in range(5)]
+    of_genes = np.random.default_rng([settings.seed if settings.genes_seed is None else settings.genes_seed, 0])
     numbers = [f"{i:04d}" for i in range(1, settings.patients + 1)]
     # Patients of another seed are others, whom nothing that goes by names may take for these.
     names = [f"PH{settings.seed}-{number}" if settings.seed else f"PH{number}" for number in numbers]
     planted = (*FACTORS, UNLISTED) if settings.unlisted else FACTORS
-    model = genes.gene_model(settings.genes, settings.modules, streams[0], planted)
+    model = genes.gene_model(settings.genes, settings.modules, of_genes, planted)
     activity = genes.draw_activity(model, settings.patients, streams[1])
     scores = scores_from_expression(zscore(activity), model.weights, settings.strength, streams[2])
     factors = factors_from_scores(
@@ -156,6 +157,8 @@ def _told(settings: PhantomSettings) -> dict[str, Any]:
     """The settings that stand in the truth, and so in the digest: without those that change nothing."""
     without = {name for name in _plain(settings) if name.startswith("whole_") and not settings.whole_pixels}
     without |= {name for name in ("unlisted", "at_the_edge") if not getattr(settings, name)}
+    if settings.genes_seed is None:
+        without.add("genes_seed")
     if settings.middle_in_lung:
         without.add("middle_in_lung")
     if settings.size_mm == SIZE_MM:

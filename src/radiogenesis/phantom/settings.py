@@ -18,6 +18,9 @@ class PhantomSettings(SamplingSettings):
     """Number of genes (Xu et al. 2020: 5,172 without missing values)."""
     modules: int = 40
     """Number of co-expression modules; the first six drive one appearance factor each."""
+    genes_seed: int | None = None
+    """Seed of the genes, their modules and what they drive; by default `seed`. Phantoms of one genes_seed and of other
+    seeds are other patients of one truth: what is found in one can be looked for in another."""
     strength: float = 0.9
     """Share of each factor's variance that genes explain, 0 to 1; the rest is chance. 0 is a null cohort."""
     size_mm: tuple[float, float] = SIZE_MM

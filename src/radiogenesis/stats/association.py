@@ -187,6 +187,11 @@ def also(held: Held, covariates: NDArray[Any], rows: NDArray[Any] | slice = slic
     }
 
 
+def freedom_of(n: int, held: Held) -> int:
+    """Degrees of freedom of a test of n patients, less what is adjusted for."""
+    return n - 1 - int(np.linalg.matrix_rank(design_of(n, held["covariates"], held["blocks"])))
+
+
 def least_effect(tests: int, freedom: int, alpha: float) -> float:
     """The smallest |r| that reaches a false discovery rate of alpha when it is the only one among `tests` tests; 1
     where no test can be made."""

@@ -22,6 +22,7 @@ from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import RunError, SettingError
 from radiogenesis.evaluation.genes.prediction import predicts_genes
 from radiogenesis.evaluation.measures.fidelity import keeps_background
+from radiogenesis.evaluation.other_cohort import Placed
 from radiogenesis.evaluation.results import EvaluatedRun
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.methods.gene_autoencoder import GeneAutoencoder, GeneAutoencoderSettings
@@ -126,12 +127,12 @@ def test_metagenes_come_with_members_and_stability(out: Path, cohort: Cohort) ->
         assert "by hierarchical clustering" in sections[title].notes[-1]
 
 
-def test_figure_6_needs_eight_patients_and_says_so(runs: list[Run], out: Path, tmp_path: Path) -> None:
+def test_figure_6_needs_eight_patients_and_says_so(runs: list[Run], cohort: Cohort, out: Path, tmp_path: Path) -> None:
     few = Run(runs[1].path, runs[1].config, runs[1].provenance)
     vars(few).update(vars(runs[1]) | {"split": Split(runs[1].split.train, (), runs[1].split.test[:5])})
     copy = shutil.copytree(out, tmp_path / "out")
     before = {"headline": [{"value": math.nan}], "conclusions": ["first"], "runs": []}
-    summary = add_figure_6(copy, before, few, runs, QUICK)
+    summary = add_figure_6(copy, before, EvaluatedRun.of(few), Placed((), cohort, cohort), QUICK)
     assert summary["conclusions"] == ["reads: no figure 6: 5 held-out patients, and it needs 8.", "first"]
     assert math.isnan(summary["headline"][0]["value"])  # what could not be measured stays a number until it is written
     written = json.loads((copy / "evaluation.json").read_text(encoding="utf-8"), parse_constant=pytest.fail)

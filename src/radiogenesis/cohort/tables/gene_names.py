@@ -29,6 +29,7 @@ _SUMMARY = re.compile(
 )
 
 
+_ENSEMBL = re.compile(r"(ENS[A-Z]*\d{6,})\.\d+", re.IGNORECASE)
 _NO_NAME, _IS_SUMMARY = "without a name", "summaries of a count"
 _TWICE = "dates that Excel makes of names such as MARCH1 and SEPT2, each in the place of several genes"
 
@@ -58,6 +59,23 @@ def _why_none(name: str, times: int) -> str:
     if times > 1 and _DATE.fullmatch(name):
         return _TWICE
     return _IS_SUMMARY if _SUMMARY.fullmatch(name) else ""
+
+
+def canonical(gene: str) -> str:
+    """A gene's identifier without what tools add or change: case, quotes, an Ensembl version, TCGA's "|number"."""
+    bare = gene.strip().strip("'\"").split("|")[0]
+    return (found[1] if (found := _ENSEMBL.fullmatch(bare)) else bare).casefold()
+
+
+def columns_of(genes: Sequence[str], table: Sequence[str]) -> NDArray[np.intp]:
+    """(G,) where each gene stands among the names of a table, -1 where it does not.
+
+    A gene is the one of the same name, or else the only one of the same canonical identifier.
+    """
+    exact = {name: at for at, name in enumerate(table)}
+    alike = Counter(map(canonical, table))
+    only = {canonical(name): at for at, name in enumerate(table) if alike[canonical(name)] == 1}
+    return np.array([exact.get(gene, only.get(canonical(gene), -1)) for gene in genes], np.intp)
 
 
 def counted(number: int, noun: str) -> str:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from radiogenesis.cohort.split import Split
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.evaluation.descriptions.lesions import Lesions, measure_lesions
+from radiogenesis.evaluation.descriptions.lesions import FeatureSet, Lesions, ibsi_features, measure_lesions
 from radiogenesis.evaluation.measures.control import shared_backgrounds
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.methods import laying
@@ -49,8 +49,14 @@ class Pasted:
     held_out: Lesions
 
 
-def pasted(cohort: Cohort, split: Split, settings: EvaluationSettings) -> Pasted:
-    """Paste and measure; the same for all runs of a split."""
+def pasted(
+    cohort: Cohort, split: Split, settings: EvaluationSettings, feature_set: FeatureSet = ibsi_features
+) -> Pasted:
+    """Paste and measure; the same for all runs of a split.
+
+    Args:
+        feature_set: what the training lesions are described by.
+    """
     index, _ = shared_backgrounds(cohort, split, settings.backgrounds_per_patient, settings.seed)
     backgrounds = cohort.background_image[index].astype(np.float32)
     reach = GrownMask(outside_lung(images_from_hu(backgrounds))).dilated(DILATION + SMOOTHING - 1)
@@ -59,7 +65,12 @@ def pasted(cohort: Cohort, split: Split, settings: EvaluationSettings) -> Pasted
     having = np.unique(cohort.slice_patient[np.isin(cohort.slice_patient, list(split.train))]).astype(str)
     givers = np.resize(rng.permutation(having), len(split.test)).tolist()
     plain = partial(measure_lesions, pixel_mm=cohort.pixel_mm, feature_set=lesion_features)
-    full = partial(measure_lesions, pixel_mm=cohort.pixel_mm, inception_weights=settings.inception_weights)
+    full = partial(
+        measure_lesions,
+        pixel_mm=cohort.pixel_mm,
+        feature_set=feature_set,
+        inception_weights=settings.inception_weights,
+    )
 
     def lesions_of(patients: Sequence[str], measure: Measure, barred: NDArray[np.bool_]) -> Lesions:
         parts = []

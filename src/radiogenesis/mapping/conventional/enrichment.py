@@ -22,6 +22,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
+from radiogenesis.cohort.tables.gene_names import canonical
 from radiogenesis.errors import InputError
 from radiogenesis.stats.association import (
     FREE,
@@ -68,7 +69,6 @@ def read_gmt(path: str | Path) -> dict[str, tuple[str, ...]]:
 
 
 _WEIGHT = re.compile(r",[\d.]+$")  # Enrichr writes "TP53,1.0"
-_ENSEMBL = re.compile(r"(ENS[A-Z]*\d{6,})\.\d+", re.IGNORECASE)
 
 
 def _lines(path: Path) -> list[str]:
@@ -89,12 +89,6 @@ def _lines(path: Path) -> list[str]:
     if content and not text:
         raise InputError("is not text", path=path, remedy="give a GMT file, unpacked, such as MSigDB offers")
     return text.splitlines()
-
-
-def canonical(gene: str) -> str:
-    """A gene's identifier without what tools add or change: case, quotes, an Ensembl version, TCGA's "|number"."""
-    bare = gene.strip().strip("'\"").split("|")[0]
-    return (ensembl[1] if (ensembl := _ENSEMBL.fullmatch(bare)) else bare).casefold()
 
 
 def in_names_of(sets: GeneSets, names: Sequence[str], path: str | Path) -> tuple[dict[str, tuple[str, ...]], str]:

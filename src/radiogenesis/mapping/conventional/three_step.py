@@ -7,7 +7,7 @@ noise of the image, which are the scanner's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,7 @@ from radiogenesis.errors import CohortError, SettingError
 from radiogenesis.mapping.conventional import confounding, enrichment
 from radiogenesis.mapping.conventional.covariates import covariates_of
 from radiogenesis.mapping.conventional.features import LESION, NOISE, FeatureTable, cohort_features, radiomic_table
+from radiogenesis.mapping.conventional.plan import Plan, plan_of
 from radiogenesis.mapping.settings import MapSettings
 from radiogenesis.stats.association import (
     FEWEST,
@@ -30,7 +31,7 @@ from radiogenesis.stats.association import (
     Held,
     also,
     associate,
-    design_of,
+    freedom_of,
     permutation,
 )
 from radiogenesis.stats.metagenes import Metagenes, Stability, choose_clusters
@@ -82,6 +83,7 @@ class ConventionalMap:
         stability: of the metagenes on random parts of the patients.
         coherent: (K,) whether a metagene is more than clustered noise; one that is not is never reported as found.
         choice: how the number of metagenes was chosen; None where it was given.
+        plan: what could be found, said before any test.
         by_metagene, by_gene: all tests.
         links: tidy: metagene, feature, family, effect, z, p, q, p_max, n, test, p_given_size, batch, batch_within,
             effect_within, p_within, verdict.
@@ -100,6 +102,7 @@ class ConventionalMap:
     stability: Stability
     coherent: NDArray[np.bool_]
     choice: pd.DataFrame | None
+    plan: Plan
     by_metagene: Associations
     by_gene: Associations
     links: pd.DataFrame
@@ -113,15 +116,18 @@ class ConventionalMap:
     set_batches: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
-def inputs_of(cohort: Cohort, settings: MapSettings) -> MapInputs:
+def inputs_of(cohort: Cohort, settings: MapSettings, without: Collection[str] = ()) -> MapInputs:
     """Genes, features and batch variables of the patients who have both slices and expression, and all covariates.
+
+    Args:
+        without: patients who are left out.
 
     Raises:
         CohortError: fewer than 8 of them.
         SettingError: a covariate that is not there, does not vary, or has a cell that is no number.
     """
     usable = cohort.patients[(cohort.patients["n_slices"] > 0) & cohort.patients["has_expression"]]
-    patients = [str(patient) for patient in usable.index]
+    patients = [str(patient) for patient in usable.index if str(patient) not in without]
     covariates, said = None, tuple[str, ...]()
     if settings.covariate_names:
         adjusted = covariates_of(cohort.clinical, patients, settings.covariate_names)
@@ -149,9 +155,15 @@ def inputs_of(cohort: Cohort, settings: MapSettings) -> MapInputs:
 
 
 def conventional_map(
-    material: MapInputs, settings: MapSettings | None = None, gene_sets: enrichment.GeneSets | None = None
+    material: MapInputs,
+    settings: MapSettings | None = None,
+    gene_sets: enrichment.GeneSets | None = None,
+    planned: Callable[[Plan], object] = lambda plan: None,
 ) -> ConventionalMap:
     """The three steps and the controls.
+
+    Args:
+        planned: is called with what could be found, before any gene is tested against any feature.
 
     Raises:
         SettingError: more metagenes than genes, or a batch variable that is not there.
@@ -167,6 +179,8 @@ def conventional_map(
         clusters, choice = choose_clusters(genes, seed=seed)
     metagenes = Metagenes.fit(genes, material.names, clusters=clusters, method=settings.method, seed=seed)
     values = metagenes.transform(genes)
+    plan = plan_of(material.features, clusters, held, settings.alpha)
+    planned(plan)
 
     times = settings.permutations
     by_metagene = associate(values, features, metagenes.ids, names, permutations=times, seed=seed, **held)
@@ -196,7 +210,7 @@ def conventional_map(
         sets = judged(sets.rename(columns={"holds": "passed"}), "set", of_sets, asked, family, alpha)
         members = enrichment.over_representation(metagenes, gene_sets)
     return ConventionalMap(
-        material, settings, metagenes, values, metagenes.stability(genes, seed=seed), coherent, choice,
+        material, settings, metagenes, values, metagenes.stability(genes, seed=seed), coherent, choice, plan,
         by_metagene, by_gene, links, gene_links, of_metagenes, of_genes, of_features,
         _shuffled_hits(values, features, held, settings), sets, members, of_sets,
     )  # fmt: skip
@@ -219,11 +233,6 @@ def held_fixed(material: MapInputs, settings: MapSettings) -> Held:
             remedy="adjust for fewer covariates, or for those with fewer levels",
         )
     return held
-
-
-def freedom_of(n: int, held: Held) -> int:
-    """Degrees of freedom of a test of n patients, less what is adjusted for."""
-    return n - 1 - int(np.linalg.matrix_rank(design_of(n, held["covariates"], held["blocks"])))
 
 
 def held_batches(batches: pd.DataFrame, settings: MapSettings) -> list[str]:

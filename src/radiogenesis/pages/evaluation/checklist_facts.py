@@ -19,6 +19,7 @@ from radiogenesis.cohort.zarr_tables import expression_values
 from radiogenesis.evaluation.all_measures import NUMBERS
 from radiogenesis.evaluation.comparison import Row
 from radiogenesis.evaluation.measures.control import MEAN
+from radiogenesis.evaluation.other_cohort import Placed
 from radiogenesis.evaluation.results import EvaluatedRun, RunResults
 from radiogenesis.pages.evaluation.conclusions import shared_scans
 from radiogenesis.phenotypes.lesion import UNITS
@@ -201,16 +202,16 @@ def _digest(subject: EvaluatedRun) -> str:
     return f"weights sha256 {weights}" if weights else ""
 
 
-def evaluation_facts(runs: Sequence[RunResults], rows: Sequence[Row], cohort: Cohort, summary: dict[str, Any]) -> Facts:
+def evaluation_facts(runs: Sequence[RunResults], rows: Sequence[Row], where: Placed, summary: dict[str, Any]) -> Facts:
     """All of an evaluation on held-out patients.
 
     Args:
         summary: what evaluation.json holds.
     """
-    subjects, settings = [one.subject for one in runs], summary["settings"]
+    subjects, settings, cohort = [one.subject for one in runs], summary["settings"], where.described
     facts = {
         "held_out": Recorded(_each(subjects, lambda one: f"measured on {len(one.split.test)} held-out patients")),
-        "external": Recorded("The held-out patients are of the cohort that was trained on; no other was tested.", NO),
+        "external": _external(where),
         "automatic_outline": Recorded("Outlines come with the cohort; none is made here.", NOT_APPLICABLE),
         "calibration": Recorded("Calibration is not measured by `radiogenesis evaluate`.", NO),
         "confounders": Recorded(
@@ -230,6 +231,16 @@ def evaluation_facts(runs: Sequence[RunResults], rows: Sequence[Row], cohort: Co
             f"Seeds of a method, averaged: {', '.join(f'{name} {n}' for name, n in seeds.items())}."
         )
     return {**cohort_facts(cohort), **run_facts(subjects, cohort), **facts, **_measured(runs)}
+
+
+def _external(where: Placed) -> Recorded:
+    """Whether another cohort was tested; whether it is another institution's, only its owners know."""
+    if where.own is None:
+        return Recorded("The held-out patients are of the cohort that was trained on; no other was tested.", NO)
+    return Recorded(
+        f"All held-out patients are of {where.described.path.name} (digest {where.described.digest[:12]}), trained was "
+        f"on {where.own.path.name} (digest {where.own.digest[:12]})."
+    )
 
 
 def _performance(summary: dict[str, Any]) -> str:

@@ -112,12 +112,17 @@ def shared_scans(series: pd.Series, held_out: Sequence[str], training: Sequence[
     )
 
 
-def scope(known_truth: bool) -> str:
-    """What the cohort allows to be said at all."""
+def scope(known_truth: bool, *, another: bool = False) -> str:
+    """What the cohort allows to be said at all; `another` than the one that was trained on."""
     if known_truth:
         return (
             "The link between genes and lesions of this cohort was planted. That a planted link is found says that the "
             "method can find one; it says nothing about real tumors."
+        )
+    if another:
+        return (
+            "These are associations on patients of another cohort than the one trained on. They are not causes; "
+            "scanner and site were not adjusted for here, and a failure may be theirs."
         )
     return (
         "These are associations on held-out patients of one cohort. They are not causes, scanner and site were not "

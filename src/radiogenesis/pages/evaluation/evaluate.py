@@ -38,6 +38,7 @@ from radiogenesis.evaluation.measures.base import Memory, Work
 from radiogenesis.evaluation.measures.control import Control
 from radiogenesis.evaluation.measures.pasted import Pasted, pasted
 from radiogenesis.evaluation.measures.retrieval import retrieval_scores, retrieval_table
+from radiogenesis.evaluation.other_cohort import Placed, placed
 from radiogenesis.evaluation.results import EvaluatedRun, RunResults
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.methods.protocols import GeneEncoder, LesionEncoder, Synthesizer
@@ -66,6 +67,7 @@ def evaluate_runs(
     settings: EvaluationSettings,
     *,
     cohort: str | Path | None = None,
+    own: str | Path | None = None,
     progress: Progress = silent,
 ) -> dict[str, Any]:
     """Evaluate runs of one cohort and write OUT. Returns what evaluation.json holds.
@@ -73,24 +75,19 @@ def evaluate_runs(
     Args:
         runs: finished runs, of the same cohort.
         out: folder to write; must not exist.
-        cohort: where the cohort lies, if not where it was when the runs were trained.
+        cohort: where the cohort lies, if not where it was when the runs were trained; or another cohort, all of whose
+            patients are held out, see `evaluation.other_cohort`.
+        own: where the runs' own cohort lies, if it has moved and `cohort` is another.
 
     Raises:
         RunError: OUT exists, runs of different cohorts, two runs of one name, or too few held-out patients.
-        CohortError: there is no readable cohort.
+        CohortError: there is no readable cohort, or none that fits.
     """
     check_place(Path(out))
     if any(map(detects, runs)):
         return evaluate_detection(runs, Path(out), settings, cohort=cohort)
-    opened = [run.open_cohort(cohort) for run in runs]
-    digests = {c.digest for c in opened}
-    if len(digests) != 1:
-        raise RunError(
-            f"{len(runs)} runs of {len(digests)} different cohorts cannot stand in one table",
-            path=runs[0].path if runs else None,
-            remedy="evaluate the runs of each cohort by themselves",
-        )
-    return evaluate([EvaluatedRun.of(run) for run in runs], opened[0], out, settings, progress=progress)
+    where = placed(runs, settings, cohort, own)
+    return evaluate(where.subjects, where.cohort, out, settings, where=where, progress=progress)
 
 
 def evaluate(
@@ -99,10 +96,15 @@ def evaluate(
     out: str | Path,
     settings: EvaluationSettings,
     *,
+    where: Placed | None = None,
     progress: Progress = silent,
 ) -> dict[str, Any]:
-    """The same for subjects and an open cohort; see `evaluate_runs`."""
-    out = Path(out)
+    """The same for subjects and an open cohort; see `evaluate_runs`.
+
+    Args:
+        where: of another cohort than the subjects' own, what `placed` gave; `cohort` is then `where.cohort`.
+    """
+    out, where = Path(out), where or Placed(tuple(subjects), cohort, cohort)
     _check(subjects)
     with whole_folder(out) as partial:
         for folder in ("tables", "pictures"):
@@ -111,8 +113,8 @@ def evaluate(
         runs = [_evaluate_one(subject, common) for subject in subjects]
         rows = comparison.rows([_compared(run) for run in runs if run.scores])
         codes = code_space(runs, cohort, common.real, settings)
-        summary = _summary(runs, rows, codes, cohort, settings)
-        build_page(runs, rows, codes, cohort, summary, settings, partial).save(partial)
+        summary = _summary(runs, rows, codes, where, settings)
+        build_page(runs, rows, codes, where, summary, settings, partial).save(partial)
         (partial / "evaluation.json").write_text(json_text(summary), encoding="utf-8")
     return summary
 
@@ -241,14 +243,15 @@ def _summary(
     runs: Sequence[RunResults],
     rows: Sequence[comparison.Row],
     codes: CodeSpace | None,
-    cohort: Cohort,
+    where: Placed,
     settings: EvaluationSettings,
 ) -> dict[str, Any]:
     """What evaluation.json holds."""
+    cohort, own = where.described, where.own
     versions = {name: importlib.metadata.version(name) for name in LIBRARIES}
     return {
         "headline": [number for run in runs for number in headline(run)],
-        "conclusions": _conclusions(runs, rows, codes, cohort, settings),
+        "conclusions": _conclusions(runs, rows, codes, where, settings),
         "cohort": {
             "path": str(cohort.path),
             "digest": cohort.digest,
@@ -256,6 +259,7 @@ def _summary(
             "provenance": cohort.provenance,
             "settings": cohort.settings,
         },
+        "trained_on_cohort": {"path": str(own.path), "digest": own.digest} if own else None,
         "runs": [
             {
                 "name": run.subject.name,
@@ -278,11 +282,11 @@ def _conclusions(
     runs: Sequence[RunResults],
     rows: Sequence[comparison.Row],
     codes: CodeSpace | None,
-    cohort: Cohort,
+    where: Placed,
     settings: EvaluationSettings,
 ) -> list[str]:
-    """The comparison first; then run by run, of many runs only what the question is: control."""
-    sentences, confidence = [], settings.confidence
+    """Another cohort, if it is one; the comparison; then each run, of many only what the question is: control."""
+    sentences, confidence = [*where.said], settings.confidence
     if len(rows) > 1:
         sentences += conclusions.comparison_conclusions(comparison.differences(rows, settings), confidence)
     if len(rows) > 2:
@@ -300,5 +304,6 @@ def _conclusions(
         sentences.append(conclusions.code_conclusion(codes.clusters, codes.mantel))
     sentences += [measure.remark for measure in MEASURES if measure.remark and measure.of(runs)]
     split = runs[0].subject.split
-    shared = conclusions.shared_scans(cohort.patients["series_uid"], split.test, split.train)
-    return [*sentences, *([shared] if shared else []), conclusions.scope(cohort.truth is not None)]
+    shared = conclusions.shared_scans(where.cohort.patients["series_uid"], split.test, split.train)
+    known, another = where.described.truth is not None, where.own is not None
+    return [*sentences, *([shared] if shared else []), conclusions.scope(known, another=another)]

@@ -16,6 +16,7 @@ from radiogenesis.evaluation.comparison import Row
 from radiogenesis.evaluation.gene_codes import CodeSpace
 from radiogenesis.evaluation.measures.base import RUN
 from radiogenesis.evaluation.measures.fidelity import keeps_background
+from radiogenesis.evaluation.other_cohort import Placed
 from radiogenesis.evaluation.results import RunResults
 from radiogenesis.evaluation.settings import EvaluationSettings
 from radiogenesis.pages.evaluation import pictures
@@ -36,14 +37,14 @@ def build_page(
     runs: Sequence[RunResults],
     rows: Sequence[Row],
     codes: CodeSpace | None,
-    cohort: Cohort,
+    where: Placed,
     summary: dict[str, Any],
     settings: EvaluationSettings,
     folder: Path,
 ) -> Page:
     """Write the tables and lay out the page."""
-    tables = folder / "tables"
-    sections = [_cohort_section(cohort, tables, folder / "pictures")]
+    tables, cohort = folder / "tables", where.cohort
+    sections = [_cohort_section(where.described, tables, folder / "pictures")]
     sections += comparison_section(runs, rows, cohort, settings, folder)
     sections += _drawn_sections(runs)
     for measure in MEASURES:
@@ -53,18 +54,17 @@ def build_page(
     sections += framework_sections(runs, tables)
     sections += code_sections(codes, cohort, settings, folder)
     sections += _training_sections(runs)  # loss curves come last: they say how it was made, not what is found
-    sections.append(save_checklists(evaluation_facts(runs, rows, cohort, summary), tables))
-    known = cohort.truth is not None
+    sections.append(save_checklists(evaluation_facts(runs, rows, where, summary), tables))
+    methods = ", ".join(sorted({one.subject.method_name for one in runs}))
+    elsewhere = f", trained on {where.own.path.name}, on {where.described.path.name}:" if where.own else " on"
+    planted = ", whose gene–image map was planted and is therefore known" if cohort.truth is not None else ""
     return Page(
         title="Which genes show in the scan?",
-        subtitle=(
-            f"{', '.join(sorted({run.subject.method_name for run in runs}))} on {_counted(cohort)}"
-            + (", whose gene–image map was planted and is therefore known." if known else ".")
-        ),
+        subtitle=f"{methods}{elsewhere} {_counted(where.described)}{planted}.",
         facts=_facts(rows, summary, settings),
         conclusions=tuple(summary["conclusions"]),
         sections=tuple(sections),
-        provenance=_provenance(runs, cohort, summary),
+        provenance=_provenance(runs, where, summary),
     )
 
 
@@ -246,9 +246,11 @@ def _retrieval_sections(runs: Sequence[RunResults], tables: Path) -> list[Sectio
     ]
 
 
-def _provenance(runs: Sequence[RunResults], cohort: Cohort, summary: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+def _provenance(runs: Sequence[RunResults], where: Placed, summary: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    cohort, own = where.described, where.own
     lines = [
         ("cohort", f"{cohort.path.name}, sha256 {cohort.digest}"),
+        *([("cohort trained on", f"{own.path.name}, sha256 {own.digest}")] if own else []),
         ("cohort made", ", ".join(f"{k} {v}" for k, v in cohort.provenance.items() if isinstance(v, str))),
         ("evaluation settings", ", ".join(f"{k} {v}" for k, v in summary["settings"].items())),
         ("versions", ", ".join(f"{k} {v}" for k, v in summary["versions"].items())),

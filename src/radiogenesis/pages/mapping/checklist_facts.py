@@ -13,11 +13,14 @@ from radiogenesis.csv_files import read_csv
 from radiogenesis.mapping.conventional.features import IBSI, LESION, RADIOMIC
 from radiogenesis.mapping.conventional.three_step import ConventionalMap
 from radiogenesis.mapping.prediction.prediction import BASELINES, SIZE
+from radiogenesis.mapping.replication.replication import REPLICATED
 from radiogenesis.pages.evaluation.checklist_facts import cohort_facts, radiomic_facts, versions_text
 from radiogenesis.pages.mapping.conclusions import counts
 from radiogenesis.phenotypes.radiomics import FAMILIES
 from radiogenesis.reporting.checklists import NO, NOT_APPLICABLE, YES, Facts, Recorded
 
+REPLICATION = "replication.csv"
+"""Table of links in other cohorts: see `pages/mapping/replication.py`."""
 PREDICTIONS = "predictions.csv"
 """Table of predictions on patients left out: see `pages/mapping/prediction.py`."""
 
@@ -38,6 +41,21 @@ def map_facts(conventional: ConventionalMap, tables: Path, cohort: Cohort | None
         **_of_tests(conventional),
         **_of_batches(conventional),
         **_of_predictions(predicted, conventional),
+        **_of_others(tables / REPLICATION),
+    }
+
+
+def _of_others(path: Path) -> Facts:
+    """Of other cohorts, where links were looked for in any."""
+    if not path.is_file():
+        return {}
+    table = pd.read_csv(path)
+    held = ", ".join(
+        f"{name}: {int((mine['verdict'] == REPLICATED).sum())} of {len(mine)}"
+        for name, mine in table.groupby("cohort", sort=False)
+    )
+    return {
+        "external": Recorded(f"Links looked for in other cohorts and replicated there: {held or 'none was asked'}.")
     }
 
 

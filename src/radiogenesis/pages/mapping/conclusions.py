@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from radiogenesis.mapping.conventional.plan import sentence
 from radiogenesis.mapping.conventional.three_step import (
     CONFOUNDED,
     FOUND,
@@ -12,11 +13,10 @@ from radiogenesis.mapping.conventional.three_step import (
     LEANING,
     SCANNER,
     ConventionalMap,
-    freedom_of,
     held_fixed,
 )
 from radiogenesis.pages.mapping.names import in_text, names_of, signed
-from radiogenesis.stats.association import least_effect
+from radiogenesis.stats.association import freedom_of, least_effect
 
 WEAKEST = 0.7
 """An effect (half of the variance) that a map must be able to show before its silence means anything."""
@@ -97,7 +97,7 @@ def conclusions(conventional: ConventionalMap) -> list[str]:
             f"competitive and by the patient-level test; {n['sets_confounded']} more share a batch variable with the "
             "feature and are not reported."
         )
-    return [*said, *_not_tested(conventional), *conventional.material.said]
+    return [*said, sentence(conventional.plan), *_not_tested(conventional), *conventional.material.said]
 
 
 def _nothing_found(conventional: ConventionalMap, n: dict[str, float], of: str, threshold: str, shuffled: str) -> str:

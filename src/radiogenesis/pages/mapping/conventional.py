@@ -16,6 +16,7 @@ from radiogenesis.pages.mapping.conclusions import counts
 from radiogenesis.pages.mapping.links import EFFECT, N, P, Q, map_section, strongest_section
 from radiogenesis.pages.mapping.names import names_of, with_names
 from radiogenesis.pages.mapping.pictures import precision_recall
+from radiogenesis.pages.mapping.plan import plan_fact, plan_section
 from radiogenesis.reporting.figures import save_both
 from radiogenesis.reporting.model import Column, Fact, Picture, Section, Table
 
@@ -42,6 +43,7 @@ def facts(conventional: ConventionalMap) -> tuple[Fact, ...]:
             value=f"{n['beyond_size']}",
             beside=f"of {n['beyond_size_of']} found with features other than size, both sides adjusted for it.",
         ),
+        plan_fact(conventional.plan),
     )
 
 
@@ -55,7 +57,7 @@ def sections(
     """
     made_sections = [strongest_section(conventional, folder, cohort), map_section(conventional, folder)]
     made_sections += [_controls_section(conventional, folder), _batch_section(conventional, folder)]
-    made_sections.append(_metagene_section(conventional, folder))
+    made_sections += [plan_section(conventional.plan, folder), _metagene_section(conventional, folder)]
     if len(conventional.sets) or len(conventional.members):
         made_sections.append(_gene_set_section(conventional, folder))
     if truth is not None:
