@@ -29,7 +29,8 @@ def main(arguments: list[str]) -> None:
     import pandas as pd
     from rich.console import Console
 
-    from radiogenesis.output import check_place, write_text
+    from radiogenesis.csv_files import write_csv
+    from radiogenesis.output import check_place, whole_file
     from radiogenesis.readers.plan import MOST_CASES, plan
 
     if parsed.csv:
@@ -49,7 +50,8 @@ def main(arguments: list[str]) -> None:
         "case is one patient."
     )
     if parsed.csv:
-        write_text(Path(parsed.csv), grid.to_csv(index=False))
+        with whole_file(Path(parsed.csv)) as partial:
+            write_csv(grid, partial)
 
 
 _DIGITS = {"error": 3, "interval": 3, "detectable": 3, "power_to_tell": 0, "power_to_meet_the_bar": 0}

@@ -18,6 +18,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from radiogenesis.cohort.digest import file_digest
+from radiogenesis.csv_files import write_csv
 from radiogenesis.output import json_text, whole_folder
 from radiogenesis.readers.analysis import (
     PAIRED,
@@ -140,7 +141,7 @@ def _ratings(found: Found, folder: Path, settings: AnalysisSettings) -> list[Sec
         _row(name, one, mean, settings) | {"one_shot": one_shot_error(one)}
         for name, (one, mean) in found.ratings.items()
     ]
-    pd.DataFrame(rows).to_csv(folder / "tables" / "ratings.csv", index=False)
+    write_csv(pd.DataFrame(rows), folder / "tables" / "ratings.csv")
     more = Column(label="One-shot", value="one_shot", format=".3f", more=True,
                   help="standard error by the U-statistics of Gallas (2006), cases taken as independent")  # fmt: skip
     table = Table(file="ratings.csv", columns=(*_columns("AUC", ".2f", settings), more), caption=(
@@ -193,7 +194,7 @@ def _pairs(found: Found, folder: Path, settings: AnalysisSettings) -> list[Secti
     if not found.pairs:
         return []
     rows = [_row(name, one, mean, settings) for name, (one, mean) in found.pairs.items()]
-    pd.DataFrame(rows).to_csv(folder / "tables" / "pairs.csv", index=False)
+    write_csv(pd.DataFrame(rows), folder / "tables" / "pairs.csv")
     table = Table(file="pairs.csv", columns=_columns("Right", "%", settings),
                   caption="Share of pairs in which the right one was picked. Chance 50 %.")  # fmt: skip
     notes = _left_out(found.pairs)
@@ -211,7 +212,7 @@ def _properties(found: Found, folder: Path, settings: AnalysisSettings) -> list[
             row |= {f"{prefix}{end}": getattr(mean, of) if mean else math.nan
                     for end, of in (("", "value"), ("_low", "low"), ("_high", "high"))}  # fmt: skip
         rows.append(row)
-    pd.DataFrame(rows).to_csv(folder / "tables" / "properties.csv", index=False)
+    write_csv(pd.DataFrame(rows), folder / "tables" / "properties.csv")
     columns = [Column(label="Property or pathway", value="property")]
     for label, prefix in (("Right", "run"), ("Shuffled genes", "control"), ("Difference", "difference")):
         columns.append(Column(label=label, value=prefix, low=f"{prefix}_low", high=f"{prefix}_high", format="%"))
@@ -228,10 +229,10 @@ def _properties(found: Found, folder: Path, settings: AnalysisSettings) -> list[
 
 
 def _readers(found: Found, answers: pd.DataFrame, folder: Path, settings: AnalysisSettings) -> Section:
-    found.readers.to_csv(folder / "tables" / "readers.csv", index=False)
+    write_csv(found.readers, folder / "tables" / "readers.csv")
     clock = times(answers)
     clock["task"] = clock["task"].map(TASKS)
-    clock.to_csv(folder / "tables" / "times.csv", index=False)
+    write_csv(clock, folder / "tables" / "times.csv")
     blocks = (
         Table(file="readers.csv", caption=(
             "Every reader by itself: share of right answers with its exact interval (Clopper and Pearson), which takes "

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from radiogenesis.csv_files import write_csv
 from radiogenesis.errors import InputError
 from radiogenesis.output import whole_folder
 from radiogenesis.readers.answers import COLUMNS, SIDES, read_key
@@ -80,6 +81,6 @@ def simulate(key_path: Path, out: Path, *, readers: int, seed: int) -> list[Path
             (folder / kind).mkdir()
             for number in range(1, readers + 1):
                 name = f"{kind}-{number}"
-                simulated(key, kind, name, seed).to_csv(folder / kind / f"{name}.csv", index=False)
+                write_csv(simulated(key, kind, name, seed), folder / kind / f"{name}.csv")
                 written.append(out / kind / f"{name}.csv")
     return written

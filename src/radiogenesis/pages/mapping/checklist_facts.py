@@ -50,7 +50,7 @@ def _of_others(path: Path) -> Facts:
     """Of other cohorts, where links were looked for in any."""
     if not path.is_file():
         return {}
-    table = pd.read_csv(path)
+    table = read_csv(path)
     held = ", ".join(
         f"{name}: {int((mine['verdict'] == REPLICATED).sum())} of {len(mine)}"
         for name, mine in table.groupby("cohort", sort=False)

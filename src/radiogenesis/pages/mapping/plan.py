@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from radiogenesis.csv_files import write_csv
 from radiogenesis.mapping.conventional.plan import Plan
 from radiogenesis.reporting.model import Column, Fact, Section, Table
 from radiogenesis.stats.power import TARGET
@@ -25,10 +26,10 @@ def plan_fact(plan: Plan) -> Fact:
 
 def plan_section(plan: Plan, folder: Path) -> Section:
     """How many patients find which effect, and what each feature allows in these patients."""
-    plan.features.to_csv(folder / "tables" / "plan.csv", index=False)
-    plan.needed.assign(here=plan.patients).to_csv(folder / "tables" / "plan_patients.csv", index=False)
+    write_csv(plan.features, folder / "tables" / "plan.csv")
+    write_csv(plan.needed.assign(here=plan.patients), folder / "tables" / "plan_patients.csv")
     shown = plan.features.sort_values("findable", kind="stable")
-    shown.to_csv(folder / "tables" / "plan_shown.csv", index=False)
+    write_csv(shown, folder / "tables" / "plan_shown.csv")
     none = int(plan.features["findable"].isna().sum())
     level = np.format_float_positional(plan.level, precision=2, fractional=False, trim="-")
     hopeless = f" With {none} of the features no link at all would be found so." if none else ""

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from radiogenesis.csv_files import write_csv
 from radiogenesis.mapping.conventional.three_step import ConventionalMap
 from radiogenesis.mapping.replication.replication import (
     CONFOUNDED_THERE,
@@ -180,7 +181,7 @@ def _write(found: Replication, tables: Path) -> None:
         ("replication_pooled", found.pooled),
         ("cohort_differences", found.differences),
     ):
-        table.to_csv(tables / f"{name}.csv", index=False)
+        write_csv(table, tables / f"{name}.csv")
 
 
 def _section(found: Replication, made: ConventionalMap, names: dict[str, str], folder: Path) -> Section:
@@ -191,7 +192,7 @@ def _section(found: Replication, made: ConventionalMap, names: dict[str, str], f
     tests = found.tests.merge(
         found.links[[*LINK, "rho"]].rename(columns={"rho": "first"}), on=LINK, how="left", validate="many_to_one"
     )
-    with_names(tests.head(SHOWN), names, "metagene").to_csv(folder / "tables" / "replication_shown.csv", index=False)
+    write_csv(with_names(tests.head(SHOWN), names, "metagene"), folder / "tables" / "replication_shown.csv")
     light, dark = save_both(lambda theme: forest(found, names, theme), folder / "pictures", "replication")
     drawn = shown_links(found)
     cut = f" {len(drawn)} links, at most two of one metagene." if len(drawn) < len(found.links) else ""
@@ -249,7 +250,7 @@ def _pooled_table(found: Replication, names: dict[str, str], folder: Path) -> tu
     shown = with_names(found.pooled.head(SHOWN), names, "metagene")
     if not shown["cohorts"].gt(0).any():
         return ()
-    shown.to_csv(folder / "tables" / "replication_pooled_shown.csv", index=False)
+    write_csv(shown, folder / "tables" / "replication_pooled_shown.csv")
     several = len(found.samples) > 2
     of_others = (
         Column(label="ρ, other cohorts", value="rho", low="low", high="high", format=".2f"),
@@ -274,10 +275,10 @@ def _pooled_table(found: Replication, names: dict[str, str], folder: Path) -> tu
 
 def _differences_section(found: Replication, folder: Path) -> Section:
     shown = found.differences[found.differences["p"].notna()].head(SHOWN)
-    shown.to_csv(folder / "tables" / "cohort_differences_shown.csv", index=False)
+    write_csv(shown, folder / "tables" / "cohort_differences_shown.csv")
     rows = [(one.name, len(one.material.patients), one.scanners, float(np.mean(one.measured))) for one in found.samples]
     table = pd.DataFrame(rows, columns=["cohort", "patients", "scanners", "genes"])
-    table.to_csv(folder / "tables" / "cohorts.csv", index=False)
+    write_csv(table, folder / "tables" / "cohorts.csv")
     return Section(
         title="How the cohorts differ",
         text=f"Tested before any link was looked for, feature by feature against {found.samples[0].name}. A difference "
