@@ -60,8 +60,8 @@ def make_reader_study(
         RunError: a run that does not draw, or whose drawings may be copies of training lesions.
 
     Examples:
-        >>> key = rg.make_reader_study("runs/gan", "study.html", rated=4, pairs=2, property_pairs=1, controls=2,
-        ...                            network_steps=2, anyway=True)
+        >>> key = rg.make_reader_study("runs/gan", "study.html", rated=0, pairs=0, controls=0, property_pairs=1,
+        ...                            anyway=True)
         >>> key.name
         'study.key.json'
     """
@@ -85,6 +85,11 @@ def analyze_readers(
 
     Raises:
         InputError: a file that is not of this study, or damaged. SettingError: an unknown setting.
+
+    Examples:
+        >>> rg.analyze_readers(["R1.csv"], "judged", key="nowhere.key.json")
+        Traceback (most recent call last):
+        radiogenesis.errors.InputError: nowhere.key.json: there is no key here; ...
     """
     (how,) = settings_of([AnalysisSettings], settings)
     analyze([Path(file) for file in answers], Path(key), Path(path), how)
