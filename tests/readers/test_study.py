@@ -199,6 +199,8 @@ def test_what_cannot_be_asked_is_refused(run: Run) -> None:
         replace(SMALL, rated=0)
     with pytest.raises(SettingError, match="no gene set 'MYC'"):
         make_study(run, replace(SMALL, pathways=("MYC",)))
+    with pytest.raises(SettingError, match=r"margin can be measured in 0 training patients.*--properties"):
+        make_study(run, replace(SMALL, properties=("margin",)))  # the discs of the cohort have no margin
     nothing = replace(SMALL, rated=0, controls=0, pairs=0, property_pairs=0)
     with pytest.raises(SettingError, match="nothing is asked"):
         make_study(run, nothing)

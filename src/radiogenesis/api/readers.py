@@ -61,7 +61,7 @@ def make_reader_study(
 
     Examples:
         >>> key = rg.make_reader_study("runs/gan", "study.html", rated=0, pairs=0, controls=0, property_pairs=1,
-        ...                            anyway=True)
+        ...                            properties=["size"], anyway=True)
         >>> key.name
         'study.key.json'
     """

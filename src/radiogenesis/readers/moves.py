@@ -25,6 +25,8 @@ from radiogenesis.readers.settings import StudySettings
 from radiogenesis.stats.resampling import spearman
 from radiogenesis.training.run import Run
 
+FEWEST_MEASURED = 6
+"""Training patients behind a property's direction: two on either side."""
 QUESTIONS = {
     "size": "Which lesion is larger?",
     "attenuation": "Which lesion is denser (brighter) inside?",
@@ -66,7 +68,7 @@ def moves(
     """What the settings ask for, learned from the training patients alone.
 
     Raises:
-        SettingError: a pathway that is not among the gene sets, or none of whose genes the run knows.
+        SettingError: a property that too few training patients have, a pathway that is not among the gene sets, or none of whose genes the run knows.
     """
     if not settings.property_pairs:
         return []
@@ -85,8 +87,13 @@ def moves(
 def _of_property(name: str, genes: NDArray[Any], own: NDArray[Any]) -> Move:
     values = own[:, FEATURES.index(name)]
     known = np.flatnonzero(np.isfinite(values))
+    if len(known) < FEWEST_MEASURED:
+        raise SettingError(
+            f"{name} can be measured in {len(known)} training patients, and {FEWEST_MEASURED} are needed",
+            remedy="leave it out of --properties",
+        )
     order = known[np.argsort(values[known], kind="stable")]
-    third = max(1, len(order) // 3)
+    third = len(order) // 3
     shift = (genes[order[-third:]].mean(0) - genes[order[:third]].mean(0)) / 2
     return Move(name, QUESTIONS[name], shift.astype(np.float32), (name, 1))
 
