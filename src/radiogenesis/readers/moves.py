@@ -68,7 +68,8 @@ def moves(
     """What the settings ask for, learned from the training patients alone.
 
     Raises:
-        SettingError: a property that too few training patients have, a pathway that is not among the gene sets, or none of whose genes the run knows.
+        SettingError: a property that too few training patients have, a pathway that is not among the gene sets, or one
+            none of whose genes the run knows.
     """
     if not settings.property_pairs:
         return []
