@@ -12,6 +12,7 @@ import pytest
 from anndata import AnnData
 
 from radiogenesis.cohort.store import Cohort
+from radiogenesis.imaging import LUNG_CT
 from radiogenesis.mapping.prediction import left_out_retrieval as lr
 from radiogenesis.mapping.prediction.settings import PredictionSettings
 from radiogenesis.methods.canonical_alignment import CanonicalAlignmentSettings
@@ -42,6 +43,8 @@ class Painted:
             var=pd.DataFrame(index=[f"G{i}" for i in range(GENES)]),
         )
         self.slice_patient = np.repeat(names, 2)
+        self.imaging = LUNG_CT
+        self.slice_lesion = np.zeros(2 * PATIENTS, np.int32)
         radius = np.repeat(7 + 1.5 * np.clip(size, -2, 2), 2)
         distance = np.hypot(*(np.mgrid[:SIDE, :SIDE] - SIDE / 2))
         self.slice_mask = distance[None] < radius[:, None, None]

@@ -29,6 +29,7 @@ class Slices:
         self.pixel_mm = 1.0
         self.imaging = LUNG_CT
         self.slice_patient = np.repeat(NAMES, 3)
+        self.slice_lesion = np.zeros(3 * PATIENTS, np.int32)
         radius = (9 + np.clip(size, -2, 2))[:, None] * np.array([1.0, 0.9, 0.35])
         distance = np.hypot(*(np.mgrid[:SIDE, :SIDE] - SIDE / 2))
         self.slice_mask = distance < radius.reshape(-1, 1, 1)

@@ -39,6 +39,7 @@ from radiogenesis.pages.mapping.output import write_map
 SETTINGS = MapSettings(clusters=6, permutations=200, shuffles=4)
 SIZE, NOISE = "size (mm)", "noise (HU)"
 COHORT = (
+    "imaging",
     "path",
     "lesions",
     "patients",

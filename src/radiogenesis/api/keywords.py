@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -27,13 +27,8 @@ def settings_of(kinds: Sequence[type[Any]], given: Mapping[str, Any]) -> list[An
         >>> settings_of([DrawSettings], {"per_patient": 2})[0].per_patient
         2
     """
+    require_known(kinds, given)
     names = {kind: [field.name for field in dataclasses.fields(kind)] for kind in kinds}
-    known = [name for some in names.values() for name in some]
-    for name in given:
-        if name not in known:
-            alike = get_close_matches(name, known, 3)
-            remedy = f"did you mean {' or '.join(alike)}?" if alike else f"choose from: {', '.join(sorted(known))}"
-            raise SettingError(f"there is no setting {name!r}", remedy=remedy)
     parser = ArgumentParser(exit_on_error=False)
     for kind in kinds:
         parser.add_class_arguments(kind, None, fail_untyped=True)
@@ -42,6 +37,20 @@ def settings_of(kinds: Sequence[type[Any]], given: Mapping[str, Any]) -> list[An
         return [kind(**{name: values[name] for name in names[kind]}) for kind in kinds]
     except (ArgumentError, ValueError) as error:
         raise SettingError(" ".join(str(error).split())) from error
+
+
+def require_known(kinds: Sequence[type[Any]], given: Iterable[str]) -> None:
+    """Raises SettingError, with the nearest names, for a keyword that is a field of none of the settings dataclasses.
+
+    Examples:
+        >>> require_known([DrawSettings], ["per_patient"])
+    """
+    known = [field.name for kind in kinds for field in dataclasses.fields(kind)]
+    for name in given:
+        if name not in known:
+            alike = get_close_matches(name, known, 3)
+            remedy = f"did you mean {' or '.join(alike)}?" if alike else f"choose from: {', '.join(sorted(known))}"
+            raise SettingError(f"there is no setting {name!r}", remedy=remedy)
 
 
 def _plain(value: Any) -> Any:

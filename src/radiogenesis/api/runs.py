@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 from anndata import AnnData
 
-from radiogenesis.api.keywords import settings_of
+from radiogenesis.api.keywords import require_known, settings_of
 from radiogenesis.cohort.expression import ExpressionSettings
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import SettingError
@@ -73,13 +73,15 @@ def train(
     registered = entry(method)
     if preset not in registered.presets:
         raise SettingError(f"{method} has no preset {preset!r}", remedy=f"choose from: {', '.join(registered.presets)}")
+    kinds = [registered.settings, TrainSettings, ExpressionSettings]
+    require_known(kinds, settings)
     built_on = None if alignment is None else as_run(alignment)
     taken_over = fit.split_settings(built_on) if built_on else {}
     if built_on:
         fit.refuse_other_split(built_on, settings)
     opened = as_cohort(cohort)
     own, training, scaling = settings_of(
-        [registered.settings, TrainSettings, ExpressionSettings],
+        kinds,
         {**own_defaults(method, preset, opened.imaging), **taken_over, **settings},
     )
     if unlike := unlike_its_cohort(method, preset, opened.settings["sampling"]):

@@ -16,15 +16,17 @@ def main(arguments: list[str]) -> None:
     verb.add_argument("cohort", type=Path, help="the new cohort")
     verb.add_argument("--workers", type=int, default=2, help="processes that make patients side by side")
     verb.add_argument("--dicom", type=Path | None, help="new folder for some of the patients as DICOM CT with SEG")
-    verb.add_argument("--dicom_patients", type=int, default=3, help="how many patients are written to it")
+    verb.add_argument("--dicom_patients", type=int | None, help="how many patients are written to it, by default 3")
     verb.add_argument("--nifti", type=Path | None, help="new folder for patients as NIfTI, image and mask, with genes")
-    verb.add_argument("--nifti_patients", type=int, default=3, help="how many patients are written to it")
+    verb.add_argument("--nifti_patients", type=int | None, help="how many patients are written to it, by default 3")
     add_settings(verb, PhantomSettings)
     parsed = verb.parse(arguments)
     settings = settings_from(parsed, PhantomSettings)
     if parsed.workers < 1:
         raise SettingError(f"workers {parsed.workers}: at least 1")
     for name in ("dicom_patients", "nifti_patients"):
+        if parsed[name] is None:
+            parsed[name] = min(3, settings.patients)
         if not 1 <= parsed[name] <= settings.patients:
             raise SettingError(f"{name} {parsed[name]}: from 1 to the {settings.patients} patients there are")
     if parsed.dicom is not None and settings.organ != "lung":
