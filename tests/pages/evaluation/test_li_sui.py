@@ -103,7 +103,7 @@ def test_the_stages_share_a_page_and_its_numbers(out: Path) -> None:
     assert list(Page.load(out).conclusions) == summary["conclusions"]
     for stage in ("finds, held-out patients", "reads: Metagenes and encoder features", "reads: it is"):
         assert any(stage in sentence for sentence in summary["conclusions"])
-    assert {path.name for path in out.iterdir()} == {"tables", "pictures", "evaluation.json", "page.json"}
+    assert {path.name for path in out.iterdir()} == {"tables", "pictures", "evaluation.json", "made.json", "page.json"}
     assert "Dice of the tumors found" in demo.headline(out)[0]
     assert "Finding the tumor" in write_report(out).read_text(encoding="utf-8")
 

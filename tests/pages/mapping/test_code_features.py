@@ -39,6 +39,7 @@ class Cohort:
         genes = pd.DataFrame(index=pd.Index([f"G{i}" for i in range(GENES)]))
         self.expression = AnnData(values.astype(np.float32), obs=pd.DataFrame(index=pd.Index(NAMES)), var=genes)
         self.slice_patient = np.repeat(np.array(NAMES), 2)
+        self.slice_lesion = np.zeros(len(self.slice_patient), np.int32)
         level = np.repeat(modules[:, 0], 2)[:, None, None]
         self.slice_image = np.broadcast_to(-300 + 100 * level, (2 * PATIENTS, SIDE, SIDE)).astype(np.int16)
         self.slice_mask = np.zeros((2 * PATIENTS, SIDE, SIDE), bool)
