@@ -14,6 +14,7 @@ from radiogenesis.cohort.split import Split
 from radiogenesis.evaluation.descriptions.interiors import agreement, interiors
 from radiogenesis.evaluation.measures.pasted import _fitting, paste, pasted
 from radiogenesis.evaluation.settings import EvaluationSettings
+from radiogenesis.imaging import LUNG_CT
 
 
 def test_inside_lies_the_turned_lesion_and_far_away_the_background() -> None:
@@ -35,7 +36,7 @@ def test_lesions_of_a_training_patient_stand_for_each_held_out_one() -> None:
     split = Split(tuple(names[:6]), (), tuple(names[6:]))
     cohort = SimpleNamespace(
         slice_image=image, slice_mask=mask, slice_patient=np.repeat(names, 3), background_image=lungs(rng, 4),
-        background_patient=np.array(split.test), pixel_mm=1.0,
+        background_patient=np.array(split.test), pixel_mm=1.0, imaging=LUNG_CT,
         patients=pd.DataFrame({"n_slices": 3}, index=names),
     )  # fmt: skip
     made = pasted(cohort, split, EvaluationSettings(backgrounds_per_patient=3))  # type: ignore[arg-type]

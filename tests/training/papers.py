@@ -250,27 +250,42 @@ _WHOLE_SLICES: Rows = {
     "whole_lung_mm2": (None, "no effect: whole slices are not trained on"),
 }
 
-_OF_XU: Rows = _WHOLE_SLICES | {
-    "pixels": (128, "open in the paper: METHODS.md section 1"),
-    "field_of_view_mm": (60.0, "section 3: 60 x 60 x 60 mm"),
-    "boundary_mm": ((5.0, 25.0), "section 3: 5 to 25 mm from the mask boundary"),
-    "middle_in_lung": (False, "section 3: the distance is the center's, slices are any of the volume"),
-    "background_centers": (None, "open in the paper: how many centers a scan has"),
-    "slices_per_center": (20, "section 3: 20 random slices of each volume"),
-    "min_area_mm2": (0.0, "section 3: slices with nodule presence"),
-    "seed": (None, "open in the paper"),
+_OF_ALL: Rows = {
+    "organ": (None, "all papers: CT of the lung, which is the default"),
+    "window": (None, "open in the papers: of the organ"),
+    "lesions": (None, "one tumor a patient, which is the default"),
+    "least_lesion_ml": (None, "no effect: of several lesions only"),
 }
 
-_REGIONS: Rows = _WHOLE_SLICES | {
-    "pixels": (128, "section III.B: the TR at size of (128, 128)"),
-    "field_of_view_mm": (90.0, "section III.B: 128 pixels of the scan; about 0.7 mm each"),
-    "boundary_mm": (None, "no effect: backgrounds are not trained on"),
-    "middle_in_lung": (None, "no effect: backgrounds are not trained on"),
-    "background_centers": (None, "no effect: backgrounds are not trained on"),
-    "slices_per_center": (None, "no effect: backgrounds are not trained on"),
-    "min_area_mm2": (None, "open in the paper: how small a tumor counts"),
-    "seed": (None, "no effect: it draws the backgrounds"),
-}
+_OF_XU: Rows = (
+    _WHOLE_SLICES
+    | _OF_ALL
+    | {
+        "pixels": (128, "open in the paper: METHODS.md section 1"),
+        "field_of_view_mm": (60.0, "section 3: 60 x 60 x 60 mm"),
+        "boundary_mm": ((5.0, 25.0), "section 3: 5 to 25 mm from the mask boundary"),
+        "middle_in_lung": (False, "section 3: the distance is the center's, slices are any of the volume"),
+        "background_centers": (None, "open in the paper: how many centers a scan has"),
+        "slices_per_center": (20, "section 3: 20 random slices of each volume"),
+        "min_area_mm2": (0.0, "section 3: slices with nodule presence"),
+        "seed": (None, "open in the paper"),
+    }
+)
+
+_REGIONS: Rows = (
+    _WHOLE_SLICES
+    | _OF_ALL
+    | {
+        "pixels": (128, "section III.B: the TR at size of (128, 128)"),
+        "field_of_view_mm": (90.0, "section III.B: 128 pixels of the scan; about 0.7 mm each"),
+        "boundary_mm": (None, "no effect: backgrounds are not trained on"),
+        "middle_in_lung": (None, "no effect: backgrounds are not trained on"),
+        "background_centers": (None, "no effect: backgrounds are not trained on"),
+        "slices_per_center": (None, "no effect: backgrounds are not trained on"),
+        "min_area_mm2": (None, "open in the paper: how small a tumor counts"),
+        "seed": (None, "no effect: it draws the backgrounds"),
+    }
+)
 
 _WHOLE: Rows = dict.fromkeys(_REGIONS, (None, "no effect: whole slices only are trained on")) | {
     "whole_pixels": (512, "open in the paper: the CT's own, which have 512"),
