@@ -251,9 +251,9 @@ _WHOLE_SLICES: Rows = {
 }
 
 _OF_ALL: Rows = {
-    "organ": (None, "all papers: CT of the lung, which is the default"),
-    "window": (None, "open in the papers: of the organ"),
-    "lesions": (None, "one tumor a patient, which is the default"),
+    "organ": (None, "open in the paper: lungs, which is the default"),
+    "window": (None, "open in the paper: that of the organ"),
+    "lesions": (None, "open in the paper: one tumor a patient, which is the default"),
     "least_lesion_ml": (None, "no effect: of several lesions only"),
 }
 
