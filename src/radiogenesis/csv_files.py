@@ -28,7 +28,10 @@ def write_csv(frame: pd.DataFrame, path: Path, *, index_label: str = "") -> None
 
 def read_csv(path: Path, **options: Any) -> pd.DataFrame:
     """A table that `write_csv` wrote, with the options of pandas."""
-    return _texts(pd.read_csv(path, **options), bare)
+    table = _texts(pd.read_csv(path, **options), bare)
+    if options.get("index_col") is not None:
+        table.index = table.index.map(bare)
+    return table
 
 
 def _texts(frame: pd.DataFrame, change: Callable[[Any], Any]) -> pd.DataFrame:

@@ -20,6 +20,8 @@ class Listed:
     """Of files."""
     size_mm: tuple[float, float] = (1.0, 2.0)
     """Range."""
+    window: tuple[float, float] | None = None
+    """Range, or none."""
     name: str = "a"
     """One word."""
 
@@ -46,6 +48,9 @@ def test_one_item_and_numbers_are_lists_too() -> None:
     assert listed("R", "--patients", "PH0013") == Listed(patients=("PH0013",))
     assert listed("R", "--size_mm", "-600", "40").size_mm == (-600.0, 40.0)
     assert listed("R", "--size_mm", "-600,40").size_mm == (-600.0, 40.0)
+    for words in (["-160", "240"], ["-160,240"], ["[-160,240]"]):
+        assert listed("R", "--window", *words).window == (-160.0, 240.0)
+    assert listed("R", "--window", "null").window is None
     assert listed("R", "--formats", "png,nifti", "--name", "a,b") == Listed(formats=("png", "nifti"), name="a,b")
     with pytest.raises(SettingError, match="formats"):
         listed("R", "--formats", "png", "tiff")

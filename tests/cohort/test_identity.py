@@ -12,7 +12,7 @@ from radiogenesis.cohort.build import BuildSettings, Tables, build_cohort
 from radiogenesis.cohort.expression import read_expression
 from radiogenesis.cohort.loading import Loaded
 from radiogenesis.cohort.sampling.slices import SamplingSettings
-from radiogenesis.cohort.tables.identity import Known, form, read_id_map
+from radiogenesis.cohort.tables.identity import Known, alike, form, read_id_map
 from radiogenesis.cohort.tables.near_ids import NearIds, write_proposal
 from radiogenesis.errors import ExpressionError, InputError
 
@@ -133,3 +133,8 @@ def test_a_proposed_pair_is_no_formula_and_is_read_as_it_was(tmp_path: Path) -> 
     assert write_proposal(tmp_path / "map.csv", [near])
     assert (tmp_path / "map.csv").read_text().splitlines()[-1] == '"\'=P1","\'@P1"'
     assert read_id_map(tmp_path / "map.csv")["=P1"] == "@P1"
+
+
+def test_the_same_id_in_another_style_is_known_across_cohorts() -> None:
+    """A copy of a scan without a series UID is otherwise judged on whom it was trained on."""
+    assert alike(["r01_1", "R01-011", "R01-2", "肺"], ["R01-001", "心"]).tolist() == [True, False, False, False]

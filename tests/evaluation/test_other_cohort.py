@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import CohortError, ExpressionError, RunError
 from radiogenesis.evaluation.other_cohort import Reference, _whom, placed
 from radiogenesis.evaluation.settings import EvaluationSettings
+from radiogenesis.imaging import Imaging
 from radiogenesis.testing import toy_cohort, toy_patient, train_toy, write_cohort
 from radiogenesis.training.run import Run
 
@@ -123,6 +124,10 @@ def test_what_does_not_fit_is_refused(run: Run, discs: Cohort, other: Cohort, tm
     small = toy_cohort(tmp_path / "small.zarr", patients=3, pixels=16)
     with pytest.raises(CohortError, match="build it with --pixels 32 --field_of_view_mm 60"):
         joined(small, discs, [], [], other.expression)
+    record = asdict(Imaging.of("brain", "zscore", None))
+    brain = replace(other, _attributes={**other._attributes, "imaging": record})
+    with pytest.raises(CohortError, match=r"shows brain.*the same --organ, --normalize and --window"):
+        joined(brain, discs, [], [], other.expression)
 
 
 def test_the_page_and_the_record_name_both_cohorts(

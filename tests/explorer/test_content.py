@@ -14,6 +14,7 @@ import torch
 from tests.explorer.conftest import Explored
 
 import radiogenesis as rg
+from radiogenesis.cohort.digest import file_digest
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.explorer import graph
 from radiogenesis.explorer.content import MEAN, ExploreSettings, content_of
@@ -115,23 +116,31 @@ def test_real_patients_are_numbered_and_their_pictures_must_be_named(
     assert len(lent.backgrounds) == 6
 
 
-@pytest.mark.parametrize(("p", "refused"), [(0.01, True), (0.4, False)])
+@pytest.mark.parametrize(("p", "refused"), [(0.01, True), (0.4, False), (np.nan, True)])
 def test_copies_of_training_lesions_are_not_given_away(
     explored: Explored, real: Cohort, unexported: None, tmp_path: Path, p: float, refused: bool
 ) -> None:
     (tmp_path / "tables").mkdir()
-    rows = [{"of": "drawn", "near": 0.25, "p": p}, {"of": "copies", "near": 1.0, "p": 0.001}]
+    rows = [{"of": "drawn", "near": 0.25, "p": p, "seen_25": 0.8}, {"of": "copies", "near": 1.0, "p": 0.001}]
     table = pd.DataFrame(rows).assign(run=explored.run.path.name)
     table.to_csv(tmp_path / "tables" / "memorization.csv", index=False)
+    digest = file_digest(explored.run.path / "weights.safetensors")
+    runs = [{"provenance": {"files": {"weights.safetensors": digest}}}]
+    (tmp_path / "evaluation.json").write_text(json.dumps({"runs": runs}))
     settings = ExploreSettings(backgrounds=(3,))
     if refused:
-        with pytest.raises(rg.RunError, match="25% of its drawings are near copies of training lesions"):
+        said = "could not be examined" if np.isnan(p) else "25% of its drawings are near copies of training lesions"
+        with pytest.raises(rg.RunError, match=said):
             content_of(explored.run, real, settings, audit=tmp_path)
         settings = replace(settings, anyway=True)
     content = content_of(explored.run, real, settings, audit=tmp_path)
     assert ("--anyway" if refused else "Examined for copies") in content.remarks[0]
     with pytest.raises(rg.RunError, match="not examined for copies"):
         content_of(explored.run, real, ExploreSettings(backgrounds=(3,)))
+    runs[0]["provenance"]["files"]["weights.safetensors"] = "0" * 64  # another run of the same name
+    (tmp_path / "evaluation.json").write_text(json.dumps({"runs": runs}))
+    with pytest.raises(rg.RunError, match="is an evaluation of other runs"):
+        content_of(explored.run, real, settings, audit=tmp_path)
 
 
 def test_a_map_of_another_run_is_refused(explored: Explored, unexported: None, tmp_path: Path) -> None:

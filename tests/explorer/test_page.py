@@ -99,7 +99,7 @@ def test_every_view_and_overlay(page: Any) -> None:
     page.locator("#links button").first.click()
     settle(page)
     captions = page.locator("#views figcaption").all_text_contents()
-    assert [caption.split(":")[0] for caption in captions] == ["low", "as is", "high"]
+    assert [caption.split(":")[0] for caption in captions] == ["low", "middle", "high"]
     page.check("input[value=pair]")
     settle(page)
     assert page.locator("#views canvas").count() == 2
@@ -114,10 +114,11 @@ def test_every_view_and_overlay(page: Any) -> None:
 def test_evidence_stands_beside_every_slider(page: Any) -> None:
     for tab in page.locator("#tabs button").all():
         tab.click()
+        kind = "Predicted from genes. " if "Properties" in tab.text_content() else "Above chance. "
         for move in page.locator(".move").all():
             grey = "grey" in str(move.get_attribute("class"))
             told = move.locator(".evidence").text_content()
-            assert told.startswith("Not above chance. " if grey else "Above chance. ")
+            assert told.startswith(f"Not {kind.lower()}".replace("not ", "Not ") if grey else kind)
             assert len(told) > 30
     page.fill("#search", "G7")
     assert page.locator(".move .name").first.text_content() == "G7"

@@ -119,7 +119,9 @@ def test_power_is_settled_by_the_patients_and_the_first_cohort_alone(
 def test_who_is_in_both_and_what_is_not_measured_is_said(
     cohort: Cohort, made: ConventionalMap, others: dict[str, Cohort]
 ) -> None:
-    twin = SimpleNamespace(digest="", patients=others["same"].patients, pixel_mm=cohort.pixel_mm)
+    twin = SimpleNamespace(
+        digest="", patients=others["same"].patients, pixel_mm=cohort.pixel_mm, imaging=cohort.imaging
+    )
     with pytest.raises(CohortError, match="only 0 patients"):  # they all have the mapped cohort's names
         other_inputs(others["same"], twin, SETTINGS)  # type: ignore[arg-type]
     with pytest.raises(CohortError, match="is the cohort that is mapped"):

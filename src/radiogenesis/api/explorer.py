@@ -10,6 +10,7 @@ from radiogenesis.api.keywords import settings_of
 from radiogenesis.api.runs import as_cohort, as_run
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.explorer.content import ExploreSettings, content_of
+from radiogenesis.explorer.moves import PROPERTY
 from radiogenesis.explorer.page import write_page
 from radiogenesis.mapping.conventional.enrichment import in_names_of, read_gmt
 from radiogenesis.output import check_place
@@ -23,7 +24,7 @@ class ExplorerPage:
     Attributes:
         path: the HTML file.
         moves: how many sliders it has.
-        supported: how many of these have an effect above chance.
+        supported: how many genes, metagenes and sets have an effect above chance.
         patients: name on the page -> patient.
         remarks: what the page says at its top.
     """
@@ -76,7 +77,7 @@ def explore(
         backgrounds_from=None if backgrounds_from is None else as_cohort(backgrounds_from),
     )  # fmt: skip
     write_page(content, out)
-    supported = sum(move.supported for move in content.moves)
+    supported = sum(move.supported for move in content.moves if move.kind != PROPERTY)
     return ExplorerPage(out, len(content.moves), supported, content.who, content.remarks)
 
 

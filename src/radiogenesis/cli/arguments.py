@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from argparse import SUPPRESS, Action, HelpFormatter
 from itertools import pairwise, takewhile
 from pathlib import Path
@@ -24,6 +25,9 @@ set_parsing_settings(docstring_parse_attribute_docstrings=True)
 Settings = TypeVar("Settings")
 ADVANCED = "advanced"
 """After --help: show every option."""
+
+
+_OPTIONAL = re.compile(r"^(typing\.)?(optional|union)\[", re.IGNORECASE)
 
 
 class VerbParser(ArgumentParser):
@@ -78,7 +82,7 @@ class VerbParser(ArgumentParser):
             action = self._option_string_actions.get(word)
             kind = _list_kind(action)
             joined.append(word)
-            if kind is None or not rest:
+            if kind is None or not rest or rest[0] == "null":
                 continue
             taken = _taken(rest)
             del rest[: len(taken)]
@@ -108,6 +112,7 @@ def _list_kind(action: Action | None) -> type | None:
     hint = str(getattr(action, "_typehint", None) or "")
     if action.nargs in ("+", "*"):
         return str
+    hint = _OPTIONAL.sub("", hint)
     if not hint.removeprefix("typing.").lower().startswith(("list[", "tuple[")):
         return None
     return str if "str" in hint or "Literal" in hint else float

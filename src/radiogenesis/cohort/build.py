@@ -28,7 +28,7 @@ from radiogenesis.cohort.audit import audit_table, refuse_unfinished, skipped_ta
 from radiogenesis.cohort.dicom.folder import find_dicom
 from radiogenesis.cohort.digest import json_digest
 from radiogenesis.cohort.folders.find import find_volumes, names_expected
-from radiogenesis.cohort.folders.organ_masks import with_organ_masks
+from radiogenesis.cohort.folders.organ_masks import with_organ_masks, without_lobes
 from radiogenesis.cohort.loading import Loaded, Tables
 from radiogenesis.cohort.manifest import read_manifest
 from radiogenesis.cohort.patient_parts import Outcome
@@ -41,7 +41,7 @@ from radiogenesis.cohort.walk import files_under
 from radiogenesis.cohort.workers import BuildSettings, side_by_side, unexpected
 from radiogenesis.cohort.writer import CohortWriter, room_of
 from radiogenesis.csv_files import write_csv
-from radiogenesis.errors import CohortError, InputError, OutputError
+from radiogenesis.errors import CohortError, InputError, OutputError, SettingError
 from radiogenesis.output import ROOM, check_place, whole_file
 from radiogenesis.work_folder import parts_folder, refuse_foreign, remove_parts
 
@@ -109,6 +109,8 @@ def build_cohort(
     raw, out = (Path(os.path.abspath(path)) for path in (raw, out))  # workers may have another working directory
     tables, progress = tables or Tables(), progress or Silent()
     read, sampling, build = read or ReadSettings(), sampling or SamplingSettings(), build or BuildSettings()
+    if sampling.whole_pixels and not patient_parts.imaging_of(read, sampling).of_lungs:
+        raise SettingError("whole_pixels: whole slices are of lungs in HU alone", remedy="leave --whole_pixels out")
     previews, work = beside(out, "previews"), beside(out, "parts")
     refuse_foreign(work)
     if not work.is_dir():  # where it is, the cohort may be this call's own, interrupted in its last step
@@ -118,8 +120,10 @@ def build_cohort(
     findings = find_scans(raw, read)
     if not findings.sources:
         raise InputError("holds no scan that can be used", path=raw, remedy=_why_nothing(findings, raw))
+    if sampling.organ != "lung" and not raw.is_file():
+        findings = without_lobes(findings)
     if organ_mask is not None:
-        findings = with_organ_masks(findings, Path(os.path.abspath(organ_mask)), read)
+        findings = with_organ_masks(findings, Path(os.path.abspath(organ_mask)), read, sampling.organ)
     progress.say(f"layout: {findings.layout}")
     root = raw.parent if raw.is_file() else raw
     paths = {source.patient: patient_parts.part_path(work, source, read, sampling) for source in findings.sources}

@@ -101,8 +101,15 @@ def joined(
         expression: of both.
 
     Raises:
-        CohortError: their images are not of one size.
+        CohortError: their images are not of one size, organ and scale.
     """
+    if other.imaging != own.imaging:
+        raise CohortError(
+            f"shows {other.imaging.organ}, {other.imaging.window_text}, and the run was trained on "
+            f"{own.imaging.organ}, {own.imaging.window_text}",
+            path=other.path,
+            remedy="build it with the same --organ, --normalize and --window",
+        )
     if (other.pixels, other.field_of_view_mm) != (own.pixels, own.field_of_view_mm):
         raise CohortError(
             f"images of {other.pixels} pixels over {other.field_of_view_mm:g} mm, and the run was trained on "

@@ -111,7 +111,8 @@ def read_manifest(path: Path, settings: ReadSettings) -> Findings:
     problems.refuse(path)
     usable = [_source(patient, own, settings, problems) for patient, own in sorted(by_patient.items())]
     problems.refuse(path)
-    columns = pd.DataFrame([own[0].cells for own in by_patient.values()], index=list(by_patient))[further]
+    cells = [own[0].cells for own in by_patient.values()]
+    columns = pd.DataFrame(cells, index=list(by_patient), columns=list(table.columns))[further]
     sources = [source for source in usable if source is not None]
     kinds = Counter("DICOM folder" if source.kind == "dicom" else "image file" for source in sources)
     return Findings(
@@ -132,6 +133,9 @@ def _check_columns(names: Sequence[str], line: int, problems: _Problems) -> None
     meant = {name: like for name in names if (like := _like(name)) and _known(name) is None}
     for name, like in meant.items():
         problems.say(line, f"column {name!r} is unknown", f"rename it to {like} if it is that, else otherwise")
+    known = [name for name in map(_known, names) if name]
+    for name in sorted({name for name in known if known.count(name) > 1}):
+        problems.say(line, f"two columns {name!r}", "keep one, or rename the other")
     if not all(map(str.strip, names)):
         problems.say(line, "a column without a name", "name it, or remove it")
     for needed in NEEDED:

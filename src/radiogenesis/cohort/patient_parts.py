@@ -122,6 +122,10 @@ def make_part(source: Source, read: ReadSettings, sampling: SamplingSettings, pa
     try:
         imaging = imaging_of(read, sampling)
         scan = read_scan(source, read)
+        if not imaging.in_hu and scan.organ is None and source.organ_files is not None:
+            raise ScanError(
+                "no mask of the organ is given, and others are scaled inside theirs", path=source.image_files[0]
+            )
         organ = None if imaging.in_hu else organ_mask(scan, imaging, scan.organ)
         data, notes, organ, scan = _cut(scan, sampling, imaging, organ, source.unread_outlines, source.organ_files)
     except ScanError as error:

@@ -24,6 +24,7 @@ _PATHS = ("expression", "annotations", "clinical", "id_map", "organ_mask")
 
 def scans_in(raw: Path) -> Path:
     """Where the scans of a folder are: in itself, unless its settings say otherwise."""
+    _refuse_incomplete(raw)
     return raw / str(_read(raw).get("scans", "."))
 
 
@@ -63,7 +64,17 @@ def _read(raw: Path) -> dict[str, Any]:
         raise InputError(f"is not YAML ({' '.join(str(error).split())})", path=path, remedy="mend the file") from error
     if not isinstance(settings, dict):
         raise InputError("has no settings in it", path=path, remedy="write `name: value`, one in a line")
+    _refuse_elsewhere(settings, path)
     return {str(name): value for name, value in settings.items()}
+
+
+def _refuse_elsewhere(settings: dict[Any, Any], path: Path) -> None:
+    """Raises InputError for what only a command may say, and for scans that do not lie in the folder."""
+    if own := sorted({"raw", "cohort", "manifest", "config"} & set(map(str, settings))):
+        raise InputError(f"{own[0]} may not be said here", path=path, remedy="give it on the command line")
+    scans = Path(str(settings.get("scans", ".")))
+    if scans.is_absolute() or ".." in scans.parts:
+        raise InputError(f"scans: {scans} does not lie in the folder", path=path, remedy="give a folder inside it")
 
 
 def _refuse_incomplete(raw: Path) -> None:

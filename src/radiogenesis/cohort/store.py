@@ -144,6 +144,11 @@ class Cohort:
         return dict(self._attributes["provenance"])
 
     @property
+    def simulated(self) -> bool:
+        """Whether no image of a real person is in it."""
+        return self.provenance.get("source") == "phantom" or self.provenance.get("verb") == "toy"
+
+    @property
     def pixels(self) -> int:
         """Pixels per side of every image."""
         return int(self._attributes["pixels"])

@@ -87,6 +87,8 @@ def _by_scheduler(
 def died(source: Source, how: Died) -> Outcome:
     """The outcome of a patient of whom processes died: want of memory may pass, a crash in a library does not."""
     why = "the system does so where memory runs out; try fewer --workers" if how.killed else "a crash in a library"
+    if str(how).endswith("code 1"):  # what a script raises that starts itself again
+        why += ', or a script that builds outside of `if __name__ == "__main__":`'
     return Outcome(source.patient, "out", f"its process {how} twice ({why})", passing=how.killed)
 
 

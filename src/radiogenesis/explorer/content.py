@@ -23,6 +23,7 @@ from radiogenesis.explorer import moves as of
 from radiogenesis.explorer.graph import drawer_of, generator_onnx
 from radiogenesis.explorer.moves import LinearCode, MapTables, Move
 from radiogenesis.imaging import LUNG_CT, Imaging
+from radiogenesis.mapping.synthesis.runs import open_runs
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment
 from radiogenesis.methods.fusion_gan import FusionGAN
 from radiogenesis.training.data import untrained_backgrounds
@@ -152,12 +153,14 @@ def content_of(
         _require_of(tables, run)
     else:
         remarks += ("No map was given (--map): no slider's effect is told from chance.",)
-    sliders = _sliders(run, method, found, gene_sets or {}, training, code)
+    sliders = _sliders(run, method, found, gene_sets or {}, training, code, cohort.imaging)
     patients = _patients(run, settings)
     shown = _shown_names(patients, cohort)
     genes = run.genes(cohort.expression, patients)
     rows, whose, source = _backgrounds(run, cohort, backgrounds_from, settings)
     noise = method.seeded_noise(0, settings.noises, settings.seed, torch.device("cpu"))
+    if null_run is not None:
+        open_runs(run.path, [null_run.path], cohort, settings.seed)  # refuses one that differs in more than the shuffle
     shuffled = None if null_run is None else _shuffled(null_run, cohort, patients, sliders, found, gene_sets or {})
     return Content(
         run.path.resolve().name, generator_onnx(method), tuple(method.noise_sides),
@@ -172,13 +175,13 @@ def content_of(
 
 def _sliders(
     run: Run, method: FusionGAN, found: MapTables, gene_sets: dict[str, tuple[str, ...]], training: NDArray[Any],
-    code: LinearCode,
+    code: LinearCode, imaging: Imaging,
 ) -> list[Move]:  # fmt: skip
     """All moves: properties where the code is an alignment's, metagenes and sets, genes."""
     alignment, names = method.alignment, list(run.scaler.genes)
     steered = isinstance(alignment, CanonicalAlignment) and method.settings.gene_code == "aligned"
     return [
-        *(of.property_moves(alignment) if steered and isinstance(alignment, CanonicalAlignment) else []),
+        *(of.property_moves(alignment, imaging) if steered and isinstance(alignment, CanonicalAlignment) else []),
         *of.metagene_moves(found, names, training, code, len(run.split.test)),
         *of.set_moves(gene_sets, found, names, training, code),
         *of.gene_moves(found, names, training, code),
@@ -190,15 +193,10 @@ def _shuffled(
     gene_sets: dict[str, tuple[str, ...]],
 ) -> Shuffled:  # fmt: skip
     """The run with shuffled genes, moved alike; a move that it does not have (a property) stays where it is."""
-    if not (run.config.get("training") or {}).get("shuffle_genes", False):
-        raise RunError(
-            "was trained with the own genes of patients", path=run.path,
-            remedy="--null_run takes a run trained with --shuffle_genes true",
-        )  # fmt: skip
     method = drawer_of(run)
     training = run.scaler.transform(cohort.expression, list(run.split.train)).astype(np.float64)
     code = LinearCode.of(method, training, run.path)
-    own = {(m.kind, m.name): m.code for m in _sliders(run, method, found, gene_sets, training, code)}
+    own = {(m.kind, m.name): m.code for m in _sliders(run, method, found, gene_sets, training, code, cohort.imaging)}
     still = np.zeros(code.weights.shape[1], np.float32)
     genes = run.genes(cohort.expression, patients)
     moved = np.stack([own.get((move.kind, move.name), still) for move in sliders])
@@ -226,14 +224,9 @@ def _patients(run: Run, settings: ExploreSettings) -> list[str]:
 
 def _shown_names(patients: Sequence[str], cohort: Cohort) -> list[str]:
     """Identifiers of simulated patients; real ones are numbered."""
-    if is_phantom(cohort):
+    if cohort.simulated:
         return [f"{name} (held out)" for name in patients]
     return [f"held-out patient {number}" for number in range(1, len(patients) + 1)]
-
-
-def is_phantom(cohort: Cohort) -> bool:
-    """Whether no image of a real person is in a cohort."""
-    return cohort.provenance.get("source") == "phantom" or cohort.provenance.get("verb") == "toy"
 
 
 def _backgrounds(
@@ -247,12 +240,17 @@ def _backgrounds(
             f"{source.path} has images of {source.pixels} pixels of {source.pixel_mm:.3g} mm, and the run draws "
             f"{cohort.pixels} of {cohort.pixel_mm:.3g} mm", remedy="make that cohort with the same pixels",
         )  # fmt: skip
+    if source.imaging != cohort.imaging:
+        raise SettingError(
+            f"{source.path} shows {source.imaging.organ}, {source.imaging.window_text}, and the run draws "
+            f"{cohort.imaging.organ}, {cohort.imaging.window_text}", remedy="give backgrounds of the same",
+        )  # fmt: skip
     if settings.backgrounds:
         rows = np.asarray(settings.backgrounds, np.intp)
         if rows.min() < 0 or rows.max() >= count:
             raise SettingError(f"backgrounds must be between 0 and {count - 1}")
         return rows, f"chosen from {source.path.name}", source
-    if not is_phantom(source):
+    if not source.simulated:
         raise SettingError(
             f"{source.path} holds scans of real patients, and the page would hold their pictures",
             remedy="name the rows that may be shown with --backgrounds, or give a phantom with --backgrounds_from",
@@ -268,23 +266,31 @@ def _examined(run: Run, cohort: Cohort, audit: Path | None, settings: ExploreSet
     A phantom's lesions are nobody's: nothing is asked of it.
     """
     if audit is None:
-        if is_phantom(cohort):
+        if cohort.simulated:
             return ()
         said = "its drawings were not examined for copies of training lesions"
         remedy = f"run `radiogenesis evaluate {run.path} OUT` and give --evaluation OUT, or --anyway true"
     else:
-        near, p = _near_copies(run, audit)
-        if not p < 0.05:
-            return (f"Examined for copies: {near:.0%} of drawings are near copies of a training lesion (p {p:.2g}).",)
-        said = f"{near:.0%} of its drawings are near copies of training lesions (p {p:.2g})"
-        remedy = "train on more patients or fewer steps; with --anyway true the page is made and says so"
+        near, p, power = _near_copies(run, audit)
+        if p >= 0.05:
+            seen = f"; if a quarter were copies, this would be seen in {power:.0%} of such cohorts"
+            return (
+                f"Examined for copies: {near:.0%} of drawings are near copies of a training lesion (p {p:.2g}{seen}).",
+            )
+        if np.isnan(p):
+            said = "its drawings could not be examined for copies: too few lesions are large enough"
+            remedy = "with --anyway true the page is made and says so"
+        else:
+            said = f"{near:.0%} of its drawings are near copies of training lesions (p {p:.2g})"
+            remedy = "train on more patients or fewer steps; with --anyway true the page is made and says so"
     if not settings.anyway:
         raise RunError(said, path=run.path, remedy=remedy)
     return (f"Made although {said} (--anyway).",)
 
 
-def _near_copies(run: Run, audit: Path) -> tuple[float, float]:
-    """Share of near copies among the drawings, and p, from the tables of an evaluation."""
+def _near_copies(run: Run, audit: Path) -> tuple[float, float, float]:
+    """Share of near copies among the drawings, p, and the power to see a quarter, from the tables of an evaluation."""
+    _require_evaluated(audit, run)
     file = next((f for f in (audit / "tables").glob("memori?ation.csv")), None)
     if file is None:
         raise RunError(
@@ -294,15 +300,32 @@ def _near_copies(run: Run, audit: Path) -> tuple[float, float]:
     mine = table[(table["run"] == run.path.resolve().name) & (table["of"] == table["of"].iloc[0])]
     if not len(mine):
         raise RunError(f"is an evaluation of other runs than {run.path.name}", path=audit, remedy="evaluate this run")
-    return float(mine["near"].iloc[0]), float(mine["p"].iloc[0])
+    return float(mine["near"].iloc[0]), float(mine["p"].iloc[0]), float(mine["seen_25"].iloc[0])
+
+
+def _require_evaluated(audit: Path, run: Run) -> None:
+    """Raises RunError where an evaluation was not of the run's weights: a name alone is anybody's."""
+    digest = file_digest(run.path / "weights.safetensors")
+    runs = _json(audit / "evaluation.json").get("runs", [])
+    if not any((each.get("provenance", {}).get("files") or {}).get("weights.safetensors") == digest for each in runs):
+        raise RunError(f"is an evaluation of other runs than {run.path}", path=audit, remedy="evaluate this run")
 
 
 def _require_of(tables: Path, run: Run) -> None:
-    """Raises RunError where a map was made with other weights than the run's."""
-    page = json.loads((tables / "page.json").read_text(encoding="utf-8"))
-    weights = file_digest(run.path / "weights.safetensors")[:12]
-    if not any(weights in str(value) for _, value in page.get("provenance", [])):
+    """Raises RunError where a map was made with other weights than the run's. The first that it names are the run's,
+    those after them of runs with shuffled genes."""
+    named = [str(value) for name, value in _json(tables / "page.json")["provenance"] if name.startswith("Weights of ")]
+    if not named or file_digest(run.path / "weights.safetensors")[:12] not in named[0]:
         raise RunError(f"is a map of another run than {run.path}", path=tables, remedy="give a map made with --run")
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        held: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise RunError(f"cannot be read ({reason})", path=path, remedy="make it again") from error
+    return held
 
 
 def _provenance(
@@ -320,6 +343,6 @@ def _provenance(
         "Settings": ", ".join(f"{name} {value}" for name, value in asdict(settings).items()),
         "radiogenesis": __version__,
     }
-    return {name: value for name, value in record.items() if name != "Settings" or is_phantom(cohort)} | {
+    return {name: value for name, value in record.items() if name != "Settings" or cohort.simulated} | {
         "Seed": str(settings.seed)
     }

@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from radiogenesis.errors import RunError
+from radiogenesis.imaging import Imaging
 from radiogenesis.mapping.conventional.three_step import CONFOUNDED, FOUND, INCOHERENT
 from radiogenesis.mapping.synthesis.perturbation import GeneSets
 from radiogenesis.mapping.synthesis.perturbation_null import with_companions
@@ -27,6 +28,7 @@ from radiogenesis.stats.multiple_testing import false_discovery_rate
 
 PROPERTY, METAGENE, GENE_SET, GENE = "property", "metagene", "gene set", "gene"
 AT_CHANCE = "does not stand out from chance"
+NOT_IN_MAP = "the map has nothing on it: give it the same gene sets"
 NO_MAP = "no map was given: nothing tells this effect from chance"
 FEWEST = 8
 """Held-out patients, below whom the correlation in their own lesions says nothing."""
@@ -151,14 +153,14 @@ class MapTables:
         return cls(*(pd.read_parquet(file) for file in needed), *more)
 
 
-def property_moves(alignment: CanonicalAlignment) -> list[Move]:
+def property_moves(alignment: CanonicalAlignment, imaging: Imaging) -> list[Move]:
     """The axes of the alignment's code: what genes predict of a lesion, cross-validated, beside chance."""
     moves = []
     for k in np.flatnonzero(alignment.used):
-        name = alignment.settings.axes[k]
+        name = imaging.name(alignment.settings.axes[k])
         r, chance, p = (float(values[k]) for values in (alignment.cross_validated, alignment.chance, alignment.p))
         text = f"genes predict it with r {r:.2f}, cross-validated (chance up to {chance:.2f}; p {p:.2g})"
-        stands = p <= LEVEL
+        stands = p <= LEVEL and not alignment.unread
         verdict = "predicted from genes better than by chance" if stands else "no sign that genes predict it"
         code = np.zeros(alignment.code_length, np.float32)
         code[k] = 1.0
@@ -186,7 +188,7 @@ def metagene_moves(
     )  # fmt: skip
     typical: Mapping[Any, str] = tables.metagenes.set_index("metagene")["genes"].astype(str).to_dict()
     details = [f"{len(m)} genes: {typical.get(name, '')}" for name, m in zip(sets.names, sets.members, strict=True)]
-    return _moves(METAGENE, sets, details, sets.through(code.weights), tables.links, "metagene", held_out)
+    return _moves(METAGENE, sets, details, sets.through(code.weights), tables.links, "metagene", held_out, True)
 
 
 def set_moves(
@@ -196,14 +198,15 @@ def set_moves(
     """The user's gene sets, all of whose members go up."""
     sets = GeneSets.of_lists(lists, names, training)
     details = [f"{len(members)} genes" for members in sets.members]
-    return _moves(GENE_SET, sets, details, sets.through(code.weights), tables.sets, "set", 0)
+    return _moves(GENE_SET, sets, details, sets.through(code.weights), tables.sets, "set", 0, len(tables.links) > 0)
 
 
 def gene_moves(tables: MapTables, names: Sequence[str], training: NDArray[Any], code: LinearCode) -> list[Move]:
     """Every gene of the run, each moved with the genes that go with it, as the map's table of genes has it."""
     codes = with_companions(training, code.weights).astype(np.float32)
     found = _evidence_of_genes(tables.genes)
-    why = NO_MAP if not len(tables.genes) else "no effect of it stands out from chance (q below 0.05)"
+    unknown = NOT_IN_MAP if len(tables.links) else NO_MAP
+    why = unknown if not len(tables.genes) else "no effect of it stands out from chance (q below 0.05)"
     moves = []
     for name, change in zip(names, codes, strict=True):
         evidence = found.get(str(name), ())
@@ -213,22 +216,23 @@ def gene_moves(tables: MapTables, names: Sequence[str], training: NDArray[Any], 
 
 
 def _moves(
-    kind: str, sets: GeneSets, details: Sequence[str], codes: NDArray[Any], links: pd.DataFrame, key: str, held_out: int
-) -> list[Move]:
+    kind: str, sets: GeneSets, details: Sequence[str], codes: NDArray[Any], links: pd.DataFrame, key: str,
+    held_out: int, mapped: bool,
+) -> list[Move]:  # fmt: skip
     groups = {str(name): mine for name, mine in links.groupby(key, sort=False)} if len(links) else {}
     moves = []
     for name, detail, change in zip(sets.names, details, codes, strict=True):
         evidence = _evidence(groups[name], held_out) if name in groups else ()
         move = Move(kind, name, detail, change.astype(np.float32), evidence)
-        why = "" if move.supported else _first_reason(evidence)
+        why = "" if move.supported else _first_reason(evidence, mapped)
         moves.append(replace(move, why=why))
     return moves
 
 
-def _first_reason(evidence: Sequence[Evidence]) -> str:
-    """Why nothing of a move is supported."""
+def _first_reason(evidence: Sequence[Evidence], mapped: bool) -> str:
+    """Why nothing of a move is supported; `mapped` where a map was given."""
     if not evidence:
-        return NO_MAP
+        return NOT_IN_MAP if mapped else NO_MAP
     against = [one for one in evidence if one.verdict in set(_WHY.values())]
     return f"{against[0].feature}: {against[0].verdict}" if against else "no effect of it stands out from chance"
 

@@ -97,14 +97,9 @@ def fewest_cases(settings: PlanSettings, readers: int) -> tuple[int | None, int 
     """The fewest drawn cases, and as many real ones, to tell `settings.auc`, and to meet the bar; None above 2000."""
     found = []
     for power in (power_to_tell, power_to_meet_the_bar):
-        low, high = 2, MOST_CASES + 1
-        while low < high:
-            middle = (low + high) // 2
-            if power(settings, readers, middle) >= settings.power:
-                high = middle
-            else:
-                low = middle + 1
-        found.append(low if low <= MOST_CASES else None)
+        # One by one: with few readers power may fall again as cases come, since the degrees of freedom do.
+        enough = (n for n in range(2, MOST_CASES + 1) if power(settings, readers, n) >= settings.power)
+        found.append(next(enough, None))
     return found[0], found[1]
 
 

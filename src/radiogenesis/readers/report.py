@@ -60,7 +60,8 @@ def analyze(paths: Sequence[Path], key_path: Path, out: Path, settings: Analysis
         page.save(folder)
         record = {
             "study": key["study"], "settings": asdict(settings), "radiogenesis": __version__, "conclusions": said,
-            "key_sha256": file_digest(key_path), "answers": {path.name: file_digest(path) for path in paths},
+            "key_sha256": file_digest(key_path),
+            "answers": [{"file": path.name, "sha256": file_digest(path)} for path in paths],
             "run_weights": key.get("weights"), "cohort_digest": key.get("cohort_digest"), "seed": _seed(key),
         }  # fmt: skip
         (folder / "readers.json").write_text(json_text(record), encoding="utf-8")

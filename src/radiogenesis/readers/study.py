@@ -109,6 +109,11 @@ def make_study(
     """
     run.synthesizer()
     opened = run.open_cohort(cohort)
+    if not opened.imaging.of_lungs:
+        raise SettingError(
+            f"{opened.path} shows {opened.imaging.organ}, {opened.imaging.window_text}: reader studies are made for CT "
+            "of lungs in HU", remedy="give a run on such a cohort",
+        )  # fmt: skip
     warnings = _permission(opened, run, settings)
     if null_run is not None:
         open_runs(run.path, [null_run.path], opened, settings.seed)
@@ -133,9 +138,10 @@ def make_study(
     order = rng.permutation(len(items))
     names = {hashlib.sha256(secret + bytes([1]) + int(k).to_bytes(4)).hexdigest()[:8]: items[k] for k in order}
     record = {
-        "title": settings.title, "settings": asdict(settings), "radiogenesis": __version__, "run": str(run.path),
+        "title": settings.title, "settings": asdict(settings), "radiogenesis": __version__,
+        "run": run.path.resolve().name,
         "method": run.method_name, "weights": file_digest(run.path / "weights.safetensors"),
-        "null_run": None if null_run is None else str(null_run.path), "cohort_digest": opened.digest,
+        "null_run": None if null_run is None else null_run.path.resolve().name, "cohort_digest": opened.digest,
         "copies": asdict(audit), "warnings": list(warnings), **about,
     }  # fmt: skip
     name = hashlib.sha256(secret + bytes([2])).hexdigest()[:10]
@@ -144,8 +150,7 @@ def make_study(
 
 def _permission(cohort: Cohort, run: Run, settings: StudySettings) -> list[str]:
     """What the page says of the people in it. Raises SettingError for real patients without permission."""
-    made_up = cohort.provenance.get("source") == "phantom" or cohort.provenance.get("verb") == "toy"
-    if made_up:
+    if cohort.simulated:
         return []
     if not settings.real_patients:
         raise SettingError(
@@ -198,7 +203,7 @@ def _drawn_or_real(
         scores = judged(judge, shown[kind].image) if judge else np.full(len(shown[kind]), np.nan)
         items += _rate(shown[kind], kind, scores)
     items += _pick(drawn[rest], real[rest], rng)
-    compared = {kind: shown[kind] for kind in kinds if len(shown["drawn"]) > 1 and len(shown[kind]) > 1}
+    compared = {kind: shown[kind] for kind in kinds if _patients(shown["drawn"]) > 1 and _patients(shown[kind]) > 1}
     if judge:
         network = {kind: _network_auc(judge, shown["drawn"], real_ones) for kind, real_ones in compared.items()}
     told = {
@@ -206,6 +211,10 @@ def _drawn_or_real(
         for kind, real_ones in compared.items()
     }
     return items, {"backgrounds_of": whose, "real": list(kinds), "cues": told, "network": network}
+
+
+def _patients(images: material.Images) -> int:
+    return len(set(images.patient))
 
 
 def _network_auc(judge: Any, drawn: material.Images, real: material.Images) -> dict[str, float]:

@@ -167,6 +167,9 @@ def difference_of_shares(right: NDArray[Any], second: Mask, owners: Mask, confid
 
     both = (owners.any(1)) & ((~owners & second).any(1)) & ((~owners & ~second).any(1))
     everything = np.ones(len(second), bool)
+    if np.count_nonzero(both) < 2:  # no interval over patients
+        known, nan = float(apart(everything).mean()), math.nan
+        return ReaderMean(known, nan, nan, nan, nan, len(right), int(owners.any(1).sum()), nan, nan, nan)
     return random_readers(apart(everything), without_each(owners[both], apart), confidence, difference=True)
 
 

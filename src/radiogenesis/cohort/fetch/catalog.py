@@ -110,14 +110,19 @@ _NO_BRAIN_MR = (
 
 
 def _from_gdc(
-    project: str, *, modalities: tuple[str, ...] = ("CT",), gdc_project: str = "", remark: str = _NO_OUTLINES
+    project: str,
+    *,
+    modalities: tuple[str, ...] = ("CT",),
+    gdc_project: str = "",
+    remark: str = _NO_OUTLINES,
+    organ: str = "",
 ) -> PublicCohort:
     return PublicCohort(
         name=project.lower(),
         collection=project.lower().replace("-", "_"),
         modalities=modalities,
         expression=GdcCounts(project=gdc_project or project),
-        build=_LINEAR,
+        build=_LINEAR | ({"organ": organ, "normalize": "zscore"} if organ else {}),
         citations=_GDC,
         remark=remark,
     )
@@ -163,9 +168,9 @@ COHORTS: Mapping[str, PublicCohort] = {
         _from_gdc("TCGA-LUSC"),
         _from_gdc("CPTAC-LUAD", gdc_project="CPTAC-3"),
         _from_gdc("CPTAC-LSCC", gdc_project="CPTAC-3"),
-        _from_gdc("TCGA-GBM", modalities=("MR",), remark=_NO_BRAIN_MR),
-        _from_gdc("TCGA-LGG", modalities=("MR",), remark=_NO_BRAIN_MR),
-        _from_gdc("TCGA-BRCA", modalities=("MR",)),
+        _from_gdc("TCGA-GBM", modalities=("MR",), organ="brain", remark=_NO_BRAIN_MR),
+        _from_gdc("TCGA-LGG", modalities=("MR",), organ="brain", remark=_NO_BRAIN_MR),
+        _from_gdc("TCGA-BRCA", modalities=("MR",), organ="breast"),
     )
 }
 

@@ -160,8 +160,8 @@ class _Fetch:
                 f" were checked by size and content: {some(transfer.by_size_alone, 3)}"
             )
         shutil.rmtree(raw / ".partial", ignore_errors=True)
-        self._record(complete=True)
         write_text(raw / RAW_SETTINGS, _SETTINGS_HEAD.format(name=plan.cohort.name) + yaml.safe_dump(self.build))
+        self._record(complete=True)
         files = sum(series.files for series in plan.series)
         return Fetched(raw, plan, files, plan.size, tuple(self.remarks))
 

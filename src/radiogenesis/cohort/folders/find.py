@@ -152,7 +152,18 @@ def _tumor(masks: Sequence[Named], settings: ReadSettings) -> tuple[list[Named],
     plain = [file for file in masks if not file.part]
     names = chosen([file.part for file in structures], settings.label)
     if names:
-        return [file for file in structures if file.part in names], True
+        kept = [file for file in structures if file.part in names]
+        parts = [file.part for file in kept]
+        if twice := next((part for part in parts if parts.count(part) > 1), None):
+            first, second, *_ = (file.path for file in kept if file.part == twice)
+            raise ScanError(
+                f"{first} and {second} are both {twice!r} of the same patient",
+                remedy="keep those of one session and one tool, or write a manifest",
+            )
+        return kept, True
+    if settings.label.strip() and structures and not plain:
+        there = ", ".join(sorted({file.part for file in structures}))
+        raise ScanError(f"no structure {settings.label!r} (--label), only {there}", path=structures[0].path)
     if len(plain) > 1:
         raise ScanError(f"{plain[0].path} and {plain[1].path} are of the same patient; keep one")
     return plain, False

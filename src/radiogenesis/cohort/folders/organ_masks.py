@@ -21,8 +21,14 @@ _PREFERRED = (("organ", "mask"), ("lung", "lungs"), ("body",))
 """What a folder's masks may be called, the first of these that is there; between the first and the rest the lobes."""
 
 
-def with_organ_masks(findings: Findings, folder: Path, settings: ReadSettings) -> Findings:
-    """The findings with each source's organ masks; a patient without one is said so when the scan is read.
+def without_lobes(findings: Findings) -> Findings:
+    """The findings without the lobes of the lung that a folder brought: lesions of other organs lie in none."""
+    return replace(findings, sources=[replace(source, organ_files=None) for source in findings.sources])
+
+
+def with_organ_masks(findings: Findings, folder: Path, settings: ReadSettings, organ: str = "lung") -> Findings:
+    """The findings with each source's organ masks; a patient without one, in the folder or in a manifest, is said so
+    when the scan is read. An image or a tumor's mask is never taken for one.
 
     Raises:
         InputError: no such folder, or it holds no mask of any of the patients.
@@ -30,13 +36,14 @@ def with_organ_masks(findings: Findings, folder: Path, settings: ReadSettings) -
     if not folder.is_dir():
         raise InputError("there is no such folder", path=folder, remedy="give the folder with the organ's masks")
     files, _ = files_under(folder)
-    volumes = [path for path in files if is_volume(path)]
+    taken = {file for source in findings.sources for file in (*source.image_files, *source.outline_files)}
+    volumes = [path for path in files if is_volume(path) and path not in taken]
     patients = {source.patient for source in findings.sources}
     by_patient: dict[str, list[Path]] = defaultdict(list)
     for path in volumes:
         if (patient := _patient(path, patients)) is not None:
             by_patient[patient].append(path)
-    theirs = {patient: _organ(patient, own, settings) for patient, own in by_patient.items()}
+    theirs = {patient: _organ(patient, own, settings, organ) for patient, own in by_patient.items()}
     if not any(theirs.values()):
         names = ", ".join(str(path.relative_to(folder)) for path in volumes[:3]) or "no NIfTI, NRRD or MetaImage"
         raise InputError(
@@ -45,7 +52,10 @@ def with_organ_masks(findings: Findings, folder: Path, settings: ReadSettings) -
             path=folder,
             remedy="name them PATIENT.nii.gz or PATIENT/lungs.nii.gz, or the structure with --organ_label",
         )
-    sources = [replace(source, organ_files=theirs.get(source.patient, ())) for source in findings.sources]
+    sources = [
+        replace(source, organ_files=theirs.get(source.patient) or source.organ_files or ())
+        for source in findings.sources
+    ]
     used = {path for own in theirs.values() for path in own}
     return replace(
         findings, sources=sources, skipped=[entry for entry in findings.skipped if entry[0] not in used],
@@ -61,14 +71,21 @@ def _patient(path: Path, patients: Collection[str]) -> str | None:
     return next((name for name in (*beginnings, folder.name) if name in patients), None)
 
 
-def _organ(patient: str, files: Sequence[Path], settings: ReadSettings) -> tuple[Path, ...]:
-    """Which of a patient's masks are the organ's."""
+def _organ(patient: str, files: Sequence[Path], settings: ReadSettings, organ: str) -> tuple[Path, ...]:
+    """Which of a patient's masks are the organ's: by its label, by the patient's name, by the organ's; lobes of a lung
+    only where lungs are wanted."""
     named = {path: (stem(path) or "").removeprefix("sub-").removeprefix(f"{patient}_") for path in files}
     wanted = settings.organ_label
     if wanted and not wanted.replace(",", "").isdigit():
         names = set(chosen(named.values(), wanted))
         return tuple(path for path, name in named.items() if name in names)
     whole = [path for path, name in named.items() if name == patient]
+    if len(whole) > 1:
+        raise InputError(
+            f"{whole[0]} and {whole[1]} are both masks of patient {patient}", remedy="name the structure: --organ_label"
+        )
+    own = [path for path, name in named.items() if name in (organ, f"{organ}s")]
+    first, lungs, body = ([path for path, name in named.items() if name in names] for names in _PREFERRED)
     lobes = [path for path, name in named.items() if LOBE.fullmatch(name)]
-    first, *others = ([path for path, name in named.items() if name in names] for names in _PREFERRED)
-    return tuple(next(filter(None, [whole, first, lobes, *others]), ()))
+    of_lungs = [lobes, lungs] if organ == "lung" else []
+    return tuple(next(filter(None, [whole, first, own, *of_lungs, body]), ()))

@@ -8,6 +8,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from radiogenesis.cohort.tables.gene_names import counted, some
 from radiogenesis.cohort.tables.reading import read_table
 from radiogenesis.csv_files import bare
@@ -25,6 +28,13 @@ def form(patient: str) -> Form:
     plain = unicodedata.normalize("NFKC", patient).casefold().strip()
     plain = _SPREADSHEET_NUMBER.sub(r"\1", plain) if _SPREADSHEET_NUMBER.fullmatch(plain) else plain
     return tuple(run.lstrip("0") or "0" if run.isdigit() else run for run in _RUNS.findall(plain))
+
+
+def alike(patients: Iterable[object], others: Iterable[object]) -> NDArray[np.bool_]:
+    """(n,) which patients have the id of one of the others, however it is written (see `form`)."""
+    exact = {str(name) for name in others}
+    forms = {form(name) for name in exact} - {()}
+    return np.array([str(name) in exact or form(str(name)) in forms for name in patients], bool)
 
 
 @dataclass(frozen=True)

@@ -79,11 +79,17 @@ def write_proposal(path: Path, near: Iterable[NearIds]) -> bool:
     lines = [
         "# A proposal, made by likeness: check every line, delete those that are wrong, then give it with --id_map.",
         "id in the tables,id of the scans",
-        *(f'"{guarded(name)}","{guarded(patient)}"' for name, patient in sorted(pairs.items())),
+        *(f"{_quoted(name)},{_quoted(patient)}" for name, patient in sorted(pairs.items())),
     ]
+    path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as partial:
         partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return True
+
+
+def _quoted(text: str) -> str:
+    """A cell of a CSV file, in quotes."""
+    return '"' + str(guarded(text)).replace('"', '""') + '"'
 
 
 Pools = Mapping[str, Sequence[str]]

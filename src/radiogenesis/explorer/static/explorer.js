@@ -101,7 +101,7 @@ function panels(parts) {
   if (shown.view === "low" && last) {
     return [-FAR, 0, FAR].map((amount) => ({
       model: own, state: moved(state, last, amount),
-      caption: `${amount < 0 ? "low" : amount ? "high" : "as is"}: ${last.split(":").slice(1).join(":")} ${signed(amount)} SD`,
+      caption: `${amount < 0 ? "low" : amount ? "high" : "middle"}: ${last.split(":").slice(1).join(":")} ${signed(amount)} SD`,
     }));
   }
   if (shown.view === "pair") {
@@ -120,6 +120,14 @@ let drawings = [];
 async function redraw(parts) {
   if (busy) { stale = true; return; }
   busy = true;
+  try {
+    await drawAll(parts);
+  } finally {
+    busy = false; // whatever happened, the next move is drawn
+  }
+}
+
+async function drawAll(parts) {
   do {
     stale = false;
     const wanted = panels(parts);
@@ -135,7 +143,6 @@ async function redraw(parts) {
     tell(performance.now() - began);
     await new Promise(requestAnimationFrame);
   } while (stale);
-  busy = false;
 }
 
 // Pictures
@@ -241,7 +248,8 @@ function slider(move, parts) {
   input.id = `move-${index.get(name)}`;
   label.htmlFor = input.id;
   const evidence = element("p", "evidence");
-  const tag = element("span", "tag", supported(move) ? "Above chance. " : "Not above chance. ");
+  const words = move.kind === "property" ? ["Predicted from genes. ", "Not predicted from genes. "] : ["Above chance. ", "Not above chance. "];
+  const tag = element("span", "tag", words[supported(move) ? 0 : 1]);
   evidence.append(tag, supported(move) ? effects(move).slice(0, 3).map((e) => `${e[0]}: ${e[1]}`).join("; ") : move.why);
   evidence.id = `evidence-${index.get(name)}`;
   input.setAttribute("aria-describedby", evidence.id);
@@ -268,7 +276,7 @@ function list(parts) {
   at("sliders").replaceChildren(...found.slice(0, shown.many).map((move) => slider(move, parts)));
   at("more").hidden = found.length <= shown.many;
   const good = found.filter(supported).length;
-  at("about").textContent = `${found.length} ${found.length === 1 ? "slider" : "sliders"}, ${good} with an effect above chance. One standard deviation (SD) is that over the training patients.${shown.kind === "gene" ? " A gene moves with the genes that go with it over patients." : ""}`;
+  at("about").textContent = `${found.length} ${found.length === 1 ? "slider" : "sliders"}, ${good} ${shown.kind === "property" ? "predicted from genes better than by chance" : "with an effect above chance"}. One standard deviation (SD) is that over the training patients.${shown.kind === "gene" ? " A gene moves with the genes that go with it over patients." : ""}`;
   for (const tab of at("tabs").children) tab.setAttribute("aria-selected", String(tab.dataset.kind === shown.kind));
 }
 
@@ -450,7 +458,9 @@ function listen(parts) {
     event.preventDefault();
     keys[event.key]();
   });
-  window.addEventListener("hashchange", () => { const found = linked(location.href); if (found) { take(found); list(parts); again(); } });
+  window.addEventListener("hashchange", () => {
+    try { const found = linked(location.href); if (found) { take(found); list(parts); again(); } } catch { say("the link is damaged: nothing of it was used"); }
+  });
 }
 
 async function main() {

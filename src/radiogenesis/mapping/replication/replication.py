@@ -99,8 +99,11 @@ def links_of(made: ConventionalMap, first: Sample, settings: ReplicationSettings
     return links.drop(columns=["z_first", "limit"]).reset_index(drop=True), found
 
 
-def planned(links: pd.DataFrame, samples: Sequence[Sample], metagenes: Sequence[str], alpha: float) -> pd.DataFrame:
-    """Power of every link in every other cohort, from its patients and the effect expected, before any test."""
+def planned(
+    links: pd.DataFrame, samples: Sequence[Sample], metagenes: Sequence[str], alpha: float, permutations: int
+) -> pd.DataFrame:
+    """Power of every link in every other cohort, from its patients and the effect expected, before any test. 0 where
+    so few permutations cannot give a p as small as it takes."""
     tables = []
     for sample in samples:
         pairs = [pair_of(sample, metagenes.index(str(m)), str(f))[0] for m, f in links[LINK].to_numpy()]
@@ -112,7 +115,8 @@ def planned(links: pd.DataFrame, samples: Sequence[Sample], metagenes: Sequence[
             ranks, rho = sample.held["model"] == "rank", links["expected"].abs().to_numpy()[can]
             level = expected_level(rho, freedom[can], alpha, ranks=ranks)
             table.loc[can, "level"] = level
-            table.loc[can, "power"] = power(rho, freedom[can], level, sided=1, ranks=ranks)
+            reached = np.asarray(level) >= 1 / (1 + permutations)
+            table.loc[can, "power"] = np.where(reached, power(rho, freedom[can], level, sided=1, ranks=ranks), 0.0)
         tables.append(table)
     columns = [*LINK, "cohort", "n", "expected", "level", "power"]
     return pd.concat(tables, ignore_index=True)[columns]
@@ -211,7 +215,7 @@ def replicate(made: ConventionalMap, cohort: Cohort, prepared: Prepared, setting
     features = list(map(str, links["feature"]))
     others = [other_sample(one.cohort, one.name, one.material, made, features) for one in prepared.others]
     ids = made.metagenes.ids
-    plan = planned(links, others, ids, made.settings.alpha)
+    plan = planned(links, others, ids, made.settings.alpha, settings.replication_permutations)
     tests = tested(links, plan, others, ids, made.settings, settings.replication_permutations)
     pool = pooled(links, tests)
     differ, said = prepared.differences, prepared.said

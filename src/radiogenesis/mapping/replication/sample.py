@@ -14,6 +14,7 @@ import pandas as pd
 
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.cohort.tables.gene_names import columns_of, counted, some
+from radiogenesis.cohort.tables.identity import alike
 from radiogenesis.errors import CohortError, RadiogenesisError
 from radiogenesis.mapping.conventional.features import CLINICAL, IBSI, SEMANTIC, known_text, named
 from radiogenesis.mapping.conventional.three_step import ConventionalMap, MapInputs, held_fixed, inputs_of
@@ -63,11 +64,17 @@ def other_inputs(cohort: Cohort, first: Cohort, settings: MapSettings) -> MapInp
     """What another cohort has, without the patients and the scans of the first.
 
     Raises:
-        CohortError: it is the first cohort, or fewer than 8 other patients have slices and expression.
+        CohortError: it is the first cohort, of another organ or scale, or fewer than 8 other patients have slices and
+            expression.
         RadiogenesisError: what `inputs_of` raises, with the cohort's name.
     """
     if cohort.digest == first.digest:
         raise CohortError("is the cohort that is mapped", path=cohort.path, remedy="replicate in a cohort of others")
+    if (cohort.imaging.organ, cohort.imaging.unit) != (first.imaging.organ, first.imaging.unit):
+        raise CohortError(
+            f"shows {cohort.imaging.organ} in {cohort.imaging.unit}, and the mapped cohort {first.imaging.organ} in "
+            f"{first.imaging.unit}", path=cohort.path, remedy="replicate in a cohort of the same organ and scale",
+        )  # fmt: skip
     twice = same_patients(cohort, first)
     table_of_first = settings.radiomics not in ("", IBSI)
     how = replace(settings, radiomics="") if table_of_first else settings
@@ -83,6 +90,8 @@ def other_inputs(cohort: Cohort, first: Cohort, settings: MapSettings) -> MapInp
         said.insert(0, f"{counted(len(twice), 'patient')} left out, since the mapped cohort has them: {some(twice)}.")
     if table_of_first:
         said.append("Radiomic features were read from a table of the mapped cohort's patients: they are not had here.")
+    if cohort.imaging.window != first.imaging.window:
+        said.append(f"Its {cohort.imaging.window_text} is not the mapped cohort's, {first.imaging.window_text}.")
     if cohort.pixel_mm != first.pixel_mm:
         said.append(
             f"Pixels are {cohort.pixel_mm:.3g} mm wide here and {first.pixel_mm:.3g} mm in the mapped cohort: features "
@@ -95,7 +104,8 @@ def same_patients(cohort: Cohort, first: Cohort) -> list[str]:
     """Patients whose id, or whose scan, the first cohort has."""
     scans = set(first.patients["series_uid"]) - {""}
     mine = cohort.patients
-    return [str(name) for name in mine.index[mine.index.isin(first.patients.index) | mine["series_uid"].isin(scans)]]
+    twice = alike(mine.index, first.patients.index) | mine["series_uid"].isin(scans).to_numpy()
+    return [str(name) for name in mine.index[twice]]
 
 
 def other_sample(

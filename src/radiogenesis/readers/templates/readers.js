@@ -76,7 +76,7 @@ function begin(reader, rows) {
   state.reader = reader;
   state.order = orderFor(reader);
   const known = new Set(state.order.map((item) => item.item));
-  for (const row of rows || parsedOrNothing(kept())) if (known.has(row.item)) state.answers.set(row.item, row);
+  for (const row of [...(rows || []), ...parsedOrNothing(kept())]) if (known.has(row.item)) state.answers.set(row.item, row);
   if (state.answers.size) keep();
   next();
 }
