@@ -13,13 +13,14 @@ from pydicom.uid import MRImageStorage
 from scipy.stats import zscore
 
 from radiogenesis.cohort.build import BuildSettings, build_cohort
+from radiogenesis.cohort.dicom import beside
 from radiogenesis.cohort.nifti import write_nifti
 from radiogenesis.cohort.patient_parts import read_scan
 from radiogenesis.cohort.sampling.organ_mask import organ_mask, remark_on
 from radiogenesis.cohort.sampling.scale import on_scale
 from radiogenesis.cohort.sampling.slices import SamplingSettings
 from radiogenesis.cohort.scan import Scan
-from radiogenesis.cohort.sources import ReadSettings
+from radiogenesis.cohort.sources import ReadSettings, Source
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.cohort.volume_table import volume_table
 from radiogenesis.errors import CohortError, InputError, SettingError
@@ -183,3 +184,18 @@ def test_tumors_of_phantom_brains_follow_seven_factors() -> None:
     assert list(plan.truth.factors)[-1] == "edema"
     assert set(plan.truth.gene_effects["factor"]) == set(plan.truth.factors)
     assert plan.truth.settings["organ"] == "brain"
+
+
+def test_an_outline_of_the_organ_around_the_tumor_leaves_it_healthy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """RTSTRUCT nearly always have BODY or the organ: nothing of it would be left for backgrounds and z-scores."""
+    scan = head(skull=False)
+    body, node = scan.hu != scan.hu[0, 0, 0], np.zeros(scan.hu.shape, bool)
+    node[20:24, 20:24, 14:18] = True
+    monkeypatch.setattr(beside, "_others", lambda *_, **__: iter([("BODY", body), ("NODE", node)]))
+    source = Source(patient="P", kind="dicom", image_files=(), outline_files=(Path("outlines.dcm"),))
+    marked = {
+        of_lungs: beside.with_others(scan, source, None, ReadSettings(), of_lungs=of_lungs)  # type: ignore[arg-type]
+        for of_lungs in (True, False)
+    }
+    np.testing.assert_array_equal(marked[False].outlined_mask, scan.tumor_mask | node)
+    np.testing.assert_array_equal(marked[True].outlined_mask, body | scan.tumor_mask | node)

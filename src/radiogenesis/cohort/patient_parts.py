@@ -87,15 +87,15 @@ def source_key(source: Source, **settings: Any) -> str:
     return json_digest({**settings, "source": about, "files": files, "unread": unread})[:16]
 
 
-def read_scan(source: Source, read: ReadSettings) -> Scan:
-    """The scan of a source, its planes axial. Raises ScanError where it cannot be read."""
+def read_scan(source: Source, read: ReadSettings, *, of_lungs: bool = True) -> Scan:
+    """The scan of a source, its planes axial; `of_lungs` as of `read_dicom`. ScanError where it cannot be read."""
     if source.kind == "nifti":
         scan = read_nifti(source, read)
     else:
         label = next(filter(None, source.outline_labels), "")
         read = replace(read, roi=label, segment=label) if label else read
         own = replace(source, outline_files=tuple(file for file in source.outline_files if not is_volume(file)))
-        scan = with_mask_files(read_dicom(own, read), source, read)
+        scan = with_mask_files(read_dicom(own, read, of_lungs=of_lungs), source, read)
     return upright(with_organ(scan, source, read))
 
 
@@ -121,7 +121,7 @@ def make_part(source: Source, read: ReadSettings, sampling: SamplingSettings, pa
     """Read the scan, cut slices and backgrounds, and write part and preview. Errors of the scan become the outcome."""
     try:
         imaging = imaging_of(read, sampling)
-        scan = read_scan(source, read)
+        scan = read_scan(source, read, of_lungs=imaging.of_lungs)
         if not imaging.in_hu and scan.organ is None and source.organ_files is not None:
             raise ScanError(
                 "no mask of the organ is given, and others are scaled inside theirs", path=source.image_files[0]

@@ -109,8 +109,11 @@ def find_dicom(folder: Path, settings: ReadSettings, also: Sequence[Path] = (), 
     )
 
 
-def read_dicom(source: Source, settings: ReadSettings) -> Scan:
-    """Read the CT series and the outline of one source.
+def read_dicom(source: Source, settings: ReadSettings, *, of_lungs: bool = True) -> Scan:
+    """Read the series and the outline of one source.
+
+    Args:
+        of_lungs: whether backgrounds are cut from lungs; see `beside.with_others`.
 
     Raises:
         ScanError: one line that says what is wrong with the series (see `series.read_series`) or with the outline (see
@@ -139,7 +142,7 @@ def read_dicom(source: Source, settings: ReadSettings) -> Scan:
         scan = replace(scan, remarks=(*scan.remarks, *filter(None, [remark])))
         scan = scan.with_mask(name, mask, tumor=True)
         scan = scan.with_parts(parts) if len(parts) > 1 else scan
-    return with_others(scan, source, series, settings)
+    return with_others(scan, source, series, settings, of_lungs=of_lungs)
 
 
 def _read_outline(
