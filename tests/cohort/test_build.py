@@ -167,7 +167,7 @@ def test_a_damaged_part_is_made_again(raw: Path, tables: Tables, built: Cohort, 
 
 @pytest.mark.slow
 def test_side_by_side_gives_the_same(raw: Path, tables: Tables, built: Cohort, tmp_path: Path) -> None:
-    cohort = build_cohort(raw, tmp_path / "c", tables, sampling=SAMPLING, build=BuildSettings(workers=2))
+    cohort = build_cohort(raw, tmp_path / "c", tables, sampling=SAMPLING, build=ONE)
     assert cohort.digest == built.digest
     pd.testing.assert_frame_equal(cohort.audit, built.audit)
 

@@ -38,7 +38,7 @@ def explored(
     null = train_toy("fusion-gan", discs, folder / "null", alignment=null_alignment, shuffle_genes=True)
     with blank_pictures():
         rg.map(discs, folder / "map", run=run, clusters=4, random_sets=100, permutations=100, shuffles=1,
-               prediction_folds=0)  # fmt: skip
+               prediction_folds=0, backgrounds=1, gradient=False, bootstrap=100)  # fmt: skip
     (folder / "sets.gmt").write_text("FIRST\tabout\tG0\tG1\tG2\tG3\tG4\nSECOND\tabout\tG5\tG6\tG7\tG8\tG9\n")
     page = rg.explore(run, folder / "page.html", map=folder / "map", null_run=null, gmt=folder / "sets.gmt", noises=2)
     return Explored(discs, run, folder / "map", page)

@@ -27,6 +27,9 @@ LEAST_ANSWERED = 0.8
 PAIRED = {"drawn": "which is drawn", "run": "follows the genes", "control": "follows shuffled genes"}
 DIFFERENCE = "follows the genes, less the control"
 
+BOTH_REAL = "pasted against original"
+"""The comparison that says what the composition alone gives away."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class AnalysisSettings:
@@ -119,7 +122,9 @@ def analyzed(answers: pd.DataFrame, settings: AnalysisSettings) -> Found:
     run = tables.get(PAIRED["run"])
     if run is not None:
         properties = {name: _property(run, both, name, confidence) for name in dict.fromkeys(run.properties.tolist())}
-    rows = [row for one, _ in (*ratings.values(), *pairs.values()) for row in _each_reader(one, answers, confidence)]
+    # Pasted and original are both real: no answer to them is right, and only their AUC says something.
+    judged = [one for one, _ in (*ratings.values(), *pairs.values()) if one.name != BOTH_REAL]
+    rows = [row for one in judged for row in _each_reader(one, answers, confidence)]
     return Found(
         ratings, pairs, None if both is None else _difference(*both, confidence), properties, pd.DataFrame(rows)
     )
@@ -155,7 +160,7 @@ def _ratings(answers: pd.DataFrame) -> list[Answered]:
     kinds = [kind for kind in ("pasted", "original") if (rated["kind"] == kind).any()]
     wanted = [(f"drawn against {kind}", "drawn", kind) for kind in kinds]
     wanted += [(f"controls against {kind}", "control", kind) for kind in kinds[:1]]
-    wanted += [("pasted against original", "pasted", "original")] if len(kinds) == 2 else []
+    wanted += [(BOTH_REAL, "pasted", "original")] if len(kinds) == 2 else []
     found = []
     for name, positive, negative in wanted:
         part = rated[rated["kind"].isin([positive, negative])]

@@ -150,7 +150,8 @@ def _tumor(masks: Sequence[Named], settings: ReadSettings) -> tuple[list[Named],
     """The tumor's masks, and whether they were chosen by name. A mask that is named for no structure is the tumor's."""
     structures = [file for file in masks if file.part]
     plain = [file for file in masks if not file.part]
-    names = chosen([file.part for file in structures], settings.label)
+    own = plain and not settings.label.strip()  # one's own outline is meant, whatever else a tool segmented
+    names = [] if own else chosen([file.part for file in structures], settings.label)
     if names:
         kept = [file for file in structures if file.part in names]
         parts = [file.part for file in kept]

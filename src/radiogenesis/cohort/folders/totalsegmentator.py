@@ -25,7 +25,12 @@ _IMAGES = ("ct", "mri", "mr")
 def _claim(files: Sequence[Path]) -> list[Named]:
     images = {path.parent: path for path in files if stem(path) in _IMAGES}
     masks = [path for path in files if path.parent.name == FOLDER and path.parent.parent in images]
-    named = [Named(patient=folder.name, role="image", path=path) for folder, path in images.items()]
+    every = [path for path in files if stem(path) in _IMAGES]
+    beside = Counter(path.parent for path in every)
+    named = [
+        Named(patient=path.parent.name, role="image", path=path, part=(stem(path) or "") * (beside[path.parent] > 1))
+        for path in every
+    ]
     lobes = Counter(path.parent for path in masks if LOBE.fullmatch(stem(path) or ""))
     for path in masks:
         patient, structure = path.parent.parent.name, stem(path) or ""
