@@ -148,6 +148,11 @@ class Imaging:
         return "CT" if self.in_hu else "image"
 
     @property
+    def text(self) -> str:
+        """Organ and window: "brain, window z = −3 to 5"."""
+        return f"{self.organ}, {self.window_text}"
+
+    @property
     def window_text(self) -> str:
         """The window as captions say it: "window −1000 to 500 HU"."""
         low, high = (f"{end:g}".replace("-", "−") for end in self.window)

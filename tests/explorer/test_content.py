@@ -18,7 +18,8 @@ from radiogenesis.cohort.digest import file_digest
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.explorer import graph
 from radiogenesis.explorer.content import MEAN, ExploreSettings, content_of
-from radiogenesis.explorer.moves import FEWEST, GENE, METAGENE, NO_MAP, LinearCode, _evidence, _evidence_of_genes
+from radiogenesis.explorer.moves import FEWEST, GENE, METAGENE, NO_MAP, _evidence, _evidence_of_genes
+from radiogenesis.mapping.synthesis.perturbation import linear_code
 from radiogenesis.methods.fusion_gan import FusionGAN
 from radiogenesis.methods.images import images_from_hu, to_hu
 from radiogenesis.testing import train_toy
@@ -62,11 +63,12 @@ def test_moves_add_up_to_the_code_of_moved_genes(explored: Explored) -> None:
     training = run.scaler.transform(cohort.expression, list(run.split.train)).astype(np.float64)
     method = run.method
     assert isinstance(method, FusionGAN)
-    code = LinearCode.of(method, training, run.path)
+    weights = linear_code(method, training)
+    assert weights is not None
     genes = run.genes(cohort.expression, run.split.test)
     change = np.random.default_rng(0).normal(size=genes.shape).astype(np.float32)
     np.testing.assert_allclose(
-        method.encode(genes + change), method.encode(genes) + change @ code.weights, rtol=1e-4, atol=1e-4
+        method.encode(genes + change), method.encode(genes) + change @ weights, rtol=1e-4, atol=1e-4
     )
 
 

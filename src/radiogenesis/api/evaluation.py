@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 import pandas as pd
 
 from radiogenesis.api.keywords import settings_of
-from radiogenesis.api.runs import as_runs
+from radiogenesis.api.runs import as_runs, place_of
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.csv_files import read_csv
 from radiogenesis.errors import RunError, SettingError
@@ -157,7 +157,7 @@ def evaluate(
 
 
 def _place(cohort: Cohort | str | Path | None) -> str | None:
-    return None if cohort is None else str(cohort.path if isinstance(cohort, Cohort) else cohort)
+    return None if cohort is None else str(place_of(cohort))
 
 
 def open_evaluation(path: str | Path) -> Evaluation:

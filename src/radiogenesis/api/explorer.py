@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from radiogenesis.api.keywords import settings_of
-from radiogenesis.api.runs import as_cohort, as_run
+from radiogenesis.api.runs import as_cohort, as_run, place_of
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.explorer.content import ExploreSettings, content_of
 from radiogenesis.explorer.moves import PROPERTY
@@ -69,7 +69,7 @@ def explore(
     (chosen,) = settings_of([ExploreSettings], settings)
     out, opened = Path(path), as_run(run)
     check_place(out)
-    place = opened.open_cohort(cohort.path if isinstance(cohort, Cohort) else cohort)
+    place = opened.open_cohort(place_of(cohort))
     sets = in_names_of(read_gmt(gmt), list(place.expression.var_names), gmt)[0] if gmt else None
     content = content_of(
         opened, place, chosen, tables=_path(map), audit=_path(evaluation), gene_sets=sets,

@@ -10,7 +10,7 @@ import pandas as pd
 
 from radiogenesis.api.evaluation import Results
 from radiogenesis.api.keywords import settings_of
-from radiogenesis.api.runs import as_run
+from radiogenesis.api.runs import as_run, place_of
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.mapping.conventional.enrichment import in_names_of, read_gmt
 from radiogenesis.output import check_place
@@ -66,7 +66,7 @@ def make_reader_study(
         'study.key.json'
     """
     (how,) = settings_of([StudySettings], settings)
-    where = cohort.path if isinstance(cohort, Cohort) else cohort
+    where = place_of(cohort)
     null = None if null_run is None else as_run(null_run)
     made_study(as_run(run), Path(path), how, cohort=where, null_run=null, gmt=gmt, progress=progress or silent)
     return key_path(Path(path))

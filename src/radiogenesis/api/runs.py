@@ -147,7 +147,7 @@ def synthesize(
     if path is not None:
         check_place(Path(path))
     run = as_run(run)
-    opened = run.open_cohort(cohort.path if isinstance(cohort, Cohort) else cohort)
+    opened = run.open_cohort(place_of(cohort))
     given = AnnData(expression.astype(float)) if isinstance(expression, pd.DataFrame) else expression
     table = opened.expression if given is None else given
     asked = list(patients) if patients is not None else list(run.split.test if expression is None else table.obs_names)
@@ -163,6 +163,11 @@ def synthesize(
 def as_cohort(cohort: Cohort | str | Path) -> Cohort:
     """A cohort, opened where a path is given."""
     return cohort if isinstance(cohort, Cohort) else Cohort.open(cohort)
+
+
+def place_of(cohort: Cohort | str | Path | None) -> str | Path | None:
+    """Where a cohort lies; None for none."""
+    return cohort.path if isinstance(cohort, Cohort) else cohort
 
 
 def as_run(run: Run | str | Path) -> Run:

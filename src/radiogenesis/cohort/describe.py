@@ -44,7 +44,7 @@ def _images(cohort: Cohort) -> list[str]:
     lines = [
         f"Images of {cohort.pixels} x {cohort.pixels} pixels, {cohort.field_of_view_mm:g} mm"
         f" ({cohort.pixel_mm:.3g} mm per pixel)",
-        *([] if cohort.imaging.of_lungs else [f"  of           {cohort.imaging.organ}, {cohort.imaging.window_text}"]),
+        *([] if cohort.imaging.of_lungs else [f"  of           {cohort.imaging.text}"]),
         f"  slices       {nodules['n_slices'].sum()} from {len(nodules)} patients{_spread(nodules['n_slices'])}",
         f"  backgrounds  {backgrounds['n_backgrounds'].sum()} from {len(backgrounds)} patients",
     ]

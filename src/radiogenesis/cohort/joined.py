@@ -13,6 +13,7 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from radiogenesis.cohort.store import Cohort
+from radiogenesis.cohort.tables.identity import alike
 from radiogenesis.errors import CohortError
 
 
@@ -90,6 +91,18 @@ class JoinedCohort(Cohort):
         return made
 
 
+def also_in(cohort: Cohort, other: Cohort, patients: Collection[str] | None = None) -> NDArray[np.bool_]:
+    """(n,) which patients of a cohort have the name, however it is written, or the scan of one of another's.
+
+    Args:
+        patients: of the other; all of them by default.
+    """
+    theirs = other.patients if patients is None else other.patients[other.patients.index.isin(patients)]
+    scans = set(theirs["series_uid"]) - {""}
+    names = theirs.index if patients is None else patients
+    return alike(cohort.patients.index, names) | cohort.patients["series_uid"].isin(scans).to_numpy()
+
+
 def joined(
     other: Cohort, own: Cohort, of_own: Collection[str], left_out: Collection[str], expression: AnnData
 ) -> JoinedCohort:
@@ -105,8 +118,7 @@ def joined(
     """
     if other.imaging != own.imaging:
         raise CohortError(
-            f"shows {other.imaging.organ}, {other.imaging.window_text}, and the run was trained on "
-            f"{own.imaging.organ}, {own.imaging.window_text}",
+            f"shows {other.imaging.text}, and the run was trained on {own.imaging.text}",
             path=other.path,
             remedy="build it with the same --organ, --normalize and --window",
         )

@@ -21,11 +21,10 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from radiogenesis.cohort.expression import ExpressionScaler
-from radiogenesis.cohort.joined import joined
+from radiogenesis.cohort.joined import also_in, joined
 from radiogenesis.cohort.split import Split
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.cohort.tables.gene_names import columns_of, counted, some
-from radiogenesis.cohort.tables.identity import alike
 from radiogenesis.cohort.zarr_tables import expression_values
 from radiogenesis.errors import CohortError, ExpressionError, RunError
 from radiogenesis.evaluation.results import EvaluatedRun
@@ -130,8 +129,7 @@ def _elsewhere(runs: Sequence[Run], other: Cohort, own: Cohort, settings: Evalua
 def _whom(other: Cohort, own: Cohort, known: set[str]) -> tuple[list[str], list[str]]:
     """The patients with slices and expression who are held out; and those who share a name or a scan with `known`."""
     table = other.patients
-    scans = set(own.patients.loc[own.patients.index.isin(known), "series_uid"]) - {""}
-    twice = alike(table.index, known) | table["series_uid"].isin(scans).to_numpy()
+    twice = also_in(other, own, known)
     usable = table[~twice & (table["n_slices"] > 0) & table["has_expression"]]
     if not len(usable):
         raise CohortError(

@@ -21,9 +21,10 @@ from radiogenesis.csv_files import read_csv
 from radiogenesis.errors import RunError, SettingError
 from radiogenesis.explorer import moves as of
 from radiogenesis.explorer.graph import drawer_of, generator_onnx
-from radiogenesis.explorer.moves import LinearCode, MapTables, Move
+from radiogenesis.explorer.moves import MapTables, Move
 from radiogenesis.imaging import LUNG_CT, Imaging
-from radiogenesis.mapping.synthesis.runs import open_runs
+from radiogenesis.mapping.synthesis.perturbation import linear_code
+from radiogenesis.mapping.synthesis.runs import require_nulls
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment
 from radiogenesis.methods.fusion_gan import FusionGAN
 from radiogenesis.training.data import untrained_backgrounds
@@ -146,22 +147,22 @@ def content_of(
     """
     method = drawer_of(run)
     remarks = _examined(run, cohort, audit, settings)
-    training = run.scaler.transform(cohort.expression, list(run.split.train)).astype(np.float64)
-    code = LinearCode.of(method, training, run.path)
     found = MapTables.read(tables) if tables else MapTables()
     if tables:
         _require_of(tables, run)
     else:
         remarks += ("No map was given (--map): no slider's effect is told from chance.",)
-    sliders = _sliders(run, method, found, gene_sets or {}, training, code, cohort.imaging)
+    training = _training_genes(run, cohort)
+    sliders = _sliders(run, method, found, gene_sets or {}, training, cohort.imaging)
     patients = _patients(run, settings)
     shown = _shown_names(patients, cohort)
     genes = run.genes(cohort.expression, patients)
     rows, whose, source = _backgrounds(run, cohort, backgrounds_from, settings)
     noise = method.seeded_noise(0, settings.noises, settings.seed, torch.device("cpu"))
+    shuffled = None
     if null_run is not None:
-        open_runs(run.path, [null_run.path], cohort, settings.seed)  # refuses one that differs in more than the shuffle
-    shuffled = None if null_run is None else _shuffled(null_run, cohort, patients, sliders, found, gene_sets or {})
+        require_nulls(run, [null_run], cohort)
+        shuffled = _shuffled(null_run, cohort, patients, sliders, found.unjudged, gene_sets or {})
     return Content(
         run.path.resolve().name, generator_onnx(method), tuple(method.noise_sides),
         source.background_image[rows], tuple(f"background {row}" for row in rows),
@@ -175,17 +176,29 @@ def content_of(
 
 def _sliders(
     run: Run, method: FusionGAN, found: MapTables, gene_sets: dict[str, tuple[str, ...]], training: NDArray[Any],
-    code: LinearCode, imaging: Imaging,
+    imaging: Imaging,
 ) -> list[Move]:  # fmt: skip
-    """All moves: properties where the code is an alignment's, metagenes and sets, genes."""
+    """All moves: properties where the code is an alignment's, metagenes and sets, genes. Raises RunError for a gene
+    code that is not linear."""
+    weights = linear_code(method, training)
+    if weights is None:
+        raise RunError(
+            "its gene code is not linear in the genes, so that a page without Python cannot move a gene", path=run.path,
+            remedy="train fusion-gan with --gene_code aligned and an alignment, which is the default",
+        )  # fmt: skip
     alignment, names = method.alignment, list(run.scaler.genes)
-    steered = isinstance(alignment, CanonicalAlignment) and method.settings.gene_code == "aligned"
+    aligned = alignment if method.settings.gene_code == "aligned" else None
     return [
-        *(of.property_moves(alignment, imaging) if steered and isinstance(alignment, CanonicalAlignment) else []),
-        *of.metagene_moves(found, names, training, code, len(run.split.test)),
-        *of.set_moves(gene_sets, found, names, training, code),
-        *of.gene_moves(found, names, training, code),
+        *(of.property_moves(aligned, imaging) if isinstance(aligned, CanonicalAlignment) else []),
+        *of.metagene_moves(found, names, training, weights, len(run.split.test)),
+        *of.set_moves(gene_sets, found, names, training, weights),
+        *of.gene_moves(found, names, training, weights),
     ]
+
+
+def _training_genes(run: Run, cohort: Cohort) -> NDArray[np.float64]:
+    """(t, G) scaled."""
+    return run.scaler.transform(cohort.expression, list(run.split.train)).astype(np.float64)
 
 
 def _shuffled(
@@ -193,14 +206,12 @@ def _shuffled(
     gene_sets: dict[str, tuple[str, ...]],
 ) -> Shuffled:  # fmt: skip
     """The run with shuffled genes, moved alike; a move that it does not have (a property) stays where it is."""
-    method = drawer_of(run)
-    training = run.scaler.transform(cohort.expression, list(run.split.train)).astype(np.float64)
-    code = LinearCode.of(method, training, run.path)
-    own = {(m.kind, m.name): m.code for m in _sliders(run, method, found, gene_sets, training, code, cohort.imaging)}
-    still = np.zeros(code.weights.shape[1], np.float32)
-    genes = run.genes(cohort.expression, patients)
+    method, training = drawer_of(run), _training_genes(run, cohort)
+    own = {(m.kind, m.name): m.code for m in _sliders(run, method, found, gene_sets, training, cohort.imaging)}
+    codes = _with_mean(method, training, run.genes(cohort.expression, patients))
+    still = np.zeros(codes.shape[1], np.float32)
     moved = np.stack([own.get((move.kind, move.name), still) for move in sliders])
-    return Shuffled(run.path.resolve().name, generator_onnx(method), _with_mean(method, training, genes), moved)
+    return Shuffled(run.path.resolve().name, generator_onnx(method), codes, moved)
 
 
 def _with_mean(method: FusionGAN, training: NDArray[Any], genes: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -242,9 +253,9 @@ def _backgrounds(
         )  # fmt: skip
     if source.imaging != cohort.imaging:
         raise SettingError(
-            f"{source.path} shows {source.imaging.organ}, {source.imaging.window_text}, and the run draws "
-            f"{cohort.imaging.organ}, {cohort.imaging.window_text}", remedy="give backgrounds of the same",
-        )  # fmt: skip
+            f"{source.path} shows {source.imaging.text}, and the run draws {cohort.imaging.text}",
+            remedy="give backgrounds of the same",
+        )
     if settings.backgrounds:
         rows = np.asarray(settings.backgrounds, np.intp)
         if rows.min() < 0 or rows.max() >= count:

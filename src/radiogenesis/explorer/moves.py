@@ -23,8 +23,8 @@ from radiogenesis.mapping.synthesis.perturbation import GeneSets
 from radiogenesis.mapping.synthesis.perturbation_null import with_companions
 from radiogenesis.mapping.synthesis.synthesis import ONLY_DRAWN
 from radiogenesis.methods.canonical_alignment import LEVEL, CanonicalAlignment
-from radiogenesis.methods.fusion_gan import FusionGAN
 from radiogenesis.stats.multiple_testing import false_discovery_rate
+from radiogenesis.stats.resampling import Floats
 
 PROPERTY, METAGENE, GENE_SET, GENE = "property", "metagene", "gene set", "gene"
 AT_CHANCE = "does not stand out from chance"
@@ -33,8 +33,6 @@ NO_MAP = "no map was given: nothing tells this effect from chance"
 FEWEST = 8
 """Held-out patients, below whom the correlation in their own lesions says nothing."""
 CHANCE = 1.96  # of Spearman's rho, in deviations, for 95 % of cohorts without a link
-_LINEAR = 1e-3  # how far, as a share of the largest code, a linear code may be from its weights
-_AT_ONCE = 512  # genes encoded at a time
 
 _WHY = {
     FOUND: "stands out from chance",
@@ -90,39 +88,6 @@ class Move:
 
 
 @dataclass(frozen=True, eq=False)
-class LinearCode:
-    """A gene code that is linear in the genes.
-
-    Attributes:
-        weights: (G, K): a change of scaled genes moves the code by change @ weights.
-    """
-
-    weights: NDArray[np.float64]
-
-    @classmethod
-    def of(cls, method: FusionGAN, training: NDArray[Any], path: Path) -> LinearCode:
-        """Read from the method, and tried on the training patients' scaled genes (t, G).
-
-        Raises:
-            RunError: the code is not linear.
-        """
-        genes = training.shape[1]
-        zero = method.encode(np.zeros((1, genes), np.float32)).astype(np.float64)
-        parts = [
-            method.encode(np.eye(min(_AT_ONCE, genes - start), genes, start, np.float32)) - zero
-            for start in range(0, genes, _AT_ONCE)
-        ]
-        weights = np.concatenate(parts).astype(np.float64)
-        codes = method.encode(training.astype(np.float32)).astype(np.float64)
-        if np.abs(zero + training @ weights - codes).max() > _LINEAR * np.abs(codes).max():
-            raise RunError(
-                "its gene code is not linear in the genes, so that a page without Python cannot move a gene", path=path,
-                remedy="train fusion-gan with --gene_code aligned and an alignment, which is the default",
-            )  # fmt: skip
-        return cls(weights)
-
-
-@dataclass(frozen=True, eq=False)
 class MapTables:
     """What `radiogenesis map --run` wrote that sliders read; each is empty where there is none.
 
@@ -152,6 +117,11 @@ class MapTables:
         more = [pd.read_parquet(file) if file.is_file() else pd.DataFrame() for file in optional]
         return cls(*(pd.read_parquet(file) for file in needed), *more)
 
+    @property
+    def unjudged(self) -> MapTables:
+        """The metagenes alone, for a run that the map says nothing of."""
+        return MapTables(self.members, self.metagenes)
+
 
 def property_moves(alignment: CanonicalAlignment, imaging: Imaging) -> list[Move]:
     """The axes of the alignment's code: what genes predict of a lesion, cross-validated, beside chance."""
@@ -170,7 +140,7 @@ def property_moves(alignment: CanonicalAlignment, imaging: Imaging) -> list[Move
 
 
 def metagene_moves(
-    tables: MapTables, names: Sequence[str], training: NDArray[Any], code: LinearCode, held_out: int
+    tables: MapTables, names: Sequence[str], training: NDArray[Any], weights: Floats, held_out: int
 ) -> list[Move]:
     """The map's metagenes, cut down to the run's genes (names of G columns).
 
@@ -188,22 +158,22 @@ def metagene_moves(
     )  # fmt: skip
     typical: Mapping[Any, str] = tables.metagenes.set_index("metagene")["genes"].astype(str).to_dict()
     details = [f"{len(m)} genes: {typical.get(name, '')}" for name, m in zip(sets.names, sets.members, strict=True)]
-    return _moves(METAGENE, sets, details, sets.through(code.weights), tables.links, "metagene", held_out, True)
+    return _moves(METAGENE, sets, details, sets.through(weights), tables.links, "metagene", held_out, True)
 
 
 def set_moves(
     lists: Mapping[str, Sequence[str]], tables: MapTables, names: Sequence[str], training: NDArray[Any],
-    code: LinearCode,
+    weights: Floats,
 ) -> list[Move]:  # fmt: skip
     """The user's gene sets, all of whose members go up."""
     sets = GeneSets.of_lists(lists, names, training)
     details = [f"{len(members)} genes" for members in sets.members]
-    return _moves(GENE_SET, sets, details, sets.through(code.weights), tables.sets, "set", 0, len(tables.links) > 0)
+    return _moves(GENE_SET, sets, details, sets.through(weights), tables.sets, "set", 0, len(tables.links) > 0)
 
 
-def gene_moves(tables: MapTables, names: Sequence[str], training: NDArray[Any], code: LinearCode) -> list[Move]:
+def gene_moves(tables: MapTables, names: Sequence[str], training: NDArray[Any], weights: Floats) -> list[Move]:
     """Every gene of the run, each moved with the genes that go with it, as the map's table of genes has it."""
-    codes = with_companions(training, code.weights).astype(np.float32)
+    codes = with_companions(training, weights).astype(np.float32)
     found = _evidence_of_genes(tables.genes)
     unknown = NOT_IN_MAP if len(tables.links) else NO_MAP
     why = unknown if not len(tables.genes) else "no effect of it stands out from chance (q below 0.05)"

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import base64
 import gzip
-import hashlib
-import json
 import re
 from importlib.resources import files
 from pathlib import Path
@@ -23,6 +21,7 @@ from numpy.typing import NDArray
 from radiogenesis.explorer.content import Content
 from radiogenesis.explorer.moves import Move
 from radiogenesis.output import check_place, write_text
+from radiogenesis.reporting.inlined import json_inside, source_hash
 
 _EXPORTS = re.compile(r"export\{([^}]*)\};")
 
@@ -45,15 +44,14 @@ def html_of(content: Content) -> str:
         policy=_policy(scripts),
         style=Markup(_static("explorer.css")),
         scripts=[Markup(script) for script in scripts],
-        data=Markup(_json(_plain(content))),
+        data=Markup(json_inside(_plain(content))),
         wasm=Markup(base64.b64encode(_vendored("ort-wasm-simd-threaded.wasm.gz")).decode("ascii")),
     )
 
 
 def _policy(scripts: list[str]) -> str:
     """Nothing is loaded or sent; only these scripts run. ONNX Runtime compiles WebAssembly."""
-    digests = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii") for script in scripts]
-    run = " ".join(f"'sha256-{digest}'" for digest in digests)
+    run = " ".join(map(source_hash, scripts))
     return (
         f"default-src 'none'; script-src {run} 'wasm-unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:; "
         "connect-src 'none'; form-action 'none'; base-uri 'none'"
@@ -76,11 +74,6 @@ def _static(name: str) -> str:
 
 def _vendored(name: str) -> bytes:
     return (files("radiogenesis.explorer") / "static" / "vendor" / name).read_bytes()
-
-
-def _json(value: Any) -> str:
-    """JSON that may stand inside a script element."""
-    return json.dumps(value, allow_nan=False).replace("<", "\\u003c").replace("\u2028", "").replace("\u2029", "")
 
 
 def _plain(content: Content) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -16,6 +15,7 @@ from markupsafe import Markup
 
 from radiogenesis.output import check_place, json_text, write_text
 from radiogenesis.readers.study import REAL_KINDS, Item, Study, Task
+from radiogenesis.reporting.inlined import json_inside, source_hash
 from radiogenesis.window import WINDOW_HU
 
 TITLES: dict[Task, str] = {"rate": "Real or drawn?", "drawn": "Which is drawn?", "high": "Which is more?"}
@@ -37,7 +37,6 @@ MOVED = (
     "are: judge the lesion, not the lung around it."
 )
 AS_SCANNED = "Real lesions stand in the lung that they were scanned in."
-_INSIDE = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
 
 
 def key_path(page: Path) -> Path:
@@ -67,7 +66,7 @@ def render(study: Study) -> str:
     folder = files("radiogenesis.readers") / "templates"
     style, script = (folder.joinpath(name).read_text(encoding="utf-8") for name in ("readers.css", "readers.js"))
     policy = (
-        f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; base-uri 'none'; "
+        f"default-src 'none'; script-src {source_hash(script)}; style-src {source_hash(style)}; base-uri 'none'; "
         "form-action 'none'"
     )
     template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True).from_string(
@@ -81,10 +80,6 @@ def render(study: Study) -> str:
         width_mm=f"{study.pixels * study.pixel_mm:.0f}", parts=_parts(tasks),
         real=MOVED if "pasted" in REAL_KINDS[study.settings.real] or study.settings.pairs else AS_SCANNED,
     )  # fmt: skip
-
-
-def _hash(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 def _parts(tasks: Sequence[dict[str, Any]]) -> str:
@@ -120,7 +115,4 @@ def _data(study: Study, tasks: Sequence[dict[str, Any]]) -> str:
         "study": study.name, "pixels": study.pixels, "low": int(low), "high": int(high), "tasks": list(tasks),
         "images": base64.b64encode(images.tobytes()).decode("ascii"),
     }  # fmt: skip
-    text = json.dumps(data, allow_nan=False)
-    for letter, written in _INSIDE.items():
-        text = text.replace(letter, written)
-    return text
+    return json_inside(data)

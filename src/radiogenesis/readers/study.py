@@ -22,7 +22,7 @@ from sklearn.metrics import roc_auc_score
 from radiogenesis.cohort.digest import file_digest, json_digest
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import RunError, SettingError
-from radiogenesis.mapping.synthesis.runs import open_runs
+from radiogenesis.mapping.synthesis.runs import require_nulls
 from radiogenesis.progress import Progress, silent
 from radiogenesis.readers import material
 from radiogenesis.readers.copies import copies
@@ -111,12 +111,12 @@ def make_study(
     opened = run.open_cohort(cohort)
     if not opened.imaging.of_lungs:
         raise SettingError(
-            f"{opened.path} shows {opened.imaging.organ}, {opened.imaging.window_text}: reader studies are made for CT "
+            f"{opened.path} shows {opened.imaging.text}: reader studies are made for CT "
             "of lungs in HU", remedy="give a run on such a cohort",
         )  # fmt: skip
     warnings = _permission(opened, run, settings)
     if null_run is not None:
-        open_runs(run.path, [null_run.path], opened, settings.seed)
+        require_nulls(run, [null_run], opened)
     asked = moves(run, opened, settings, gene_sets)
     if not (settings.rated or settings.pairs or asked):
         raise SettingError("nothing is asked", remedy="give rated, pairs or property_pairs above 0")

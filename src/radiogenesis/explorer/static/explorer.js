@@ -113,6 +113,17 @@ function panels(parts) {
   return [{ model: own, state, caption: "" }];
 }
 
+// The drawing with all sliders at 0, which no slider changes: drawn once for each patient, background and noise.
+const atRest = new Map();
+async function still(model, one, parts) {
+  const place = [model === parts.own, one.patient, one.background, one.noise].join();
+  if (!atRest.has(place)) {
+    if (atRest.size > 16) atRest.clear();
+    atRest.set(place, (await draw(model, [asIs(one)], parts))[0]);
+  }
+  return atRest.get(place);
+}
+
 let busy = false;
 let stale = false;
 let drawings = [];
@@ -135,8 +146,8 @@ async function drawAll(parts) {
     const made = [];
     for (const model of new Set(wanted.map((one) => one.model))) {
       const mine = wanted.filter((one) => one.model === model);
-      const drawn = await draw(model, [...mine.map((one) => one.state), ...mine.map((one) => asIs(one.state))], parts);
-      mine.forEach((one, row) => made.push({ ...one, ...drawn[row], before: drawn[mine.length + row] }));
+      const drawn = await draw(model, mine.map((one) => one.state), parts);
+      for (const [row, one] of mine.entries()) made.push({ ...one, ...drawn[row], before: await still(model, one.state, parts) });
     }
     drawings = wanted.map((one) => made.find((other) => other.state === one.state && other.model === one.model));
     paint();

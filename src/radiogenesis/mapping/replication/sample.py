@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from radiogenesis.cohort.joined import also_in
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.cohort.tables.gene_names import columns_of, counted, some
-from radiogenesis.cohort.tables.identity import alike
 from radiogenesis.errors import CohortError, RadiogenesisError
 from radiogenesis.mapping.conventional.features import CLINICAL, IBSI, SEMANTIC, known_text, named
 from radiogenesis.mapping.conventional.three_step import ConventionalMap, MapInputs, held_fixed, inputs_of
@@ -102,10 +102,7 @@ def other_inputs(cohort: Cohort, first: Cohort, settings: MapSettings) -> MapInp
 
 def same_patients(cohort: Cohort, first: Cohort) -> list[str]:
     """Patients whose id, or whose scan, the first cohort has."""
-    scans = set(first.patients["series_uid"]) - {""}
-    mine = cohort.patients
-    twice = alike(mine.index, first.patients.index) | mine["series_uid"].isin(scans).to_numpy()
-    return [str(name) for name in mine.index[twice]]
+    return [str(name) for name in cohort.patients.index[also_in(cohort, first)]]
 
 
 def other_sample(

@@ -185,6 +185,20 @@ class CodeAxes:
         return self.project.shape[1]
 
 
+def linear_code(method: GeneEncoder, training: NDArray[Any]) -> Floats | None:
+    """(G, K): a change of scaled genes moves the method's code by change @ these; None where that does not give the
+    codes of the training patients' scaled genes (t, G)."""
+    genes = training.shape[1]
+    zero = method.encode(np.zeros((1, genes), np.float32)).astype(np.float64)
+    parts = [
+        method.encode(np.eye(min(_AT_ONCE, genes - i), genes, i, np.float32)) - zero for i in range(0, genes, _AT_ONCE)
+    ]
+    weights: Floats = np.concatenate(parts).astype(np.float64)
+    codes = method.encode(training.astype(np.float32)).astype(np.float64)
+    off = np.abs(zero + training @ weights - codes).max()
+    return weights if off <= 1e-3 * np.abs(codes - codes.mean(axis=0)).max() else None
+
+
 def code_axes(stage: EvaluationSet, training: NDArray[Any]) -> CodeAxes | None:
     """The axes of the method's gene code, or None where it has no linear code of few dimensions.
 
@@ -197,15 +211,11 @@ def code_axes(stage: EvaluationSet, training: NDArray[Any]) -> CodeAxes | None:
     method = stage.synthesizer
     if not isinstance(method, GeneEncoder):
         return None
-    genes = stage.genes.shape[1]
-    zero = method.encode(np.zeros((1, genes), np.float32)).astype(np.float64)
-    starts = range(0, genes, _AT_ONCE)
-    weights = np.concatenate(
-        [method.encode(np.eye(min(_AT_ONCE, genes - i), genes, i, np.float32)) - zero for i in starts]
-    ).astype(np.float64)  # (G, D)
+    weights = linear_code(method, training)
+    if weights is None:
+        return None
     codes = method.encode(training.astype(np.float32)).astype(np.float64)
-    scale = float(np.abs(codes - codes.mean(axis=0)).max())
-    if scale == 0 or np.abs(zero + training @ weights - codes).max() > 1e-3 * scale:
+    if not np.ptp(codes, axis=0).any():
         return None
     _, size, axes = np.linalg.svd(codes - codes.mean(axis=0), full_matrices=False)
     kept = size > 1e-4 * size[0]

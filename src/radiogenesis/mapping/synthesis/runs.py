@@ -91,23 +91,28 @@ def open_runs(
             from the run in more than the shuffle, the seed and its own alignment.
     """
     opened = [Run.open(path) for path in (run, *nulls)]
-    for number, opened_run in enumerate(opened):
-        opened_run.open_cohort(cohort.path)
-        shuffled = bool((opened_run.config.get("training") or {}).get("shuffle_genes", False))
-        if shuffled != (number > 0):
-            raise RunError(
-                f"was trained with {'shuffled genes' if shuffled else 'the own genes of patients'}",
-                path=opened_run.path,
-                remedy="--run takes a run with the patients' own genes, --null_run runs with --shuffle_genes true",
-            )  # fmt: skip
-    for other in opened[1:]:
-        _require_alike(opened[0], other)
+    require_nulls(opened[0], opened[1:], cohort)
     trained, *shuffled_ones = [Trained.of(opened_run, seed, cohort.imaging) for opened_run in opened]
     weights = {
         opened_run.path.resolve().name: file_digest(opened_run.path / "weights.safetensors") for opened_run in opened
     }
     digests = {f"Weights of {name}": f"sha256 {digest[:12]}" for name, digest in weights.items()}
     return trained, shuffled_ones, digests
+
+
+def require_nulls(run: Run, nulls: Sequence[Run], cohort: Cohort) -> None:
+    """Raises RunError where they are not of the cohort, the run was trained with shuffled genes, or a null was not, or
+    differs from the run in more than the shuffle, the seed and its own alignment."""
+    for number, opened in enumerate((run, *nulls)):
+        opened.open_cohort(cohort.path)
+        shuffled = bool((opened.config.get("training") or {}).get("shuffle_genes", False))
+        if shuffled != (number > 0):
+            raise RunError(
+                f"was trained with {'shuffled genes' if shuffled else 'the own genes of patients'}", path=opened.path,
+                remedy="--run takes a run with the patients' own genes, --null_run runs with --shuffle_genes true",
+            )  # fmt: skip
+    for null in nulls:
+        _require_alike(run, null)
 
 
 def _require_alike(run: Run, other: Run) -> None:
