@@ -27,19 +27,22 @@ SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 @pytest.fixture(scope="session")
-def real_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of real data, its archives unpacked into a temporary folder: ct/, annotations/.
-
-    Absent data is a failure in CI and a skip elsewhere.
-    """
+def shared_data() -> Path:
+    """The folder of real data, as it lies. Absent data is a failure in CI and a skip elsewhere."""
     if not SHARED_DATA.is_dir():
         if os.environ.get("CI"):
             pytest.fail(f"{SHARED_DATA} is missing: real-data tests must run in CI")
         pytest.skip(f"{SHARED_DATA} is not here")
+    return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def real_data(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of real data, its archives unpacked into a temporary folder: ct/, annotations/."""
     target = tmp_path_factory.mktemp("real")
-    subprocess.run([sys.executable, str(SHARED_DATA / "unpack.py"), str(target)], check=True, capture_output=True)
+    subprocess.run([sys.executable, str(shared_data / "unpack.py"), str(target)], check=True, capture_output=True)
     for folder in ("expression", "clinical", "genesets", "radiomics"):
-        (target / folder).symlink_to(SHARED_DATA / folder)
+        (target / folder).symlink_to(shared_data / folder)
     return target
 
 

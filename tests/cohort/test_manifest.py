@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -140,24 +139,14 @@ def test_the_clinical_table_and_the_manifest_may_not_contradict(tmp_path: Path) 
         build_cohort(path, tmp_path / "c", Tables(clinical=tmp_path / "clinical.csv"), sampling=FAST)
 
 
-@pytest.fixture
-def oddities() -> Path:
-    folder = Path(__file__).resolve().parents[3] / "shared" / "data" / "dicom-oddities"
-    if not folder.is_dir():
-        if os.environ.get("CI"):
-            pytest.fail(f"{folder} is missing: real-data tests must run in CI")
-        pytest.skip(f"{folder} is not here")
-    return folder
-
-
 @pytest.mark.real_data
 @pytest.mark.parametrize(("size", "voxels"), [("23x38x3", 322), ("24x38x3", 315)])
 def test_an_nrrd_lies_on_dicom_where_its_seg_does(
-    oddities: Path, size: str, voxels: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shared_data: Path, size: str, voxels: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """dcmqi's own pairs of a label map as NRRD and as SEG; their CT has the values 0 and 1, so HU are not checked."""
     monkeypatch.setattr(series, "checked_hu", lambda values, path: (values, ()))
-    folder, masks = oddities / "dcmqi" / size, []
+    folder, masks = shared_data / "dicom-oddities" / "dcmqi" / size, []
     for mask in ("nrrd/label.nrrd", "seg/label.seg"):
         path = manifest(tmp_path, f"patient,image,mask\nP1,{folder / 'image'},{folder / mask}\n")
         (source,) = find_scans(path, ReadSettings()).sources

@@ -134,8 +134,7 @@ def _whom(other: Cohort, own: Cohort, known: set[str]) -> tuple[list[str], list[
     if not len(usable):
         raise CohortError(
             f"no patient with slices and expression is left: {counted(int(twice.sum()), 'patient')} have names or "
-            "scans "
-            "that were trained on",
+            "scans that were trained on",
             path=other.path,
             remedy="give a cohort of other patients",
         )

@@ -13,11 +13,6 @@ _MD5 = re.compile(r"[0-9a-f]{32}")
 _OF_PARTS = re.compile(r"([0-9a-f]{32})-(\d+)")
 
 
-def checkable(checksum: str) -> bool:
-    """Whether a checksum is one that `agrees` can compare: an MD5, or the ETag of a multipart upload."""
-    return bool(_MD5.fullmatch(checksum) or _OF_PARTS.fullmatch(checksum))
-
-
 def agrees(path: Path, checksum: str) -> bool | None:
     """Whether the file has this checksum; None where the checksum is of a kind that cannot be compared.
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from radiogenesis.cohort.folders.named import Layout, Named
@@ -23,28 +23,32 @@ _IMAGES = ("ct", "mri", "mr")
 
 
 def _claim(files: Sequence[Path]) -> list[Named]:
-    images = {path.parent: path for path in files if stem(path) in _IMAGES}
-    masks = [path for path in files if path.parent.name == FOLDER and path.parent.parent in images]
-    every = [path for path in files if stem(path) in _IMAGES]
-    beside = Counter(path.parent for path in every)
+    images = [path for path in files if stem(path) in _IMAGES]
+    folders = Counter(path.parent for path in images)
+    masks = [path for path in files if path.parent.name == FOLDER and path.parent.parent in folders]
     named = [
-        Named(patient=path.parent.name, role="image", path=path, part=(stem(path) or "") * (beside[path.parent] > 1))
-        for path in every
+        Named(
+            patient=path.parent.name,
+            role="image",
+            path=path,
+            part=(stem(path) or "") if folders[path.parent] > 1 else "",
+        )
+        for path in images
     ]
     lobes = Counter(path.parent for path in masks if LOBE.fullmatch(stem(path) or ""))
     for path in masks:
         patient, structure = path.parent.parent.name, stem(path) or ""
         is_lung = lobes[path.parent] == LOBES and LOBE.fullmatch(structure)
         named.append(Named(patient=patient, role="organ" if is_lung else "mask", path=path, part=structure))
-    return [*named, *_beside(files, images)]
+    return [*named, *_beside(files, folders)]
 
 
-def _beside(files: Sequence[Path], images: dict[Path, Path]) -> list[Named]:
+def _beside(files: Sequence[Path], folders: Collection[Path]) -> list[Named]:
     """An outline of one's own beside the image: PATIENT/mask.nii.gz."""
     return [
         Named(patient=path.parent.name, role="mask", path=path)
         for path in files
-        if stem(path) == "mask" and path.parent in images
+        if stem(path) == "mask" and path.parent in folders
     ]
 
 

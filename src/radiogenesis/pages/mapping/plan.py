@@ -36,10 +36,8 @@ def plan_section(plan: Plan, folder: Path) -> Section:
     return Section(
         title="What could be found",
         text=(
-            f"Settled before any test, from the number of patients, the number of tests and the spread of each "
-            "feature: "
-            f"a single link among {plan.tests:,} tests must reach p < {level}. The figures are what is "
-            "found at "
+            "Settled before any test, from the number of patients, the number of tests and the spread of each feature: "
+            f"a single link among {plan.tests:,} tests must reach p < {level}. The figures are what is found at "
             f"{TARGET:.0%} power.{hopeless} Several true links help each other and need less."
         ),
         blocks=(
