@@ -184,12 +184,9 @@ def _drawn_or_real(
     share = len(drawn) / (2 * rated + pairs + controls)
     each, few = int(rated * share), int(controls * share)
     one, two, three = each, 2 * each, 2 * each + few
-    shown = {
-        "drawn": drawn[:one],
-        "pasted": real[one:two],
-        "original": material.originals(cohort, run.split.test, drawn, each),
-        "control": material.shuffled(real[two:three], rng),
-    }
+    shown = {"drawn": drawn[:one], "pasted": real[one:two], "control": material.shuffled(real[two:three], rng)}
+    if "original" in kinds:
+        shown["original"] = material.originals(cohort, run.split.test, drawn, each)
     rest = slice(three, three + int(pairs * share))
     judge, network = None, {}
     if settings.network_steps:

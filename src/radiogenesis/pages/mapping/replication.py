@@ -96,14 +96,12 @@ def _expected(found: Replication) -> str:
             continue
         parts.append(
             f"{name} ({mine['n'].max()} patients with values) would show {known.sum():.1f} of the {len(known)} it "
-            "measures, "
-            f"with a power of {known.min():.2f} to {known.max():.2f} each"
+            f"measures, with a power of {known.min():.2f} to {known.max():.2f} each"
         )
     shrunk = found.links["expected"].abs().median()
     return (
         f"Said before looking, of the {_what(found)}: if they are true with the effects that remain when what "
-        "selection "
-        f"added is taken off (median |ρ| {shrunk:.2f} in place of {found.links['rho'].abs().median():.2f}), "
+        f"selection added is taken off (median |ρ| {shrunk:.2f} in place of {found.links['rho'].abs().median():.2f}), "
         f"{'; '.join(parts)}."
     )
 
@@ -214,8 +212,7 @@ def _section(found: Replication, made: ConventionalMap, names: dict[str, str], f
                 file="replication_shown.csv", full="replication.csv",
                 caption=f"Every link in every other cohort{f', the first {SHOWN}' if len(tests) > SHOWN else ''}. "
                 "Expected: the correlation in the first cohort without what selection added. Power was computed from "
-                "it "
-                "before looking. q: Benjamini–Hochberg over the links asked in that cohort.",
+                "it before looking. q: Benjamini–Hochberg over the links asked in that cohort.",
                 columns=(
                     Column(label="Metagene", value="metagene"), Column(label="Feature", value="feature"),
                     Column(label="Cohort", value="cohort", more=len(others) == 1),
@@ -235,13 +232,11 @@ def _section(found: Replication, made: ConventionalMap, names: dict[str, str], f
         ),
         notes=(
             "Correlations are of ranks (with covariates: partial ones), also for features of two values, where they "
-            "are "
-            "smaller than the rank-biserial effect in the tables above.",
+            "are smaller than the rank-biserial effect in the tables above.",
             "p: patients of the other cohort in another order, within the batches that are held fixed. That both sides "
             "of a link share a batch variable there is tested as in the first cohort.",
             "Heterogeneity I² of two or three cohorts is hardly known; an interval by Hartung and Knapp counts "
-            "cohorts, "
-            "and of two it is very wide.",
+            "cohorts, and of two it is very wide.",
         ),
     )  # fmt: skip
 
@@ -283,8 +278,7 @@ def _differences_section(found: Replication, folder: Path) -> Section:
         title="How the cohorts differ",
         text=f"Tested before any link was looked for, feature by feature against {found.samples[0].name}. A difference "
         "in level makes or breaks no link inside a cohort, but it says that a feature is measured otherwise or of "
-        "other "
-        f"patients. {' '.join(found.said)}".strip(),
+        f"other patients. {' '.join(found.said)}".strip(),
         blocks=(
             Table(
                 file="cohorts.csv", caption="The cohorts. Genes: share of each metagene's members measured, the mean.",
