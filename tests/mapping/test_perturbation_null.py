@@ -11,6 +11,7 @@ import torch
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.imaging import LUNG_CT
 from radiogenesis.mapping.synthesis import perturbation_null as null
+from radiogenesis.mapping.synthesis.own_axes import own_axes
 from radiogenesis.mapping.synthesis.perturbation import CodeAxes
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment, CanonicalAlignmentSettings
 from radiogenesis.methods.images import images_from_hu
@@ -73,3 +74,19 @@ def test_slices_that_the_alignment_left_out_are_left_out_of_its_null() -> None:
     )
     assert free is not None
     assert np.abs(next(free) - identity).max() > 0.05
+
+
+def test_each_feature_is_tested_along_its_own_axis_whatever_the_axes_of_the_code() -> None:
+    rng = np.random.default_rng(0)
+    alignment = CanonicalAlignment(CanonicalAlignmentSettings(directions=2), genes=GENES)
+    used = [0, 1, 3, 7]  # size, attenuation, margin and the second direction of appearance
+    alignment.gene_weights[:, used] = torch.from_numpy(rng.standard_normal((GENES, 4))).float()
+    alignment.in_sample_deviation[used] = 1.0
+    weights = alignment.gene_weights.double().numpy()
+    turned = weights[:, used] @ rng.standard_normal((4, 4))
+    axes = CodeAxes(turned, np.linalg.pinv(turned).T)
+    expected = weights[:, [0, 1, 2, 3, 4, 5, 7]]  # the further axis that is not used is no feature
+    assert axes.project @ own_axes(axes, alignment, np.ones((4, 7))) == pytest.approx(expected, abs=1e-9)
+    without = CanonicalAlignment(CanonicalAlignmentSettings(properties=False), genes=GENES)
+    slopes = rng.standard_normal((4, 7))
+    assert own_axes(axes, without, slopes) is slopes

@@ -37,7 +37,7 @@ from radiogenesis.mapping.conventional.three_step import (
 )
 from radiogenesis.mapping.settings import MapSettings, SynthesisSettings
 from radiogenesis.mapping.synthesis.axes_genes import axes_table
-from radiogenesis.mapping.synthesis.known_answers import BOTH, FOUND, known_answers
+from radiogenesis.mapping.synthesis.known_answers import BOTH, FOUND, NOT_FOUND, known_answers
 from radiogenesis.mapping.synthesis.runs import Trained, _require_alike
 from radiogenesis.mapping.synthesis.synthesis import (
     BY_SYNTHESIS,
@@ -48,7 +48,7 @@ from radiogenesis.mapping.synthesis.synthesis import (
     map_by_synthesis,
 )
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment, CanonicalAlignmentSettings
-from radiogenesis.methods.images import to_hu
+from radiogenesis.methods.images import images_from_hu, to_hu
 from radiogenesis.pages.mapping.axes import axes_section
 from radiogenesis.pages.mapping.output import write_map
 from radiogenesis.pages.mapping.synthesis import conclusions, counts, synthesis_addition
@@ -246,6 +246,32 @@ def test_a_property_that_is_drawn_along_with_another_is_no_link(painted: Cohort,
     assert counts(moved)["only_drawn"] == 0
     said = conclusions(made, replace(moved, links=table))
     assert any("do not show" in sentence for sentence in said)
+
+
+def test_a_property_with_an_axis_of_its_own_is_not_found_because_it_is_drawn_along(
+    painted: Cohort, made: ConventionalMap
+) -> None:
+    """The same with a code that has an axis for each property: the metagene of size does not move that of attenuation,
+    whatever the drawings show."""
+    base = trained(painted)
+    people = list(base.split.train)
+    genes = base.scaler.transform(painted.expression, people)
+    own = painted.lesions(people, least_area=base.least_area)
+    alignment = CanonicalAlignment(CanonicalAlignmentSettings(directions=0, permutations=20), genes=GENES)
+    outlined = torch.from_numpy(own.mask).unsqueeze(1)
+    alignment.fit(images_from_hu(own.image), outlined, own.place_among(people), genes, 0, pixel_mm=painted.pixel_mm)
+    alignment.p_any[:] = 0.01  # with 20 permutations it cannot be as low over six axes
+    along = alignment.gene_weights[:, :2].double().numpy() @ np.array([[1.0, 0.8], [0.0, 1.0]])
+    one = replace(base, name="along", method=Drawer(along), alignment=alignment, draw=None)
+    moved = map_by_synthesis(one, painted, made, MOVES)
+    links = moved.links.set_index(["metagene", "feature"])
+    size, attenuation = links.loc[(of(made, "G0"), SIZE)], links.loc[(of(made, "G0"), ATTENUATION)]
+    assert size["verdict"] == FOUND
+    assert abs(attenuation["effect_sd"]) > 0.3
+    assert attenuation["low"] * attenuation["high"] > 0  # drawn, beyond doubt
+    assert abs(attenuation["z"]) < 2 < abs(size["z"])
+    assert attenuation["verdict"] == NOT_FOUND
+    assert links.loc[(of(made, "G10"), ATTENUATION), "verdict"] == FOUND
 
 
 def test_patients_are_exchanged_within_the_batch_that_the_map_stays_within(made: ConventionalMap) -> None:

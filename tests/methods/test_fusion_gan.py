@@ -21,7 +21,7 @@ from radiogenesis.methods import images
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment, CanonicalAlignmentSettings
 from radiogenesis.methods.fusion_gan import PRESETS, FusionGAN, FusionGANSettings, Step
 from radiogenesis.methods.images import GrownMask
-from radiogenesis.methods.losses import loss_energy
+from radiogenesis.methods.losses import loss_covariance, loss_energy
 from radiogenesis.methods.protocols import Batch, GeneEncoder, Synthesizer
 
 TINY: dict[str, Any] = {"batch": 4, "width": 2, "discriminator_width": 2, "code": 5, "hidden": 6, "noise": 3}
@@ -413,6 +413,10 @@ def test_a_canonical_alignment_is_code_and_critic() -> None:
     pairs = zip(alignment.kinds(ours), alignment.kinds(alignment.standardized(batch.x, batch.m)), strict=True)
     energies = [loss_energy(a.reshape(2, 2, -1), b.reshape(2, 2, -1)).item() for a, b in pairs]
     assert record.terms["energy"].item() == pytest.approx(settings.energy * np.mean(energies), rel=1e-5)
+    expected_at = torch.tensor([0.8, 0.5]) * step.code
+    apart = loss_covariance(alignment.coordinates(ours), expected_at, step.code).item()
+    assert apart > 0
+    assert record.terms["covariance"].item() == pytest.approx(settings.covariance * apart, rel=1e-4)
     record.total.backward()
     assert any(name.startswith("generator") for name in moved(gan.part))
     with pytest.raises(ValueError, match="train_critic needs a contrastive alignment"):

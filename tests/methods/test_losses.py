@@ -73,6 +73,22 @@ def test_energy_is_least_for_the_right_distribution() -> None:
     assert right < score(0.0, 2.0)
 
 
+def test_covariance_by_hand() -> None:
+    code = torch.tensor([[2.0, 0.0], [4.0, 0.0]])  # one axis varies, by 1 about its mean
+    expected = torch.tensor([[-1.0, 0.5], [1.0, 0.5]])
+    drawn = torch.tensor([[-0.5, 0.0], [0.5, 1.0]])  # half of what is expected, and along the other axis, too
+    assert losses.loss_covariance(drawn, expected, code).item() == pytest.approx((0.5**2 + 0.5**2) / 2)
+
+
+def test_covariance_leaves_free_what_the_code_does_not_say() -> None:
+    generator = torch.Generator().manual_seed(0)
+    code = torch.randn(4000, 3, generator=generator)
+    code -= code.mean(0)
+    unexplained = torch.randn(4000, 3, generator=generator)
+    unexplained -= code @ torch.linalg.lstsq(code, unexplained).solution  # goes with no axis of the code
+    assert losses.loss_covariance(0.8 * code + unexplained + 7.0, 0.8 * code, code).item() == pytest.approx(0, abs=1e-5)
+
+
 def test_contrastive_without_repeated_patients() -> None:
     a, b = math.cos(0.3), math.sin(0.3)
     lesions = torch.tensor([[1.0, 0.0], [0.0, 1.0]])

@@ -89,7 +89,8 @@ def test_the_critics_terms_are_those_of_the_fusion_gan() -> None:
     step = gan.prepare(b)
     assert gan.alignment is not None
     drawn = step.drawn
-    expected = critic_terms(gan.alignment, drawn.image, drawn.mask, b, matching=0.3, energy=10.0, pull=8.0)
+    weights = {"matching": 0.3, "energy": 10.0, "covariance": 3.0, "pull": 8.0}
+    expected = critic_terms(gan.alignment, drawn.image, drawn.mask, b, **weights)
     terms = gan.generator_loss(step).terms
     assert set(expected) == {"match", "energy"}
     assert {name: terms[name].item() for name in expected} == {name: t.item() for name, t in expected.items()}

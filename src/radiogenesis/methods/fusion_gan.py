@@ -263,8 +263,8 @@ class FusionGAN(nn.Module):
         outlined = drawn.grown.binary() if s.background_mask == "binary" else drawn.grown
         region = outlined.background_region(s.erosion)
         terms["background"] = losses.loss_background(drawn.image, b.background, region) * s.lambda_background
-        if self.alignment is not None and (s.matching or s.energy):
-            weights = {"matching": s.matching, "energy": s.energy, "pull": s.pull}
+        if self.alignment is not None:
+            weights = {"matching": s.matching, "energy": s.energy, "covariance": s.covariance, "pull": s.pull}
             terms |= critic_terms(self.alignment, drawn.image, drawn.mask, b, **weights)
         if s.lambda_weight_map:
             target = drawn.grown.composition(s.composition_dilation, s.composition_smoothing).detach()

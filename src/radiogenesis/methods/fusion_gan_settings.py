@@ -89,10 +89,13 @@ class FusionGANSettings:
     energy: float = 10.0
     """Weight of the energy score between drawn and real lesions of a patient, in the statistics that the alignment
     sees (mean over their kinds); needs a trained alignment (beyond the paper)."""
+    covariance: float = 3.0
+    """Weight of how far drawings vary with the gene code otherwise than it says, axis by axis. No effect without a
+    canonical alignment (beyond the paper)."""
     pull: float = 8.0
-    """Greatest norm of the gradient that matching and energy together send into one drawn image, and into one drawn
-    mask; 0 for no limit. The discriminator's is about 0.5: statistics are hundreds of times steeper, and without a
-    limit the critic's gradients outweigh the discriminator's (beyond the paper)."""
+    """Greatest norm of the gradient that matching, energy and covariance together send into one drawn image, and into
+    one drawn mask; 0 for no limit. The discriminator's is about 0.5: statistics are hundreds of times steeper, and
+    without a limit the critic's gradients outweigh the discriminator's (beyond the paper)."""
     calibrated: bool = False
     """Train with the code that the other training patients predict for a patient: unexplained variance then goes to the
     noise, and drawings for one patient differ as much as patients with such genes do. Else with the code where
@@ -150,6 +153,7 @@ class FusionGANSettings:
         weights = (
             "matching",
             "energy",
+            "covariance",
             "pull",
             "lambda_background",
             "lambda_weight_map",
@@ -193,6 +197,7 @@ PAPER: dict[str, Any] = {
     "stay_in_lung": False,
     "matching": 0.0,
     "energy": 0.0,
+    "covariance": 0.0,
     "pull": 0.0,
     "gene_code": "mapping",
     "lambda_weight_map": 0.0,

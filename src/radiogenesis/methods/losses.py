@@ -123,6 +123,30 @@ def loss_energy(drawn: Tensor, real: Tensor) -> Tensor:
     return to_real - distance(drawn[0], drawn[1]) / 2
 
 
+def loss_covariance(drawn: Tensor, expected: Tensor, code: Tensor) -> Tensor:
+    """How far drawings vary with the gene code otherwise than is expected of them.
+
+    L_covariance = mean over the axes j of | cov(c_j, z(G)) - cov(c_j, E z) |^2
+
+    A drawing that is recognized by some axes of its code gains nothing in `loss_match` by following the others, or by
+    staying still along those that its code says nothing of; here every axis counts alike. How drawings of one code
+    differ is free.
+
+    Args:
+        drawn: z (B, K), where drawings lie on the axes.
+        expected: E z (B, K), where the code says that they lie.
+        code: c (B, K).
+
+    Example:
+        >>> import torch
+        >>> c = torch.tensor([[-1.0], [1.0]])
+        >>> loss_covariance(0.5 * c, c, c).item()
+        0.25
+    """
+    apart = (code - code.mean(0)).T @ (drawn - expected) / len(code)
+    return apart.square().sum(1).mean()
+
+
 def loss_contrastive(lesions: Tensor, genes: Tensor, patient: Tensor, temperature: Tensor | float) -> Tensor:
     """Symmetric cross-entropy over the batch, pairs of the same patient masked (METHODS.md section 1b).
 

@@ -232,8 +232,8 @@ class MCGAN(nn.Module):
         }
         if step.log_variance is not None:
             terms["KL"] = loss_kl(step.mean, step.log_variance) * s.weight_kl
-        if self.alignment is not None and (s.matching or s.energy):
-            weights = {"matching": s.matching, "energy": s.energy, "pull": s.pull}
+        if self.alignment is not None:
+            weights = {"matching": s.matching, "energy": s.energy, "covariance": s.covariance, "pull": s.pull}
             terms |= critic_terms(self.alignment, drawn.image, drawn.mask, b, **weights)
         total = torch.stack(list(terms.values())).sum()
         return LossRecord(total, {name: term.detach() for name, term in terms.items()})

@@ -59,9 +59,12 @@ class MCGANSettings:
     energy: float = 0.0
     """Weight of the energy score between drawn and real lesions of a patient, in the statistics that the alignment
     sees; needs a trained alignment (beyond the paper; 10 in the preset additions, as the fusion GAN's)."""
+    covariance: float = 0.0
+    """Weight of how far drawings vary with the gene code otherwise than it says, axis by axis. No effect without a
+    canonical alignment (beyond the paper; 3 in the preset additions, as the fusion GAN's)."""
     pull: float = 8.0
-    """Greatest norm of the gradient that matching and energy together send into one drawn image, and into one drawn
-    mask; 0 for no limit. No effect without them (beyond the paper; as the fusion GAN's)."""
+    """Greatest norm of the gradient that matching, energy and covariance together send into one drawn image, and into
+    one drawn mask; 0 for no limit. No effect without them (beyond the paper; as the fusion GAN's)."""
     real_terms: Literal["one", "per_pair"] = "one"
     """Real terms of a discriminator's head per step: one each (METHODS.md section 2), or one for each kind of pair it
     judges (the authors' code: D_I sees real images in three kinds of pairs and D_IS real pairs in two, so that they
@@ -100,7 +103,7 @@ class MCGANSettings:
         require(self, ("beta1", "average"), "in [0, 1)", lambda v: 0 <= v < 1)
         require(self, ("learning_rate", "discriminator_learning_rate"), "above 0", lambda v: v > 0)
         weights = ("weight_kl", "weight_i", "weight_is", "weight_isg", "lambda_background")
-        require(self, (*weights, "matching", "energy", "pull"), "at least 0", lambda v: v >= 0)
+        require(self, (*weights, "matching", "energy", "covariance", "pull"), "at least 0", lambda v: v >= 0)
         if self.energy > 0 and self.batch % 2:
             raise ValueError(f"batch must be even for the energy score, which compares pairs, not {self.batch}")
 
@@ -125,6 +128,7 @@ ADDITIONS: dict[str, Any] = {
     "stay_in_lung": True,
     "matching": 0.3,
     "energy": 10.0,
+    "covariance": 3.0,
     "learning_rate": 2e-3,
     "discriminator_learning_rate": 4e-4,
     "learning_rate_schedule": "cosine",

@@ -112,7 +112,7 @@ METHODS: dict[str, Entry] = {
         {**fusion_gan.PRESETS, "paper": {**fusion_gan.PAPER, **AS_IN_XU}},
         prepare_fusion,
         made_for={"paper": COHORT_OF_XU, "pixels-128": {"pixels": 128}},
-        before={"fill": False},
+        before={"fill": False, "covariance": 0.0},
     ),
     "mc-gan": Entry(
         MCGANSettings,

@@ -187,7 +187,7 @@ def exchanged_effects(
     """Effects (R, S, F) of each group of sets, and the null of single genes, from the same exchanges.
 
     Args:
-        slopes: (K, F) along the axes.
+        slopes: (K, F) along the axes, what is tested.
         genes: (G, F) observed effects of single genes, each with what goes with it.
         training: (t, G) scaled genes of the training patients.
     """

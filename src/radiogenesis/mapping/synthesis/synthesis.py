@@ -30,6 +30,7 @@ from radiogenesis.mapping.synthesis import perturbation_null as null
 from radiogenesis.mapping.synthesis.axes_genes import axes_table
 from radiogenesis.mapping.synthesis.known_answers import BOTH, FOUND, agreement
 from radiogenesis.mapping.synthesis.measured import Measured
+from radiogenesis.mapping.synthesis.own_axes import own_axes
 from radiogenesis.mapping.synthesis.perturbation import (
     AxesResponse,
     CodeAxes,
@@ -88,9 +89,10 @@ class SynthesisMap:
         spread: (F,) standard deviation of each feature over the training patients: what effects are divided by.
         links: tidy: metagene, feature, effect, low, high, effect_sd, axes_sd, gradient_sd, z, p_random, p_exchanged, p,
             q, p_max, p_shuffled, batch, verdict, rho_trained (of the training patients' own lesions; see ONLY_DRAWN),
-            and of the conventional map: rho, q, verdict; rho_held_out; maps. What the patients' own lesions owe to a
-            batch is not found by a model that was trained on them either: a link
-            both of whose sides go with a batch variable is confounded here too.
+            and of the conventional map: rho, q, verdict; rho_held_out; maps. Effects are what is drawn; z and the p
+            values are of the part of the move along the feature's own axis of the code (`own_axes`). What the patients'
+            own lesions owe to a batch is not found by a model that was trained on them either: a link both of whose
+            sides go with a batch variable is confounded here too.
         genes: tidy, see `_genes`; empty without a code or gradient to take them from.
         gene_sets: tidy as links, for gene sets of the user's; without the conventional map.
         agreement: see `known_answers.agreement`.
@@ -225,12 +227,13 @@ def _spread(values: Floats) -> Floats:
 @dataclass(frozen=True, eq=False)
 class _Answers:
     """How features, in standard deviations, answer to genes to first order: (K, F) along the axes, (n, G, F) gradients;
-    None where there is none."""
+    None where there is none. And along which way through the code each feature is tested, (K, F); see `own_axes`."""
 
     axes: CodeAxes | None
     slopes: Floats | None
     gradients: Floats | None
     features: int
+    tested: Floats | None = None
 
     def by_axes(self, sets: GeneSets) -> Floats:
         """(S, F), nan without axes."""
@@ -245,9 +248,9 @@ class _Answers:
         return nanmean(attribution.set_effects(self.gradients, sets), axis=0)
 
     def linear(self) -> tuple[Floats, Floats] | None:
-        """Projection of the genes (G, K), and the features' slopes (K, F): by axes, else by gradient."""
-        if self.axes is not None and self.slopes is not None:
-            return self.axes.project, self.slopes
+        """Projection of the genes (G, K), and what features are tested by (K, F): by axes, else by gradient."""
+        if self.axes is not None and self.tested is not None:
+            return self.axes.project, self.tested
         if self.gradients is not None:
             return np.nan_to_num(nanmean(self.gradients, axis=0)), np.eye(self.features)
         return None
@@ -262,11 +265,12 @@ def _answers(
     say: Say,
 ) -> _Answers:
     axes = code_axes(stage, training)
-    slopes = gradients = None
+    slopes = gradients = tested = None
     if axes is not None:
         step = settings.code_step
         response = AxesResponse.draw(stage, axes, step, lambda k, of: say(f"moving axis {k} of {of} of the gene code"))
         slopes = nanmean(response.slopes, axis=0) / spread
+        tested = slopes if trained.alignment is None else own_axes(axes, trained.alignment, slopes)
     if settings.gradient and trained.draw is not None:
         of_properties = attribution.gene_gradients(
             trained.draw, stage, lambda k, of: say(f"gradients of {k} of {of} drawings")
@@ -275,7 +279,7 @@ def _answers(
             (*of_properties.shape[:2], len(spread) - of_properties.shape[2]), np.nan
         )  # of further axes none is taken
         gradients = np.concatenate([of_properties, missing], axis=2) / spread
-    return _Answers(axes, slopes, gradients, len(spread))
+    return _Answers(axes, slopes, gradients, len(spread), tested)
 
 
 def _drawn(stage: EvaluationSet, settings: SynthesisSettings, sets: GeneSets, say: Say, what: str) -> Floats:
@@ -287,7 +291,9 @@ def _drawn(stage: EvaluationSet, settings: SynthesisSettings, sets: GeneSets, sa
 class _Tests:
     """(S, F) each, nan where it could not be made; effects in standard deviations of the features.
 
-    z is the first-order effect in root mean squares of its null: patients exchanged, else random sets.
+    z is what is tested in root mean squares of its null: patients exchanged, else random sets. Tested is the part of
+    a move that goes along the feature's own axis of the code, where it has one (`own_axes`); else the first-order
+    effect.
     """
 
     by_axes: Floats
@@ -303,11 +309,11 @@ def _tests(
     trained: Trained, cohort: Cohort, training: NDArray[Any], answers: _Answers, groups: Sequence[GeneSets],
     settings: SynthesisSettings, seed: int, say: Say, blocks: NDArray[Any] | None,
 ) -> tuple[list[_Tests], null.GeneNull | None]:  # fmt: skip
-    """Each group of sets, and single genes, against the nulls that this run allows. Like with like: the nulls are of
-    first order, and so is what they are compared with. Patients are exchanged within `blocks`, where there are any."""
+    """Each group of sets, and single genes, against the nulls that this run allows. Like with like: nulls and what they
+    are compared with are of first order, along the same axes. Patients are exchanged within `blocks`, if any."""
     swapped: list[Floats] | None = None
     of_genes = None
-    if trained.alignment is not None and answers.axes is not None and answers.slopes is not None:
+    if trained.alignment is not None and answers.axes is not None and answers.tested is not None:
         say("exchanging patients")
         patients, count = trained.split.train, settings.random_sets
         projections = null.exchanged_projections(
@@ -315,22 +321,23 @@ def _tests(
             blocks=blocks,
         )  # fmt: skip
         if projections is not None:
-            single = null.with_companions(training, answers.axes.project) @ answers.slopes
-            swapped, of_genes = null.exchanged_effects(projections, answers.slopes, groups, single, training)
+            single = null.with_companions(training, answers.axes.project) @ answers.tested
+            swapped, of_genes = null.exchanged_effects(projections, answers.tested, groups, single, training)
     linear = answers.linear()
     tests = []
     for number, sets in enumerate(groups):
         say("drawing random gene sets")
         by_axes, by_gradient = answers.by_axes(sets), answers.by_gradient(sets)
-        own = by_axes if answers.axes is not None else by_gradient
+        own = by_gradient if linear is None or answers.axes is None else sets.through(linear[0]) @ linear[1]
         z = random = exchanged = largest = np.full(own.shape, np.nan)
         coherence = np.full(len(sets), np.nan)
         if linear is not None:
             effects, alike = null.random_effects(sets, training, *linear, settings.random_sets, seed)
             z, random, coherence = null.in_deviations(own, effects), null.exceeding(own, effects), alike.mean(axis=0)
         if swapped is not None:
-            z, exchanged = null.in_deviations(own, swapped[number]), null.exceeding(own, swapped[number])
-            largest = null.exceeding_largest(own, swapped[number])
+            exchanges = swapped[number]
+            z, exchanged = null.in_deviations(own, exchanges), null.exceeding(own, exchanges)
+            largest = null.exceeding_largest(z, null.in_deviations(exchanges, exchanges))
         tests.append(_Tests(by_axes, by_gradient, z, random, exchanged, largest, coherence))
     return tests, of_genes
 
@@ -365,14 +372,16 @@ def _links(
     sets: GeneSets, features: Sequence[str], drawn: Floats, tests: _Tests, others: Floats | None, spread: Floats,
     settings: SynthesisSettings, alpha: float, seed: int,
 ) -> pd.DataFrame:  # fmt: skip
-    """Tidy, the strongest first. p is the larger of the two nulls'; passed is what every null lets through."""
+    """Tidy, the strongest first. p is the larger of the two nulls'; passed is what every null lets through, and the
+    drawings show in the direction that was tested."""
     index = resamples(len(drawn), settings.bootstrap, [seed, 5])
     effect, low, high = mean_and_interval(drawn, index)
     shuffled = np.full(effect.shape, np.nan) if others is None else null.exceeding_table(effect / spread, others)
     p = np.fmax(tests.random, tests.exchanged)
     q = false_discovery_rate(p)
     sure = (low > 0) | (high < 0)
-    passed = (q < alpha) & sure & ~(shuffled >= alpha)
+    shown = sure & ~(np.sign(effect) * np.sign(tests.z) < 0)
+    passed = (q < alpha) & shown & ~(shuffled >= alpha)
     s, f = (axis.ravel() for axis in np.indices(effect.shape))
     numbers = {
         "effect": effect, "low": low, "high": high, "effect_sd": effect / spread, "axes_sd": tests.by_axes,

@@ -50,7 +50,8 @@ _LINK_COLUMNS = (
     Column(label="Found by", value="maps", help="which of the two maps reports it"),
     Column(label="In SD", value="effect_sd", format=_R, help="in standard deviations over the training patients",
            more=True),
-    Column(label="z", value="z", format=".1f", help="first-order effect in deviations of its null", more=True),
+    Column(label="z", value="z", format=".1f", more=True,
+           help="how far the move goes along the feature's own axis of the gene code, in deviations of its null"),
     Column(label="p", value="p", format="p", help="the larger of random sets' and exchanged patients' p", more=True),
     Column(label="p, all tests", value="p_max", format="p", help="family-wise", more=True),
     Column(label="p, shuffled run", value="p_shuffled", format="p", more=True,
@@ -321,12 +322,13 @@ def _map_section(conventional: ConventionalMap, moved: SynthesisMap, folder: Pat
             f"correlation of two members: {coherence:.2f} in the metagenes, {random:.2f} in their random sets, "
             "medians). Random sets share the cohort's few dozen profiles: they are fewer than their number. "
             "p, patients exchanged: the gene side of the alignment fitted again to other patients' lesions, its "
-            "directions of appearance found again, their number and the generator left as they are. Both compare "
-            "first-order effects, and pool the null of all metagenes feature by feature. p, shuffled run: how often "
-            "any metagene there has an effect as large on any feature. q: Benjamini–Hochberg over the larger of the "
-            "first two, or over the one that this run allows. Family-wise: the largest effect over all metagenes and "
-            "features, in standard deviations of the features, patients exchanged. Found: q below the threshold, "
-            "the interval free of 0, and, where a run with shuffled genes is given, p below the threshold there; "
+            "directions of appearance found again, their number and the generator left as they are. Both ask how "
+            "far the move goes along the feature's own axis of the gene code (without such axes, for the first-order "
+            "effect), and pool the null of all metagenes feature by feature. p, shuffled run: how often any metagene "
+            "there has an effect as large on any feature. q: Benjamini–Hochberg over the larger of the first two, or "
+            "over the one that this run allows. Family-wise: the largest z over all metagenes and features, patients "
+            "exchanged. Found: q below the threshold, the interval of the drawn effect free of 0 and in the "
+            "direction of z, and, where a run with shuffled genes is given, p below the threshold there; "
             "confounded or incoherent where the conventional map would flag the link as such.",
             f"In {moved.unmeasured:.1%} of the drawings with the genes as they are no lesion could be measured.",
         ),
