@@ -32,22 +32,25 @@ class Organ:
         field_of_view_mm: side of an image.
         boundary_mm: least and greatest distance of a background's center from the boundary of organ minus lesion.
         window_hu: of CT.
+        around_mm: how far beyond its outline a lesion changes what is around it, and may draw it.
     """
 
     field_of_view_mm: float
     boundary_mm: tuple[float, float]
     window_hu: tuple[float, float]
+    around_mm: float
 
 
 ORGANS: dict[OrganName, Organ] = {
-    "lung": Organ(60.0, (5.0, 25.0), WINDOW_HU),  # Xu et al. 2020, sections 2 and 3
-    "brain": Organ(80.0, (12.0, 60.0), (-20.0, 120.0)),
-    "breast": Organ(60.0, (8.0, 60.0), (-200.0, 300.0)),
-    "liver": Organ(80.0, (12.0, 60.0), (-160.0, 240.0)),
-    "kidney": Organ(80.0, (5.0, 40.0), (-160.0, 300.0)),
-    "body": Organ(80.0, (12.0, 80.0), WINDOW_HU),
+    "lung": Organ(60.0, (5.0, 25.0), WINDOW_HU, 3.0),  # Xu et al. 2020, sections 2 and 3
+    "brain": Organ(80.0, (12.0, 60.0), (-20.0, 120.0), 18.0),
+    "breast": Organ(60.0, (8.0, 60.0), (-200.0, 300.0), 6.0),
+    "liver": Organ(80.0, (12.0, 60.0), (-160.0, 240.0), 6.0),
+    "kidney": Organ(80.0, (5.0, 40.0), (-160.0, 300.0), 6.0),
+    "body": Organ(80.0, (12.0, 80.0), WINDOW_HU, 6.0),
 }
-"""Side and distances leave room for lesions of the organ (ours); windows of CT are those its tissue is read in."""
+"""Side and distances leave room for lesions of the organ, and for the swelling around a tumor of the brain (ours);
+windows of CT are those its tissue is read in."""
 
 WINDOW_Z = (-3.0, 5.0)
 """Of z-scores, whatever the organ: tissue lies within 3 of its mean, what takes up contrast or water above."""

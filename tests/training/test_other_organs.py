@@ -40,12 +40,16 @@ def brain(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
 
 
 def test_what_is_made_for_lungs_is_off_elsewhere() -> None:
-    assert own_defaults("fusion-gan", "default", MR) == {"fill": False, "stay_in_lung": False}
-    assert own_defaults("fusion-gan", "default", LUNG_CT) == {}
-    assert own_defaults("mc-gan", "additions", MR)["fill"] is False
-    assert own_defaults("canonical-alignment", "default", MR) == {}
+    around = 2 * 14 + 1  # 18 mm of swelling around a tumor of the brain, in pixels of 1.25 mm, to either side
+    expected = {"fill": False, "stay_in_lung": False, "composition_dilation": around, "erosion": around}
+    assert own_defaults("fusion-gan", "default", MR, 1.25) == expected
+    assert own_defaults("fusion-gan", "default", LUNG_CT, 1.0) == {}
+    assert own_defaults("mc-gan", "additions", MR, 1.25)["composition_dilation"] == around
+    assert "erosion" not in own_defaults("mc-gan", "default", MR, 1.25)  # which composes nothing
+    assert "composition_dilation" not in own_defaults("fusion-gan", "paper", MR, 1.25)
+    assert own_defaults("canonical-alignment", "default", MR, 1.25) == {}
     narrow = Imaging(window=(-1350.0, 150.0))  # lungs, but their air is not where the filling looks for it
-    assert own_defaults("fusion-gan", "default", narrow)["fill"] is False
+    assert own_defaults("fusion-gan", "default", narrow, 1.0)["fill"] is False
 
 
 def test_and_refused_where_it_is_asked_for(brain: Cohort, tmp_path: Path) -> None:

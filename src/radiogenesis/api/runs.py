@@ -82,7 +82,7 @@ def train(
     opened = as_cohort(cohort)
     own, training, scaling = settings_of(
         kinds,
-        {**own_defaults(method, preset, opened.imaging), **taken_over, **settings},
+        {**own_defaults(method, preset, opened.imaging, opened.pixel_mm), **taken_over, **settings},
     )
     if unlike := unlike_its_cohort(method, preset, opened.settings["sampling"]):
         warnings.warn(unlike, stacklevel=2)

@@ -36,6 +36,7 @@ def main(arguments: list[str]) -> None:
     from radiogenesis.cohort.expression import ExpressionSettings
     from radiogenesis.cohort.store import Cohort
     from radiogenesis.errors import SettingError
+    from radiogenesis.imaging import ORGANS
     from radiogenesis.methods.canonical_alignment import CanonicalAlignment
     from radiogenesis.training.fit import train
     from radiogenesis.training.registry import FOR_LUNGS, METHODS, entry, own_defaults, unlike_its_cohort
@@ -73,11 +74,12 @@ def main(arguments: list[str]) -> None:
     cohort = Cohort.open(parsed.cohort)
     off = [one for one in FOR_LUNGS if parsed.get(one)]
     if off and not cohort.imaging.of_lungs:
-        verb.set_defaults(own_defaults(name, preset, cohort.imaging))
+        verb.set_defaults(own_defaults(name, preset, cohort.imaging, cohort.pixel_mm))
         parsed = verb.parse(rest)
+        organ = cohort.imaging.organ
         print(
-            f"{name}: {' and '.join(off)}, made for CT of lungs, are off: this is {cohort.imaging.organ}, "
-            f"{cohort.imaging.window_text}",
+            f"{name}: {' and '.join(off)}, made for CT of lungs, are off: this is {organ}, "
+            f"{cohort.imaging.window_text}; with a lesion, up to {ORGANS[organ].around_mm:g} mm around it are drawn",
             file=sys.stderr,
         )
     if alignment is not None:

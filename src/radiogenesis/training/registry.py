@@ -10,7 +10,7 @@ from torch import nn
 
 from radiogenesis.cohort.sampling.slices import SamplingSettings
 from radiogenesis.errors import SettingError
-from radiogenesis.imaging import Imaging
+from radiogenesis.imaging import ORGANS, Imaging
 from radiogenesis.methods import fusion_gan, gene_autoencoder, inpainting_gan, mc_gan, metagene_gan, tumor_unet
 from radiogenesis.methods.alignment import Alignment, AlignmentSettings
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment, CanonicalAlignmentSettings
@@ -167,11 +167,18 @@ FOR_LUNGS = {"fill": "draws lesions as air that is filled", "stay_in_lung": "kee
 """Settings of any method that are made for CT of lungs, and what they do."""
 
 
-def own_defaults(method: str, preset: str, imaging: Imaging) -> dict[str, Any]:
-    """What a preset of a method changes, with what is made for lungs off where a cohort shows none."""
-    known = {one.name for one in fields(entry(method).settings)}
-    off = {} if imaging.of_lungs else {name: False for name in FOR_LUNGS if name in known}
-    return {**entry(method).presets[preset], **off}
+def own_defaults(method: str, preset: str, imaging: Imaging, pixel_mm: float) -> dict[str, Any]:
+    """What a preset of a method changes on a cohort: where that shows no lungs, what is made for them is off, and what
+    is composed reaches as far around a lesion as lesions of the organ change their surroundings."""
+    made = dict(entry(method).presets[preset])
+    if imaging.of_lungs:
+        return made
+    known = {one.name: one.default for one in fields(entry(method).settings)}
+    off = {name: False for name in FOR_LUNGS if name in known}
+    if made.get("compose", known.get("compose", False)):
+        around = 2 * round(ORGANS[imaging.organ].around_mm / pixel_mm) + 1
+        off |= {"composition_dilation": around, "erosion": around}
+    return {**made, **off}
 
 
 def refuse_for_lungs(settings: Any, imaging: Imaging) -> None:
