@@ -220,7 +220,7 @@ def test_exchanged_patients_give_effects_of_sets_and_the_null_of_single_genes() 
     unrelated = np.vstack([np.eye(3), -np.eye(3)])  # six patients: nothing goes with a gene
     (effects,), genes = null.exchanged_effects(projections, slopes, [sets], observed, unrelated)
     assert effects[:, 0] == pytest.approx(np.array([[-2.0, 1.0], [2.0, -1.0]]))  # 0.5 (1 - 3) and 0.5 (2 - 0)
-    assert genes.deviation[:, 1] == pytest.approx(np.sqrt([(1 + 4) / 2, 9 / 2, 1 / 2]))
+    assert genes.z[:, 1] == pytest.approx(observed[:, 1] / np.sqrt([(1 + 4) / 2, 9 / 2, 1 / 2]))
     # |effects| of the genes on feature 0: 2, 6, 0 and 4, 0, 2.
     assert genes.p[:, 0] == pytest.approx([2 / 3, 2 / 3, 1 / 3])
     assert null.in_deviations(np.array([[4.0, 3.0]]), effects) == pytest.approx(np.array([[2.0, 3.0]]))

@@ -175,9 +175,9 @@ def exchanged_projections(
 
 @dataclass(frozen=True, eq=False)
 class GeneNull:
-    """Of single genes, patients exchanged: (G, F) root mean square of the effects, and p values of the observed."""
+    """Of single genes, patients exchanged: (G, F) observed effects in root mean squares of their null, and p values."""
 
-    deviation: Floats
+    z: Floats
     p: Floats
 
 
@@ -200,7 +200,8 @@ def exchanged_effects(
         squares += single**2
         reached += np.abs(single) >= np.abs(genes) * (1 - 1e-9)
         count += 1
-    return [np.array(effects) for effects in by_group], GeneNull(np.sqrt(squares / count), (1 + reached) / (1 + count))
+    z = genes / np.maximum(np.sqrt(squares / count), 1e-12)
+    return [np.array(effects) for effects in by_group], GeneNull(z, (1 + reached) / (1 + count))
 
 
 def with_companions(training: NDArray[Any], answers: Floats) -> Floats:

@@ -469,7 +469,8 @@ def _genes(
     conventional: ConventionalMap,
 ) -> pd.DataFrame:
     """gene, feature, effect_sd (this gene up by one, the others as they go with it), alone_sd (the others held still),
-    gradient_sd, z and p of the first (patients exchanged), rho and q of the conventional map."""
+    gradient_sd, z and p of the first along the feature's own axis (patients exchanged), rho and q of the conventional
+    map."""
     gradient = None if answers.gradients is None else nanmean(answers.gradients, axis=0)
     alone = gradient
     if answers.axes is not None and answers.slopes is not None:
@@ -482,8 +483,7 @@ def _genes(
     if gradient is not None:
         numbers["gradient_sd"] = gradient
     if of_genes is not None:
-        numbers["z"] = numbers["effect_sd"] / np.maximum(of_genes.deviation, 1e-12)
-        numbers["p"] = of_genes.p
+        numbers |= {"z": of_genes.z, "p": of_genes.p}
     g, f = (axis.ravel() for axis in np.indices(shape))
     names = {"gene": np.array(trained.scaler.genes, object)[g], "feature": np.array(features, object)[f]}
     table = pd.DataFrame(names | {name: values.ravel() for name, values in numbers.items()})
