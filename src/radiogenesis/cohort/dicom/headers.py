@@ -65,6 +65,8 @@ DAMAGE = (
     TypeError,
     IndexError,
     NotImplementedError,
+    OverflowError,
+    RecursionError,  # sequences in sequences without end
     struct.error,
     zlib.error,
 )
