@@ -417,13 +417,13 @@ def _assembled(
     """The profiles of those among `names` who are patients."""
     patients, alike = known.renamed(names)
     nobody = known.strangers(patients)
-    kept = ~np.isin(patients, nobody)
+    kept, left = ~np.isin(patients, nobody), set(nobody)
     said = style_told("expression", alike)
     if left_out or nobody:
         strange = [*left_out, *nobody]
         said.insert(0, f"left out, {counted(len(strange), 'name')} not taken for patients: {some(strange)}")
     return assemble(
-        values[kept], [one for one in patients if one not in nobody], genes, path,
+        values[kept], [one for one in patients if one not in left], genes, path,
         known=known.patients, duplicates=settings.duplicates, remarks=said,
     )  # fmt: skip
 
