@@ -9,11 +9,14 @@ import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import NDArray
 
 from radiogenesis import given_files
 from radiogenesis.cohort.build import build_cohort
+from radiogenesis.cohort.dicom.rtstruct import TooManyError, drawn_once, fill_even_odd, nested
 from radiogenesis.cohort.expression import read_expression
 from radiogenesis.cohort.loading import Tables
 from radiogenesis.cohort.split import Split
@@ -137,13 +140,37 @@ def test_many_patients_take_linear_time() -> None:
 
 def test_many_genes_that_stand_twice_take_linear_time() -> None:
     def make(count: int) -> Callable[[], object]:
-        import numpy as np
-
         names = pd.Index([f"G{n // 2}" for n in range(count)])
         values, votes = np.ones((2, count), np.float32), np.ones(2, bool)
         return lambda: profiles._merged(values, names, votes, "maxmean", Path())
 
     assert grows(make, 500) < 30
+
+
+def disc(y: float, x: float, radius: float) -> NDArray[np.float64]:
+    angle = np.linspace(0, 2 * np.pi, 16, endpoint=False)
+    return np.column_stack([y + radius * np.sin(angle), x + radius * np.cos(angle)])
+
+
+def test_many_contours_on_one_plane_take_linear_time() -> None:
+    """Side by side: each was compared with all others, on the whole plane."""
+
+    def make(count: int) -> Callable[[], object]:
+        side = int(np.ceil(np.sqrt(count)))
+        shape = (12 * side, 12 * side)
+        discs = [disc(12 * (n // side) + 6, 12 * (n % side) + 6, 4) for n in range(count)]
+        mask = np.zeros(shape, bool)
+        for one in discs:
+            mask |= fill_even_odd([one], shape)
+        assert np.array_equal(nested(drawn_once(discs, shape)[0], shape), mask)
+        return lambda: nested(drawn_once(discs, shape)[0], shape)
+
+    assert grows(make, 100) < 30
+
+
+def test_more_contours_on_one_place_than_anybody_draws() -> None:
+    with pytest.raises(TooManyError):
+        drawn_once([disc(50 + n % 40, 50 + n // 40, 5) for n in range(1600)], (100, 100))
 
 
 def test_a_compressed_table_that_unpacks_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
