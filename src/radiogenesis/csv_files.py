@@ -27,14 +27,14 @@ def write_csv(frame: pd.DataFrame, path: Path, *, index_label: str = "") -> None
     shown = _texts(frame, guarded)
     if index_label:
         shown.index = pd.Index([guarded(name) for name in frame.index])
-    shown.to_csv(path, index=bool(index_label), index_label=index_label or None)
+    shown.to_csv(path.absolute(), index=bool(index_label), index_label=index_label or None)
 
 
 def read_csv(path: Path, **options: Any) -> pd.DataFrame:
     """A table that `write_csv` wrote, with the options of pandas. Raises InputError where it is damaged."""
     refuse_special(path)
     try:
-        table = _texts(pd.read_csv(path, **options), bare)
+        table = _texts(pd.read_csv(path.absolute(), **options), bare)
     except (ValueError, TypeError, AttributeError, csv.Error) as error:  # of pandas a ParserError is a ValueError
         raise InputError(f"is no table ({' '.join(str(error).split())})", path=path, remedy="make it again") from error
     if options.get("index_col") is not None:
@@ -46,7 +46,7 @@ def read_parquet(path: Path) -> pd.DataFrame:
     """A table as Parquet. Raises InputError where it is damaged."""
     refuse_special(path)
     try:
-        return pd.read_parquet(path)
+        return pd.read_parquet(path.absolute())
     except (OSError, ValueError, KeyError, TypeError, NotImplementedError) as error:  # pyarrow's own are such
         if may_pass(error):
             raise

@@ -75,7 +75,7 @@ def read_answers(paths: Sequence[Path], key: Mapping[str, Any]) -> pd.DataFrame:
 def _read(path: Path) -> pd.DataFrame:
     refuse_special(path)
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        table = pd.read_csv(path.absolute(), dtype=str, keep_default_na=False)
     except FileNotFoundError as error:
         raise InputError("there is no such file", path=path, remedy="give the CSV files that readers saved") from error
     except (OSError, ValueError) as error:  # a parser's error is a ValueError

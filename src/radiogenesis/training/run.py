@@ -115,7 +115,7 @@ class Run:
     def metrics(self) -> pd.DataFrame:
         """metrics.csv: a line per checkpoint; empty for a method that is fitted in closed form."""
         file = self.path / "metrics.csv"
-        return pd.read_csv(file) if file.is_file() or self.config.get("steps") else pd.DataFrame()
+        return pd.read_csv(file.absolute()) if file.is_file() or self.config.get("steps") else pd.DataFrame()
 
     @property
     def samples(self) -> list[Path]:
