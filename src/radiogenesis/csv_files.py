@@ -42,6 +42,11 @@ def read_csv(path: Path, **options: Any) -> pd.DataFrame:
     return table
 
 
+def write_parquet(frame: pd.DataFrame, path: Path) -> None:
+    """Write a table without its index."""
+    frame.to_parquet(path.absolute(), index=False)  # in full: `file:y` would be taken for a URL
+
+
 def read_parquet(path: Path) -> pd.DataFrame:
     """A table as Parquet. Raises InputError where it is damaged."""
     refuse_special(path)

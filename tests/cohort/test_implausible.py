@@ -11,7 +11,7 @@ import pytest
 from dicom_files import Ct, example_ct, save, seg, set_stored
 from dicom_reading import find, read, refusal
 from pydicom.dataset import Dataset
-from pydicom.uid import generate_uid
+from pydicom.uid import DeflatedExplicitVRLittleEndian, generate_uid
 
 from radiogenesis.cohort import plausible
 from radiogenesis.cohort.dicom import headers
@@ -250,3 +250,16 @@ def test_an_example_of_a_ct_is_read(tmp_path: Path) -> None:
     ct = Ct(hu=example_ct().hu)
     ct.write(tmp_path)
     np.testing.assert_array_equal(read(tmp_path).hu, ct.hu)
+
+
+def test_a_deflated_file_that_unpacks_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    neighbor(tmp_path)
+    ct = example_ct()
+    for one in ct.slices:
+        one.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    paths = ct.write(tmp_path / "P1")
+    assert [source.patient for source in find(tmp_path).sources] == ["P1", "P9"]
+    monkeypatch.setattr(headers, "MOST_DEFLATED", 1000)
+    findings = find(tmp_path)
+    assert [source.patient for source in findings.sources] == ["P9"]
+    assert (paths[0], "deflated, and unpacks to more than 1,000 bytes") in findings.skipped

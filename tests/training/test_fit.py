@@ -226,3 +226,14 @@ def test_a_run_that_cannot_be_written_is_refused_before_the_work(
     with pytest.raises(OutputError, match=r"run: cannot be written \(.*\); make room on that disk"):
         train_toy("alignment", discs, tmp_path / "run")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["a::b", "file:y"])
+def test_a_run_whose_name_looks_like_a_url_is_a_folder(
+    discs: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = train_toy("alignment", discs, Path(name), steps=2, checkpoint_every=1)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert {"last.ckpt", "before.ckpt"} <= {path.name for path in (tmp_path / name / "checkpoints").iterdir()}
+    assert list(run.metrics["step"]) == [1, 2]
