@@ -6,6 +6,7 @@ has a `main(arguments: list[str]) -> None` and makes its heavy imports when it i
 
 from __future__ import annotations
 
+import errno
 import importlib
 import io
 import os
@@ -129,6 +130,9 @@ def _run(words: list[str]) -> int:
 
         if "No usable temporary directory" in str(error):
             print(f"radiogenesis {verb}: {error.strerror}; make room there, or set TMPDIR", file=sys.stderr)
+            return 2
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            print(f"radiogenesis {verb}: {error.strerror}: raise the limit (ulimit -n 1024)", file=sys.stderr)
             return 2
         if error.errno not in OF_THE_PLACE:
             raise
