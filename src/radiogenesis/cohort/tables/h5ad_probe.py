@@ -7,7 +7,7 @@ nothing where all could be read. It imports nothing of this package, since it is
 import sys
 from typing import Any
 
-import h5py
+import h5py  # type: ignore[import-untyped]
 import numpy as np
 
 
