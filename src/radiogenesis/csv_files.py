@@ -7,6 +7,7 @@ Injection); a number, also one that stands in a column of texts, stays as it is.
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from radiogenesis.errors import InputError, may_pass
+from radiogenesis.given_files import refuse_special
 
 _FORMULA = re.compile(r"'*[=+\-@\t\r＝＋－＠]")
 
@@ -23,15 +27,35 @@ def write_csv(frame: pd.DataFrame, path: Path, *, index_label: str = "") -> None
     shown = _texts(frame, guarded)
     if index_label:
         shown.index = pd.Index([guarded(name) for name in frame.index])
-    shown.to_csv(path, index=bool(index_label), index_label=index_label or None)
+    shown.to_csv(path.absolute(), index=bool(index_label), index_label=index_label or None)
 
 
 def read_csv(path: Path, **options: Any) -> pd.DataFrame:
-    """A table that `write_csv` wrote, with the options of pandas."""
-    table = _texts(pd.read_csv(path, **options), bare)
+    """A table that `write_csv` wrote, with the options of pandas. Raises InputError where it is damaged."""
+    refuse_special(path)
+    try:
+        table = _texts(pd.read_csv(path.absolute(), **options), bare)
+    except (ValueError, TypeError, AttributeError, csv.Error) as error:  # of pandas a ParserError is a ValueError
+        raise InputError(f"is no table ({' '.join(str(error).split())})", path=path, remedy="make it again") from error
     if options.get("index_col") is not None:
         table.index = table.index.map(bare)
     return table
+
+
+def write_parquet(frame: pd.DataFrame, path: Path) -> None:
+    """Write a table without its index."""
+    frame.to_parquet(path.absolute(), index=False)  # in full: `file:y` would be taken for a URL
+
+
+def read_parquet(path: Path) -> pd.DataFrame:
+    """A table as Parquet. Raises InputError where it is damaged."""
+    refuse_special(path)
+    try:
+        return pd.read_parquet(path.absolute())
+    except (OSError, ValueError, KeyError, TypeError, NotImplementedError) as error:  # pyarrow's own are such
+        if may_pass(error):
+            raise
+        raise InputError(f"is no table ({' '.join(str(error).split())})", path=path, remedy="make it again") from error
 
 
 def _texts(frame: pd.DataFrame, change: Callable[[Any], Any]) -> pd.DataFrame:

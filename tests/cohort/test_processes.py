@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import signal
@@ -12,6 +13,7 @@ import time
 import psutil
 import pytest
 
+from radiogenesis.cohort import processes
 from radiogenesis.cohort.processes import Died, in_processes
 
 
@@ -58,3 +60,22 @@ def _soon(ask: object) -> list[psutil.Process]:
         assert time.monotonic() < deadline
         time.sleep(0.05)
     return found
+
+
+@pytest.mark.parametrize("room", [0, 1])
+def test_a_machine_that_lends_few_files(monkeypatch: pytest.MonkeyPatch, room: int) -> None:
+    """With fewer processes than were asked for; an error, and no wait, where not even one can be started."""
+    started, real = [], processes._Worker
+
+    def worker(make: object) -> object:
+        if len(started) == room:
+            raise OSError(errno.EMFILE, "Too many open files")
+        started.append(real(make))  # type: ignore[arg-type]
+        return started[-1]
+
+    monkeypatch.setattr(processes, "_Worker", worker)
+    if room:
+        assert dict(processes.in_processes(abs, [-1, -2, -3], 2)) == {0: 1, 1: 2, 2: 3}
+    else:
+        with pytest.raises(OSError, match="Too many open files"):
+            list(processes.in_processes(abs, [-1, -2, -3], 2))

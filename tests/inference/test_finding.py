@@ -224,6 +224,16 @@ def test_headers_that_an_anonymizer_stripped_cost_at_most_the_seg(
     assert re.fullmatch(expected, table.loc["X-2", "note"])
 
 
+@pytest.mark.parametrize("patient", ["..", "."])
+def test_a_patient_whose_id_is_a_folder_above(run: Run, scan: Scan, tmp_path: Path, patient: str) -> None:
+    """Its folder is OUT's own: before, what was there failed, and the folder above was cleared."""
+    write_scan(replace(scan, patient=patient), tmp_path / "raw", synthetic=True, description="t", uid_seed="x")
+    table = finding.find_in_folder(run, tmp_path / "raw", tmp_path / "out", FindSettings()).set_index("patient")
+    assert table.loc[patient, "tumors"] > 0
+    assert (tmp_path / "out" / ("%2E" * len(patient)) / "mask.nii.gz").is_file()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "raw"]
+
+
 def test_one_scan_that_provokes_a_library_costs_itself(
     run: Run, scan: Scan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

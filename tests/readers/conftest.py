@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from older_runs import forget_digests
 from painters import SMALL, Painter, drawing_with, painted_run
 
 from radiogenesis.cohort.store import Cohort
@@ -33,6 +34,7 @@ def null_run(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
     config = (path / "config.yaml").read_text()
     assert "shuffle_genes: false" in config
     (path / "config.yaml").write_text(config.replace("shuffle_genes: false", "shuffle_genes: true"))
+    forget_digests(path)
     return drawing_with(Run.open(path), Painter(deaf=True))
 
 

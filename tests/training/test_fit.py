@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from older_runs import forget_digests
 from safetensors.torch import load_file, save_file
 
 from radiogenesis.cohort.store import Cohort
@@ -62,8 +63,7 @@ def test_opened_run_draws_the_same_twice_and_obeys_the_seed(gan: Run, discs: Coh
 
 
 def test_a_run_from_before_a_setting_was_there_draws_as_it_was_trained(gan: Run, tmp_path: Path) -> None:
-    copy = tmp_path / "older"
-    shutil.copytree(gan.path, copy)
+    copy = forget_digests(shutil.copytree(gan.path, tmp_path / "older"))
     config = yaml.safe_load((copy / "config.yaml").read_text())
     assert config["settings"].pop("fill")
     (copy / "config.yaml").write_text(yaml.safe_dump(config))
@@ -147,21 +147,7 @@ def test_another_cohort_is_refused(alignment: Run, other_discs: Cohort) -> None:
 def test_damaged_runs_say_what_is_wrong(alignment: Run, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(alignment.path, copy)
-    for name, read in (
-        ("weights.safetensors", lambda run: run.method),
-        ("scaler.safetensors", lambda run: run.scaler),
-        ("genes.json", lambda run: run.scaler),
-        ("split.json", lambda run: run.split),
-    ):
-        whole = (copy / name).read_bytes()
-        middle = len(whole) // 2
-        (copy / name).write_bytes(whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :])  # one bit
-        with pytest.raises(RunError, match=f"copy: {name} is not as it was written; copy the run again"):
-            read(Run.open(copy))
-        (copy / name).write_bytes(whole)
-        read(Run.open(copy))
-    record = json.loads((copy / "provenance.json").read_text())
-    (copy / "provenance.json").write_text(json.dumps({k: v for k, v in record.items() if k != "files"}))  # older runs
+    forget_digests(copy)
     (copy / "weights.safetensors").write_bytes(b"not weights")
     with pytest.raises(RunError, match="weights do not fit"):
         _ = Run.open(copy).method
@@ -240,3 +226,14 @@ def test_a_run_that_cannot_be_written_is_refused_before_the_work(
     with pytest.raises(OutputError, match=r"run: cannot be written \(.*\); make room on that disk"):
         train_toy("alignment", discs, tmp_path / "run")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["a::b", "file:y"])
+def test_a_run_whose_name_looks_like_a_url_is_a_folder(
+    discs: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = train_toy("alignment", discs, Path(name), steps=2, checkpoint_every=1)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert {"last.ckpt", "before.ckpt"} <= {path.name for path in (tmp_path / name / "checkpoints").iterdir()}
+    assert list(run.metrics["step"]) == [1, 2]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,12 +12,13 @@ import pandas as pd
 from radiogenesis.api.keywords import settings_of
 from radiogenesis.api.runs import as_runs, place_of
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.csv_files import read_csv
-from radiogenesis.errors import RunError, SettingError
+from radiogenesis.csv_files import read_csv, read_parquet
+from radiogenesis.errors import InputError, RunError, SettingError
 from radiogenesis.evaluation.genes.metagenes import metagene_table
 from radiogenesis.evaluation.other_cohort import Placed, placed
 from radiogenesis.evaluation.results import EvaluatedRun
 from radiogenesis.evaluation.settings import EvaluationSettings
+from radiogenesis.given_files import read_json
 from radiogenesis.mapping.settings import MapSettings
 from radiogenesis.methods.gene_autoencoder import GeneAutoencoder
 from radiogenesis.methods.tumor_unet import FindSettings
@@ -89,7 +89,7 @@ class Results:
         for spelled in (name, name.replace(OLD, NOW), name.replace(NOW, OLD)):
             parquet, csv = (self.path / "tables" / f"{spelled}.{kind}" for kind in ("parquet", "csv"))
             if parquet.is_file():
-                return pd.read_parquet(parquet)
+                return read_parquet(parquet)
             if csv.is_file():
                 return read_csv(csv, low_memory=False)
         raise RunError(f"has no table {name!r}", path=self.path, remedy=f"choose from: {', '.join(self.tables)}")
@@ -97,8 +97,8 @@ class Results:
     def _record(self) -> dict[str, Any]:
         """What was found."""
         try:
-            record: dict[str, Any] = json.loads((self.path / self._file).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            record: dict[str, Any] = read_json(self.path / self._file)
+        except (InputError, OSError, ValueError) as error:
             raise RunError(f"{self._file} cannot be read ({error})", path=self.path, remedy="make it again") from error
         return record
 

@@ -15,10 +15,10 @@ from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-import yaml
 from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 
 from radiogenesis.errors import SettingError
+from radiogenesis.given_files import read_yaml
 
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
@@ -48,11 +48,22 @@ class VerbParser(ArgumentParser):
         for option, value in pairwise(args):
             if option == "--config" and Path(value).is_file():
                 try:
-                    yaml.safe_load(Path(value).read_text(encoding="utf-8"))
-                except (yaml.YAMLError, UnicodeDecodeError) as error:
-                    problem = " ".join(str(error).split())
-                    raise SettingError(f"is not YAML ({problem})", path=value, remedy="mend the file") from error
-        return self.parse_args(self._with_lists(args))
+                    read_yaml(Path(value))
+                except ValueError as error:
+                    raise SettingError(f"is not YAML ({error})", path=value, remedy="mend the file") from error
+        parsed = self.parse_args(self._with_lists(args))
+        self._refuse_null(parsed)
+        return parsed
+
+    def _refuse_null(self, parsed: Namespace) -> None:
+        """Raises SettingError where `null` is given for a setting that has a value: the parser lets it pass."""
+        for action in self._actions:
+            hint = str(getattr(action, "_typehint", None) or action.type or "")
+            optional = hint in ("", "None") or any(word in hint for word in ("Optional", "None", "Any"))
+            if not optional and action.default is not None and parsed.get(action.dest, action.default) is None:
+                raise SettingError(
+                    f"{action.dest} null: it needs a value", remedy=f"leave it out for {action.default}, or see --help"
+                )
 
     def format_help(self, formatter: HelpFormatter | None = None) -> str:
         for action in self._actions:

@@ -6,12 +6,15 @@ has a `main(arguments: list[str]) -> None` and makes its heavy imports when it i
 
 from __future__ import annotations
 
+import errno
 import importlib
+import io
+import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from radiogenesis.errors import RadiogenesisError
 
@@ -75,6 +78,25 @@ def module_of(verb: str) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb. Returns the exit code: 0 done, 2 an error the user can mend, 130 interrupted."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    _say_anything()
+    try:
+        return _run(words)
+    except BrokenPipeError:
+        # Whoever read, such as `head`, has seen enough. Python would complain once more when it ends.
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141  # as a program that SIGPIPE ends
+
+
+def _say_anything() -> None:
+    """A terminal that lacks a letter gets its number: what was written must not end in an error because it is said."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _run(words: list[str]) -> int:
+    """Run one verb; its exit code."""
     if not words or words[0] in ("-h", "--help"):
         print(usage())
         return 0
@@ -97,14 +119,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with _tidied_up_when_terminated():
             module.main(rest)
+            sys.stdout.flush()  # here, where a closed pipe is told from other errors
     except RadiogenesisError as error:
         print(f"radiogenesis {verb}: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        raise
     except OSError as error:
         from radiogenesis.output import OF_THE_PLACE, cannot_write
 
         if "No usable temporary directory" in str(error):
             print(f"radiogenesis {verb}: {error.strerror}; make room there, or set TMPDIR", file=sys.stderr)
+            return 2
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            print(f"radiogenesis {verb}: {error.strerror}: raise the limit (ulimit -n 1024)", file=sys.stderr)
             return 2
         if error.errno not in OF_THE_PLACE:
             raise

@@ -293,7 +293,8 @@ def _write_skipped(skipped: pd.DataFrame, path: Path) -> None:
 def _sha256(path: Path) -> str:
     """Of a file, or of a folder's XML files in the order of their names."""
     hashed = hashlib.sha256()
-    for file in [path] if path.is_file() else sorted(path.rglob("*.xml")):
+    files = [path] if path.is_file() else [file for file in sorted(path.rglob("*.xml")) if file.is_file()]
+    for file in files:
         hashed.update(file.read_bytes())
     return hashed.hexdigest()
 

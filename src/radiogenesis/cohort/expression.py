@@ -21,10 +21,11 @@ from numpy.typing import NDArray
 from radiogenesis.cohort.tables import reading
 from radiogenesis.cohort.tables.gene_names import counted, some
 from radiogenesis.cohort.tables.geo import is_series_matrix, read_series_matrix
+from radiogenesis.cohort.tables.h5ad import refuse_unsound
 from radiogenesis.cohort.tables.identity import Known, style_told
 from radiogenesis.cohort.tables.profiles import Duplicates, assemble, refuse_infinite
 from radiogenesis.cohort.zarr_tables import expression_values
-from radiogenesis.errors import ExpressionError
+from radiogenesis.errors import ExpressionError, may_pass
 
 MOST_MISSING = 0.2  # share of a gene's values; with more, its median would stand for too many patients
 _ID_COLUMNS = 20  # the patients' ids, where patients are in rows, stand in one of so many first columns
@@ -373,13 +374,18 @@ def _series_patients(samples: pd.DataFrame, known: Known, path: Path, settings: 
 
 
 def _read_h5ad(path: Path, known: Known, settings: TableSettings) -> AnnData:
+    refuse_unsound(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # about names that are not unique, which `assemble` handles
             data = anndata.read_h5ad(path)
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        problem = " ".join(str(error).split())[:200]
-        raise ExpressionError(f"is not readable as h5ad ({problem})", path=path) from error
+    except Exception as error:  # h5py and anndata raise what their own checks of a damaged file raise
+        if may_pass(error):
+            raise
+        problem = " ".join(f"{error or type(error).__name__}".split())[:200]
+        raise ExpressionError(
+            f"is not readable as h5ad ({problem})", path=path, remedy="write it again, or copy it again"
+        ) from error
     if data.X is None:
         others = [f"layer {name!r}" for name in data.layers] + ["raw"] * (data.raw is not None)
         raise ExpressionError(
@@ -400,7 +406,7 @@ def _read_h5ad(path: Path, known: Known, settings: TableSettings) -> AnnData:
     kept = data[:, ~data.var_names.isin(settings.not_genes)]
     try:
         values = expression_values(kept)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, IndexError, AttributeError) as error:
         raise ExpressionError(f"has an X that holds no numbers ({error})", path=path) from error
     return _assembled(values, list(map(str, kept.obs_names)), list(map(str, kept.var_names)), path, known, settings)
 
@@ -417,13 +423,13 @@ def _assembled(
     """The profiles of those among `names` who are patients."""
     patients, alike = known.renamed(names)
     nobody = known.strangers(patients)
-    kept = ~np.isin(patients, nobody)
+    kept, left = ~np.isin(patients, nobody), set(nobody)
     said = style_told("expression", alike)
     if left_out or nobody:
         strange = [*left_out, *nobody]
         said.insert(0, f"left out, {counted(len(strange), 'name')} not taken for patients: {some(strange)}")
     return assemble(
-        values[kept], [one for one in patients if one not in nobody], genes, path,
+        values[kept], [one for one in patients if one not in left], genes, path,
         known=known.patients, duplicates=settings.duplicates, remarks=said,
     )  # fmt: skip
 

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from radiogenesis.cohort.plausible import refuse_size
 from radiogenesis.cohort.volume_files import ITK
 from radiogenesis.errors import ScanError
+from radiogenesis.given_files import refuse_special
 
 _SEGMENT = re.compile(r"Segment(\d+)_(Name|LabelValue|Layer)")
 _SPACES_WITHOUT_PATIENT = ("", "scanner-xyz", "3d-right-handed", "3d-left-handed")
@@ -61,14 +63,14 @@ def _read(path: Path, *, header: bool = False) -> Any:
         )
     import SimpleITK
 
+    refuse_special(path, ScanError)
     SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)
     try:
-        if not header:
-            return _placed(SimpleITK.ReadImage(str(path)), path)
         reader = SimpleITK.ImageFileReader()
         reader.SetFileName(str(path))
         reader.ReadImageInformation()
-        return reader
+        refuse_size((*reader.GetSize(), reader.GetNumberOfComponents()), path)
+        return reader if header else _placed(SimpleITK.ReadImage(str(path)), path)
     except RuntimeError as error:
         lines = [line for line in str(error).splitlines() if line.strip()]
         why = " ".join((lines or ["unknown"])[-1].split())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radiogenesis.errors import ScanError
+from radiogenesis.given_files import read_json
 
 Mask = NDArray[np.bool_]
 Names = Mapping[str, tuple[int, ...]]
@@ -103,7 +103,7 @@ def dataset_names(dataset: Path, key: str) -> dict[str, tuple[int, ...]]:
     if not path.is_file():
         return {}
     try:
-        described = json.loads(path.read_text(encoding="utf-8-sig")).get(key, {})
+        described = read_json(path).get(key, {})
         pairs = described.items() if isinstance(described, dict) else enumerate(described)
         named: dict[str, tuple[int, ...]] = {}
         for entry, value in pairs:

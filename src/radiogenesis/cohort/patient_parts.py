@@ -110,8 +110,15 @@ def preview_path(folder: Path, patient: str) -> Path:
 
 
 def file_name(patient: str) -> str:
-    """The patient's id as a file name; a long one is cut, and a digest tells it from others with the same beginning."""
+    """The patient's id as a file name; a long one is cut, and a digest tells it from others with the same beginning.
+
+    Examples:
+        >>> file_name("R01-001"), file_name("..")  # the second would be the folder above
+        ('R01-001', '%2E%2E')
+    """
     name = quote(patient, safe=" ")
+    if not name.strip("."):
+        name = "%2E" * len(name)
     if len(name) <= _LONGEST_NAME:
         return name
     return f"{name[:_LONGEST_NAME]}~{hashlib.sha256(patient.encode()).hexdigest()[:16]}"

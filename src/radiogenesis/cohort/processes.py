@@ -55,7 +55,13 @@ def in_processes(make: Callable[[Job], Any], jobs: Sequence[Job], workers: int) 
     try:
         while waiting or working:
             while waiting and len(working) < workers:
-                worker = idle.pop() if idle else _Worker(make)
+                try:
+                    worker = idle.pop() if idle else _Worker(make)
+                except OSError:  # no room for another process, or for the pipe to it
+                    if not working:
+                        raise
+                    workers = len(working)
+                    break
                 working[worker.line] = worker
                 worker.give(jobs, *waiting.pop())
             for line in wait(list(working)):
@@ -84,8 +90,13 @@ class _Worker:
     def __init__(self, make: Callable[[Any], Any]) -> None:
         self.line, theirs = _SPAWN.Pipe()
         self.process = _SPAWN.Process(target=_work, args=(make, theirs), daemon=True)
-        self.process.start()
-        theirs.close()
+        try:
+            self.process.start()
+        except BaseException:
+            self.line.close()
+            raise
+        finally:
+            theirs.close()
         self.number = self.attempt = 0
 
     def give(self, jobs: Sequence[Any], number: int, attempt: int) -> None:

@@ -9,13 +9,11 @@ Options that are given win.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from radiogenesis.errors import InputError
+from radiogenesis.given_files import read_json, read_yaml
 
 RAW_SETTINGS = "cohort.yaml"
 FETCHED = "fetch.json"
@@ -59,8 +57,8 @@ def _read(raw: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        settings = read_yaml(path)
+    except ValueError as error:
         raise InputError(f"is not YAML ({' '.join(str(error).split())})", path=path, remedy="mend the file") from error
     if not isinstance(settings, dict):
         raise InputError("has no settings in it", path=path, remedy="write `name: value`, one in a line")
@@ -80,9 +78,9 @@ def _refuse_elsewhere(settings: dict[Any, Any], path: Path) -> None:
 def _refuse_incomplete(raw: Path) -> None:
     """Raises InputError where a public cohort was fetched in part only: a series that lacks slices may look whole."""
     try:
-        record = json.loads((raw / FETCHED).read_text(encoding="utf-8"))
+        record = read_json(raw / FETCHED)
         name, complete = record["cohort"], record["complete"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (InputError, OSError, ValueError, KeyError, TypeError):
         return
     if not complete:
         raise InputError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from radiogenesis.errors import CohortError, RunError, SettingError
+from radiogenesis.errors import CohortError, InputError, RunError, SettingError
+from radiogenesis.given_files import read_json
 from radiogenesis.output import write_text
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ class Split:
 
     def __post_init__(self) -> None:
         everybody = [*self.train, *self.validation, *self.test]
-        twice = sorted({patient for patient in everybody if everybody.count(patient) > 1})
+        twice = sorted(patient for patient, count in Counter(everybody).items() if count > 1)
         if twice:
             raise ValueError(f"patients in more than one part of the split: {', '.join(twice)}")
 
@@ -41,11 +43,11 @@ class Split:
         """Read what `save` wrote. Raises RunError where it is missing or damaged."""
         path = Path(path)
         try:
-            parts = json.loads(path.read_text(encoding="utf-8"))
+            parts = read_json(path)
             return cls(**{name: tuple(map(str, parts[name])) for name in ("train", "validation", "test")})
         except FileNotFoundError as error:
             raise RunError("there is no split here", path=path, remedy="give a finished run") from error
-        except (ValueError, KeyError, TypeError) as error:
+        except (InputError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise RunError(f"is not a split ({error})", path=path, remedy="train the run again") from error
 
 

@@ -16,10 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radiogenesis.cohort.itk_files import is_itk, load_itk
+from radiogenesis.cohort.plausible import refuse_grid, refuse_size
 from radiogenesis.errors import ScanError
+from radiogenesis.given_files import refuse_special
 
 LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 GZIP = b"\x1f\x8b"
+_LONGEST_HEADER = 540  # of NIfTI-2
+_FURTHEST = 2**26  # bytes; what lies between header and voxels are remarks of tools
 
 
 def refuse_single_plane(values: NDArray[np.float32], path: Path) -> None:
@@ -55,6 +59,9 @@ def load_volume(path: Path, channel: int | None = None) -> tuple[NDArray[np.floa
         raise ScanError(f"shape {values.shape} is not one volume", path=path)
     if not np.isfinite(values).all():
         raise ScanError("holds values that are not finite", path=path, remedy="replace them by -1024 (air), of MR by 0")
+    if not np.isfinite(ras).all():
+        raise ScanError("its affine holds values that are not finite", path=path, remedy="save it with its affine")
+    refuse_grid(values.shape, nib.affines.voxel_sizes(ras), path)
     to_lps = nib.orientations.ornt_transform(nib.orientations.io_orientation(ras), nib.orientations.axcodes2ornt("LPS"))
     affine = LPS_FROM_RAS @ ras @ nib.orientations.inv_ornt_aff(to_lps, values.shape)
     axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
@@ -73,6 +80,7 @@ def _from_itk(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
 def _from_nifti(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """Values (I, J, K, ...) and the affine to RAS."""
     try:
+        refuse_special(path, ScanError)
         image = _opened(path)
         values = np.asarray(image.dataobj, dtype=np.float32)
     except (
@@ -99,16 +107,36 @@ def _opened(path: Path) -> nib.Nifti1Image:
     """The image, also where the file's ending is not what it is: gzip named .nii, or plain named .nii.gz."""
     with path.open("rb") as file:
         packed = file.read(2) == GZIP
+    with gzip.open(path) if packed else path.open("rb") as file:
+        start = file.read(_LONGEST_HEADER)
+    kind = next(
+        (kind for kind in (nib.Nifti1Image, nib.Nifti2Image) if kind.header_class.may_contain_header(start)), None
+    )
+    needed = 0 if kind is None else _refuse_promises(kind.header_class, start, path)
     if packed == path.name.endswith(".gz"):
         image = nib.load(path)
         if not isinstance(image, nib.Nifti1Image):  # NIfTI-2 is one too
             raise ValueError(f"it is {type(image).__name__}")
         return image
-    content = gzip.decompress(path.read_bytes()) if packed else path.read_bytes()
-    for kind in (nib.Nifti1Image, nib.Nifti2Image):
-        if kind.header_class.may_contain_header(content):
-            return kind.from_bytes(content)
-    raise ValueError("it does not begin as NIfTI")
+    if kind is None:
+        raise ValueError("it does not begin as NIfTI")
+    with gzip.open(path) if packed else path.open("rb") as file:
+        return kind.from_bytes(file.read(needed))
+
+
+def _refuse_promises(kind: type[nib.Nifti1Header], start: bytes, path: Path) -> int:
+    """Bytes of header and voxels. Raises ScanError where the header promises more than memory should hold, or voxels
+    inside itself."""
+    header = kind(start[: kind.template_dtype.itemsize], check=False)
+    refuse_size(header.get_data_shape(), path)
+    first = float(header["vox_offset"])
+    least = header.single_vox_offset if header["magic"] == header.single_magic else 0
+    if not least <= first <= _FURTHEST:
+        raise ScanError(
+            f"its voxels would begin at byte {first:g} (vox_offset), and its header ends at {least}", path=path,
+            remedy="save it again with the tool that wrote it",
+        )  # fmt: skip
+    return int(first + np.prod(header.get_data_shape(), dtype=float) * header.get_data_dtype().itemsize)
 
 
 def _refuse_two_places(image: nib.Nifti1Image, path: Path) -> None:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from radiogenesis.errors import ScanError, passing_cause
+from radiogenesis.given_files import is_special
 
 LEFT_BY_SYSTEMS = {
     "__macosx": "resource forks that macOS adds to archives",
@@ -70,17 +71,12 @@ def _no_data(path: Path) -> str:
     if path.name.startswith("._") and _begins(path, APPLE_DOUBLE):
         return "a resource fork of macOS, not the file it is named after"
     # To open a pipe would wait for ever. What cannot be looked at, such as a link to nothing, fails when it is read.
-    return "" if path.is_file() or path.is_dir() or not _is_there(path) else "neither a file nor a folder"
-
-
-def _is_there(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:
-        return False
+    return "neither a file nor a folder" if is_special(path) else ""
 
 
 def _begins(path: Path, with_bytes: bytes) -> bool:
+    if is_special(path):
+        return False
     try:
         with path.open("rb") as file:
             return file.read(len(with_bytes)) == with_bytes

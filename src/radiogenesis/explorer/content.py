@@ -5,7 +5,6 @@ No expression value and no patient's image is in it, but for the backgrounds. Pa
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,10 +17,11 @@ from numpy.typing import NDArray
 from radiogenesis.cohort.digest import file_digest
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.csv_files import read_csv
-from radiogenesis.errors import RunError, SettingError
+from radiogenesis.errors import InputError, RunError, SettingError
 from radiogenesis.explorer import moves as of
 from radiogenesis.explorer.graph import drawer_of, generator_onnx
 from radiogenesis.explorer.moves import MapTables, Move
+from radiogenesis.given_files import read_json
 from radiogenesis.imaging import LUNG_CT, Imaging
 from radiogenesis.mapping.synthesis.perturbation import linear_code
 from radiogenesis.mapping.synthesis.runs import require_nulls
@@ -332,8 +332,8 @@ def _require_of(tables: Path, run: Run) -> None:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        held: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        held: dict[str, Any] = read_json(path)
+    except (InputError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise RunError(f"cannot be read ({reason})", path=path, remedy="make it again") from error
     return held

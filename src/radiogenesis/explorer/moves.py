@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from radiogenesis.csv_files import read_parquet
 from radiogenesis.errors import RunError
 from radiogenesis.imaging import Imaging
 from radiogenesis.mapping.conventional.three_step import CONFOUNDED, FOUND, INCOHERENT
@@ -114,8 +115,8 @@ class MapTables:
                 remedy="give the folder that `radiogenesis map COHORT OUT --run RUN` wrote",
             )  # fmt: skip
         optional = [tables / f"synthesis_{name}.parquet" for name in ("gene_sets", "genes")]
-        more = [pd.read_parquet(file) if file.is_file() else pd.DataFrame() for file in optional]
-        return cls(*(pd.read_parquet(file) for file in needed), *more)
+        more = [read_parquet(file) if file.is_file() else pd.DataFrame() for file in optional]
+        return cls(*(read_parquet(file) for file in needed), *more)
 
     @property
     def unjudged(self) -> MapTables:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from radiogenesis.errors import InputError
+from radiogenesis.given_files import read_json, refuse_special
 
 COLUMNS = (
     "study",
@@ -33,7 +33,7 @@ SIDES = ("A", "B")
 def read_key(path: Path) -> dict[str, Any]:
     """The key of a study. Raises InputError where it is missing, damaged or no key."""
     try:
-        key: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        key: dict[str, Any] = read_json(path)
         tasks = {item["task"] for item in key["items"].values()}
         if not isinstance(key["study"], str) or not tasks <= {"rate", "drawn", "high"}:
             raise ValueError("unknown tasks")
@@ -73,8 +73,9 @@ def read_answers(paths: Sequence[Path], key: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def _read(path: Path) -> pd.DataFrame:
+    refuse_special(path)
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        table = pd.read_csv(path.absolute(), dtype=str, keep_default_na=False)
     except FileNotFoundError as error:
         raise InputError("there is no such file", path=path, remedy="give the CSV files that readers saved") from error
     except (OSError, ValueError) as error:  # a parser's error is a ValueError

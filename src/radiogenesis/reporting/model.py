@@ -8,17 +8,21 @@ OUT/made.json        when; in nothing else of OUT, so that the same command writ
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from radiogenesis.errors import RunError
+from radiogenesis.given_files import read_json
 from radiogenesis.output import json_text
 
 PAGE_FILE = "page.json"
 MADE_FILE = "made.json"
+LONGEST_FORMAT = 8
+"""Characters of a column's format."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,8 +124,8 @@ class Page:
                 "there is no evaluation here", path=folder, remedy="give the folder that `radiogenesis evaluate` wrote"
             )
         try:
-            return _page(json.loads(path.read_text(encoding="utf-8")))
-        except (ValueError, KeyError, TypeError) as error:
+            return _page(read_json(path))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise RunError(f"cannot be read ({error})", path=path, remedy="evaluate again") from error
 
 
@@ -132,7 +136,7 @@ def dated(page: Page, folder: Path) -> Page:
     if not path.is_file():
         return page
     try:
-        created = str(json.loads(path.read_text(encoding="utf-8"))["created"])
+        created = str(read_json(path)["created"])
     except (ValueError, KeyError, TypeError) as error:
         raise RunError(f"cannot be read ({error})", path=path, remedy="delete it, or evaluate again") from error
     return replace(page, provenance=(("made", created), *page.provenance))
@@ -140,14 +144,14 @@ def dated(page: Page, folder: Path) -> Page:
 
 def _page(record: dict[str, Any]) -> Page:
     sections = tuple(
-        Section(**{**s, "blocks": tuple(_block(b) for b in s["blocks"]), "notes": tuple(s["notes"])})
+        _of(Section, {**s, "blocks": tuple(_block(b) for b in s["blocks"]), "notes": tuple(map(str, s["notes"]))})
         for s in record["sections"]
     )
     return Page(
-        title=record["title"],
-        subtitle=record["subtitle"],
-        facts=tuple(Fact(**fact) for fact in record["facts"]),
-        conclusions=tuple(record["conclusions"]),
+        title=str(record["title"]),
+        subtitle=str(record["subtitle"]),
+        facts=tuple(_of(Fact, fact) for fact in record["facts"]),
+        conclusions=tuple(map(str, record["conclusions"])),
         sections=sections,
         provenance=tuple((str(name), str(value)) for name, value in record["provenance"]),
     )
@@ -155,6 +159,25 @@ def _page(record: dict[str, Any]) -> Page:
 
 def _block(record: dict[str, Any]) -> Table | Picture:
     if record["kind"] == "picture":
-        return Picture(**record)
-    columns = tuple(Column(**column) for column in record["columns"])
-    return Table(**{**record, "columns": columns, "strong": tuple(record["strong"])})
+        return _of(Picture, record)
+    if record["kind"] != "table":
+        raise ValueError(f"a block is neither table nor picture, but {str(record['kind'])[:40]!r}")
+    columns = tuple(_of(Column, column) for column in record["columns"])
+    name, wanted = map(str, record["strong"])
+    return _of(Table, {**record, "columns": columns, "strong": (name, wanted)})
+
+
+def _of(kind: type[T], record: Mapping[str, Any]) -> T:
+    """A part of the page. Raises TypeError for a value of another kind than it has: the file may be anybody's."""
+    for one in fields(kind):  # type: ignore[arg-type]
+        wanted = _KINDS.get(str(one.type))
+        if wanted and one.name in record and not isinstance(record[one.name], wanted):
+            raise TypeError(f"{one.name} {str(record[one.name])[:40]!r} is of another kind")
+    if len(record.get("format", "")) > LONGEST_FORMAT:
+        raise TypeError(f"format {record['format'][:40]!r} is none")
+    return kind(**record)
+
+
+_KINDS: dict[str, tuple[type, ...]] = {
+    "str": (str,), "bool": (bool,), "int": (int,), "float | None": (int, float, type(None)),
+}  # fmt: skip

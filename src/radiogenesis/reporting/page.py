@@ -97,14 +97,17 @@ def _rows(table: Table, folder: Path) -> list[dict[str, Any]]:
     path = _beside(folder / "tables", table.file, "table")
     frame = read_csv(path)
     name, wanted = table.strong
-    return [
-        {
-            "cells": [cell(column, row) for column in table.columns],
-            "keys": [sorting_key(row[column.value], column.format) for column in table.columns],
-            "strong": bool(name) and str(row[name]) == wanted,
-        }
-        for row in frame.to_dict("records")
-    ]
+    try:
+        return [
+            {
+                "cells": [cell(column, row) for column in table.columns],
+                "keys": [sorting_key(row[column.value], column.format) for column in table.columns],
+                "strong": bool(name) and str(row[name]) == wanted,
+            }
+            for row in frame.to_dict("records")
+        ]
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise RunError(f"is not the table of its page ({error})", path=path, remedy="make the page again") from error
 
 
 def _download(table: Table, folder: Path) -> str:

@@ -98,7 +98,7 @@ class MetricsLog(L.Callback):
         if trainer.is_global_zero:
             earlier = pd.DataFrame({"step": []})
             if self.path.is_file():
-                earlier = pd.read_csv(self.path, float_precision="round_trip")  # to the last digit
+                earlier = pd.read_csv(self.path.absolute(), float_precision="round_trip")  # to the last digit
             done = int(cast(MethodModule, module).done)
             self.lines = cast("list[dict[str, Any]]", earlier[earlier["step"] <= done].to_dict("records"))
         self.mark = (time.perf_counter(), int(cast(MethodModule, module).done))

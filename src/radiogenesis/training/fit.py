@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import signal
+import tempfile
 import threading
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
@@ -196,6 +197,15 @@ def run_trainer(
     module: MethodModule, path: Path, settings: TrainSettings, callbacks: list[L.Callback], checkpoint: Path | None
 ) -> None:
     """Let Lightning train: an epoch is the stretch between two checkpoints. Raises KeyboardInterrupt when stopped."""
+    with as_a_path(path) as place:
+        _run_trainer(module, path, place, settings, callbacks, checkpoint)
+
+
+def _run_trainer(
+    module: MethodModule, path: Path, place: Path, settings: TrainSettings, callbacks: list[L.Callback],
+    checkpoint: Path | None,
+) -> None:  # fmt: skip
+    """The same; `place` is the run's folder as Lightning is told of it."""
     every = min(settings.checkpoint_every, module.steps)
     interruption = Interruption()
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda"):
@@ -209,7 +219,15 @@ def run_trainer(
         warnings.filterwarnings("ignore", r"Found \d+ module\(s\) in eval mode")
         # Lightning 2.6 using a name that torch 2.13 has deprecated.
         warnings.filterwarnings("ignore", ".*treespec, LeafSpec.*", FutureWarning)
+        # The folder may be reached in another way than before, which Lightning says, and which does not matter.
+        warnings.filterwarnings("ignore", "The dirpath has changed")
+        saving = ModelCheckpoint(
+            filename=Path(LAST).stem, save_top_k=1, enable_version_counter=False, every_n_epochs=1,
+            save_on_train_epoch_end=True,
+        )  # fmt: skip
+        saving.dirpath = str(place / "checkpoints")  # given to it, it would be resolved to its place behind links
         trainer = L.Trainer(
+            default_root_dir=place,
             accelerator=settings.accelerator,
             devices=settings.devices,
             num_nodes=settings.nodes,
@@ -219,13 +237,10 @@ def run_trainer(
             callbacks=[
                 *callbacks,
                 interruption,
-                ModelCheckpoint(
-                    dirpath=path / "checkpoints", filename=Path(LAST).stem, save_top_k=1, enable_version_counter=False,
-                    every_n_epochs=1, save_on_train_epoch_end=True,
-                ),
+                saving,
             ],
             plugins=[WholeCheckpoints()],
-            logger=TensorBoardLogger(path, name="tensorboard", version=""),
+            logger=TensorBoardLogger(place, name="tensorboard", version=""),
             enable_progress_bar=False,
             enable_model_summary=False,
             use_distributed_sampler=False,
@@ -237,10 +252,9 @@ def run_trainer(
             signal.signal(signal.SIGINT, interruption.ask)
         if here:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)  # Lightning's own stops all processes after the same step
+        begun = None if checkpoint is None else place / "checkpoints" / checkpoint.name
         try:
-            trainer.fit(
-                module, Stretches(module, every), ckpt_path=checkpoint, weights_only=True if checkpoint else None
-            )
+            trainer.fit(module, Stretches(module, every), ckpt_path=begun, weights_only=True if begun else None)
         except SystemExit as stop:
             # What Lightning makes of Ctrl-C, which it then ignores for good, and of SIGTERM, which would exit with 0.
             if not isinstance(stop, SIGTERMException) and not isinstance(stop.__context__, KeyboardInterrupt):
@@ -253,6 +267,20 @@ def run_trainer(
             if here:
                 signal.signal(signal.SIGINT, handler)
                 signal.signal(signal.SIGTERM, of_term)
+
+
+@contextmanager
+def as_a_path(folder: Path) -> Iterator[Path]:
+    """The folder in full, under a name that Lightning takes for a path: in `a::b` it sees the URL of an archive, and in
+    `file:y` another folder."""
+    whole = folder.absolute()
+    if not any(mark in str(whole) for mark in ("::", "://")):
+        yield whole
+        return
+    with tempfile.TemporaryDirectory(prefix="radiogenesis-") as place:
+        link = Path(place) / "run"
+        link.symlink_to(whole, target_is_directory=True)
+        yield link
 
 
 class Stretches:

@@ -18,6 +18,7 @@ from radiogenesis.cohort.expression import ExpressionScaler, ExpressionSettings
 from radiogenesis.cohort.split import Split
 from radiogenesis.errors import RunError
 from radiogenesis.output import check_place, whole_folder, write_text
+from radiogenesis.training.intact import PLACES
 from radiogenesis.training.registry import entry
 from radiogenesis.training.run import (
     Run,
@@ -30,7 +31,6 @@ from radiogenesis.training.run import (
 from radiogenesis.training.settings import SPLIT_SETTINGS, TrainSettings
 
 _LIBRARIES = ("radiogenesis", "torch", "lightning", "numpy", "anndata", "zarr")
-_PLACES = ("cohort", "alignment_run")  # may lie elsewhere now; their content is compared
 _OF_COHORT = ("whole_lung_mm2",)  # the cohort's content is compared; earlier runs do not have it
 _BY_EFFECT = ("precision", *SPLIT_SETTINGS)  # what they lead to is compared: precision and patients
 
@@ -140,7 +140,7 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[
     earlier_settings, settings = (_completed(json.loads(json.dumps(config))) for config in (before, now))
     for key, value in settings.items():
         earlier = earlier_settings.get(key)
-        if key in (*_PLACES, *_OF_COHORT) or earlier == value:
+        if key in (*PLACES, *_OF_COHORT) or earlier == value:
             continue
         if isinstance(value, dict) and isinstance(earlier, dict):
             yield from (

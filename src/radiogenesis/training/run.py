@@ -7,7 +7,7 @@ RUN/
   weights.safetensors    the trained method; there only once training has finished
   metrics.csv            one line per checkpoint: losses, images per second, share of time spent loading
   provenance.json        digests of cohort and alignment, seed; versions, device, precision, also of every
-                         resumption; digests of split, scaler and weights, compared when they are read
+                         resumption; digests of settings, split, scaler and weights, compared when it is opened
   samples/               a grid of drawings at each checkpoint
   tensorboard/           the same numbers for TensorBoard
   checkpoints/           for --resume only
@@ -38,13 +38,20 @@ from radiogenesis.cohort.digest import file_digest
 from radiogenesis.cohort.expression import ExpressionScaler
 from radiogenesis.cohort.split import Split
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.errors import RunError, SettingError
+from radiogenesis.errors import InputError, RunError, SettingError
+from radiogenesis.given_files import read_json, read_yaml
 from radiogenesis.methods.protocols import GeneEncoder, LesionEncoder, Synthesizer
 from radiogenesis.output import whole_file, write_text
+from radiogenesis.training.intact import refuse_scaler, refuse_weights, settings_digest, verify_files
 from radiogenesis.training.preparation import genes_as_trained
-from radiogenesis.training.registry import AnyAlignment, entry
+from radiogenesis.training.registry import METHODS, AnyAlignment, entry
 from radiogenesis.training.renamed import settings_now, tensor_now
 
+_MISFITS = (
+    SafetensorError, SettingError, OSError, RuntimeError, ValueError, TypeError, KeyError, AttributeError, IndexError,
+    OverflowError, AssertionError, ZeroDivisionError,
+)  # fmt: skip
+"""What torch and the methods raise where weights are not those of the settings."""
 WRITTEN = ("split.json", "scaler.safetensors", "genes.json")
 """What a finished run is read from beside its weights; their digests stand in provenance.json."""
 
@@ -69,7 +76,8 @@ class Run:
         """Open a finished run.
 
         Raises:
-            RunError: nothing there, not a run, training not finished, a file that may not be read, or damaged.
+            RunError: nothing there, not a run, training not finished, a file that may not be read, is damaged, or is
+                not the one that training wrote.
         """
         path = Path(path)
         closed = [file.name for file in sorted(path.glob("*")) if not os.access(file, os.R_OK)]
@@ -84,7 +92,9 @@ class Run:
             raise RunError(
                 "its training has not finished", path=path, remedy="go on with `radiogenesis train ... --resume`"
             )
-        return cls(path, read_config(path), read_provenance(path))
+        provenance = read_provenance(path)
+        verify_files(path, provenance, read_plain_config(path))
+        return cls(path, read_config(path), provenance)
 
     @property
     def method_name(self) -> str:
@@ -94,20 +104,18 @@ class Run:
     @cached_property
     def split(self) -> Split:
         """Training, validation and test patients."""
-        self._verify("split.json")
         return Split.load(self.path / "split.json")
 
     @cached_property
     def scaler(self) -> ExpressionScaler:
         """How expression is scaled, fitted on the training patients."""
-        self._verify("scaler.safetensors", "genes.json")
         return load_scaler(self.path)
 
     @cached_property
     def metrics(self) -> pd.DataFrame:
         """metrics.csv: a line per checkpoint; empty for a method that is fitted in closed form."""
         file = self.path / "metrics.csv"
-        return pd.read_csv(file) if file.is_file() or self.config.get("steps") else pd.DataFrame()
+        return pd.read_csv(file.absolute()) if file.is_file() or self.config.get("steps") else pd.DataFrame()
 
     @property
     def samples(self) -> list[Path]:
@@ -133,25 +141,18 @@ class Run:
     @cached_property
     def method(self) -> nn.Module:
         """The trained method, ready for use."""
-        self._verify("weights.safetensors")
         try:
             tensors = load_file(self.path / "weights.safetensors")
             weights = {tensor_now(name): tensor for name, tensor in tensors.items()}
+            refuse_weights(weights, self.path)
             method = make_method(self.config, alignment=blank_alignment(self.config))
             method.load_state_dict(weights)
-        except (SafetensorError, RuntimeError, ValueError, TypeError, KeyError) as error:
-            first = str(error).strip().splitlines()[0]
+        except _MISFITS as error:
+            first = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise RunError(
                 f"its weights do not fit its settings ({first})", path=self.path, remedy="train it again"
             ) from error
         return method.eval()
-
-    def _verify(self, *names: str) -> None:
-        """Raises RunError where a file is not the one that training wrote. Runs older than the digests pass."""
-        for name in names:
-            known = self.provenance.get("files", {}).get(name)
-            if known and (self.path / name).is_file() and file_digest(self.path / name) != known:
-                raise RunError(f"{name} is not as it was written", path=self.path, remedy="copy the run again")
 
     def genes(self, expression: AnnData, patients: Sequence[str]) -> NDArray[np.float32]:
         """Scaled genes (n, G) as the method draws or encodes these patients; see `genes_as_trained`."""
@@ -218,15 +219,33 @@ def write_config(run: Path, config: dict[str, Any]) -> None:
     write_text(run / "config.yaml", yaml.safe_dump(plain, sort_keys=False))
 
 
-def read_config(run: Path) -> dict[str, Any]:
-    """config.yaml. Raises RunError where it is damaged."""
+def read_plain_config(run: Path) -> dict[str, Any]:
+    """config.yaml as it stands there. Raises RunError where it is damaged, or a value is of another kind."""
     try:
-        config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
+        config = read_yaml(run / "config.yaml")
         if not isinstance(config, dict) or not {"method", "settings", "training", "cohort"} <= set(config):
             raise ValueError("it lacks the method, its settings or the cohort")
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        first = str(error).splitlines()[0]
+        for name, kinds in _KINDS.items():
+            if name in config and (not isinstance(config[name], kinds) or isinstance(config[name], bool)):
+                raise ValueError(f"{name} {str(config[name])[:40]!r} is of another kind")
+        if config["method"] not in METHODS:
+            raise ValueError(f"there is no method {config['method'][:40]!r}")
+    except (InputError, OSError, ValueError) as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
         raise RunError(f"config.yaml cannot be read ({first})", path=run, remedy="train it again") from error
+    return config
+
+
+_KINDS: dict[str, tuple[type, ...]] = {
+    "method": (str,), "settings": (dict,), "training": (dict,), "expression": (dict,), "cohort": (str,),
+    "alignment": (dict, type(None)), "alignment_method": (str, type(None)), "genes": (int,), "pixels": (int,),
+    "pixel_mm": (int, float), "steps": (int,),
+}  # fmt: skip
+
+
+def read_config(run: Path) -> dict[str, Any]:
+    """config.yaml, its settings by the names of today. Raises RunError where it is damaged."""
+    config = read_plain_config(run)
     for part in ("settings", "alignment"):
         if isinstance(config.get(part), dict):
             config[part] = settings_now(config[part])
@@ -236,18 +255,24 @@ def read_config(run: Path) -> dict[str, Any]:
 def read_provenance(run: Path) -> dict[str, Any]:
     """provenance.json. Raises RunError where it is damaged."""
     try:
-        provenance: dict[str, Any] = json.loads((run / "provenance.json").read_text(encoding="utf-8"))
+        provenance: dict[str, Any] = read_json(run / "provenance.json")
         provenance["cohort_digest"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (InputError, OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"provenance.json cannot be read ({error})", path=run, remedy="train it again") from error
     return provenance
 
 
 def save_weights(run: Path, method: nn.Module) -> None:
-    """weights.safetensors, whole or not at all, after the digests of what a finished run is read from."""
+    """weights.safetensors, whole or not at all, after the digests of what a finished run is read from.
+
+    Raises:
+        RunError: the training ended in weights that are not finite.
+    """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in method.state_dict().items()}
+    refuse_weights(tensors, run)
     weights = save(tensors)
     digests = {name: file_digest(run / name) for name in WRITTEN if (run / name).is_file()}
+    digests["config.yaml"] = settings_digest(read_plain_config(run))
     record = read_provenance(run) | {"files": digests | {"weights.safetensors": hashlib.sha256(weights).hexdigest()}}
     write_text(run / "provenance.json", json.dumps(record, indent=1))
     with whole_file(run / "weights.safetensors") as partial:
@@ -267,7 +292,10 @@ def load_scaler(run: Path) -> ExpressionScaler:
     """Raises RunError where it is missing or damaged."""
     try:
         arrays = {name: t.numpy() for name, t in load_file(run / "scaler.safetensors").items()}
-        texts = json.loads((run / "genes.json").read_text(encoding="utf-8"))
-        return ExpressionScaler.from_arrays({**arrays, **{name: np.array(t, dtype=str) for name, t in texts.items()}})
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        texts = read_json(run / "genes.json")
+        texts = {name: np.array(listed, dtype=str) for name, listed in texts.items()}
+        scaler = ExpressionScaler.from_arrays({**arrays, **texts})
+    except (InputError, OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, SafetensorError) as error:
         raise RunError(f"its scaler cannot be read ({error})", path=run, remedy="train it again") from error
+    refuse_scaler(scaler, run)
+    return scaler

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from pydicom.config import IGNORE, settings
 from pydicom.dataelem import RawDataElement
@@ -33,6 +33,11 @@ SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"  # what ITK and SimpleITK write 
 RTSTRUCT = "1.2.840.10008.5.1.4.1.1.481.3"
 
 THREADS = 8  # reading headers waits for the disk or the network more than for the processor
+
+_DEFLATED = b"1.2.840.10008.1.2.1.99"
+_META = 2048  # bytes in which a meta header says how the rest is written
+MOST_DEFLATED = 2**28
+"""Bytes that a deflated data set may unpack to: no slice or outline has so many."""
 
 _TAGS = [
     "PatientID",
@@ -65,6 +70,8 @@ DAMAGE = (
     TypeError,
     IndexError,
     NotImplementedError,
+    OverflowError,
+    RecursionError,  # sequences in sequences without end
     struct.error,
     zlib.error,
 )
@@ -184,6 +191,8 @@ def _read(path: Path, stop: int | None, tags: list[str] | None = None) -> Datase
         if not start:
             raise InvalidDicomError("empty file")
         headless = start[128:132] != b"DICM"
+        if _DEFLATED in file.read(_META):
+            _refuse_bomb(file)
         # Without a preamble the first tag must be of the file meta (0002) or the identifying group (0008).
         if headless and start[:2] not in (b"\x02\x00", b"\x08\x00"):
             raise InvalidDicomError("not a DICOM file")
@@ -198,6 +207,23 @@ def _read(path: Path, stop: int | None, tags: list[str] | None = None) -> Datase
         explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
         data.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
     return data
+
+
+def _refuse_bomb(file: BinaryIO) -> None:
+    """Raises InvalidDicomError where a deflated data set unpacks to more than `MOST_DEFLATED`: pydicom would unpack all
+    of it before it looks at anything."""
+    file.seek(132)
+    group_length = file.read(12)  # tag, VR, length, and how long the rest of the meta header is
+    if group_length[:6] != b"\x02\x00\x00\x00UL":
+        raise InvalidDicomError("deflated, without the length of its meta header")
+    file.seek(int.from_bytes(group_length[8:12], "little"), 1)
+    unpacking, size = zlib.decompressobj(-zlib.MAX_WBITS), 0
+    packed = file.read(2**20)
+    while packed and not unpacking.eof:
+        size += len(unpacking.decompress(packed, 2**22))
+        if size > MOST_DEFLATED:
+            raise InvalidDicomError(f"deflated, and unpacks to more than {MOST_DEFLATED:,} bytes")
+        packed = unpacking.unconsumed_tail or file.read(2**20)
 
 
 def _as_tags(keywords: list[str] | None) -> list[Any] | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,8 @@ from radiogenesis.errors import ScanError
 
 CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")  # of the second, DICOM says that contours are combined by XOR
 SAME = 0.95  # intersection over union from which two contours are one, redrawn
+TILE = 16  # pixels; contours are compared with those that reach the same tile of their plane
+MOST_ON_ONE_PLACE = 500  # of them, which bounds the time for what nobody draws
 WALL = 1.5  # pixels; a contour within another is its hole only where the wall between them is thicker somewhere
 
 
@@ -158,14 +161,21 @@ def _draw(
         (closed if kind == "CLOSED_PLANAR" else exclusive)[plane].append(zyx[:, 1:])
     shape = (mask.shape[1], mask.shape[2])
     redrawn = f"taken for another one redrawn: they lie within {WALL:g} pixels of it"
-    for plane, polygons in closed.items():
-        kept, again = drawn_once(polygons, shape)
-        mask[plane] |= nested([region for _, region in kept], shape)
-        remarks[redrawn] += again
-    for plane, polygons in exclusive.items():
-        kept, again = drawn_once(polygons, shape)
-        mask[plane] |= fill_even_odd([polygon for polygon, _ in kept], shape)
-        remarks[redrawn] += again
+    try:
+        for plane, polygons in closed.items():
+            kept, again = drawn_once(polygons, shape)
+            mask[plane] |= nested(kept, shape)
+            remarks[redrawn] += again
+        for plane, polygons in exclusive.items():
+            kept, again = drawn_once(polygons, shape)
+            mask[plane] |= fill_even_odd([np.zeros((0, 2)), *(region.polygon for region in kept)], shape)
+            remarks[redrawn] += again
+    except TooManyError as error:
+        raise ScanError(
+            f"more than {MOST_ON_ONE_PLACE} contours of {name!r} lie within {TILE} pixels of one place on one plane",
+            path=path,
+            remedy="check the outline: nobody draws that many",
+        ) from error
     if settings.contour_edge == "touched":
         for plane, polygon in [(z, one) for group in (closed, exclusive) for z in group for one in group[z]]:
             mask[plane][tuple(touched_pixels(polygon).T)] = True
@@ -206,47 +216,137 @@ def _plane(zyx: NDArray[np.float64], name: str, series: Series, path: Path, sett
     return plane
 
 
-def drawn_once(
-    polygons: list[NDArray[np.float64]], shape: tuple[int, int]
-) -> tuple[list[tuple[NDArray[np.float64], NDArray[np.bool_]]], int]:
-    """The contours of one plane, each with its region (Y, X), largest first, without those that were drawn again.
+def drawn_once(polygons: list[NDArray[np.float64]], shape: tuple[int, int]) -> tuple[list[Region], int]:
+    """The regions of the contours of one plane, largest first, without those that were drawn again.
 
     Planning systems write contours twice, smoothed or a fraction of a pixel off, and by the even-odd rule those would
     erase each other. A contour repeats another where their regions share `SAME` of their union, or where it lies in the
     other and the wall between them is nowhere thicker than `WALL` pixels. Contours that hold no pixel are left out.
 
     Returns:
-        contours and regions, and how many were left out by the thickness of the wall.
+        the regions, and how many were left out by the thickness of the wall.
     """
-    regions = [(polygon, fill_even_odd([polygon], shape)) for polygon in polygons]
-    kept: list[tuple[NDArray[np.float64], NDArray[np.bool_]]] = []
-    seen: list[tuple[NDArray[np.float64], NDArray[np.bool_]]] = []  # with those left out: they may be drawn thrice
+    regions = [one for one in (Region.of(polygon, shape) for polygon in polygons) if one.pixels]
+    kept, seen = Regions(shape), Regions(shape)  # seen: with those left out, they may be drawn thrice
     thin = 0
-    for polygon, region in sorted(regions, key=lambda one: -np.count_nonzero(one[1])):
-        if not region.any():
-            continue
-        same = any((region & other).sum() >= SAME * (region | other).sum() for _, other in kept)
+    for region in sorted(regions, key=lambda one: -one.pixels):
+        same = any(
+            region.shared(other) >= SAME * (region.pixels + other.pixels - region.shared(other))
+            for other in kept.around(region)
+            if region.pixels >= SAME * other.pixels
+        )
         again = not same and any(
-            not (region & ~other).any() and _furthest(larger, polygon) <= WALL for larger, other in seen
+            region.lies_in(other) and _furthest(other.polygon, region.polygon) <= WALL for other in seen.around(region)
         )
         if not (same or again):
-            kept.append((polygon, region))
-        seen.append((polygon, region))
+            kept.add(region)
+        seen.add(region)
         thin += again
-    return kept, thin
+    return kept.listed, thin
 
 
-def nested(regions: list[NDArray[np.bool_]], shape: tuple[int, int]) -> NDArray[np.bool_]:
+def nested(regions: Sequence[Region], shape: tuple[int, int]) -> NDArray[np.bool_]:
     """(Y, X) bool: several regions of one plane, the largest first, as one mask, by how they lie in each other.
 
     A region within another is a hole, one within the hole is filled again (even-odd); regions side by side, or that
     cross, are united.
     """
-    mask = np.zeros(shape, bool)
-    for index, region in enumerate(regions):
-        depth = sum(not (region & ~larger).any() for larger in regions[:index])
-        mask[region] = depth % 2 == 0
+    mask, larger = np.zeros(shape, bool), Regions(shape)
+    for region in regions:
+        depth = sum(region.lies_in(other) for other in larger.around(region))
+        mask[region.box][region.inside] = depth % 2 == 0
+        larger.add(region)
     return mask
+
+
+@dataclass(frozen=True, eq=False)
+class Region:
+    """The pixels of one contour, within the box that holds them: a plane may have thousands of contours.
+
+    Attributes:
+        polygon: (n, 2) vertices as (y, x) index.
+        box: rows and columns of the plane.
+        inside: (y, x) bool, within the box.
+        pixels: how many.
+    """
+
+    polygon: NDArray[np.float64]
+    box: tuple[slice, slice]
+    inside: NDArray[np.bool_]
+    pixels: int
+
+    @classmethod
+    def of(cls, polygon: NDArray[np.float64], shape: tuple[int, int]) -> Region:
+        """The region that a polygon holds of a plane of that shape."""
+        low = np.floor(polygon.min(axis=0)).clip(0, shape).astype(int)
+        high = (np.ceil(polygon.max(axis=0)) + 1).clip(low, shape).astype(int)
+        box = slice(low[0], high[0]), slice(low[1], high[1])
+        # On the whole plane: from another origin a point on an edge might fall to the other side.
+        inside = fill_even_odd([polygon], shape)[box].copy()
+        return cls(polygon, box, inside, int(np.count_nonzero(inside)))
+
+    def shared(self, other: Region) -> int:
+        """How many pixels are in both."""
+        common = [slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(self.box, other.box, strict=True)]
+        if any(one.stop <= one.start for one in common):
+            return 0
+        parts = (
+            region.inside[
+                tuple(slice(c.start - b.start, c.stop - b.start) for c, b in zip(common, region.box, strict=True))
+            ]
+            for region in (self, other)
+        )
+        return int(np.count_nonzero(np.logical_and(*parts)))
+
+    def lies_in(self, other: Region) -> bool:
+        """Whether all of its pixels are in the other."""
+        return self.pixels <= other.pixels and self.shared(other) == self.pixels
+
+
+class TooManyError(Exception):
+    """More contours on one place than anybody draws."""
+
+
+class Regions:
+    """Regions of one plane, and which of them may touch another one: those of the same tiles.
+
+    Attributes:
+        listed: all of them, as they were added.
+    """
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self.listed: list[Region] = []
+        self._tiles: dict[tuple[int, int], list[Region]] = defaultdict(list)
+        self._shape = shape
+
+    def add(self, region: Region) -> None:
+        """Keep one more."""
+        self.listed.append(region)
+        for tile in self._of(region):
+            self._tiles[tile].append(region)
+
+    def around(self, region: Region) -> Sequence[Region]:
+        """Those that may hold a region: all that reach the tile of its middle pixel, the last first.
+
+        Raises:
+            TooManyError: more lie on one place than anybody draws.
+        """
+        there = self._tiles.get(self._first(region), [])
+        if len(there) > MOST_ON_ONE_PLACE:
+            raise TooManyError
+        return there[::-1]
+
+    @staticmethod
+    def _first(region: Region) -> tuple[int, int]:
+        """The tile of the middle one of its pixels: who shares most of them, or all, reaches that tile."""
+        rows, columns = np.nonzero(region.inside)
+        at = len(rows) // 2
+        return (region.box[0].start + int(rows[at])) // TILE, (region.box[1].start + int(columns[at])) // TILE
+
+    @staticmethod
+    def _of(region: Region) -> Iterator[tuple[int, int]]:
+        down, across = (range(side.start // TILE, (side.stop - 1) // TILE + 1) for side in region.box)
+        return ((y, x) for y in down for x in across)
 
 
 def _furthest(outline: NDArray[np.float64], other_outline: NDArray[np.float64]) -> float:

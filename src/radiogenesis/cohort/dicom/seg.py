@@ -22,6 +22,7 @@ from pydicom.dataset import Dataset
 from radiogenesis.cohort.dicom.headers import DAMAGE, number, text
 from radiogenesis.cohort.dicom.outlines import Outline, check_frame_of_reference, items, listed, matches
 from radiogenesis.cohort.dicom.series import Series
+from radiogenesis.cohort.plausible import refuse_size
 from radiogenesis.cohort.sampling.pieces import whole_planes
 from radiogenesis.cohort.sources import ReadSettings
 from radiogenesis.errors import ScanError
@@ -35,6 +36,7 @@ LESIONS = (
     *("108369006", "M-8FFFF", "86049000", "M-80003", "14799000", "M-80006"),  # neoplasm; primary; secondary
     *("27925004", "M-03010", "4147007", "M-03000", "52988006", "M-01100"),  # nodule; mass; lesion
 )
+MOST_FRACTION = 255  # fractions have 8 bits
 _REFUSALS = (*DAMAGE, RuntimeError, sqlite3.Error)  # highdicom indexes frames in SQLite
 
 
@@ -124,9 +126,10 @@ def _mask(
     data: Dataset, segments: list[int], series: Series, path: Path, settings: ReadSettings
 ) -> tuple[NDArray[np.bool_], str]:
     """Some segments as one mask (Z, Y, X), and a remark on how they were read ("" as usual)."""
+    _check_frames(data, path)
     how = ""
     try:
-        frames = list(_frames_by_highdicom(data, segments, settings))
+        frames = list(_frames_by_highdicom(data, segments, path, settings))
     except _REFUSALS as error:
         why = " ".join(f"{type(error).__name__}: {error}".split())
         how = f"read with pydicom, because highdicom refused it ({why})"
@@ -136,6 +139,31 @@ def _mask(
     for frame in frames:
         _place(frame, mask, series, path, settings)
     return mask, how
+
+
+def _check_frames(data: Dataset, path: Path) -> None:
+    """Raises ScanError where the header promises more than memory should hold, or fractions of nothing."""
+    try:
+        refuse_size((int(data.get("NumberOfFrames") or 1), int(data.Rows), int(data.Columns)), path)
+    except DAMAGE as error:
+        raise ScanError("the SEG's number of frames, rows or columns is no number", path=path) from error
+    whole = number(data, "MaximumFractionalValue")
+    if text(data, "SegmentationType") == "FRACTIONAL" and not 1 <= whole <= MOST_FRACTION:
+        raise ScanError(
+            f"the SEG's MaximumFractionalValue is {whole:g}, so nothing says which voxels are inside",
+            path=path,
+            remedy="export it again, BINARY or with a MaximumFractionalValue of 1 to 255",
+        )
+
+
+def _refuse_above(largest: float, path: Path) -> None:
+    """Raises ScanError where a voxel is inside by more than all of it."""
+    if largest > 1 + 1e-6:
+        raise ScanError(
+            f"the SEG holds values of up to {largest:g} times its MaximumFractionalValue",
+            path=path,
+            remedy="export it again, BINARY or with the right MaximumFractionalValue",
+        )
 
 
 def _label(segment: Dataset) -> str:
@@ -203,10 +231,11 @@ def _source_images(group: Dataset) -> Iterator[Dataset]:
         yield from items(derivation, "SourceImageSequence")
 
 
-def _frames_by_highdicom(data: Dataset, segments: list[int], settings: ReadSettings) -> Iterator[_Frame]:
+def _frames_by_highdicom(data: Dataset, segments: list[int], path: Path, settings: ReadSettings) -> Iterator[_Frame]:
     seg = highdicom.seg.Segmentation.from_dataset(data, copy=True)
     volume = seg.get_volume(segment_numbers=segments, combine_segments=False, rescale_fractional=True)
     array: NDArray[np.float64] = volume.array  # (planes, R, C, segments)
+    _refuse_above(float(array.max(initial=0)), path)
     inside = np.any(array >= settings.fraction, axis=-1)  # (planes, R, C)
     for plane in np.flatnonzero(inside.any(axis=(1, 2))):
         corner = volume.affine[:3, :3] @ [plane, 0, 0] + volume.affine[:3, 3]
@@ -223,7 +252,10 @@ def _frames_by_pydicom(
             f"the SEG's pixel data cannot be decoded: {error}", path=path, remedy="copy it again"
         ) from error
     fractional = text(data, "SegmentationType") == "FRACTIONAL"
-    threshold = settings.fraction * (number(data, "MaximumFractionalValue") if fractional else 1)
+    whole = number(data, "MaximumFractionalValue") if fractional else 1
+    if fractional:
+        _refuse_above(float(pixels.max(initial=0)) / whole, path)
+    threshold = settings.fraction * whole
     shared = next(items(data, "SharedFunctionalGroupsSequence"), Dataset())
     groups = list(items(data, "PerFrameFunctionalGroupsSequence")) or [Dataset()]
     if len(groups) != len(pixels):

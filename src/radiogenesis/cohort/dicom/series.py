@@ -24,6 +24,7 @@ from radiogenesis.cohort.dicom.headers import (
     text,
 )
 from radiogenesis.cohort.hounsfield import IMPOSSIBLE_HU, as_int16, checked_hu, with_sign
+from radiogenesis.cohort.plausible import MOST_PIXELS, refuse_grid, refuse_other_rescale, refuse_rescale, refuse_size
 from radiogenesis.cohort.scan import Acquisition
 from radiogenesis.cohort.sources import ReadSettings
 from radiogenesis.cohort.walk import refuse_passing
@@ -67,6 +68,11 @@ class _Slice:
     orientation: NDArray[np.float64]  # (2, 3) directions of growing x and growing y
     spacing_mm: tuple[float, float]  # between rows (y), between columns (x)
 
+    @property
+    def rescale(self) -> tuple[float, float]:
+        """Slope and intercept; 1 and 0 where there are none."""
+        return _or(number(self.data, "RescaleSlope"), 1.0), _or(number(self.data, "RescaleIntercept"), 0.0)
+
 
 def read_series(files: Sequence[Path], settings: ReadSettings) -> Series:
     """Stack the slices of one series, of CT or, with `settings.normalize`, of MR.
@@ -75,8 +81,11 @@ def read_series(files: Sequence[Path], settings: ReadSettings) -> Series:
         ScanError: a slice is damaged, missing or there twice; slices are unevenly spaced, of mixed size or orientation,
             or not stacked along their normal (gantry tilt); the values are not HU; a codec is missing.
     """
+    slices: list[_Slice] = []
     with lenient():
-        slices = [_read_slice(path, settings) for path in files]
+        for path in files:
+            slices.append(_read_slice(path, settings))
+            refuse_size((len(files), *slices[0].hu.shape), files[0].parent)
     folder = files[0].parent
     if len(slices) < 2:
         raise ScanError(
@@ -92,6 +101,11 @@ def read_series(files: Sequence[Path], settings: ReadSettings) -> Series:
     dz = _even_spacing(slices, heights, folder, settings)
     _check_straight(slices, normal, folder, settings)
     dy, dx = slices[0].spacing_mm
+    refuse_grid((len(slices), *slices[0].hu.shape), (dz, dy, dx), folder)
+    refuse_other_rescale(
+        [one.rescale for one in slices], [one.hu for one in slices], [one.path for one in slices],
+        in_hu=settings.normalize == "none",
+    )  # fmt: skip
     affine = np.eye(4)
     affine[:3, :3] = np.column_stack([normal * dz, along_y * dy, along_x * dx])
     affine[:3, 3] = slices[0].position
@@ -118,12 +132,16 @@ def is_whole_slice(path: Path) -> bool:
 
 
 def _read_slice(path: Path, settings: ReadSettings) -> _Slice:
+    """One file. Whatever is odd in its header is this slice's fault: two numbers of rows, a number that is text."""
     try:
-        data = read_dataset(path)
+        return _slice_of(read_dataset(path), path, settings)
     except FileNotFoundError as error:
         raise ScanError("the slice is no longer there", path=path) from error
     except DAMAGE as error:
         raise ScanError(f"the slice cannot be read: {_one_line(error)}", path=path, remedy="copy it again") from error
+
+
+def _slice_of(data: Dataset, path: Path, settings: ReadSettings) -> _Slice:
     if data.get("SOPClassUID") in (*ENHANCED_CT, *ENHANCED_MR) or int(data.get("NumberOfFrames") or 1) > 1:
         raise ScanError(
             f"enhanced multi-frame {settings.modality} is not read",
@@ -174,6 +192,7 @@ def _hounsfield(data: Dataset, path: Path) -> tuple[NDArray[np.int16], str]:
             remedy="give the series in HU",
         )
     slope, intercept = number(data, "RescaleSlope"), number(data, "RescaleIntercept")
+    refuse_rescale(slope, intercept, path, in_hu=True)
     if not np.isfinite(slope * intercept):
         raise ScanError(
             "no RescaleSlope or RescaleIntercept, so HU are not defined",
@@ -191,6 +210,7 @@ def _signal(data: Dataset, path: Path) -> NDArray[np.float32]:
     """(Y, X) signal of one slice of MR, rescaled where its header says how; nan where it is padding."""
     stored = _stored(data, path)
     slope, intercept = number(data, "RescaleSlope"), number(data, "RescaleIntercept")
+    refuse_rescale(slope, intercept, path, in_hu=False)
     rescaled = stored * slope + intercept if np.isfinite(slope * intercept) else stored
     return np.where(_padding(stored, data), np.nan, rescaled).astype(np.float32)
 
@@ -223,6 +243,11 @@ def _stored(data: Dataset, path: Path) -> NDArray[np.integer[Any]]:
             path=path,
             remedy="pip install radiogenesis[codecs]",
         )
+    if int(data.Rows) * int(data.Columns) > MOST_PIXELS:
+        raise ScanError(
+            f"its header promises {data.Rows} x {data.Columns} pixels, more than {MOST_PIXELS:,}", path=path,
+            remedy="copy it again",
+        )  # fmt: skip
     expected = int(data.Rows) * int(data.Columns) * int(data.get("BitsAllocated", 16)) // 8
     if not syntax.is_compressed and len(data.PixelData) < expected:
         raise ScanError(
@@ -246,6 +271,10 @@ def _decodable(syntax: UID) -> bool:
         return bool(get_decoder(syntax).is_available)
     except NotImplementedError:
         return False
+
+
+def _or(value: float, default: float) -> float:
+    return default if np.isnan(value) else value
 
 
 def _one_line(error: BaseException) -> str:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
+from radiogenesis.cohort.plausible import refuse_outline
 from radiogenesis.cohort.scan import Scan
 from radiogenesis.errors import ScanError
 
@@ -54,11 +55,12 @@ def whole_planes(mask: Mask, spacing_mm: tuple[float, float, float], path: Path)
         path: the file it is from.
 
     Raises:
-        ScanError: the outline is empty, or drawn on some of its planes only (more than a third as many are missing as
-            are drawn): it is a guess what lies between.
+        ScanError: the outline is empty, larger than a tumor can be, or drawn on some of its planes only (more than a
+            third as many are missing as are drawn): it is a guess what lies between.
     """
     if not mask.any():
         raise ScanError("the outline is empty: no voxel center lies inside it", path=path)
+    refuse_outline(mask, spacing_mm, path)
     box = box_of(mask)
     labels = _pieces(mask[box])
     chains = _chains(list(_gaps(labels, spacing_mm[0])))

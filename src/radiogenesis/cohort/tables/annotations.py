@@ -23,6 +23,7 @@ from radiogenesis.cohort.tables.geo import is_series_matrix, read_characteristic
 from radiogenesis.cohort.tables.identity import Known, style_told
 from radiogenesis.cohort.walk import files_under, refuse_passing
 from radiogenesis.errors import AnnotationError
+from radiogenesis.given_files import is_special, refuse_special
 
 _AIM = "{gme://caCORE.caCORE/4.4/edu.northwestern.radiology.AIM}"
 _ANSWERS = ("ImagingPhysicalEntity", "ImagingPhysicalEntityCharacteristic", "ImagingObservationCharacteristic")
@@ -30,7 +31,8 @@ _MM = {"mm": 1.0, "cm": 10.0, "linear": 10.0}
 """Units of a line's length. ePAD writes "linear" and means cm: in NSCLC Radiogenomics, 10 times the length over the
 distance in pixels is the pixel spacing of the scan's header, for every file that has both."""
 
-_PERSON = re.compile(rb"""<(?:\w+:)?person\b.*?<(?:\w+:)?id\b[^<>]*?\bvalue\s*=\s*["']([^"'<]+)["']""", re.DOTALL)
+_PERSON = re.compile(rb"<(?:\w+:)?person\b")
+_ID = re.compile(rb"""<(?:\w+:)?id\b[^<>]*?\bvalue\s*=\s*["']([^"'<]+)["']""")
 
 MARK = ("mark_length_px", "mark_length_mm", "mark_length_from")
 """Columns about the mark that the radiologist drew. Its two points are what the archive describes as the ends of the
@@ -239,14 +241,18 @@ def _read_file(path: Path, pixel_mm: Mapping[str, float]) -> _File:
 def _named_patient(path: Path) -> str:
     """The patient that a file names, though it cannot be used: it may be cut off behind that. "" where it does not."""
     try:
-        person = _PERSON.search(path.read_bytes())
+        content = b"" if is_special(path) else path.read_bytes()
     except OSError:
         return ""
-    return "" if person is None else unescape(person[1].decode("utf-8", "replace")).strip()
+    # One after the other: in one pattern each person would look for an id up to the end of the file.
+    person = _PERSON.search(content)
+    own = None if person is None else _ID.search(content, person.end())
+    return "" if own is None else unescape(own[1].decode("utf-8", "replace")).strip()
 
 
 def _parse(path: Path) -> ElementTree.Element:
     """The root of an AIM v4 file. A document type is refused: AIM has none, and entities in it can exhaust memory."""
+    refuse_special(path, AnnotationError)
     try:
         content = path.read_bytes()
         if b"<!DOCTYPE" in content or b"<!ENTITY" in content or b"\x00" in content[:64]:
@@ -257,6 +263,8 @@ def _parse(path: Path) -> ElementTree.Element:
         raise AnnotationError(f"cannot be read ({error.strerror})", path=path) from error
     except ElementTree.ParseError as error:
         raise AnnotationError("is not well-formed XML", path=path) from error
+    except (LookupError, ValueError, RecursionError) as error:
+        raise AnnotationError(f"is in an encoding that cannot be read ({error})", path=path) from error
     if root.tag != f"{_AIM}ImageAnnotationCollection":
         raise AnnotationError("is not an AIM v4 annotation", path=path)
     return root

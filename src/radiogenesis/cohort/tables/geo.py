@@ -6,13 +6,12 @@ table of values, genes or probes in rows, GSM accessions in columns, which for s
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from radiogenesis.cohort.tables.text_files import is_zip, open_text
+from radiogenesis.cohort.tables.text_files import is_zip, open_text, split_rows
 from radiogenesis.errors import ExpressionError
 
 _BEGIN, _END = "!series_matrix_table_begin", "!series_matrix_table_end"
@@ -49,7 +48,7 @@ def read_series_matrix(path: Path) -> SeriesMatrix:
     samples: list[tuple[str, list[str]]] = []
     rows: list[list[str]] | None = None
     ended = False
-    for cells in csv.reader(open_text(path), delimiter="\t"):
+    for cells in split_rows(enumerate(open_text(path), 1), "\t", path, ExpressionError, width=1):
         if not cells or ended:
             continue
         name, values = cells[0], cells[1:]

@@ -112,8 +112,11 @@ def _merged(
     if len(repeated) and how == "refuse":
         raise ExpressionError(f"gene {repeated[0]!r} appears twice", path=path, remedy='use duplicates "maxmean"')
     values = values.copy()
-    for gene in repeated:
-        same = np.flatnonzero(names == gene)
+    places: dict[str, list[int]] = {gene: [] for gene in repeated}
+    for at, name in enumerate(names):
+        if name in places:
+            places[name].append(at)
+    for same in places.values():
         values[:, same[0]] = _one_of(values[:, same], votes, how)
     first = ~names.duplicated()
     return values[:, first], names[first]

@@ -3,9 +3,9 @@ accounted for."""
 
 from __future__ import annotations
 
-import csv
 import importlib.util
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from radiogenesis.cohort.tables.text_files import is_zip, open_text
+from radiogenesis.cohort.tables.text_files import is_zip, open_text, split_rows
 from radiogenesis.errors import InputError
+from radiogenesis.given_files import refuse_zip_bomb
 
 MISSING = frozenset({"", "na", "nan", "n/a", "#n/a", "#na", "<na>", "null", "none"})
 """What counts as a missing number, in small letters."""
@@ -39,7 +40,7 @@ def read_table(path: Path, error: type[InputError]) -> pd.DataFrame:
     """
     header, *rows = _sheet(path, error) if is_zip(path) else _text(path, error)
     header, rows = _without_margins([name.strip() for name in header], rows)
-    twice = {name for name in header if header.count(name) > 1}
+    twice = [name for name, count in Counter(header).items() if count > 1]
     if twice:
         raise error(f"column {min(twice)!r} appears twice", path=path, remedy="rename or remove one")
     return pd.DataFrame(rectangular(rows, len(header), path, error), columns=header, dtype=object)
@@ -117,7 +118,8 @@ def with_points(cells: NDArray[Any]) -> NDArray[Any]:
 
 def _text(path: Path, error: type[InputError]) -> list[list[str]]:
     """The rows of a text file, header first."""
-    lines = [line for line in open_text(path) if line.strip()]
+    numbered = [(number, line) for number, line in enumerate(open_text(path), 1) if line.strip()]
+    lines = [line for _, line in numbered]
     declared = _DECLARED.fullmatch(lines[0].strip(" ")) if lines else None
     lines = _from_header(lines[1:] if declared else lines)
     if len(lines) < 2:
@@ -125,7 +127,8 @@ def _text(path: Path, error: type[InputError]) -> list[list[str]]:
     delimiter = declared[1] if declared else max("\t,;", key=lines[0].count)
     if delimiter not in lines[0]:
         raise error("its first line has no tab, comma or semicolon: not a table", path=path)
-    return list(csv.reader(lines, delimiter=delimiter))
+    below, whole = numbered[-len(lines) :], lines[0].count(delimiter) + 1
+    return list(split_rows(below, delimiter, path, error, width=whole))
 
 
 def _from_header(lines: list[str]) -> list[str]:
@@ -147,6 +150,7 @@ def _sheet(path: Path, error: type[InputError]) -> list[list[str]]:
             path=path,
             remedy="save the sheet as CSV, or `pip install openpyxl`",
         )
+    refuse_zip_bomb(path, error)
     try:
         book = pd.read_excel(path, sheet_name=None, header=None, dtype=object, keep_default_na=False, engine="openpyxl")
     except Exception as problem:  # openpyxl raises what its parsers raise

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import codecs
-import gzip
+import csv
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from radiogenesis.errors import ExpressionError
+from radiogenesis.errors import ExpressionError, InputError
+from radiogenesis.given_files import is_special, refuse_special, unpacked_gzip
 
 _MARKS = {
     codecs.BOM_UTF32_LE: "utf-32",  # before UTF-16, whose mark is its beginning
@@ -25,9 +26,13 @@ def open_text(path: Path) -> Iterator[str]:
 
     Raises ExpressionError where the file is missing, is no text, or its gzip stream is damaged.
     """
+    refuse_special(path, ExpressionError)
     try:
-        raw = path.read_bytes()
-        content = gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
+        with path.open("rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"
+        content = unpacked_gzip(path) if packed else path.read_bytes()
+    except ValueError as error:
+        raise ExpressionError(f"cannot be read ({error})", path=path, remedy="give the table unpacked") from error
     except (OSError, EOFError, zlib.error) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else f"damaged gzip: {error}"
         raise ExpressionError(f"cannot be read ({reason})", path=path, remedy="copy or download it again") from error
@@ -39,8 +44,60 @@ def open_text(path: Path) -> Iterator[str]:
     return iter(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"))
 
 
+def split_rows(
+    lines: Iterable[tuple[int, str]], delimiter: str, path: Path, error: type[InputError], *, width: int
+) -> Iterator[list[str]]:
+    """The cells of each row of a text, quotes taken off.
+
+    A cell in quotes may go over several lines. But a quote too many takes the rows behind it into one cell, up to the
+    next quote, and nothing else would tell that they are gone.
+
+    Args:
+        lines: (number, line) without its end.
+        width: cells of a whole row; several lines with delimiters for two of them are two rows, of which one was
+            swallowed. 1 for tables without cells of several lines.
+
+    Raises:
+        error: a quote that is not closed where it should be, with its line, or a cell longer than the reader takes.
+    """
+    begun: list[tuple[int, str]] = []  # the lines of one row
+
+    def fed() -> Iterator[str]:
+        for number, line in lines:
+            begun.append((number, line))
+            yield line
+        yield _END
+
+    reader = csv.reader(fed(), delimiter=delimiter)
+    while True:
+        begun.clear()
+        try:
+            row = next(reader)
+        except csv.Error as problem:
+            raise _open_quote(begun[0], path, error) from problem
+        if row == [_END]:
+            return
+        swallowed = len(begun) > 1 and sum(line.count(delimiter) for _, line in begun) >= 2 * (width - 1)
+        if swallowed or (row and row[-1].endswith(_END)):
+            raise _open_quote(begun[0], path, error)
+        yield row
+
+
+_END = "\x1eend"  # a line behind the last one: in a quote that is open it becomes part of a cell
+
+
+def _open_quote(begun: tuple[int, str], path: Path, error: type[InputError]) -> InputError:
+    number, line = begun
+    return error(
+        f'line {number} ({line[:40]!r}) has a quote (") that is not closed, or a cell of unheard-of length', path=path,
+        remedy="remove the quote, or write it twice inside of quotes",
+    )  # fmt: skip
+
+
 def is_zip(path: Path) -> bool:
     """Whether a file is a zip archive, as workbooks of Excel (.xlsx) are."""
+    if is_special(path):
+        return False
     with path.open("rb") as file:
         return file.read(len(_ZIP)) == _ZIP
 

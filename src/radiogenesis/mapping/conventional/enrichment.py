@@ -24,6 +24,7 @@ from scipy import stats
 
 from radiogenesis.cohort.tables.gene_names import canonical
 from radiogenesis.errors import InputError
+from radiogenesis.given_files import refuse_special
 from radiogenesis.stats.association import (
     FREE,
     Associations,
@@ -73,6 +74,7 @@ _WEIGHT = re.compile(r",[\d.]+$")  # Enrichr writes "TP53,1.0"
 
 def _lines(path: Path) -> list[str]:
     """The lines of a text in the encodings that spreadsheets and editors write."""
+    refuse_special(path)
     try:
         content = path.read_bytes()
     except OSError as error:

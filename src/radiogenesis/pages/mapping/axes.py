@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from radiogenesis.csv_files import write_csv
+from radiogenesis.csv_files import write_csv, write_parquet
 from radiogenesis.methods.canonical_alignment import LEVEL
 from radiogenesis.reporting.model import Column, Section, Table
 
@@ -15,7 +15,7 @@ GENES_SHOWN = 10
 
 def axes_section(table: pd.DataFrame, folder: Path) -> Section:
     """The genes of each axis, and whether the axis is predicted from genes at all."""
-    table.to_parquet(folder / "tables" / "synthesis_axes.parquet", index=False)
+    write_parquet(table, folder / "tables" / "synthesis_axes.parquet")
     shown = table.groupby("axis", sort=False).head(GENES_SHOWN)
     write_csv(shown, folder / "tables" / "synthesis_axes_shown.csv")
     unsure = list(dict.fromkeys(table.loc[table["p"] > LEVEL, "axis"]))

@@ -21,7 +21,7 @@ import pandas as pd
 from anndata import AnnData
 
 from radiogenesis.cohort.store import Cohort, Truth
-from radiogenesis.csv_files import write_csv
+from radiogenesis.csv_files import write_csv, write_parquet
 from radiogenesis.mapping.conventional.three_step import ConventionalMap
 from radiogenesis.output import json_text, whole_folder
 from radiogenesis.pages.mapping.checklist_facts import map_facts
@@ -119,9 +119,9 @@ def write_tables(conventional: ConventionalMap, folder: Path) -> None:
     tables |= {"gene_sets": conventional.sets} if len(conventional.sets) else {}
     tables |= {"over_representation": conventional.members} if len(conventional.members) else {}
     for name, table in tables.items():
-        table.to_parquet(folder / f"{name}.parquet", index=False)
+        write_parquet(table, folder / f"{name}.parquet")
         write_csv(table, folder / f"{name}.csv")
-    conventional.gene_links.to_parquet(folder / "gene_links.parquet", index=False)
+    write_parquet(conventional.gene_links, folder / "gene_links.parquet")
     below = conventional.gene_links[conventional.gene_links["q"] < conventional.settings.alpha]
     write_csv(below, folder / "gene_links.csv")
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from radiogenesis.cohort.expression import ExpressionSettings
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.csv_files import write_csv
+from radiogenesis.csv_files import write_csv, write_parquet
 from radiogenesis.errors import RunError, SettingError
 from radiogenesis.evaluation.genes.code_space import HELD_OUT
 from radiogenesis.mapping.code_space import CodeSpace, code_space, in_words
@@ -76,7 +76,7 @@ def prediction_addition(
     table = table.assign(itself=tautologies(table, family or {}))
     table = table.iloc[np.argsort(table["itself"].to_numpy(), kind="stable")].reset_index(drop=True)
     write_csv(table, folder / "tables" / "predictions.csv")
-    table.to_parquet(folder / "tables" / "predictions.parquet", index=False)
+    write_parquet(table, folder / "tables" / "predictions.parquet")
     write_csv(table.head(SHOWN), folder / "tables" / "predictions_shown.csv")
     blocks: list[Table | Picture] = []
     for score in ("AUC", "R2"):

@@ -12,7 +12,7 @@ import pandas as pd
 
 from radiogenesis.cohort.store import Truth
 from radiogenesis.cohort.writer import versions
-from radiogenesis.csv_files import write_csv
+from radiogenesis.csv_files import write_csv, write_parquet
 from radiogenesis.mapping.conventional.three_step import CONFOUNDED, INCOHERENT, ConventionalMap
 from radiogenesis.mapping.synthesis import planted_links as known
 from radiogenesis.mapping.synthesis.known_answers import BOTH, FOUND, NOT_FOUND
@@ -232,7 +232,7 @@ def synthesis_addition(
     written = {"synthesis_links": moved.links, "synthesis_genes": moved.genes, "synthesis_gene_sets": moved.gene_sets}
     for name, table in written.items():
         if len(table):
-            table.to_parquet(tables / f"{name}.parquet", index=False)
+            write_parquet(table, tables / f"{name}.parquet")
             write_csv(table.head(1000) if name == "synthesis_genes" else table, tables / f"{name}.csv")
     about = {
         "Run": f"{moved.run} ({moved.training} training patients, {len(moved.patients)} held out)",
