@@ -93,4 +93,5 @@ class Guard:
 
 def too_large(limit: int) -> str:
     """What is said of a request that is larger than it may be."""
-    return f"more than {limit / 2**20:,.0f} MB were sent; --upload_mb allows more"
+    more = "" if limit == REQUEST_BYTES else "; --upload_mb allows more"
+    return f"more than {limit / 2**20:,.0f} MB were sent{more}"
