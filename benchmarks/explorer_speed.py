@@ -2,7 +2,7 @@
 
     python benchmarks/explorer_speed.py OUT [--pixels 64 128] [--drawings 40]
 
-Of each size a small phantom cohort, an alignment and two training steps of the fusion GAN with its default networks:
+Of each size a toy cohort, an alignment and two training steps of the fusion GAN with its default networks:
 how long a drawing takes does not depend on what was learned. Both pages are opened in the machine's Chromium, without a
 window; a slider is moved `--drawings` times, each time as soon as the last drawing is on the canvas. Printed: the size
 of the page, drawings per second of one lesion and of low, middle and high side by side, and by how much of the range a
@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 from playwright.sync_api import sync_playwright
 
+from radiogenesis.testing import toy_cohort
 from radiogenesis.training.run import Run
 from radiogenesis.window import WINDOW_HU
 from spine import run
@@ -70,9 +71,8 @@ def main() -> None:
     print("\n| pixels | drawn by | page, MB | one lesion, per second | three, per second | differs from torch |")
     print("| --- | --- | --- | --- | --- | --- |")
     for pixels, engine, size, one, three, apart in rows:
-        print(
-            f"| {pixels} | {engine} | {megabytes} | {one:.1f} | {three:.1f} | {apart:.1e} |"
-        )
+        megabytes = f"{size / 2**20:.1f}" if size else "-"
+        print(f"| {pixels} | {engine} | {megabytes} | {one:.1f} | {three:.1f} | {apart:.1e} |")
 
 
 def made(out: Path, pixels: int) -> Path:
@@ -80,10 +80,9 @@ def made(out: Path, pixels: int) -> Path:
     folder = out / str(pixels)
     folder.mkdir(parents=True, exist_ok=True)
     cohort, alignment, gan, page = (folder / name for name in ("cohort.zarr", "alignment", "gan", "page.html"))
-    few = ("--patients", "24", "--genes", "200", "--modules", "8", "--slices_per_center", "4")
     preset = ("--preset", "pixels-128") if pixels == 128 else ()
     if not cohort.exists():
-        run("cohort", "phantom", cohort, "--pixels", str(pixels), *few)
+        toy_cohort(cohort, patients=24, genes=200, pixels=pixels)
     if not alignment.exists():
         run("train", "canonical-alignment", cohort, alignment)
     if not gan.exists():

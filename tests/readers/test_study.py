@@ -56,6 +56,21 @@ def test_where_a_lesion_would_touch_the_wall_nothing_is_laid(run: Run, cohort: C
     assert set(drawn.background % 2) == {1}
 
 
+def test_a_tumor_that_fills_its_image_is_like_no_drawing(cohort: Cohort, run: Run) -> None:
+    filled = replace(cohort)
+    mask = cohort.slice_mask.copy()
+    rows = cohort.lesions(run.split.test).row
+    mask[rows[0]] = True
+    filled.__dict__["slice_mask"] = mask
+    like, _ = _like(cohort)
+    chosen = material.originals(filled, run.split.test, like, 4)
+    assert rows[0] not in chosen.row
+    under, _ = material.held_out_backgrounds(run, filled)
+    drawn, real = material.twins(run, filled, run.split.test, under, 4, np.random.default_rng(0))
+    assert rows[0] not in real.row
+    assert all(np.isfinite(number) for pair in material.cues(drawn, real).values() for number in pair)
+
+
 def test_shuffled_pixels_are_the_same_pixels(run: Run, cohort: Cohort) -> None:
     own = material.originals(cohort, run.split.test, material.originals(cohort, run.split.test, *_like(cohort)), 4)
     mixed = material.shuffled(own, np.random.default_rng(0))
