@@ -85,7 +85,7 @@ def copies(run: Run, cohort: Cohort, seed: int, evaluation: Path | None = None) 
 
 def told_by(table: pd.DataFrame) -> Copies:
     """What the rows of the table `memorization` say of one run."""
-    sentence = memorization_conclusion("The drawings", table, CONFIDENCE)
+    sentence = memorization_conclusion("Copies", table, CONFIDENCE)
     return Copies(copies_told(table), sentence, bool(table["p"].notna().iloc[0]))
 
 

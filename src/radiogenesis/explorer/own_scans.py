@@ -106,5 +106,8 @@ def _only(findings: Findings) -> Source:
 def _settings(kind: type[Settings], recorded: Any) -> Settings:
     """Settings as a cohort recorded them; those that this version does not know are left out."""
     known = {field.name for field in fields(kind)}
-    values = {name: value for name, value in (recorded or {}).items() if name in known}
-    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in (recorded or {}).items() if name in known
+    }  # fmt: skip
+    return kind(**values)

@@ -184,7 +184,7 @@ function measured({ hu, mask }) {
   for (let i = 0; i < AREA; i++) if (mask[i] >= 0.5) { area++; sum += hu[i]; }
   return { diameter: 2 * Math.sqrt(area / Math.PI) * content.pixel_mm, mean: area ? sum / area : NaN };
 }
-const inUnit = (stored) => `${(stored * content.level[0] + content.level[1]).toFixed(content.unit === "HU" ? 0 : 2)} ${content.unit}`;
+const inUnit = (stored) => `${(stored * content.level[0] + content.level[1]).toFixed(content.unit === "HU" ? 0 : 2).replace("-", "−")} ${content.unit}`;
 const inWords = ({ diameter, mean }) => diameter ? `diameter ${diameter.toFixed(1)} mm, mean inside ${inUnit(mean)}` : "no lesion";
 const signed = (value) => `${value > 0 ? "+" : value < 0 ? "−" : ""}${Math.abs(value)}`;
 
