@@ -24,6 +24,7 @@ import pytest
 from dicom_files import Ct
 from tests.explorer.conftest import Explored
 
+from radiogenesis.cli.main import main
 from radiogenesis.errors import ScanError, SettingError
 from radiogenesis.explorer import guard, own_scans, server
 from radiogenesis.explorer.content import Content, ExploreSettings, content_of
@@ -299,3 +300,15 @@ def test_the_command_serves_a_browser_until_it_is_interrupted(browser: Any, expl
         _, said = serving.communicate(timeout=60)
     assert serving.returncode == 0, said
     assert "Traceback" not in said
+
+
+def test_what_is_missing_is_said(
+    explored: Explored, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["explore", str(explored.run.path)]
+    for more in ([], ["page.html", "--serve"]):
+        assert main([*words, *more]) == 2
+        assert "give the HTML file to write, or --serve; one of the two" in capsys.readouterr().err
+    monkeypatch.setattr("radiogenesis.api.explorer.find_spec", lambda name: None)
+    assert main([*words, "--serve"]) == 2
+    assert "fastapi is not installed, which --serve needs; pip install 'radiogenesis[serve]'" in capsys.readouterr().err
