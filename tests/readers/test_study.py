@@ -196,7 +196,7 @@ def test_copies_are_refused(cohort: Cohort, run: Run, monkeypatch: pytest.Monkey
     seen = cohort.lesions(run.split.train)
     copying = drawing_with(run, Copier(seen.image, seen.mask))
     few = replace(SMALL, rated=2, pairs=0, property_pairs=0, controls=0, network_steps=0)
-    with pytest.raises(RunError, match=r"may be copies of training lesions.*--anyway true"):
+    with pytest.raises(RunError, match=r"drawn lesions are copies of training lesions.*--anyway true"):
         make_study(copying, few)
     monkeypatch.setattr("radiogenesis.readers.study.copies", lambda *_: Copies(True, "They are."))
     said = render(make_study(copying, replace(few, anyway=True)))
