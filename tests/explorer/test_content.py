@@ -16,6 +16,7 @@ from tests.explorer.conftest import Explored
 import radiogenesis as rg
 from radiogenesis.cohort.digest import file_digest
 from radiogenesis.cohort.store import Cohort
+from radiogenesis.evaluation.copies import copies
 from radiogenesis.explorer import graph
 from radiogenesis.explorer.content import MEAN, ExploreSettings, content_of
 from radiogenesis.explorer.moves import FEWEST, GENE, METAGENE, NO_MAP, _evidence, _evidence_of_genes
@@ -113,7 +114,7 @@ def test_real_patients_are_numbered_and_their_pictures_must_be_named(
     assert content.patient_names[1:] == ("held-out patient 1", "held-out patient 2", "held-out patient 3")
     assert sorted(content.who.values()) == sorted(explored.run.split.test)
     assert not any(name in json.dumps(content.provenance) for name in explored.run.split.test)
-    assert "were not examined for copies" in content.remarks[0]
+    assert "copied" in content.remarks[0] or "copies" in content.remarks[0]
     lent = content_of(explored.run, real, anyway, backgrounds_from=explored.cohort)
     assert len(lent.backgrounds) == 6
 
@@ -123,26 +124,38 @@ def test_copies_of_training_lesions_are_not_given_away(
     explored: Explored, real: Cohort, unexported: None, tmp_path: Path, p: float, refused: bool
 ) -> None:
     (tmp_path / "tables").mkdir()
-    rows = [{"of": "drawn", "near": 0.25, "p": p, "seen_25": 0.8}, {"of": "copies", "near": 1.0, "p": 0.001}]
-    table = pd.DataFrame(rows).assign(run=explored.run.path.name)
+    drawn = {"of": "drawn", "near": 0.25, "low": 0.1, "high": 0.4, "p": p, "seen_25": 0.8, "seen_100": 0.9}
+    rows = [drawn, {"of": "copies", "near": 1.0, "p": 0.001}, {"of": "real", "near": 0.01, "false_alarms": 0.05}]
+    table = pd.DataFrame(rows).assign(run="some name")
     table.to_csv(tmp_path / "tables" / "memorization.csv", index=False)
     digest = file_digest(explored.run.path / "weights.safetensors")
-    runs = [{"provenance": {"files": {"weights.safetensors": digest}}}]
+    runs = [{"name": "some name", "provenance": {"files": {"weights.safetensors": digest}}}]
     (tmp_path / "evaluation.json").write_text(json.dumps({"runs": runs}))
     settings = ExploreSettings(backgrounds=(3,))
     if refused:
-        said = "could not be examined" if np.isnan(p) else "25% of its drawings are near copies of training lesions"
-        with pytest.raises(rg.RunError, match=said):
+        said = "could not be tested for" if np.isnan(p) else "may be copies of training lesions: 25 % of the drawings"
+        with pytest.raises(rg.RunError, match=said + ".*--anyway true"):
             content_of(explored.run, real, settings, audit=tmp_path)
         settings = replace(settings, anyway=True)
     content = content_of(explored.run, real, settings, audit=tmp_path)
-    assert ("--anyway" if refused else "Examined for copies") in content.remarks[0]
-    with pytest.raises(rg.RunError, match="not examined for copies"):
-        content_of(explored.run, real, ExploreSettings(backgrounds=(3,)))
-    runs[0]["provenance"]["files"]["weights.safetensors"] = "0" * 64  # another run of the same name
+    assert ("--anyway" if refused else "no sign that training lesions were copied") in content.remarks[0]
+    table.assign(run="another name").to_csv(tmp_path / "tables" / "memorization.csv", index=False)
+    with pytest.raises(rg.RunError, match="of another version; evaluate the run again"):
+        content_of(explored.run, real, settings, audit=tmp_path)
+    runs[0]["provenance"]["files"]["weights.safetensors"] = "0" * 64  # type: ignore[index]  # another run of that name
     (tmp_path / "evaluation.json").write_text(json.dumps({"runs": runs}))
     with pytest.raises(rg.RunError, match="is an evaluation of other runs"):
         content_of(explored.run, real, settings, audit=tmp_path)
+
+
+def test_without_an_evaluation_copies_are_looked_for(explored: Explored, real: Cohort, unexported: None) -> None:
+    audit = copies(explored.run, real, 0)
+    settings = ExploreSettings(backgrounds=(3,))
+    if audit.found or not audit.tested:
+        with pytest.raises(rg.RunError, match="--anyway true"):
+            content_of(explored.run, real, settings)
+        settings = replace(settings, anyway=True)
+    assert audit.sentence in content_of(explored.run, real, settings).remarks[0]
 
 
 def test_a_map_of_another_run_is_refused(explored: Explored, unexported: None, tmp_path: Path) -> None:

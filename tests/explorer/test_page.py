@@ -158,5 +158,12 @@ def test_a_link_brings_another_person_to_the_same_state(page: Any, tmp_path: Pat
 def test_it_fits_a_phone_and_asked_for_nothing(page: Any, explored: Explored) -> None:
     page.set_viewport_size({"width": 390, "height": 800})
     assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+    page.locator("#sliders input").last.scroll_into_view_if_needed()
+    above, below = page.evaluate(
+        "() => { const { top, bottom } = document.querySelector('#views canvas').getBoundingClientRect();"
+        " return [top, innerHeight - bottom]; }"
+    )
+    assert above >= 0  # the lesion is seen while a slider far below is moved
+    assert below >= 0
     others = [one for one in page.asked if not one.startswith((explored.page.path.as_uri(), "blob:file"))]
     assert others == []

@@ -16,6 +16,7 @@ from radiogenesis.readers.plan import (
     power_to_meet_the_bar,
     power_to_tell,
 )
+from radiogenesis.stats.mrmc import auc_of_readers
 
 
 def test_at_chance_the_variance_is_that_of_mann_whitney() -> None:
@@ -29,10 +30,11 @@ def test_one_reader_without_spread_is_hanley_and_mcneil() -> None:
     assert error_variance(0.893, 58) ** 0.5 < 0.032 < error_variance(0.893, 51) ** 0.5
 
 
+@pytest.mark.parametrize(("readers", "cases"), [(6, 90), (20, 20), (12, 120)])
 @pytest.mark.parametrize("auc", [0.5, 0.62])
-def test_powers_are_those_of_simulated_studies(auc: float) -> None:
+def test_powers_are_those_of_simulated_studies(auc: float, readers: int, cases: int) -> None:
     """Readers and errors drawn from the model; the interval as the analysis makes it, the covariance known."""
-    settings, readers, cases = PlanSettings(auc=0.62), 6, 90
+    settings = PlanSettings(auc=0.62)
     rng, n = np.random.default_rng(0), 20000
     variance = error_variance(auc, cases)
     shared = variance * settings.shared
@@ -40,13 +42,22 @@ def test_powers_are_those_of_simulated_studies(auc: float) -> None:
     values += np.sqrt(variance - shared) * rng.normal(size=(n, readers))
     mean, between = values.mean(1), values.var(1, ddof=1)
     total = between + readers * shared
-    df = total**2 / (between**2 / (readers - 1))
+    df = np.minimum(total**2 / (between**2 / (readers - 1)), cases - 1)
     reach = stats.t.ppf(0.975, df) * np.sqrt(total / readers)
     if auc > 0.5:
         assert np.mean(mean - reach > 0.5) == pytest.approx(power_to_tell(settings, readers, cases), abs=0.02)
     else:
         inside = np.mean((mean - reach >= BAR[0]) & (mean + reach <= BAR[1]))
         assert inside == pytest.approx(power_to_meet_the_bar(settings, readers, cases), abs=0.03)
+
+
+def test_the_plan_has_the_degrees_of_freedom_of_the_analysis() -> None:
+    """Ratings of 24 patients, each drawn once and scanned once, by readers who differ little."""
+    rng, readers, patients = np.random.default_rng(1), 12, 24
+    seen = rng.normal(size=2 * patients) + 0.2 * rng.normal(size=(readers, 2 * patients))
+    positive = np.arange(2 * patients) < patients
+    found = auc_of_readers(seen, positive, np.tile(np.eye(patients, dtype=bool), 2))
+    assert found.df == expected_error(0.5, readers, patients, 0.0, 0.9)[1] == patients - 1
 
 
 def test_the_fewest_cases_are_enough_and_one_less_is_not() -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from radiogenesis.api.keywords import settings_of
 from radiogenesis.api.runs import as_cohort, as_run, place_of
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.explorer.content import ExploreSettings, content_of
+from radiogenesis.errors import SettingError
+from radiogenesis.explorer.content import Content, ExploreSettings, content_of
+from radiogenesis.explorer.graph import drawer_of
 from radiogenesis.explorer.moves import PROPERTY
 from radiogenesis.explorer.page import write_page
 from radiogenesis.mapping.conventional.enrichment import in_names_of, read_gmt
@@ -47,7 +51,8 @@ def explore(
         run: a finished run of fusion-gan.
         path: the HTML file to write; must not exist yet.
         map: the folder of a map with that run: metagenes, and what tells effects from chance.
-        evaluation: the folder of an evaluation of that run, which looked for copies of training lesions.
+        evaluation: the folder of an evaluation of that run, whose examination for copies is read; by default copies are
+            looked for.
         null_run: a run with shuffled genes, to see the same move in it.
         gmt: gene sets to move.
         cohort: the run's cohort, where it has moved.
@@ -67,18 +72,69 @@ def explore(
         ("No map was given (--map): no slider's effect is told from chance.",)
     """
     (chosen,) = settings_of([ExploreSettings], settings)
-    out, opened = Path(path), as_run(run)
+    out = Path(path)
     check_place(out)
-    place = opened.open_cohort(place_of(cohort))
-    sets = in_names_of(read_gmt(gmt), list(place.expression.var_names), gmt)[0] if gmt else None
-    content = content_of(
-        opened, place, chosen, tables=_path(map), audit=_path(evaluation), gene_sets=sets,
-        null_run=None if null_run is None else as_run(null_run),
-        backgrounds_from=None if backgrounds_from is None else as_cohort(backgrounds_from),
-    )  # fmt: skip
+    shown = _Shown.of(run, cohort, null_run)
+    content = shown.content(chosen, map, evaluation, gmt, backgrounds_from)
     write_page(content, out)
     supported = sum(move.supported for move in content.moves if move.kind != PROPERTY)
     return ExplorerPage(out, len(content.moves), supported, content.who, content.remarks)
+
+
+def serve_explorer(
+    run: str | Path, *, say: Callable[[str], None], port: int, upload_mb: int, map: str | Path | None = None,
+    evaluation: str | Path | None = None, null_run: str | Path | None = None, gmt: str | Path | None = None,
+    cohort: str | Path | None = None, backgrounds_from: str | Path | None = None, **settings: Any,
+) -> None:  # fmt: skip
+    """Serve the page on loopback until Ctrl+C: `radiogenesis explore RUN --serve`, which is a command only.
+
+    Args:
+        say: is told the remarks of the page, who is who on it, and the address.
+        port, upload_mb: see `explorer.server.serve`.
+        the rest: as of `explore`.
+
+    Raises:
+        SettingError: the packages of the extra `serve` are not there; and what `explore` raises.
+    """
+    if missing := [name for name in ("fastapi", "uvicorn", "python_multipart") if find_spec(name) is None]:
+        raise SettingError(
+            f"the package {missing[0]} is not installed, which --serve needs",
+            remedy="pip install 'radiogenesis[serve]'",
+        )
+    from radiogenesis.explorer.server import serve
+
+    (chosen,) = settings_of([ExploreSettings], settings)
+    shown = _Shown.of(run, cohort, null_run)
+    content = shown.content(chosen, map, evaluation, gmt, backgrounds_from, exported=False)
+    for line in (*content.remarks, *(f"  {name} is {patient}" for name, patient in content.who.items())):
+        say(line)
+    methods = {"own": drawer_of(shown.run)} | ({"shuffled": drawer_of(shown.null_run)} if shown.null_run else {})
+    serve(content, methods, shown.cohort, port=port, upload_mb=upload_mb, say=say)
+
+
+@dataclass(frozen=True, eq=False)
+class _Shown:
+    """The run, its cohort, and the run with shuffled genes."""
+
+    run: Run
+    cohort: Cohort
+    null_run: Run | None
+
+    @classmethod
+    def of(cls, run: Run | str | Path, cohort: Cohort | str | Path | None, null_run: Run | str | Path | None) -> _Shown:
+        opened = as_run(run)
+        return cls(opened, opened.open_cohort(place_of(cohort)), None if null_run is None else as_run(null_run))
+
+    def content(
+        self, chosen: ExploreSettings, map: str | Path | None, evaluation: str | Path | None, gmt: str | Path | None,
+        backgrounds_from: Cohort | str | Path | None, *, exported: bool = True,
+    ) -> Content:  # fmt: skip
+        sets = in_names_of(read_gmt(gmt), list(self.cohort.expression.var_names), gmt)[0] if gmt else None
+        return content_of(
+            self.run, self.cohort, chosen, tables=_path(map), audit=_path(evaluation), gene_sets=sets,
+            null_run=self.null_run, exported=exported,
+            backgrounds_from=None if backgrounds_from is None else as_cohort(backgrounds_from),
+        )  # fmt: skip
 
 
 def _path(folder: str | Path | None) -> Path | None:

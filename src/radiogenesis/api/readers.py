@@ -38,6 +38,7 @@ def make_reader_study(
     cohort: Cohort | str | Path | None = None,
     null_run: Run | str | Path | None = None,
     gmt: str | Path | None = None,
+    evaluation: str | Path | None = None,
     progress: Progress | None = None,
     **settings: Any,
 ) -> Path:
@@ -49,6 +50,7 @@ def make_reader_study(
         cohort: the run's cohort, where it has moved.
         null_run: the same run with `shuffle_genes=True`: the control of the third part.
         gmt: gene sets that `pathways` names.
+        evaluation: the folder of an evaluation of the run, whose examination for copies is read; by default it is made.
         progress: called with (what, done, total).
         settings: fields of StudySettings.
 
@@ -68,7 +70,10 @@ def make_reader_study(
     (how,) = settings_of([StudySettings], settings)
     where = place_of(cohort)
     null = None if null_run is None else as_run(null_run)
-    made_study(as_run(run), Path(path), how, cohort=where, null_run=null, gmt=gmt, progress=progress or silent)
+    made_study(
+        as_run(run), Path(path), how, cohort=where, null_run=null, gmt=gmt, evaluation=evaluation,
+        progress=progress or silent,
+    )  # fmt: skip
     return key_path(Path(path))
 
 
@@ -121,6 +126,7 @@ def made_study(
     cohort: str | Path | None = None,
     null_run: Run | None = None,
     gmt: str | Path | None = None,
+    evaluation: str | Path | None = None,
     progress: Progress = silent,
 ) -> list[str]:
     """Make a study and write its page and key. Returns what is to be said of it, as sentences."""
@@ -130,6 +136,9 @@ def made_study(
     if gmt:
         names = [str(name) for name in run.scaler.genes]
         sets, _ = in_names_of(read_gmt(gmt), names, gmt)
-    study = make_study(run, settings, cohort=cohort, null_run=null_run, gene_sets=sets, progress=progress)
+    study = make_study(
+        run, settings, cohort=cohort, null_run=null_run, gene_sets=sets, progress=progress,
+        evaluation=Path(evaluation) if evaluation else None,
+    )  # fmt: skip
     key = write_study(study, page)
     return [*said_of_study(study.key()), f"{page}: written; send it to the readers. {key}: keep it."]

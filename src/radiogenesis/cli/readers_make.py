@@ -29,6 +29,10 @@ def main(arguments: list[str]) -> None:
         "--null_run", type=str | None, default=None, metavar="RUN", help="The same run with --shuffle_genes true."
     )
     verb.add_argument("--gmt", type=str | None, default=None, help="Gene sets (GMT) that --pathways names.")
+    verb.add_argument(
+        "--evaluation", type=str | None, default=None,
+        help="What `radiogenesis evaluate RUN` wrote: its examination for copies is read instead of being made.",
+    )  # fmt: skip
     add_settings(verb, StudySettings)
     parsed = verb.parse(arguments)
     settings = settings_from(parsed, StudySettings)
@@ -42,6 +46,7 @@ def main(arguments: list[str]) -> None:
     with Status("opening the cohort") as status:
         said = made_study(
             Run.open(parsed.run), out, settings, cohort=parsed.cohort, null_run=null_run, gmt=parsed.gmt,
+            evaluation=parsed.evaluation,
             progress=lambda what, done, total: status.update(f"{what}, {done} of {total}" if total else what),
         )  # fmt: skip
     for sentence in said:

@@ -127,14 +127,7 @@ def file_name(patient: str) -> str:
 def make_part(source: Source, read: ReadSettings, sampling: SamplingSettings, path: Path) -> Outcome:
     """Read the scan, cut slices and backgrounds, and write part and preview. Errors of the scan become the outcome."""
     try:
-        imaging = imaging_of(read, sampling)
-        scan = read_scan(source, read, of_lungs=imaging.of_lungs)
-        if not imaging.in_hu and scan.organ is None and source.organ_files is not None:
-            raise ScanError(
-                "no mask of the organ is given, and others are scaled inside theirs", path=source.image_files[0]
-            )
-        organ = None if imaging.in_hu else organ_mask(scan, imaging, scan.organ)
-        data, notes, organ, scan = _cut(scan, sampling, imaging, organ, source.unread_outlines, source.organ_files)
+        data, notes, organ, scan = cut_source(source, read, sampling)
     except ScanError as error:
         outcome = Outcome(source.patient, "out", str(error), passing=may_pass(error))
         return outcome if outcome.passing else _write(path, None, outcome)  # another attempt reads the scan again
@@ -143,8 +136,23 @@ def make_part(source: Source, read: ReadSettings, sampling: SamplingSettings, pa
     status: Status = "background only" if data.slices is None else "in"
     acquisition = data.acquisition
     outcome = Outcome(source.patient, status, "; ".join(notes), acquisition.series_uid, scan.spacing_mm[1])
+    imaging = imaging_of(read, sampling)
     write_preview(preview_path(path.parent, source.patient), scan, organ, data, outcome.reason, imaging)
     return _write(path, data, outcome)
+
+
+def cut_source(
+    source: Source, read: ReadSettings, sampling: SamplingSettings
+) -> tuple[PatientData, list[str], Any, Scan]:
+    """Read the scan of a source, and cut slices and backgrounds: see `_cut`. ScanError where it cannot be read."""
+    imaging = imaging_of(read, sampling)
+    scan = read_scan(source, read, of_lungs=imaging.of_lungs)
+    if not imaging.in_hu and scan.organ is None and source.organ_files is not None:
+        raise ScanError(
+            "no mask of the organ is given, and others are scaled inside theirs", path=source.image_files[0]
+        )
+    organ = None if imaging.in_hu else organ_mask(scan, imaging, scan.organ)
+    return _cut(scan, sampling, imaging, organ, source.unread_outlines, source.organ_files)
 
 
 def read_outcome(path: Path) -> Outcome | None:

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from radiogenesis.cohort.digest import file_digest
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.csv_files import read_csv
 from radiogenesis.errors import InputError, RunError, SettingError
+from radiogenesis.evaluation.copies import copies
 from radiogenesis.explorer import moves as of
 from radiogenesis.explorer.graph import drawer_of, generator_onnx
 from radiogenesis.explorer.moves import MapTables, Move
@@ -50,7 +50,7 @@ class ExploreSettings:
     seed: int = 0
     """Of the noise, and of which patients and backgrounds are taken by default."""
     anyway: bool = False
-    """Make the page although drawings may be copies of training lesions, or were not examined for it. The page says
+    """Make the page although drawings may be copies of training lesions, or lesions are too small to ask. The page says
     so."""
 
     def __post_init__(self) -> None:
@@ -74,7 +74,7 @@ class Content:
 
     Attributes:
         run: name of the run.
-        model: the generator as ONNX.
+        model: the generator as ONNX; empty where a server draws.
         sides: of the noise maps, coarse to fine; empty without any.
         backgrounds: (B, P, P) int16, of lungs HU.
         background_names: (B,).
@@ -127,7 +127,7 @@ class Content:
 def content_of(
     run: Run, cohort: Cohort, settings: ExploreSettings, *, tables: Path | None = None,
     gene_sets: dict[str, tuple[str, ...]] | None = None, null_run: Run | None = None, audit: Path | None = None,
-    backgrounds_from: Cohort | None = None,
+    backgrounds_from: Cohort | None = None, exported: bool = True,
 ) -> Content:  # fmt: skip
     """What the page of a run holds.
 
@@ -138,8 +138,10 @@ def content_of(
         tables: the folder that `map COHORT OUT --run RUN` wrote; without it nothing is told from chance.
         gene_sets: further sets to move, in the names of the cohort's genes.
         null_run: a run with shuffled genes, for the same move beside it.
-        audit: the folder that `evaluate` wrote, whose examination for copies is read.
+        audit: the folder that `evaluate` wrote, whose examination for copies is read; without it, copies are looked for
+            here.
         backgrounds_from: another cohort to take backgrounds from.
+        exported: with the generators as ONNX; where a server draws they are empty.
 
     Raises:
         RunError: a method or gene code that a page cannot hold; a map or an evaluation of another run; copies.
@@ -162,9 +164,9 @@ def content_of(
     shuffled = None
     if null_run is not None:
         require_nulls(run, [null_run], cohort)
-        shuffled = _shuffled(null_run, cohort, patients, sliders, found.unjudged, gene_sets or {})
+        shuffled = _shuffled(null_run, cohort, patients, sliders, found.unjudged, gene_sets or {}, exported)
     return Content(
-        run.path.resolve().name, generator_onnx(method), tuple(method.noise_sides),
+        run.path.resolve().name, generator_onnx(method) if exported else b"", tuple(method.noise_sides),
         source.background_image[rows], tuple(f"background {row}" for row in rows),
         _with_mean(method, training, genes), (MEAN, *shown),
         np.concatenate([part.reshape(settings.noises, -1).numpy() for part in (noise.vector, *noise.maps)], axis=1),
@@ -203,7 +205,7 @@ def _training_genes(run: Run, cohort: Cohort) -> NDArray[np.float64]:
 
 def _shuffled(
     run: Run, cohort: Cohort, patients: Sequence[str], sliders: Sequence[Move], found: MapTables,
-    gene_sets: dict[str, tuple[str, ...]],
+    gene_sets: dict[str, tuple[str, ...]], exported: bool,
 ) -> Shuffled:  # fmt: skip
     """The run with shuffled genes, moved alike; a move that it does not have (a property) stays where it is."""
     method, training = drawer_of(run), _training_genes(run, cohort)
@@ -211,7 +213,7 @@ def _shuffled(
     codes = _with_mean(method, training, run.genes(cohort.expression, patients))
     still = np.zeros(codes.shape[1], np.float32)
     moved = np.stack([own.get((move.kind, move.name), still) for move in sliders])
-    return Shuffled(run.path.resolve().name, generator_onnx(method), codes, moved)
+    return Shuffled(run.path.resolve().name, generator_onnx(method) if exported else b"", codes, moved)
 
 
 def _with_mean(method: FusionGAN, training: NDArray[Any], genes: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -272,54 +274,13 @@ def _backgrounds(
 
 
 def _examined(run: Run, cohort: Cohort, audit: Path | None, settings: ExploreSettings) -> tuple[str, ...]:
-    """What must be said about copies of training lesions. Raises RunError where they are found or were not looked for.
+    """What must be said about copies of training lesions. Raises RunError where they are found or cannot be looked for.
 
     A phantom's lesions are nobody's: nothing is asked of it.
     """
-    if audit is None:
-        if cohort.simulated:
-            return ()
-        said = "its drawings were not examined for copies of training lesions"
-        remedy = f"run `radiogenesis evaluate {run.path} OUT` and give --evaluation OUT, or --anyway true"
-    else:
-        near, p, power = _near_copies(run, audit)
-        if p >= 0.05:
-            seen = f"; if a quarter were copies, this would be seen in {power:.0%} of such cohorts"
-            return (
-                f"Examined for copies: {near:.0%} of drawings are near copies of a training lesion (p {p:.2g}{seen}).",
-            )
-        if np.isnan(p):
-            said = "its drawings could not be examined for copies: too few lesions are large enough"
-            remedy = "with --anyway true the page is made and says so"
-        else:
-            said = f"{near:.0%} of its drawings are near copies of training lesions (p {p:.2g})"
-            remedy = "train on more patients or fewer steps; with --anyway true the page is made and says so"
-    if not settings.anyway:
-        raise RunError(said, path=run.path, remedy=remedy)
-    return (f"Made although {said} (--anyway).",)
-
-
-def _near_copies(run: Run, audit: Path) -> tuple[float, float, float]:
-    """Share of near copies among the drawings, p, and the power to see a quarter, from the tables of an evaluation."""
-    _require_evaluated(audit, run)
-    file = next((f for f in (audit / "tables").glob("memori?ation.csv")), None)
-    if file is None:
-        raise RunError(
-            "holds no examination for copies", path=audit, remedy="give the folder that `radiogenesis evaluate` wrote"
-        )
-    table = read_csv(file)
-    mine = table[(table["run"] == run.path.resolve().name) & (table["of"] == table["of"].iloc[0])]
-    if not len(mine):
-        raise RunError(f"is an evaluation of other runs than {run.path.name}", path=audit, remedy="evaluate this run")
-    return float(mine["near"].iloc[0]), float(mine["p"].iloc[0]), float(mine["seen_25"].iloc[0])
-
-
-def _require_evaluated(audit: Path, run: Run) -> None:
-    """Raises RunError where an evaluation was not of the run's weights: a name alone is anybody's."""
-    digest = file_digest(run.path / "weights.safetensors")
-    runs = _json(audit / "evaluation.json").get("runs", [])
-    if not any((each.get("provenance", {}).get("files") or {}).get("weights.safetensors") == digest for each in runs):
-        raise RunError(f"is an evaluation of other runs than {run.path}", path=audit, remedy="evaluate this run")
+    if cohort.simulated and audit is None:
+        return ()
+    return (copies(run, cohort, settings.seed, audit).require_none(run, anyway=settings.anyway),)
 
 
 def _require_of(tables: Path, run: Run) -> None:

@@ -1,7 +1,8 @@
 """One HTML file from what it holds: no server, no network, nothing beside it.
 
 ONNX Runtime Web (vendored, compressed), the generator and all numbers are in the file. Its content security policy lets
-it load nothing, and run only the scripts that were written into it.
+it load nothing, and run only the scripts that were written into it. The same page served by `explorer.server` has
+another drawing engine: it holds no generator and no image, and asks that server alone.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import base64
 import gzip
 import re
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -32,30 +34,39 @@ def write_page(content: Content, out: Path) -> None:
     write_text(out, html_of(content))
 
 
-def html_of(content: Content) -> str:
-    """The page as HTML."""
+def html_of(content: Content, *, served: bool = False) -> str:
+    """The page as HTML; `served`: with the server that sent it as its drawing engine."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("radiogenesis.explorer", "static"), autoescape=True,
         undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    scripts = [_runtime(), _static("explorer.js")]
+    scripts = _scripts(served)
     return environment.get_template("explorer.html.j2").render(
         content=content,
-        policy=_policy(scripts),
+        served=served,
+        policy=policy(served=served),
         style=Markup(_static("explorer.css")),
         scripts=[Markup(script) for script in scripts],
-        data=Markup(json_inside(_plain(content))),
-        wasm=Markup(base64.b64encode(_vendored("ort-wasm-simd-threaded.wasm.gz")).decode("ascii")),
+        data=Markup(json_inside(_plain(content, served))),
+        wasm=Markup("" if served else base64.b64encode(_vendored("ort-wasm-simd-threaded.wasm.gz")).decode("ascii")),
     )
 
 
-def _policy(scripts: list[str]) -> str:
-    """Nothing is loaded or sent; only these scripts run. ONNX Runtime compiles WebAssembly."""
-    run = " ".join(map(source_hash, scripts))
+def policy(*, served: bool) -> str:
+    """The content security policy: nothing is loaded or sent, but to the server that sent the page; only the page's
+    scripts run. ONNX Runtime compiles WebAssembly."""
+    run = " ".join(map(source_hash, _scripts(served)))
+    compiled, asked = ("", "'self'") if served else (" 'wasm-unsafe-eval'", "'none'")
     return (
-        f"default-src 'none'; script-src {run} 'wasm-unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:; "
-        "connect-src 'none'; form-action 'none'; base-uri 'none'"
+        f"default-src 'none'; script-src {run}{compiled}; style-src 'unsafe-inline'; img-src data: blob:; "
+        f"connect-src {asked}; form-action 'none'; base-uri 'none'"
     )
+
+
+@cache
+def _scripts(served: bool) -> tuple[str, ...]:
+    engine = [_static("engine_server.js")] if served else [_runtime(), _static("engine_onnx.js")]
+    return (*engine, _static("explorer.js"))
 
 
 def _runtime() -> str:
@@ -76,9 +87,9 @@ def _vendored(name: str) -> bytes:
     return (files("radiogenesis.explorer") / "static" / "vendor" / name).read_bytes()
 
 
-def _plain(content: Content) -> dict[str, Any]:
-    """What the page's script reads."""
-    shuffled = content.shuffled
+def _plain(content: Content, served: bool) -> dict[str, Any]:
+    """What the page's scripts read; where a server draws, without what it draws from."""
+    shuffled, kept = content.shuffled, (lambda values: "") if served else packed
     return {
         "run": content.run,
         "pixels": content.backgrounds.shape[-1],
@@ -89,9 +100,9 @@ def _plain(content: Content) -> dict[str, Any]:
         "level": [content.imaging.per_number, content.imaging.level(0.0)],
         "sides": content.sides,
         "vector": content.vector,
-        "backgrounds": {"names": content.background_names, "values": packed(content.backgrounds.astype("<i2"))},
+        "backgrounds": {"names": content.background_names, "values": kept(content.backgrounds.astype("<i2"))},
         "patients": {"names": content.patient_names, "codes": packed(content.patients.astype("<f4"))},
-        "noise": {"count": len(content.noise), "values": packed(content.noise.astype("<f4"))},
+        "noise": {"count": len(content.noise), "values": kept(content.noise.astype("<f4"))},
         "code": content.patients.shape[1],
         "model": packed(content.model),
         "moves": [_slider(move) for move in content.moves],

@@ -206,7 +206,7 @@ def _log_size(image: NDArray[Any], mask: Masks) -> float:
 
 
 def _level(image: NDArray[Any], mask: Masks) -> float:
-    return float(image[~ndimage.binary_dilation(mask, iterations=DILATION)].mean())
+    return float(image[_around(mask)].mean())
 
 
 def _away(image: NDArray[Any], mask: Masks) -> float:
@@ -217,7 +217,13 @@ def _away(image: NDArray[Any], mask: Masks) -> float:
 def _log_noise(image: NDArray[Any], mask: Masks) -> float:
     """Of the deviation of what a 3 x 3 median leaves, outside the lesion."""
     rest = image - ndimage.median_filter(np.asarray(image, float), 3)
-    return float(np.log(max(1.0, rest[~ndimage.binary_dilation(mask, iterations=DILATION)].std())))
+    return float(np.log(max(1.0, rest[_around(mask)].std())))
+
+
+def _around(mask: Masks) -> Masks:
+    """(P, P) outside the lesion; the whole image where a large tumor fills it, which then is like no drawing."""
+    around = ~ndimage.binary_dilation(mask, iterations=DILATION)
+    return around if around.any() else np.ones_like(around)
 
 
 _CUES = {

@@ -5,7 +5,9 @@ skill AUC + N(0, reader_sd^2), C drawn and C real cases, and errors of variance 
 
     error^2 = (reader_sd^2 + v (1 - r)) / J + v r,    v(C) as Hanley and McNeil (1982) have it.
 
-At an AUC of 0.5, v is the variance of the Mann-Whitney statistic without ties, (2 C + 1) / (12 C^2).
+At an AUC of 0.5, v is the variance of the Mann-Whitney statistic without ties, (2 C + 1) / (12 C^2). As in the
+analysis there are never more degrees of freedom than patients less one. `readers make` takes drawn and real lesions
+from the same held-out patients, so that C drawn and C real cases are C patients.
 """
 
 from __future__ import annotations
@@ -68,22 +70,19 @@ def error_variance(auc: float, cases: int) -> float:
 
 
 def expected_error(auc: float, readers: int, cases: int, reader_sd: float, shared: float) -> tuple[float, float]:
-    """Standard error of the readers' mean AUC, and its degrees of freedom."""
+    """Standard error of the readers' mean AUC, and its degrees of freedom, at most `cases` less one."""
     variance = error_variance(auc, cases)
     between = reader_sd**2 + variance * (1 - shared)
     total = between + readers * variance * shared
-    return math.sqrt(total / readers), total**2 / (between**2 / (readers - 1)) if between else math.inf
+    df = total**2 / (between**2 / (readers - 1)) if between else math.inf
+    return math.sqrt(total / readers), min(df, cases - 1.0)
 
 
 def power_to_tell(settings: PlanSettings, readers: int, cases: int) -> float:
     """How often the interval excludes 0.5, where the readers' mean AUC is `settings.auc`."""
     error, df = expected_error(settings.auc, readers, cases, settings.reader_sd, settings.shared)
     reach = float(stats.t.ppf((1 + settings.confidence) / 2, df))
-    return (
-        float(stats.nct.sf(reach, df, (settings.auc - 0.5) / error))
-        if math.isfinite(df)
-        else float(stats.norm.sf(reach - (settings.auc - 0.5) / error))
-    )
+    return float(stats.nct.sf(reach, df, (settings.auc - 0.5) / error))
 
 
 def power_to_meet_the_bar(settings: PlanSettings, readers: int, cases: int) -> float:

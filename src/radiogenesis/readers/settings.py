@@ -42,7 +42,8 @@ class StudySettings:
     real_patients: bool = False
     """The cohort is of real patients, and its images may be shown to the readers; the page says so."""
     anyway: bool = False
-    """Make the page although the drawings may be copies of training lesions; the page says so."""
+    """Make the page although the drawings may be copies of training lesions, or, of real patients, lesions are too
+    small to ask; the page says so."""
 
     def __post_init__(self) -> None:
         for name in ("rated", "pairs", "property_pairs", "controls", "network_steps"):

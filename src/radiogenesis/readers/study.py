@@ -21,11 +21,11 @@ from sklearn.metrics import roc_auc_score
 
 from radiogenesis.cohort.digest import file_digest, json_digest
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.errors import RunError, SettingError
+from radiogenesis.errors import SettingError
+from radiogenesis.evaluation.copies import copies
 from radiogenesis.mapping.synthesis.runs import require_nulls
 from radiogenesis.progress import Progress, silent
 from radiogenesis.readers import material
-from radiogenesis.readers.copies import copies
 from radiogenesis.readers.moves import MovedPairs, moved_pairs, moves
 from radiogenesis.readers.network import judged, train_judge, training_images
 from radiogenesis.readers.settings import StudySettings
@@ -91,6 +91,7 @@ def make_study(
     cohort: str | Path | None = None,
     null_run: Run | None = None,
     gene_sets: Mapping[str, Sequence[str]] | None = None,
+    evaluation: Path | None = None,
     progress: Progress = silent,
 ) -> Study:
     """Choose, draw and match everything that readers are shown.
@@ -101,6 +102,7 @@ def make_study(
         cohort: the run's cohort, where it has moved.
         null_run: the same with shuffled genes, for the control of the third task.
         gene_sets: where the pathways are looked up.
+        evaluation: of the run, whose examination for copies is read instead of being computed.
         progress: told of every stage.
 
     Raises:
@@ -121,14 +123,9 @@ def make_study(
     if not (settings.rated or settings.pairs or asked):
         raise SettingError("nothing is asked", remedy="give rated, pairs or property_pairs above 0")
     progress("looking for copies of training lesions", 0, 0)
-    audit = copies(run, opened, settings.seed)
-    if audit.found and not settings.anyway:
-        raise RunError(
-            f"{audit.sentence} A page with them would show training patients", path=run.path,
-            remedy="give a run that does not copy, or --anyway true, which the page then says",
-        )  # fmt: skip
-    if audit.found:
-        warnings.append(f"Made although copies were found. {audit.sentence}")
+    audit = copies(run, opened, settings.seed, evaluation)
+    if audit.found or not (audit.tested or opened.simulated):
+        warnings.append(audit.require_none(run, anyway=settings.anyway))
     secret = _secret(run, opened, settings, null_run)
     rng = np.random.default_rng(np.frombuffer(secret, np.uint32))
     progress("drawing and matching lesions", 0, 0)

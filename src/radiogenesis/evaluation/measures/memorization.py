@@ -240,24 +240,9 @@ class Memorization(Measure):
         slices = work.real.slices
         result = memorization(work.drawn.lesions, slices.of(split.train), slices.of(split.test), work.pasted, settings)
         draws = result.draws(settings)
-        power = {f"seen_{100 * share:.0f}": often for share, often in result.power.items()}
-        rows = []
-        for of, key, part, p, told in (
-            (DRAWN, "drawn", result.drawn, result.p, power),
-            (COPIES, "copies", result.copies, result.p_copies, {}),
-            (UNSEEN, "real", result.real, result.p_real, {"false_alarms": result.false_alarms}),
-        ):
-            low, high = interval(draws[key][1:], settings.confidence)
-            rows.append(
-                {
-                    "of": of, "training": float(nanmean(part.training, 0)), "unseen": float(nanmean(part.unseen, 0)),
-                    "near": float(draws[key][0]), "low": low, "high": high, "p": p, **told,
-                    "patients": int(np.isfinite(part.near).sum()), "images": part.images,
-                }
-            )  # fmt: skip
         each = {"drawn": result.drawn.near, "copies": result.copies.near, "real": result.real.near}
         tables = {
-            self.table: pd.DataFrame(rows),
+            self.table: memorization_table(result, settings),
             "memorization_patients": pd.DataFrame({"patient": result.patients, **each}),
         }
         score = Score(
@@ -276,10 +261,31 @@ class Memorization(Measure):
 
     def must_be_said(self, run: RunResults) -> bool:
         """Copies are the one finding that must not be missed."""
-        return isinstance(run.subject.method, NearestLesion) or copies(run.tables[self.table])
+        return isinstance(run.subject.method, NearestLesion) or copies_told(run.tables[self.table])
 
 
-def copies(table: pd.DataFrame) -> bool:
+def memorization_table(result: CopyTest, settings: EvaluationSettings) -> pd.DataFrame:
+    """The test in three rows: drawings, pasted training lesions, and pasted lesions never trained on."""
+    draws = result.draws(settings)
+    power = {f"seen_{100 * share:.0f}": often for share, often in result.power.items()}
+    rows = []
+    for of, key, part, p, told in (
+        (DRAWN, "drawn", result.drawn, result.p, power),
+        (COPIES, "copies", result.copies, result.p_copies, {}),
+        (UNSEEN, "real", result.real, result.p_real, {"false_alarms": result.false_alarms}),
+    ):
+        low, high = interval(draws[key][1:], settings.confidence)
+        rows.append(
+            {
+                "of": of, "training": float(nanmean(part.training, 0)), "unseen": float(nanmean(part.unseen, 0)),
+                "near": float(draws[key][0]), "low": low, "high": high, "p": p, **told,
+                "patients": int(np.isfinite(part.near).sum()), "images": part.images,
+            }
+        )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def copies_told(table: pd.DataFrame) -> bool:
     """Whether the test of `memorization` speaks for copies."""
     return bool(table["p"].iloc[0] < ALPHA)
 
@@ -300,7 +306,7 @@ def memorization_conclusion(label: str, table: pd.DataFrame, confidence: float, 
         f"({p_text(drawn['p'])}); of such real lesions {percent(real['near'])}, of pasted training lesions "
         f"{percent(pasted['near'])}"
     )
-    if copies(table):
+    if copies_told(table):
         how = "drawn lesions are" if drawn["low"] > 0.5 else "some drawn lesions may be"
         return f"{label}: {how} copies of training lesions: {figures}.{pasting}"
     seen = {name: drawn[name] for name in drawn if str(name).startswith("seen_")}

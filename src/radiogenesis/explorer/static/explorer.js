@@ -1,4 +1,5 @@
-// Draws with the generator in the page when a slider moves. Reads #content, written by explorer/page.py; loads nothing.
+// Draws again when a slider moves, by whichever engine the page was written with (engine_*.js). Reads #content, written
+// by explorer/page.py; loads nothing.
 
 const content = JSON.parse(document.getElementById("content").textContent);
 const { pixels, moves } = content;
@@ -18,20 +19,14 @@ async function unpacked(text) {
 const floats = async (text) => new Float32Array(await unpacked(text));
 
 async function loaded() {
-  ort.env.wasm.numThreads = 1;
-  ort.env.wasm.wasmBinary = await unpacked(at("wasm").textContent);
-  const session = async (model) => ort.InferenceSession.create(new Uint8Array(await unpacked(model)));
-  const own = {
-    session: await session(content.model), length: content.code,
-    codes: await floats(content.patients.codes), moved: await floats(content.move_codes),
-  };
+  const engine = await startEngine({ content, unpacked, floats });
+  const model = async (name, length, codes, moved) => ({ name, length, codes: await floats(codes), moved: await floats(moved) });
   const s = content.shuffled;
-  const shuffled = s && {
-    session: await session(s.model), length: s.code, codes: await floats(s.codes), moved: await floats(s.move_codes),
+  return {
+    engine,
+    own: await model("own", content.code, content.patients.codes, content.move_codes),
+    shuffled: s && (await model("shuffled", s.code, s.codes, s.move_codes)),
   };
-  const noise = await floats(content.noise.values);
-  const backgrounds = new Int16Array(await unpacked(content.backgrounds.values));
-  return { own, shuffled, noise, backgrounds };
 }
 
 // The state: whose genes, on what, and how far each slider is moved
@@ -55,40 +50,12 @@ function codeOf(model, { patient, amounts }) {
 
 // Drawing
 
-function inputs(model, states, parts) {
-  const count = states.length;
-  const joined = (length, of) => {
-    const values = new Float32Array(count * length);
-    states.forEach((one, row) => values.set(of(one), row * length));
-    return values;
-  };
-  const [low, high] = content.window;
-  const unit = (one) => Float32Array.from(
-    parts.backgrounds.subarray(one.background * AREA, (one.background + 1) * AREA),
-    (hu) => Math.min(1, Math.max(-1, ((hu - low) * 2) / (high - low) - 1)),
-  );
-  const sizes = [content.vector, ...content.sides.map((side) => side * side)];
-  const total = sizes.reduce((sum, size) => sum + size, 0);
-  const feeds = {
-    background: new ort.Tensor("float32", joined(AREA, unit), [count, 1, pixels, pixels]),
-    code: new ort.Tensor("float32", joined(model.length, (one) => codeOf(model, one)), [count, model.length]),
-  };
-  let from = 0;
-  sizes.forEach((size, part) => {
-    const first = from;
-    const values = joined(size, (one) => parts.noise.subarray(one.noise * total + first, one.noise * total + first + size));
-    const side = content.sides[part - 1];
-    feeds[part ? `map${part - 1}` : "vector"] = new ort.Tensor("float32", values, part ? [count, 1, side, side] : [count, size]);
-    from += size;
-  });
-  return feeds;
-}
-
 async function draw(model, states, parts) {
-  const { image, mask, weight } = await model.session.run(inputs(model, states, parts));
+  const wanted = states.map((one) => ({ background: one.background, noise: one.noise, code: codeOf(model, one) }));
+  const { image, mask, weight } = await parts.engine.draw(model.name, wanted);
   const [low, high] = content.window;
-  return states.map((one, row) => {
-    const part = (tensor) => tensor.data.slice(row * AREA, (row + 1) * AREA);
+  return states.map((_, row) => {
+    const part = (values) => values.slice(row * AREA, (row + 1) * AREA);
     return { hu: part(image).map((v) => ((v + 1) * (high - low)) / 2 + low), mask: part(mask), weight: part(weight) };
   });
 }
@@ -133,6 +100,8 @@ async function redraw(parts) {
   busy = true;
   try {
     await drawAll(parts);
+  } catch (error) {
+    at("measured").textContent = error.message;
   } finally {
     busy = false; // whatever happened, the next move is drawn
   }
@@ -215,7 +184,7 @@ function measured({ hu, mask }) {
   for (let i = 0; i < AREA; i++) if (mask[i] >= 0.5) { area++; sum += hu[i]; }
   return { diameter: 2 * Math.sqrt(area / Math.PI) * content.pixel_mm, mean: area ? sum / area : NaN };
 }
-const inUnit = (stored) => `${(stored * content.level[0] + content.level[1]).toFixed(content.unit === "HU" ? 0 : 2)} ${content.unit}`;
+const inUnit = (stored) => `${(stored * content.level[0] + content.level[1]).toFixed(content.unit === "HU" ? 0 : 2).replace("-", "−")} ${content.unit}`;
 const inWords = ({ diameter, mean }) => diameter ? `diameter ${diameter.toFixed(1)} mm, mean inside ${inUnit(mean)}` : "no lesion";
 const signed = (value) => `${value > 0 ? "+" : value < 0 ? "−" : ""}${Math.abs(value)}`;
 
@@ -369,7 +338,7 @@ const linked = (address) => { const found = /#s=([\w-]+)/.exec(address); return 
 function say(words) { at("said").textContent = words; }
 
 async function copyLink() {
-  const address = `${location.href.split("#")[0]}#s=${encoded()}`;
+  const address = `${location.href.split(/[?#]/)[0]}#s=${encoded()}`; // without the token of a server
   history.replaceState(null, "", `#s=${encoded()}`);
   try {
     await navigator.clipboard.writeText(address);
@@ -474,6 +443,35 @@ function listen(parts) {
   });
 }
 
+// A scan of one's own, where a server reads it
+
+function scans(parts) {
+  const inputs = [at("files"), at("folder")].filter(Boolean);
+  const tell = (words) => { at("scan").textContent = words; };
+  for (const input of inputs) {
+    input.addEventListener("change", async () => {
+      if (!input.files.length) return;
+      inputs.forEach((one) => { one.disabled = true; });
+      tell(`Reading ${input.files.length} ${input.files.length === 1 ? "file" : "files"} …`);
+      try {
+        const { names, first, said } = await parts.engine.read(input.files);
+        content.backgrounds.names = names;
+        atRest.clear();
+        if (keptA && keptA.background >= first) keptA = null;
+        options("background", names);
+        state.background = first;
+        tell(said);
+        checked();
+        redraw(parts);
+      } catch (error) {
+        tell(error.message);
+      } finally {
+        inputs.forEach((one) => { one.disabled = false; one.value = ""; });
+      }
+    });
+  }
+}
+
 async function main() {
   options("patient", content.patients.names);
   options("background", content.backgrounds.names);
@@ -482,6 +480,7 @@ async function main() {
   try { const found = linked(location.href); if (found) take(found); } catch { say("the link is damaged: nothing of it was used"); }
   tabs(parts);
   listen(parts);
+  scans(parts);
   links(parts);
   list(parts);
   checked();
@@ -490,4 +489,4 @@ async function main() {
   window.explorer = { draw: (states) => draw(parts.own, states, parts), drawings: () => drawings, state: () => state, idle: () => !busy }; // for tests
 }
 
-main().catch((error) => { document.documentElement.dataset.state = "failed"; at("measured").textContent = `The generator could not be started in this browser: ${error.message}`; });
+main().catch((error) => { document.documentElement.dataset.state = "failed"; at("measured").textContent = `The page could not be started in this browser: ${error.message}`; });

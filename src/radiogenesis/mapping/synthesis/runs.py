@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -92,12 +92,34 @@ def open_runs(
     """
     opened = [Run.open(path) for path in (run, *nulls)]
     require_nulls(opened[0], opened[1:], cohort)
-    trained, *shuffled_ones = [Trained.of(opened_run, seed, cohort.imaging) for opened_run in opened]
-    weights = {
-        opened_run.path.resolve().name: file_digest(opened_run.path / "weights.safetensors") for opened_run in opened
+    names = names_of([one.path for one in opened])
+    trained, *shuffled_ones = [
+        replace(Trained.of(one, seed, cohort.imaging), name=name) for one, name in zip(opened, names, strict=True)
+    ]
+    digests = {
+        f"Weights of {name}": f"sha256 {file_digest(one.path / 'weights.safetensors')[:12]}"
+        for one, name in zip(opened, names, strict=True)
     }
-    digests = {f"Weights of {name}": f"sha256 {digest[:12]}" for name, digest in weights.items()}
     return trained, shuffled_ones, digests
+
+
+def names_of(folders: Sequence[Path]) -> list[str]:
+    """Names that tell run folders apart: their own, with as many of the folders above as it takes.
+
+    A folder that is given twice has a number behind its name the second time.
+
+    Examples:
+        >>> names_of([Path("/runs/gan"), Path("/runs/shuffled")])
+        ['gan', 'shuffled']
+        >>> names_of([Path("/real/fold-0/gan"), Path("/shuffled/fold-0/gan"), Path("/real/fold-0/gan")])
+        ['real/fold-0/gan', 'shuffled/fold-0/gan', 'real/fold-0/gan (2)']
+    """
+    parts = [path.resolve().parts for path in folders]
+    different = len(set(parts))
+    depth = next(k for k in range(1, 1 + max(map(len, parts))) if len({part[-k:] for part in parts}) == different)
+    names = ["/".join(part[-depth:]) for part in parts]
+    before = [names[:k].count(name) for k, name in enumerate(names)]
+    return [f"{name} ({count + 1})" if count else name for name, count in zip(names, before, strict=True)]
 
 
 def require_nulls(run: Run, nulls: Sequence[Run], cohort: Cohort) -> None:
