@@ -6,8 +6,9 @@
 Cohorts are discs whose size and level follow two modules of genes, eight slices of 64 x 64 of each patient: nothing is
 rendered, since what is asked is how the number of patients and of genes is borne. FOLDER keeps the cohorts, so that a
 second call measures without making them. Every step is a process of its own, so that its peak memory is its own (the
-interpreter and the libraries, about 500 MiB, are in it), and is ended after `--limit` seconds of the processor, which
-are what is printed: they say the same on a machine that others use. All settings are the defaults. The map is the conventional one, its predictions of patients left out included; the page is the map's.
+interpreter and the libraries, about 500 MiB and 5 seconds, are in it), and is ended after `--limit` seconds of the
+processor, which are what is printed: they say the same on a machine that others use. All settings are the defaults.
+The map is the conventional one, its predictions of patients left out included; the page is the map's.
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ from radiogenesis.cohort.store import Cohort, WholeRows
 from radiogenesis.errors import OutputError, RunError, SettingError
 from radiogenesis.output import OF_THE_PLACE, cannot_write, check_room
 from radiogenesis.progress import Progress
+from radiogenesis.training.allocator import keep_freed_memory
 from radiogenesis.training.callbacks import Interruption, MetricsLog, ProgressLine, SampleGrid, Told
 from radiogenesis.training.checkpoints import LAST, WholeCheckpoints, newest
 from radiogenesis.training.data import TrainingData, seed_of, training_backgrounds
@@ -197,6 +198,7 @@ def run_trainer(
 ) -> None:
     """Let Lightning train: an epoch is the stretch between two checkpoints. Raises KeyboardInterrupt when stopped."""
     every = min(settings.checkpoint_every, module.steps)
+    keep_freed_memory()
     interruption = Interruption()
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda"):
         logging.getLogger(name).setLevel(logging.WARNING)  # not which devices are not there
