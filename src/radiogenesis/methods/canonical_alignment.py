@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -34,6 +34,13 @@ CLOSEST = 0.9  # no lesion is taken to follow a code more closely than this
 LEAST_WEIGHT = 0.05  # of an axis in unit vectors, however little genes predict of it
 AT_ONCE = 256  # slices that are described at a time: bounds memory
 POWER_80 = 2.487  # deviations between no effect and one that a one-sided test at 5 % finds in 80 % of cohorts
+
+
+class Slices(Protocol):
+    """Images (N, 1, P, P): a tensor, or what gives one for some of them."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, at: slice, /) -> Tensor: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,7 +171,7 @@ class CanonicalAlignment(nn.Module):
         return None
 
     def fit(
-        self, image: Tensor, mask: Tensor, patient: NDArray[np.int64], genes: NDArray[Any], seed: int, *,
+        self, image: Slices, mask: Slices, patient: NDArray[np.int64], genes: NDArray[Any], seed: int, *,
         pixel_mm: float, darker: bool = False,
     ) -> None:  # fmt: skip
         """Find the axes.
@@ -186,7 +193,7 @@ class CanonicalAlignment(nn.Module):
             buffer = self.get_buffer(name)
             buffer.copy_(torch.from_numpy(np.asarray(value, np.float64)).to(buffer.dtype))
 
-    def described(self, image: Tensor, mask: Tensor, *, pixel_mm: float, darker: bool = False) -> Described:
+    def described(self, image: Slices, mask: Slices, *, pixel_mm: float, darker: bool = False) -> Described:
         """Slices in numbers, a part of them at a time; see `fit`."""
         statistics, properties = [np.zeros((0, sum(SIZES)))], [np.zeros((0, len(self.settings.named)))]
         for start in range(0, len(image), AT_ONCE):
@@ -204,7 +211,7 @@ class CanonicalAlignment(nn.Module):
         return lesion_side(slices.statistics, slices.properties, patient, s.whitening_ridge, s.lesion_ridge, sizes)
 
     def lesion_side(
-        self, image: Tensor, mask: Tensor, patient: NDArray[np.int64], *, pixel_mm: float, darker: bool = False
+        self, image: Slices, mask: Slices, patient: NDArray[np.int64], *, pixel_mm: float, darker: bool = False
     ) -> LesionSide:
         """The lesions as `fit` takes them; see there."""
         return self.side_of(self.described(image, mask, pixel_mm=pixel_mm, darker=darker), patient)

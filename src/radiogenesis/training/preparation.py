@@ -39,7 +39,7 @@ def prepare_canonical(method: CanonicalAlignment, data: TrainingData, names: Seq
 
 def prepare_nearest(method: NearestLesion, data: TrainingData, names: Sequence[str], seed: int) -> TrainingData:
     """All of the nearest lesions."""
-    lesions = data.image, data.mask, data.patient.numpy()
+    lesions = data.image[:], data.mask[:], data.patient.numpy()  # they are what is drawn: all are kept
     method.fit(*lesions, data.genes.numpy(), seed, pixel_mm=data.pixel_mm, darker=data.darker)
     return data
 
