@@ -161,7 +161,7 @@ def test_describing_all_slices_once_changes_no_score() -> None:
     names = np.array(cohort.names, object)
     train, test = np.arange(12, 48), np.arange(12)
     lesions = lr._Lesions.of(cohort, names, ALIGNMENT)
-    fold = lr._Fold.of(cohort, lesions, names, train, test, None, None)
+    fold = lr._Fold.of(cohort.expression, lesions, names, train, test, None, None)
     found, _ = fold.aligned(fold.genes, 3)
     model = CanonicalAlignment(ALIGNMENT, genes=GENES)
     own, others = (cohort.lesions(list(names[rows]), least_area=least) for rows, least in ((train, 0.5), (test, 0.0)))

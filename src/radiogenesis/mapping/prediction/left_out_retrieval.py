@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from anndata import AnnData
 from numpy.typing import NDArray
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import RidgeCV
@@ -26,7 +27,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from radiogenesis.cohort.expression import ExpressionScaler, ExpressionSettings
-from radiogenesis.cohort.lesion_slices import LesionSlices
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.evaluation.descriptions.properties import own_features
 from radiogenesis.evaluation.measures.retrieval import ranks, retrieval_scores
@@ -35,6 +35,7 @@ from radiogenesis.mapping.prediction.settings import PredictionSettings
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment, CanonicalAlignmentSettings, Described
 from radiogenesis.phenotypes.lesion import FEATURES
 from radiogenesis.stats.association import permutation
+from radiogenesis.stats.cluster import on_workers
 from radiogenesis.stats.resampling import Floats, interval, permutation_p, resamples
 from radiogenesis.training.settings import TrainSettings
 
@@ -88,24 +89,19 @@ def left_out_retrieval(
     lesions = _Lesions.of(cohort, names, alignment or CanonicalAlignmentSettings())
     size = own_features(cohort, list(names))[:, FEATURES.index("size")]
     known = None if clinical is None or not clinical.shape[1] else clinical.to_numpy(np.float64)
-    asked, control, by_size, by_clinic, batches = [], [], [], [], []
-    for train, test in parts:  # one after the other: with 60,000 genes a fold is large
-        fold = _Fold.of(cohort, lesions, names, train, test, expression, blocks)
-        asked.append(fold.aligned(fold.genes, seed))
-        control.append(fold.aligned(fold.shuffled(seed), seed)[0])
-        by_size.append(fold.by_size(size))
-        if known is not None:
-            by_clinic.append(fold.aligned(fold.prepared(known), seed)[0])
-        batches.append(fold.blocks)
+    shared = _Asked(cohort.expression, lesions, names, expression, blocks, size, known, seed)
+    folds = on_workers(_scored, shared, parts)
     order = np.concatenate([test for _, test in parts])
     among = np.concatenate([np.full(len(test), len(test)) for _, test in parts])
-    own, retrained = _own([scores for scores, _ in asked]), _own(control)
-    baselines = {SIZE: _own(by_size)} | ({CLINIC: _own(by_clinic)} if by_clinic else {})
+    own, retrained = _own([one.own for one in folds]), _own([one.shuffled for one in folds])
+    baselines = {SIZE: _own([one.by_size for one in folds])}
+    if known is not None:
+        baselines[CLINIC] = _own([one.by_clinic for one in folds])
     draws = resamples(len(names), settings.prediction_bootstrap, [seed, 31])
     chance = {"mean rank": (among + 1) / 2, "top-1": 1 / among, "top-5": np.minimum(5, among) / among}
     rows = []
     for name in MEASURES:
-        null = _exchanged([one[name] for one, _ in asked], batches, settings, seed)
+        null = _exchanged([one.own[name] for one in folds], [one.blocks for one in folds], settings, seed)
         low, high = interval(own[name][draws].mean(axis=1))
         null_low, null_high = interval(null)
         rows.append(
@@ -118,7 +114,7 @@ def left_out_retrieval(
             }
         )  # fmt: skip
     return LeftOutRetrieval(
-        tuple(names[order]), own["mean rank"], among, pd.DataFrame(rows), tuple(kept for _, kept in asked)
+        tuple(names[order]), own["mean rank"], among, pd.DataFrame(rows), tuple(one.directions for one in folds)
     )
 
 
@@ -128,14 +124,14 @@ class _Lesions:
 
     Attributes:
         settings: of the alignment.
-        learned, described: the slices that `train` would fit it to.
-        asked, statistics: all slices.
+        learned, described: the slices that `train` would fit it to: whose each is, and its numbers.
+        asked, statistics: all slices, alike.
     """
 
     settings: CanonicalAlignmentSettings
-    learned: LesionSlices
+    learned: NDArray[np.str_]
     described: Described
-    asked: LesionSlices
+    asked: NDArray[np.str_]
     statistics: NDArray[np.float32]
 
     @classmethod
@@ -146,7 +142,8 @@ class _Lesions:
         darker = cohort.imaging.may_be_darker
         described = describing.described(image, mask, pixel_mm=cohort.pixel_mm, darker=darker)
         asked = cohort.lesions(list(names))
-        return cls(settings, learned, described, asked, describing.statistics_of(asked.image, asked.mask))
+        statistics = describing.statistics_of(asked.image, asked.mask)
+        return cls(settings, learned.patient, described, asked.patient, statistics)
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,12 +169,12 @@ class _Fold:
 
     @classmethod
     def of(
-        cls, cohort: Cohort, lesions: _Lesions, names: NDArray[np.object_], train: NDArray[np.intp],
+        cls, expressed: AnnData, lesions: _Lesions, names: NDArray[np.object_], train: NDArray[np.intp],
         test: NDArray[np.intp], expression: ExpressionSettings | None, blocks: NDArray[Any] | None,
     ) -> _Fold:  # fmt: skip
         learned, asked = list(names[train]), list(names[test])
-        scaler = ExpressionScaler.fit(cohort.expression, learned, expression)
-        genes = tuple(scaler.transform(cohort.expression, some) for some in (learned, asked))
+        scaler = ExpressionScaler.fit(expressed, learned, expression)
+        genes = tuple(scaler.transform(expressed, some) for some in (learned, asked))
         within, left = (None if blocks is None else np.asarray(blocks)[rows] for rows in (train, test))
         return cls(lesions, learned, asked, train, test, (genes[0], genes[1]), within, left)
 
@@ -213,11 +210,46 @@ class _Fold:
         return {"mean rank": rank, "top-1": (rank <= 1).astype(float), "top-5": (rank <= 5).astype(float)}
 
 
-def _rows(slices: LesionSlices, patients: list[str]) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """What every fold needs: expression and lesions of all patients, and what else was given."""
+
+    expressed: AnnData
+    lesions: _Lesions
+    names: NDArray[np.object_]
+    expression: ExpressionSettings | None
+    blocks: NDArray[Any] | None
+    size: Floats
+    clinical: Floats | None
+    seed: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Scored:
+    """What was found of one part left out: scores by the genes, by shuffled genes and by the baselines."""
+
+    own: dict[str, Floats]
+    directions: int
+    shuffled: dict[str, Floats]
+    by_size: dict[str, Floats]
+    by_clinic: dict[str, Floats]
+    blocks: NDArray[Any] | None
+
+
+def _scored(asked: _Asked, part: tuple[NDArray[np.intp], NDArray[np.intp]]) -> _Scored:
+    """One fold; its genes are prepared here, so that no two folds' are held at once."""
+    fold = _Fold.of(asked.expressed, asked.lesions, asked.names, *part, asked.expression, asked.blocks)
+    own, directions = fold.aligned(fold.genes, asked.seed)
+    shuffled, _ = fold.aligned(fold.shuffled(asked.seed), asked.seed)
+    clinic = {} if asked.clinical is None else fold.aligned(fold.prepared(asked.clinical), asked.seed)[0]
+    return _Scored(own, directions, shuffled, fold.by_size(asked.size), clinic, fold.blocks)
+
+
+def _rows(whose: NDArray[np.str_], patients: list[str]) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
     """Place of each slice's patient among `patients`, and which slices these are."""
-    rows = np.flatnonzero(np.isin(slices.patient, patients))
+    rows = np.flatnonzero(np.isin(whose, patients))
     place = {patient: k for k, patient in enumerate(patients)}
-    return np.array([place[str(patient)] for patient in slices.patient[rows]], np.int64), rows
+    return np.array([place[str(patient)] for patient in whose[rows]], np.int64), rows
 
 
 def _own(scores: Sequence[dict[str, Floats]]) -> dict[str, Floats]:

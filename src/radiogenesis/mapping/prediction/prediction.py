@@ -19,7 +19,7 @@ discriminant, and judged by its ranking.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -42,6 +42,7 @@ from radiogenesis.mapping.conventional.features import CLINICAL, LESION, NOISE, 
 from radiogenesis.mapping.conventional.three_step import MapInputs
 from radiogenesis.mapping.prediction.settings import PredictionSettings
 from radiogenesis.stats.association import permutation
+from radiogenesis.stats.cluster import on_workers, workers
 from radiogenesis.stats.multiple_testing import false_discovery_rate
 from radiogenesis.stats.resampling import (
     Floats,
@@ -285,13 +286,13 @@ def answer(
     *,
     seed: int = 0,
     blocks: NDArray[Any] | None = None,
-    folds: Callable[[NDArray[np.intp]], Sequence[Sequence[Fold]]] | None = None,
+    folds: Sequence[Sequence[Fold]] | None = None,
 ) -> dict[str, Any]:
     """One row of the table: the score with its interval, its null, and the baselines on the same patients and folds.
 
     Args:
         blocks: (n,) batch of each patient; permutations then stay within.
-        folds: rows -> prepared folds of the source, where somebody keeps them.
+        folds: of the source and the question's patients, where they are prepared.
     """
     rows, binary = question.rows, question.binary
     y = question.values[rows]
@@ -300,7 +301,7 @@ def answer(
     n, orders = len(y), [np.arange(len(y))]
     inside = None if blocks is None else np.asarray(blocks)[rows]
     orders += [permutation(n, inside, seed + 2, number) for number in range(settings.prediction_permutations)]
-    parts = folds(rows) if folds else folds_of(question.given[rows], settings, seed)
+    parts = folds or folds_of(question.given[rows], settings, seed)
     left = predict_left_out(parts, np.stack([y[order] for order in orders], axis=1), question.given.shape[1], settings)
     score = auc(left) if binary else r_squared(left)
     counts = counted(resamples(n, settings.prediction_bootstrap, [seed, 21]), n)
@@ -345,7 +346,6 @@ def prediction_table(
     *,
     seed: int = 0,
     blocks: NDArray[Any] | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> pd.DataFrame:
     """Answer what can be answered; the lowest p first.
 
@@ -354,26 +354,33 @@ def prediction_table(
         rho_high, a column for each baseline, best_baseline, gain, gain_low, gain_high, q (Benjamini-Hochberg over all).
     """
     asked = [question for question in questions if question.answerable]
-    kept: dict[str, dict[bytes, Sequence[Sequence[Fold]]]] = {}
-    rows = []
+    sources: dict[str, list[int]] = {}
     for number, question in enumerate(asked):
-        cache = kept.setdefault(question.source, {})
-
-        def prepared(
-            patients: NDArray[np.intp],
-            cache: dict[bytes, Sequence[Sequence[Fold]]] = cache,
-            given: Floats = question.given,
-        ) -> Sequence[Sequence[Fold]]:
-            key = patients.tobytes()
-            if key not in cache:
-                cache[key] = folds_of(given[patients], settings, seed)
-            return cache[key]
-
-        rows.append(answer(question, settings, seed=seed, blocks=blocks, folds=prepared))
-        progress(number + 1, len(asked))
+        sources.setdefault(question.source, []).append(number)
+    jobs = [list(part) for mine in sources.values() for part in np.array_split(mine, min(workers(), len(mine)))]
+    answered = on_workers(_answers, (asked, settings, seed, blocks), jobs)
+    row_of = {
+        number: row for job, found in zip(jobs, answered, strict=True) for number, row in zip(job, found, strict=True)
+    }
+    rows = [row_of[number] for number in range(len(asked))]
     table = pd.DataFrame(rows, columns=None if rows else ["target", "family", "source", "score", "value", "p"])
     table["q"] = false_discovery_rate(table["p"].to_numpy(np.float64))
     return table.sort_values(["p", "value"], ascending=[True, False], kind="stable").reset_index(drop=True)
+
+
+def _answers(
+    given: tuple[Sequence[Question], PredictionSettings, int, NDArray[Any] | None], numbers: Sequence[int]
+) -> list[dict[str, Any]]:
+    """Rows of questions of one source, whose folds are prepared once for the same patients."""
+    questions, settings, seed, blocks = given
+    kept: dict[bytes, Sequence[Sequence[Fold]]] = {}
+    rows = []
+    for question in (questions[number] for number in numbers):
+        key = question.rows.tobytes()
+        if key not in kept:
+            kept[key] = folds_of(question.given[question.rows], settings, seed)
+        rows.append(answer(question, settings, seed=seed, blocks=blocks, folds=kept[key]))
+    return rows
 
 
 def gene_values(expression: AnnData, patients: Sequence[str], missing: Literal["drop", "median"]) -> Floats:
