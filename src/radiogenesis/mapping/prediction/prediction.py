@@ -186,7 +186,11 @@ def folds_of(given: Floats, settings: PredictionSettings, seed: int) -> list[lis
     repeats = []
     for repeat in range(settings.prediction_repeats):
         parts = KFold(settings.prediction_folds, shuffle=True, random_state=_state(seed, repeat)).split(given)
-        repeats.append([Fold(*part, *(_components if small else _prepared)(given, *part), small) for part in parts])
+        folds = []
+        for train, test in parts:
+            learned, asked = (_components if small else _prepared)(given, train, test)
+            folds.append(Fold(train, test, learned, asked, small))
+        repeats.append(folds)
     return repeats
 
 
