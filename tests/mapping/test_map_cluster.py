@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,7 +58,7 @@ def test_work_goes_to_the_client_that_is_connected() -> None:
         assert cluster.on_workers(np.add, 1, [1, 2, 3]) == [2, 3, 4]
         with pytest.raises(ZeroDivisionError):  # what goes wrong there is said here
             cluster.on_workers(divmod, 1, [1, 0])
-    assert cluster.on_workers(pow, 2, [3]) == [8]
+    assert doctest.testmod(cluster) == (0, 1)  # in this process again
 
 
 def test_a_scheduler_that_does_not_answer(cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

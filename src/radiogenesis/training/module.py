@@ -64,7 +64,7 @@ class MethodModule(L.LightningModule):
     def on_fit_start(self) -> None:
         self.data = self.data.to(self.device)
         if self.data.in_store:
-            self.ahead = ReadAhead(self.batch_at, self.steps)
+            self.ahead = ReadAhead(self.batch_at, self.steps, self.device.type)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Tensors of a checkpoint that an earlier version wrote get the names of today."""

@@ -90,10 +90,11 @@ class ReadAhead(Generic[Made]):
     Args:
         make: step -> what it needs: a function of the step alone, so that it does not matter who calls it.
         last: the number of steps; nothing is made for one beyond.
+        device: where it is made, "cpu" or "cuda".
     """
 
-    def __init__(self, make: Callable[[int], Made], last: int) -> None:
-        self.make, self.last = make, last
+    def __init__(self, make: Callable[[int], Made], last: int, device: str = "cpu") -> None:
+        self.make, self.last, self.device = make, last, device
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="read ahead")
         self._next: dict[int, Future[Made]] = {}
 
@@ -101,13 +102,13 @@ class ReadAhead(Generic[Made]):
         waiting = self._next.pop(step, None)
         made = self.make(step) if waiting is None else waiting.result()
         if step + 1 < self.last:
-            on, kind = torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")
+            on, kind = torch.is_autocast_enabled(self.device), torch.get_autocast_dtype(self.device)
             self._next = {step + 1: self._thread.submit(self._like_here, step + 1, on, kind)}
         return made
 
     def _like_here(self, step: int, autocast: bool, kind: torch.dtype) -> Made:
         """In the precision of the thread that asks: that is a thread's own."""
-        with torch.autocast("cpu", kind, enabled=autocast):
+        with torch.autocast(self.device, kind, enabled=autocast):
             return self.make(step)
 
     def close(self) -> None:
