@@ -9,13 +9,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from anndata import AnnData
 
 from radiogenesis.cohort.store import Cohort
+from radiogenesis.evaluation.measures.retrieval import retrieval_scores
 from radiogenesis.imaging import LUNG_CT
 from radiogenesis.mapping.prediction import left_out_retrieval as lr
 from radiogenesis.mapping.prediction.settings import PredictionSettings
-from radiogenesis.methods.canonical_alignment import CanonicalAlignmentSettings
+from radiogenesis.methods.canonical_alignment import CanonicalAlignment, CanonicalAlignmentSettings
+from radiogenesis.methods.images import images_from_hu
 from radiogenesis.pages.mapping.prediction import retrieval_addition
 from radiogenesis.stats.resampling import permutation_p
 
@@ -141,12 +144,30 @@ def test_slices_near_the_poles_are_not_learned_from(monkeypatch: pytest.MonkeyPa
     poles = np.arange(len(cohort.slice_mask)) % 2 == 1
     cohort.slice_mask[poles] &= np.hypot(*(np.mgrid[:SIDE, :SIDE] - SIDE / 2)) < 2
     fitted = []
-    fit = lr.CanonicalAlignment.fit
+    fit = lr.CanonicalAlignment.fit_described
 
-    def watched(model: Any, image: Any, mask: Any, patient: Any, genes: Any, seed: int, **of: Any) -> None:
-        fitted.append((len(image), len(genes)))
-        fit(model, image, mask, patient, genes, seed, **of)
+    def watched(model: Any, slices: Any, patient: Any, genes: Any, seed: int) -> None:
+        fitted.append((len(slices.statistics), len(genes)))
+        fit(model, slices, patient, genes, seed)
 
-    monkeypatch.setattr(lr.CanonicalAlignment, "fit", watched)
+    monkeypatch.setattr(lr.CanonicalAlignment, "fit_described", watched)
     lr.left_out_retrieval(cohort, cohort.names, SETTINGS, alignment=ALIGNMENT)
     assert fitted == [(36, 36)] * 8  # one slice of each training patient; the genes' own and shuffled
+
+
+def test_describing_all_slices_once_changes_no_score() -> None:
+    """What a fold's alignment says of those left out is what one that describes their slices itself says."""
+    cohort: Any = Painted(planted=True)
+    names = np.array(cohort.names, object)
+    train, test = np.arange(12, 48), np.arange(12)
+    lesions = lr._Lesions.of(cohort, names, ALIGNMENT)
+    fold = lr._Fold.of(cohort.expression, lesions, names, train, test, None, None)
+    found, _ = fold.aligned(fold.genes, 3)
+    model = CanonicalAlignment(ALIGNMENT, genes=GENES)
+    own, others = (cohort.lesions(list(names[rows]), least_area=least) for rows, least in ((train, 0.5), (test, 0.0)))
+    shown = images_from_hu(own.image), torch.from_numpy(own.mask).unsqueeze(1), own.place_among(list(names[train]))
+    model.fit(*shown, fold.genes[0], 3, pixel_mm=1.0)
+    encoded = model.encode_lesions(others.image.astype(np.float32), others.mask)
+    expected = retrieval_scores(model.encode(fold.genes[1]), encoded, others.place_among(list(names[test])))["patient"]
+    for name, scores in expected.items():
+        np.testing.assert_array_equal(found[name], scores)

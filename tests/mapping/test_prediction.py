@@ -96,6 +96,42 @@ def test_principal_components_leave_the_predictions_as_they_are() -> None:
     np.testing.assert_allclose(left.predicted[0, fold.test, 0], plain.predict(x[fold.test]), rtol=1e-6)
 
 
+@pytest.mark.parametrize("columns", [3, 120])
+def test_one_decomposition_serves_every_target_as_scikit_learn_does_one_by_one(columns: int) -> None:
+    rng = np.random.default_rng(14)
+    x = rng.standard_normal((60, columns)) + 3.0
+    y = x[:, :2] @ rng.standard_normal((2, 30)) * rng.uniform(0, 2, 30) + rng.standard_normal((60, 30))
+    fold = pr.Fold(np.arange(48), np.arange(48, 60), x[:48], x[48:])
+    found = fold.ridge.predict(y[:48], pr.PENALTIES * columns)
+    expected = RidgeCV(pr.PENALTIES * columns, alpha_per_target=True).fit(x[:48], y[:48])
+    assert len(set(expected.alpha_)) > 2
+    np.testing.assert_allclose(found, expected.predict(x[48:]), rtol=1e-8, atol=1e-8)
+
+
+def test_a_column_that_does_not_vary_and_a_target_that_does_not_are_borne() -> None:
+    x = np.random.default_rng(15).standard_normal((30, 2))
+    x[:, 1] = 7.0
+    y = np.stack([x[:, 0], np.full(30, 2.0)], axis=1)
+    fold = pr.Fold(np.arange(20), np.arange(20, 30), x[:20], x[20:])
+    found = fold.ridge.predict(y[:20], pr.PENALTIES)
+    np.testing.assert_allclose(found, RidgeCV(pr.PENALTIES, alpha_per_target=True).fit(x[:20], y[:20]).predict(x[20:]))
+
+
+def test_components_from_blocks_of_columns_are_those_of_all_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(16)
+    x = rng.standard_normal((40, 100))
+    x[rng.random(x.shape) < 0.1] = np.nan
+    y = np.nan_to_num(x[:, :3]).sum(1)[:, None]
+    whole = pr.predict_left_out(pr.folds_of(x, QUICK, 0), y, 100, QUICK)
+    monkeypatch.setattr(pr, "COLUMNS_AT_ONCE", 7)
+    in_parts = pr.predict_left_out(pr.folds_of(x, QUICK, 0), y, 100, QUICK)
+    np.testing.assert_allclose(in_parts.predicted, whole.predicted, rtol=1e-9)
+    fold = pr.folds_of(x, QUICK, 0)[0][2]
+    plain = make_pipeline(SimpleImputer(strategy="median"), StandardScaler(), RidgeCV(pr.PENALTIES * 100))
+    expected = plain.fit(x[fold.train], y[fold.train, 0]).predict(x[fold.test])
+    np.testing.assert_allclose(whole.predicted[0, fold.test, 0], expected, rtol=1e-6)
+
+
 def made_up(binary: bool) -> pr.LeftOut:
     rng = np.random.default_rng(5)
     y = (rng.random(50) < 0.4).astype(float) if binary else rng.standard_normal(50)

@@ -160,9 +160,9 @@ def test_the_cross_validated_r_of_pure_noise_is_not_that_of_the_patients_it_was_
         lesions = cf.lesion_side(rng.normal(size=(50, 150)), np.zeros((50, 0)), np.arange(50), 0.3, 0.3)
         genes = cf.GeneSide.of(rng.normal(size=(50, 300)), 0.1, seed)
         search = cf.search_for(lesions, genes, 0, 20)
-        w = cf.directions(lesions.rest, genes.predicting, search, 1)
+        w = cf.directions(lesions.rest, cf.covariance(lesions.rest, genes.predicting), search, 1)
         seen.append(cf.correlations(lesions.rest @ w, genes.predicting @ lesions.rest @ w)[0])
-        found.append(cf.cross_validated_directions(lesions.rest, genes, search, 1, seed)[0])
+        found.append(cf.cross_validated_directions(lesions.rest, cf.parts_of(genes, seed), search, 1)[0])
     assert np.mean(seen) > 0.5
     assert abs(np.mean(found)) < 0.1
 
@@ -237,7 +237,7 @@ def test_lesions_given_to_others_are_found_again_as_if_they_were_theirs() -> Non
     search = cf.search_for(lesions, side, 0, 20)
     moved = cf.refitted_targets(lesions.given_to(order), side, search, 1)
     np.testing.assert_array_equal(moved[:, :2], lesions.scores[order])
-    own = cf.directions(lesions.rest[order], side.predicting, search, 1)
+    own = cf.directions(lesions.rest[order], cf.covariance(lesions.rest[order], side.predicting), search, 1)
     np.testing.assert_allclose(moved[:, 2:], lesions.rest[order] @ own)
     more = cf.refitted_targets(lesions, side, search, 60)
     assert more.shape == (PATIENTS, 62)
@@ -252,3 +252,69 @@ def test_the_same_seed_finds_the_same() -> None:
     )
     np.testing.assert_array_equal(first, second)
     assert (first != other).all()
+
+
+def plain_directions(
+    rest: NDArray[Any], predicting: NDArray[Any], search: cf.Search, count: int
+) -> tuple[NDArray[Any], list[float]]:
+    """Directions and their scores by products with all patients, every direction taken out of the lesions itself."""
+    chain, found, scores = np.eye(rest.shape[1]), [], []
+    for _ in range(count):
+        best, w = -np.inf, np.zeros(rest.shape[1])
+        for kind, (mean, spread) in zip(search.kinds, search.noise, strict=True):
+            product = rest[:, kind].T @ predicting @ rest[:, kind] / len(rest)
+            value, vector = np.linalg.eigh((product + product.T) / 2)
+            if (value[-1] - mean) / spread > best:
+                best, w = (value[-1] - mean) / spread, np.zeros(rest.shape[1])
+                w[kind] = vector[:, -1]
+        z = rest @ w
+        scores.append(best)
+        found.append(chain @ w / z.std())
+        chain = chain @ (np.eye(len(w)) - np.outer(w, z @ rest / (z @ z)))
+        rest = rest - np.outer(z, z @ rest / (z @ z))
+    return np.stack(found, axis=1), scores
+
+
+def test_directions_in_the_covariance_are_those_in_the_lesions() -> None:
+    lesions, genes, _ = planted(3)
+    kinds = (slice(0, 9), slice(9, lesions.rest.shape[1]))
+    side = cf.GeneSide.of(genes, 3.2, 0)
+    orders = [np.random.default_rng(k).permutation(PATIENTS) for k in range(30)]
+    found = cf.further_directions(lesions.rest, kinds, side.predicting, 3, orders)
+    kept = found.weights.shape[1]
+    assert kept == 3
+    expected, _ = plain_directions(lesions.rest, side.predicting, found.search, kept)
+    np.testing.assert_allclose(np.abs(found.weights), np.abs(expected), atol=1e-8)
+    left = lesions.rest
+    for k, p in enumerate(found.p):  # each against the first of every permutation of what the ones before left
+        covariances = [cf.covariance(left[order], side.predicting) for order in orders]
+        search, null = cf.Search.among(kinds, covariances)
+        first = [plain_directions(left[order], side.predicting, search, 1)[1][0] for order in orders]
+        np.testing.assert_allclose(null, first, atol=1e-8)
+        assert p == cf.exceeded(plain_directions(left, side.predicting, search, 1)[1][0], null)
+        z = lesions.rest @ expected[:, k]
+        left = left - np.outer(z, z @ left / (z @ z))
+
+
+def test_many_permutations_in_one_product_are_those_one_by_one() -> None:
+    lesions, genes, _ = planted(2, named=2)
+    side = cf.GeneSide.of(genes, 3.2, 0)
+    orders = [np.random.default_rng(k).permutation(PATIENTS) for k in range(cf.ORDERS_AT_ONCE + 7)]
+    found = cf.null_correlations(lesions.scores, side.predicting, orders)
+    one_by_one = [cf.correlations(lesions.scores[o], side.predicting @ lesions.scores[o]) for o in orders]
+    np.testing.assert_allclose(found, one_by_one, atol=1e-12)
+
+
+def test_what_depends_on_the_genes_alone_serves_every_permutation() -> None:
+    lesions, genes, _ = planted(2)
+    side = cf.GeneSide.of(genes, 3.2, 0)
+    search = cf.search_for(lesions, side, 0, 20)
+    values, predicted = np.zeros((2, PATIENTS))
+    for part, others in cf.divided(PATIENTS, np.random.default_rng([5, 0xD1])):
+        learned = lesions.rest[others] - lesions.rest[others].mean(axis=0)
+        inner = cf.cross_predicting(side.kernel[np.ix_(others, others)], side.ridge, 1, 5)
+        w = cf.directions(learned, cf.covariance(learned, inner), search, 1)[:, 0]
+        values[part] = lesions.rest[part] @ w
+        predicted[part] = cf.predicting_from(side.kernel, side.ridge, part, others) @ learned @ w
+    found = cf.cross_validated_directions(lesions.rest, cf.parts_of(side, 5), search, 1)
+    assert found[0] == pytest.approx(np.corrcoef(values, predicted)[0, 1])

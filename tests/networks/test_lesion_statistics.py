@@ -165,7 +165,8 @@ def test_zernike_polynomials_are_those_of_the_books() -> None:
         (2, 0): 2 * rho**2 - 1, (3, 1): 3 * rho**3 - 2 * rho, (4, 2): 4 * rho**4 - 3 * rho**2, (5, 5): rho**5,
         (6, 0): 20 * rho**6 - 30 * rho**4 + 12 * rho**2 - 1,
     }.items():  # fmt: skip
-        assert_allclose(zernike_radial(n, m, rho), expected, atol=1e-12)
+        found = sum(c * rho ** (m + 2 * j) for j, c in enumerate(zernike_radial(n, m)))
+        assert_allclose(found, expected, atol=1e-12)
 
 
 def test_the_layout_of_a_lesion_is_the_sum_written_out_and_does_not_turn_with_it() -> None:
@@ -183,6 +184,40 @@ def test_the_layout_of_a_lesion_is_the_sum_written_out_and_does_not_turn_with_it
     assert found[ORDERS.index((2, 0))] == pytest.approx(3 * z20, abs=1e-4)
     turned = zernike_moments(torch.rot90(x, 1, (2, 3)).flip(3), mask, mask)[0].numpy()
     assert_allclose(turned, found, atol=1e-5)
+
+
+def test_one_product_gives_every_moment_and_its_gradient_as_sums_one_by_one_do() -> None:
+    """The sums as METHODS.md writes them, each with its own polynomial; pixels beyond the circle among them."""
+    generator = torch.Generator().manual_seed(6)
+    x, mask = torch.randn(3, 1, 32, 32, generator=generator) / 5, torch.sigmoid(8 * (disc(32, 9) - 0.5))
+    region = mask * torch.rand(3, 1, 32, 32, generator=generator) + 0.2 * disc(32, 14)
+    given = [one.double().expand(3, 1, 32, 32).clone().requires_grad_() for one in (x, region, mask)]
+
+    def plainly(x: torch.Tensor, region: torch.Tensor, m: torch.Tensor) -> torch.Tensor:
+        place = torch.arange(32, dtype=torch.float64)
+        area = m.sum((1, 2, 3)) + 4
+        radius = (area / torch.pi).sqrt()[:, None]
+        v, u = ((place - (m.sum(other)[:, 0] @ place + 4 * 15.5)[:, None] / area[:, None]) / radius for other in (3, 2))
+        away = (v[:, :, None].square() + u[:, None, :].square() + 1e-8).sqrt()
+        total = region.sum((2, 3), keepdim=True) + 8
+        rest = x - (region * x).sum((2, 3), keepdim=True) / total
+        rest = (region * rest / (1 + (rest / 0.2).square()).sqrt() / total)[:, 0]
+        angle = torch.atan2(v[:, :, None].expand_as(away), u[:, None, :].expand_as(away))
+        found = []
+        for n, m_order in ORDERS:
+            powers = enumerate(zernike_radial(n, m_order))
+            radial = rest * sum(c * away.clamp(max=1.0) ** (m_order + 2 * j) for j, c in powers)
+            parts = [(radial * turn(m_order * angle)).sum((1, 2)) for turn in (torch.cos, torch.sin)]
+            size = (parts[0].square() + parts[1].square() + 1e-6).sqrt() - 1e-3
+            found.append((n + 1) * (size if m_order else parts[0]))
+        return torch.stack(found, dim=1)
+
+    found, expected = zernike_moments(*given), plainly(*given)
+    assert_allclose(found.detach(), expected.detach(), atol=1e-6)
+    weight = torch.randn(found.shape, generator=generator, dtype=torch.float64)
+    gradients = [torch.autograd.grad((of * weight).sum(), given, retain_graph=True) for of in (found, expected)]
+    for one, other in zip(*gradients, strict=True):
+        assert_allclose(one, other, atol=1e-6)
 
 
 def test_a_dense_part_off_the_middle_shows_in_the_layout() -> None:

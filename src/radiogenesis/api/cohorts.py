@@ -159,7 +159,7 @@ def build_cohort(
     own_id, own_mask = brought.pop("clinical_id", ""), brought.pop("organ_mask", None)
     clinical_id, organ_mask, settings = clinical_id or own_id, organ_mask or own_mask, brought | settings
     tables, read, sampling, how = settings_of([TableSettings, ReadSettings, SamplingSettings, BuildSettings], settings)
-    if warning := unprotected(how):
+    if warning := unprotected(how.scheduler):
         warnings.warn(warning, stacklevel=2)
     given = Tables(
         **{name: Path(value) for name, value in paths.items() if value is not None},

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from radiogenesis.api.evaluation import Results
 from radiogenesis.api.keywords import settings_of
 from radiogenesis.api.runs import as_cohort, as_run, as_runs
 from radiogenesis.cohort.store import Cohort
+from radiogenesis.cohort.workers import connected, unprotected
 from radiogenesis.errors import SettingError
 from radiogenesis.mapping.conventional.enrichment import in_names_of, read_gmt
 from radiogenesis.mapping.conventional.plan import sentence
@@ -81,6 +84,7 @@ def map(
     null_run: Run | str | Path | Sequence[Run | str | Path] = (),
     gmt: str | Path | None = None,
     replicate: Cohort | str | Path | Sequence[Cohort | str | Path] = (),
+    scheduler: str = "",
     progress: Progress | None = None,
     **settings: Any,
 ) -> RadiogenomicMap:
@@ -93,6 +97,7 @@ def map(
         null_run: one or several runs like it with `shuffle_genes=True`.
         gmt: gene sets, such as those of MSigDB.
         replicate: other cohorts, in which the links found are looked for.
+        scheduler: address of a running Dask scheduler, whose workers take over the long parts.
         progress: called with (what, 0, 0): nobody knows how much of it there is.
         settings: fields of MapSettings, SynthesisSettings, PredictionSettings and ReplicationSettings.
 
@@ -108,8 +113,11 @@ def map(
     how, moving, left_out, elsewhere = settings_of(kinds, settings)
     opened = None if run is None else as_run(run)
     others = [replicate] if isinstance(replicate, Cohort | str | Path) else replicate
-    mapped(as_cohort(cohort), Path(path), how, moving, left_out, elsewhere, run=opened, nulls=as_runs(null_run),
-           gmt=gmt, others=[as_cohort(other) for other in others], progress=progress or silent)  # fmt: skip
+    if warning := unprotected(scheduler):
+        warnings.warn(warning, stacklevel=2)
+    with connected(scheduler) if scheduler else nullcontext():
+        mapped(as_cohort(cohort), Path(path), how, moving, left_out, elsewhere, run=opened, nulls=as_runs(null_run),
+               gmt=gmt, others=[as_cohort(other) for other in others], progress=progress or silent)  # fmt: skip
     return RadiogenomicMap(Path(path))
 
 

@@ -73,7 +73,7 @@ def main(arguments: list[str]) -> None:
         settings=settings_from(given, TableSettings, not_genes=tuple(given.not_genes)),
     )
     how = settings_from(given, BuildSettings)
-    if warning := unprotected(how):
+    if warning := unprotected(how.scheduler):
         print(warning, file=sys.stderr)
     with Bars() as bars:
         cohort = build_cohort(

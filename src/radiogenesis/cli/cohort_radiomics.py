@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> None:
         add_settings(options, kind)
     given = options.parse(arguments)
     how = settings_from(given, BuildSettings)
-    if warning := unprotected(how):
+    if warning := unprotected(how.scheduler):
         print(warning, file=sys.stderr)
     with Bars() as bars:
         measured = volume_table(

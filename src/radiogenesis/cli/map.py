@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 from radiogenesis.cli.arguments import add_settings, parser, settings_from
@@ -35,6 +37,10 @@ def main(arguments: list[str]) -> None:
         "--replicate", type=str, nargs="+", default=[], metavar="OTHER",
         help="Other cohorts, in which the links that are found are looked for: same metagenes, same direction.",
     )  # fmt: skip
+    verb.add_argument(
+        "--scheduler", type=str, default="", metavar="ADDRESS",
+        help="A running Dask scheduler (tls://host:8786), whose workers take over the long parts: see On a cluster.",
+    )  # fmt: skip
     add_settings(verb, MapSettings)
     add_settings(verb, SynthesisSettings)
     add_settings(verb, PredictionSettings)
@@ -50,6 +56,7 @@ def main(arguments: list[str]) -> None:
 
     from radiogenesis.api.maps import mapped
     from radiogenesis.cohort.store import Cohort
+    from radiogenesis.cohort.workers import connected, unprotected
     from radiogenesis.output import check_place
     from radiogenesis.progress import Status
     from radiogenesis.training.run import Run
@@ -57,7 +64,10 @@ def main(arguments: list[str]) -> None:
     check_place(out)
     run = Run.open(parsed.run) if parsed.run else None
     nulls = [Run.open(path) for path in parsed.null_run]
-    with Status("opening the cohort") as status:
+    if warning := unprotected(parsed.scheduler):
+        print(warning, file=sys.stderr)
+    workers = connected(parsed.scheduler) if parsed.scheduler else nullcontext()
+    with Status("opening the cohort") as status, workers:
         said = mapped(
             Cohort.open(parsed.cohort), out, settings, moving, left_out, elsewhere, run=run, nulls=nulls,
             gmt=parsed.gmt, others=[Cohort.open(other) for other in parsed.replicate],

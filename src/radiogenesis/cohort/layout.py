@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -28,6 +28,7 @@ STORED = {"tumor": "tumour"}
 """Fields of whole slices that have another name on disk: names there stay, since the digest covers them."""
 DAMAGED = "the cohort is damaged: copy it again from where it came, or build it again"
 
+ROWS = 256  # of an array that are read at a time where all of it is read once
 _CHUNK = 32  # images per chunk: 256 KiB of int16 at 64 x 64
 
 
@@ -57,11 +58,6 @@ def arrays(pixels: int, whole_pixels: int, *, every_lesion: bool = False) -> dic
             "backgrounds/boundary_mm": (np.float32, ()),
         }
     )
-
-
-def blocks(array: zarr.Array[Any], rows: int = 256) -> Iterator[NDArray[Any]]:
-    for start in range(0, array.shape[0], rows):
-        yield np.asarray(array[start : start + rows])
 
 
 def facts(attributes: Mapping[str, Any]) -> dict[str, Any]:

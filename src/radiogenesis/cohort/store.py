@@ -19,7 +19,7 @@ without this package. Every part has a digest among the attributes, and no part 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -95,6 +95,71 @@ class Truth:
     """gene, module; -1 for a gene outside the modules."""
     settings: dict[str, Any]
     """Settings of the planting, JSON-able."""
+
+
+@dataclass(frozen=True, eq=False)
+class StoredArray:
+    """An array of a cohort on disk.
+
+    Attributes:
+        name: such as "slices/image".
+        path: of the cohort, for what is said where it cannot be read.
+    """
+
+    name: str
+    _array: zarr.Array[Any]
+    path: Path
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of all of it."""
+        return tuple(self._array.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """As it is read."""
+        return np.dtype(self._array.dtype)
+
+    @property
+    def nbytes(self) -> int:
+        """What it takes in memory."""
+        return int(np.prod(self.shape)) * self.dtype.itemsize
+
+    @property
+    def block_rows(self) -> int:
+        """Rows that lie in one block: to read one of them is to read them all."""
+        return int(self._array.chunks[0])
+
+    def block(self, number: int) -> NDArray[Any]:
+        """The rows of one block. Raises CohortError where it cannot be read."""
+        return self.rows(number * self.block_rows, (number + 1) * self.block_rows)
+
+    def rows(self, start: int, stop: int) -> NDArray[Any]:
+        """Some rows. Raises CohortError where they cannot be read."""
+        with layout.Reading(self.path, self.name):
+            return np.asarray(self._array[start:stop])
+
+
+def lesion_rows(
+    cohort: Cohort,
+    patients: Collection[str] | None,
+    least_area: float,
+    area: Callable[[NDArray[np.intp]], NDArray[Any]],
+) -> NDArray[np.intp]:
+    """Which of the cohort's slices `Cohort.lesions` gives; see there.
+
+    Args:
+        area: rows -> (n,) area of the lesion in these slices.
+    """
+    every = cohort.slice_patient
+    without = set(() if patients is None else map(str, patients)) - set(every)
+    if unknown := sorted(without and without - set(cohort.patients.index) - set(cohort.expression.obs_names)):
+        raise CohortError(f"knows no patient {', '.join(unknown[:5])}", path=cohort.path)
+    rows = np.arange(len(every)) if patients is None else np.flatnonzero(np.isin(every, list(patients)))
+    if not least_area:
+        return rows
+    owner = np.char.add(np.char.add(every[rows], "\0"), cohort.slice_lesion[rows].astype(str))
+    return rows[among_largest(area(rows), owner, least_area)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,15 +290,28 @@ class Cohort:
         Raises:
             CohortError: a patient that the cohort does not know; those without a lesion have no slices.
         """
+        rows = lesion_rows(self, patients, least_area, lambda rows: self.slice_mask[rows].sum((1, 2)))
         every = self.slice_patient
-        without = set(() if patients is None else map(str, patients)) - set(every)
-        if unknown := sorted(without and without - set(self.patients.index) - set(self.expression.obs_names)):
-            raise CohortError(f"knows no patient {', '.join(unknown[:5])}", path=self.path)
-        rows = np.arange(len(every)) if patients is None else np.flatnonzero(np.isin(every, list(patients)))
-        if least_area:
-            owner = np.char.add(np.char.add(every[rows], "\0"), self.slice_lesion[rows].astype(str))
-            rows = rows[among_largest(self.slice_mask[rows].sum((1, 2)), owner, least_area)]
         return LesionSlices(self.slice_image[rows], self.slice_mask[rows], every[rows], rows, self.slice_lesion[rows])
+
+    def stored(self, name: str) -> StoredArray:
+        """An array as it lies on disk, to be read block by block: for images that memory does not hold.
+
+        Args:
+            name: such as "slices/image".
+        """
+        with self._reading(name):
+            return StoredArray(name, cast(zarr.Array[Any], self._group[name]), self.path)
+
+    def verified_blocks(self, name: str) -> Iterator[NDArray[Any]]:
+        """All of an array, some rows at a time; after the last it is compared with its digest. Raises CohortError."""
+        array = self.stored(name)
+        digest = content.start_array(array.dtype, array.shape[1:])
+        for start in range(0, array.shape[0], layout.ROWS):
+            block = array.rows(start, start + layout.ROWS)
+            digest.update(content.array_bytes(block))
+            yield block
+        self._check(name, digest.hexdigest())
 
     @cached_property
     def slice_image(self) -> NDArray[np.int16]:
@@ -322,12 +400,8 @@ class Cohort:
         every = "lesions" in self._attributes["parts"]
         arrays = layout.arrays(self.pixels, self.whole_pixels, every_lesion=every)
         for name in arrays:
-            with self._reading(name):
-                array = cast(zarr.Array[Any], self._group[name])
-                digest = content.start_array(array.dtype, array.shape[1:])
-                for block in layout.blocks(array):
-                    digest.update(content.array_bytes(block))
-            self._check(name, digest.hexdigest())
+            for _ in self.verified_blocks(name):
+                pass
         tables = set(self._attributes["parts"]) - set(arrays) - {"expression", "truth/settings"}
         for name in sorted(tables):
             self._frame(name)

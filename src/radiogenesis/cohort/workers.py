@@ -36,12 +36,12 @@ class BuildSettings:
             raise ValueError(f"workers {self.workers}: not below 0")
 
 
-def unprotected(build: BuildSettings) -> str:
+def unprotected(scheduler: str) -> str:
     """What is to be said of a scheduler without TLS; "" where there is nothing to say."""
-    if not build.scheduler or build.scheduler.startswith("tls://"):
+    if not scheduler or scheduler.startswith("tls://"):
         return ""
     return (
-        f"--scheduler {build.scheduler}: not protected by TLS: whoever reaches that port can run code as you; "
+        f"--scheduler {scheduler}: not protected by TLS: whoever reaches that port can run code as you; "
         "see the page On a cluster of the documentation"
     )
 
@@ -66,7 +66,7 @@ def _by_scheduler(
 ) -> Iterator[Outcome]:
     from distributed import as_completed
 
-    with _client(scheduler) as client:
+    with connected(scheduler) as client:
         left, whose = iter(jobs), {}
         running = as_completed()
 
@@ -104,7 +104,7 @@ def unexpected(source: Source, error: BaseException) -> Outcome:
 
 
 @contextmanager
-def _client(scheduler: str) -> Iterator[Any]:
+def connected(scheduler: str) -> Iterator[Any]:
     """A Dask client of the given scheduler. A patient of whom workers die is tried as often as it allows."""
     from distributed import Client
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -23,16 +23,24 @@ from torch.nn import functional as F
 from radiogenesis.imaging import LUNG_CT, Imaging
 from radiogenesis.methods.canonical_fit import LEVEL, GeneSide, LesionSide, correlations, fit_axes, lesion_side
 from radiogenesis.methods.checks import require
-from radiogenesis.methods.images import images_from_hu, soften, to_hu
+from radiogenesis.methods.images import images_from_hu, soften, to_hu, to_unit
 from radiogenesis.methods.protocols import Batch, Player
 from radiogenesis.networks.lesion_statistics import SIZES, appearance
 from radiogenesis.phenotypes.lesion import FEATURES, lesion_features
 
-__all__ = ["LEVEL", "CanonicalAlignment", "CanonicalAlignmentSettings"]
+__all__ = ["LEVEL", "CanonicalAlignment", "CanonicalAlignmentSettings", "Described"]
 
 CLOSEST = 0.9  # no lesion is taken to follow a code more closely than this
 LEAST_WEIGHT = 0.05  # of an axis in unit vectors, however little genes predict of it
+AT_ONCE = 256  # slices that are described at a time: bounds memory
 POWER_80 = 2.487  # deviations between no effect and one that a one-sided test at 5 % finds in 80 % of cohorts
+
+
+class Slices(Protocol):
+    """Images (N, 1, P, P): a tensor, or what gives one for some of them."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, at: slice, /) -> Tensor: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +86,23 @@ class CanonicalAlignmentSettings:
     def axes(self) -> tuple[str, ...]:
         """Names of all axes, used or not."""
         return (*self.named, *(f"appearance {k + 1}" for k in range(self.directions)))
+
+
+@dataclass(frozen=True, eq=False)
+class Described:
+    """Slices in the numbers that an alignment takes of them: each slice by itself, whoever else is looked at.
+
+    Attributes:
+        statistics: (N, S), see `lesion_statistics.appearance`.
+        properties: (N, P) nan where one could not be measured; P is 0 where the settings name none.
+    """
+
+    statistics: NDArray[np.float64]
+    properties: NDArray[np.float64]
+
+    def of(self, rows: NDArray[Any]) -> Described:
+        """The same of some of the slices."""
+        return Described(self.statistics[rows], self.properties[rows])
 
 
 class CanonicalAlignment(nn.Module):
@@ -146,13 +171,13 @@ class CanonicalAlignment(nn.Module):
         return None
 
     def fit(
-        self, image: Tensor, mask: Tensor, patient: NDArray[np.int64], genes: NDArray[Any], seed: int, *,
+        self, image: Slices, mask: Slices, patient: NDArray[np.int64], genes: NDArray[Any], seed: int, *,
         pixel_mm: float, darker: bool = False,
     ) -> None:  # fmt: skip
         """Find the axes.
 
         Args:
-            image: (N, 1, P, P) slices of the training patients in [-1, 1].
+            image: (N, 1, P, P) slices of the training patients in [-1, 1], or int16 HU.
             mask: (N, 1, P, P) their masks, lesion where above 0.5.
             patient: (N,) row of each slice's patient in `genes`; every patient has slices.
             genes: (n, G) scaled.
@@ -160,24 +185,36 @@ class CanonicalAlignment(nn.Module):
             pixel_mm: side of a pixel.
             darker: whether lesions may be darker than what is around them.
         """
-        lesions = self.lesion_side(image, mask, patient, pixel_mm=pixel_mm, darker=darker)
-        for name, value in fitted(lesions, genes, self.settings, seed).items():
+        self.fit_described(self.described(image, mask, pixel_mm=pixel_mm, darker=darker), patient, genes, seed)
+
+    def fit_described(self, slices: Described, patient: NDArray[np.int64], genes: NDArray[Any], seed: int) -> None:
+        """`fit` to slices that were described before; see there."""
+        for name, value in fitted(self.side_of(slices, patient), genes, self.settings, seed).items():
             buffer = self.get_buffer(name)
             buffer.copy_(torch.from_numpy(np.asarray(value, np.float64)).to(buffer.dtype))
 
+    def described(self, image: Slices, mask: Slices, *, pixel_mm: float, darker: bool = False) -> Described:
+        """Slices in numbers, a part of them at a time; see `fit`."""
+        statistics, properties = [np.zeros((0, sum(SIZES)))], [np.zeros((0, len(self.settings.named)))]
+        for start in range(0, len(image), AT_ONCE):
+            x, m = _shown(image[start : start + AT_ONCE]), mask[start : start + AT_ONCE].float()
+            statistics.append(self.statistics(x, soften(m)).double().numpy())
+            measured = lesion_features(to_hu(x), m, pixel_mm, darker=darker) if self.settings.named else {}
+            columns = [measured[name].double().numpy() for name in self.settings.named]
+            properties.append(np.stack(columns, axis=1) if columns else np.zeros((len(x), 0)))
+        return Described(np.concatenate(statistics), np.concatenate(properties))
+
+    def side_of(self, slices: Described, patient: NDArray[np.int64]) -> LesionSide:
+        """The lesions of slices that were described before, as `fit` takes them."""
+        s = self.settings
+        sizes = SIZES if s.named else ()  # of the classical directions all statistics are one kind
+        return lesion_side(slices.statistics, slices.properties, patient, s.whitening_ridge, s.lesion_ridge, sizes)
+
     def lesion_side(
-        self, image: Tensor, mask: Tensor, patient: NDArray[np.int64], *, pixel_mm: float, darker: bool = False
+        self, image: Slices, mask: Slices, patient: NDArray[np.int64], *, pixel_mm: float, darker: bool = False
     ) -> LesionSide:
         """The lesions as `fit` takes them; see there."""
-        parts = [slice(i, i + 256) for i in range(0, len(image), 256)]
-        statistics = torch.cat([self.statistics(image[part], soften(mask[part].float())) for part in parts])
-        named = self.settings.named
-        measured = lesion_features(to_hu(image), mask.float(), pixel_mm, darker=darker) if named else {}
-        columns = [measured[name].double().numpy() for name in named]
-        properties = np.stack(columns, axis=1) if columns else np.zeros((len(image), 0))
-        s = self.settings
-        sizes = SIZES if named else ()  # of the classical directions all statistics are one kind
-        return lesion_side(statistics.double().numpy(), properties, patient, s.whitening_ridge, s.lesion_ridge, sizes)
+        return self.side_of(self.described(image, mask, pixel_mm=pixel_mm, darker=darker), patient)
 
     def gene_side(self, genes: NDArray[Any], seed: int = 0) -> GeneSide:
         """The genes (n, G), scaled, as `fit` takes them."""
@@ -328,19 +365,34 @@ class CanonicalAlignment(nn.Module):
     @torch.no_grad()
     def encode_lesions(self, images: NDArray[np.floating[Any]], masks: NDArray[np.bool_]) -> NDArray[np.float32]:
         """Slices (B, P, P) in HU with hard masks (B, P, P), which are softened here -> unit vectors (B, K)."""
-        parts = [np.zeros((0, self.code_length), np.float32)]
-        for start in range(0, len(images), 256):
-            x = images_from_hu(images[start : start + 256]).to(self.mean.device)
-            m = soften(torch.from_numpy(np.asarray(masks[start : start + 256], np.float32)).unsqueeze(1).to(x.device))
-            z = self.coordinates(self.standardized(x, m))
-            parts.append(F.normalize(self._weights * z, dim=1).cpu().numpy())
+        return self.encode_statistics(self.statistics_of(images, masks))
+
+    @torch.no_grad()
+    def statistics_of(self, images: NDArray[Any], masks: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """Slices (B, P, P) in HU with hard masks (B, P, P), which are softened here -> statistics (B, S)."""
+        parts = [np.zeros((0, sum(SIZES)), np.float32)]
+        for start in range(0, len(images), AT_ONCE):
+            x = images_from_hu(images[start : start + AT_ONCE]).to(self.mean.device)
+            m = torch.from_numpy(np.asarray(masks[start : start + AT_ONCE], np.float32)).unsqueeze(1)
+            parts.append(self.statistics(x, soften(m.to(x.device))).cpu().numpy())
         return np.concatenate(parts)
+
+    @torch.no_grad()
+    def encode_statistics(self, statistics: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Statistics (B, S) of slices -> unit vectors (B, K); see `encode_lesions`."""
+        z = self.coordinates((torch.from_numpy(statistics).to(self.mean.device) - self.mean) / self.deviation)
+        return F.normalize(self._weights * z, dim=1).cpu().numpy()
 
     @property
     def _weights(self) -> Tensor:
         """(K,) of the axes in unit vectors: never all 0, so that an alignment at chance ranks patients at random."""
         least = self.cross_validated.clamp_min(LEAST_WEIGHT)
         return torch.where(self.in_sample_deviation > 0, least, self.cross_validated)
+
+
+def _shown(image: Tensor) -> Tensor:
+    """Images as the networks see them: in [-1, 1] already, or from int16 HU."""
+    return image if image.is_floating_point() else to_unit(image)
 
 
 def fitted(
@@ -367,7 +419,7 @@ def fitted(
         return out
 
     return {
-        "mean": lesions.mean, "deviation": lesions.deviation, "gene_mean": np.asarray(genes, np.float64).mean(axis=0),
+        "mean": lesions.mean, "deviation": lesions.deviation, "gene_mean": np.mean(genes, axis=0, dtype=np.float64),
         "lesion_weights": padded(axes.lesion_weights), "gene_weights": padded(gene_weights),
         "gene_patterns": padded(side.centered.T @ axes.targets / len(side.centered)),
         "in_sample_deviation": padded((side.centered @ gene_weights).std(axis=0)),

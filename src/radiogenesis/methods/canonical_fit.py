@@ -26,6 +26,7 @@ Floats = NDArray[np.float64]
 FOLDS, REPEATS = 10, 5  # of the cross-validation behind every prediction
 LEVEL = 0.05  # of a test against permuted patients
 NO_SPREAD = 1e-6  # of the largest spread: less is a rounding error
+ORDERS_AT_ONCE = 50  # permutations of the properties in one product
 SHOWN_ORDERS = 200  # permutations behind the 95th percentile of a further direction's r
 PROPERTY_RIDGE = 0.05  # added to the variance of each statistic where a property is written as a sum over them
 
@@ -183,10 +184,11 @@ class GeneSide:
     @classmethod
     def of(cls, genes: NDArray[Any], ridge: float, seed: int) -> GeneSide:
         """Genes (n, G) scaled; the seed divides the patients into folds."""
-        genes = np.asarray(genes, np.float64)
-        centered = genes - genes.mean(axis=0)
-        scale = float((centered**2).sum() / len(genes)) or 1.0
-        kernel = centered @ centered.T / scale
+        centered = np.array(genes, np.float64)
+        centered -= centered.mean(axis=0)
+        kernel = centered @ centered.T
+        scale = float(np.trace(kernel) / len(centered)) or 1.0
+        kernel /= scale
         return cls(centered, kernel, scale, ridge, cross_predicting(kernel, ridge, REPEATS, seed))
 
     def weights(self, targets: Floats) -> Floats:
@@ -236,17 +238,21 @@ def correlations(values: Floats, predicted: Floats) -> Floats:
     return np.divide((a * b).sum(axis=0), size, out=np.zeros(size.shape), where=size > 1e-12)
 
 
-def strongest(rest: Floats, predicting: Floats) -> tuple[float, Floats]:
-    """The direction w (R,) of `rest` (n, R) that has most covariance with what the other patients' genes predict of it,
+def covariance(rest: Floats, predicting: Floats) -> Floats:
+    """(R, R) the symmetric part of Q^T P Q / n: the covariance of each coordinate of `rest` (Q, (n, R)) with what the
+    other patients' genes predict (P) of it. All that is asked of an order of the patients: directions are found in it,
+    one after the other, without another product of the size of the patients."""
+    product = rest.T @ (predicting @ rest) / len(rest)
+    return (product + product.T) / 2
 
-        w^T Q^T P Q w / n   (the symmetric part; Q = rest, P = predicting),
 
-    and that covariance: canonical correlation with a ridge on either side (Hotelling 1936; Vinod 1976)."""
-    size = rest.shape[1]
+def strongest(covariances: Floats) -> tuple[float, Floats]:
+    """The direction w (R,) of `rest` with most `covariance` w^T C w, and that: canonical correlation with a ridge on
+    either side (Hotelling 1936; Vinod 1976)."""
+    size = len(covariances)
     if not size:
         return 0.0, np.zeros(0)
-    covariance = rest.T @ (predicting @ rest) / len(rest)
-    value, vector = eigh((covariance + covariance.T) / 2, subset_by_index=[size - 1, size - 1])
+    value, vector = eigh(covariances, subset_by_index=[size - 1, size - 1])
     return float(value[0]), vector[:, 0]
 
 
@@ -264,29 +270,27 @@ class Search:
     noise: Floats
 
     @classmethod
-    def among(
-        cls, kinds: tuple[slice, ...], rest: Floats, predicting: Floats, orders: Sequence[NDArray[np.intp]]
-    ) -> tuple[Search, Floats]:
-        """The search, and (permutations,) the score of the strongest direction of every permutation."""
-        null = np.array([[strongest(rest[order][:, kind], predicting)[0] for kind in kinds] for order in orders])
+    def among(cls, kinds: tuple[slice, ...], permuted: Sequence[Floats]) -> tuple[Search, Floats]:
+        """The search, and (permutations,) the score of the strongest direction of every permutation, of which the
+        covariances (R, R) are given."""
+        null = np.array([[strongest(one[kind, kind])[0] for kind in kinds] for one in permuted])
         search = cls(kinds, np.stack([null.mean(axis=0), np.maximum(null.std(axis=0), 1e-12)], axis=1))
         return search, ((null - search.noise[:, 0]) / search.noise[:, 1]).max(axis=1)
 
-    def best(self, rest: Floats, predicting: Floats) -> tuple[float, Floats]:
+    def best(self, covariances: Floats) -> tuple[float, Floats]:
         """How many deviations the best kind's direction is above chance, and the direction (R,), 0 elsewhere."""
-        found = [strongest(rest[:, kind], predicting) for kind in self.kinds]
+        found = [strongest(covariances[kind, kind]) for kind in self.kinds]
         scores = [(value - mean) / spread for (value, _), (mean, spread) in zip(found, self.noise, strict=True)]
-        k, w = int(np.argmax(scores)), np.zeros(rest.shape[1])
+        k, w = int(np.argmax(scores)), np.zeros(len(covariances))
         w[self.kinds[k]] = found[k][1]
         return scores[k], w
 
 
-def without(rest: Floats, direction: Floats) -> tuple[Floats, Floats]:
-    """`rest` residualized on its coordinate along a direction, and the (R, R) map that does it: rest @ map."""
+def without(rest: Floats, direction: Floats) -> Floats:
+    """The (R, R) map that residualizes `rest` on its coordinate along a direction: rest @ map."""
     z = rest @ direction
     loading = z @ rest / max(float(z @ z), 1e-300)
-    away = np.eye(len(direction)) - np.outer(direction, loading)
-    return rest @ away, away
+    return np.eye(len(direction)) - np.outer(direction, loading)
 
 
 @dataclass(frozen=True, eq=False)
@@ -306,17 +310,24 @@ class Further:
     first: Floats = field(default_factory=lambda: np.zeros(0))
 
 
-def directions(rest: Floats, predicting: Floats, search: Search, count: int) -> Floats:
-    """(R, k) weights of the first `count` directions, or of as many as the patients differ in; no test."""
+def directions(rest: Floats, covariances: Floats, search: Search, count: int) -> Floats:
+    """(R, k) weights of the first `count` directions, or of as many as the patients differ in; no test.
+
+    Args:
+        rest: (n, R).
+        covariances: (R, R) of it, see `covariance`.
+    """
     size = rest.shape[1]
     chain, found = np.eye(size), []
     for _ in range(min(count, size)):
-        _, w = search.best(rest, predicting)
-        spread = (rest @ w).std()
+        _, w = search.best(covariances)
+        left = rest @ chain
+        spread = (left @ w).std()
         if spread < NO_SPREAD:
             break
         found.append(chain @ w / spread)
-        rest, away = without(rest, w)
+        away = without(left, w)
+        covariances = away.T @ covariances @ away
         chain = chain @ away
     return _columns(found, size)
 
@@ -329,22 +340,27 @@ def further_directions(
     After k directions are taken out of the lesions, the next is compared with the FIRST that is found for every
     permutation of what is left: the rank among noise directions is the same (after Winkler et al. 2020).
     """
-    search, null = Search.among(kinds, rest, predicting, orders)
+    own = covariance(rest, predicting)
+    permuted = [covariance(rest[order], predicting) for order in orders]
+    search, null = Search.among(kinds, permuted)
     p: list[float] = []
-    opening, first, left = search, np.zeros(0), rest
+    opening, first, left, mine = search, np.zeros(0), rest, own
     while len(p) < most:
         if p:
-            search, null = Search.among(kinds, left, predicting, orders)
-        own, w = search.best(left, predicting)
+            search, null = Search.among(kinds, permuted)
+        score, w = search.best(mine)
         if (left @ w).std() < NO_SPREAD:
             break
-        p.append(exceeded(own, null))
-        first = first if len(first) else np.array([own, *null])
+        p.append(exceeded(score, null))
+        first = first if len(first) else np.array([score, *null])
         if p[-1] > LEVEL:
             break
-        left = without(left, w)[0]
+        away = without(left, w)
+        left, mine = left @ away, away.T @ mine @ away
+        if len(p) < most:
+            permuted = [away.T @ one @ away for one in permuted]
     kept = sum(one <= LEVEL for one in p)
-    return Further(directions(rest, predicting, opening, kept), opening, tuple(p), first)
+    return Further(directions(rest, own, opening, kept), opening, tuple(p), first)
 
 
 def exceeded(observed: float, null: Sequence[float] | Floats) -> float:
@@ -352,18 +368,37 @@ def exceeded(observed: float, null: Sequence[float] | Floats) -> float:
     return float((1 + np.sum(np.asarray(null) >= observed * (1 - 1e-9))) / (1 + len(null)))
 
 
-def cross_validated_directions(rest: Floats, genes: GeneSide, search: Search, count: int, seed: int) -> Floats:
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A part of the patients left out, and what depends on genes alone: `inner` (t, t) is what the others predict of
+    each other (`cross_predicting`), `outer` (p, t) what they predict of the part (`predicting_from`)."""
+
+    part: NDArray[np.intp]
+    others: NDArray[np.intp]
+    inner: Floats
+    outer: Floats
+
+
+def parts_of(genes: GeneSide, seed: int) -> list[Part]:
+    """The ten parts of `cross_validated_directions`: a hundred systems of equations, solved once for all orders."""
+    found = []
+    for part, others in divided(len(genes.kernel), np.random.default_rng([seed, 0xD1])):
+        inner = cross_predicting(genes.kernel[np.ix_(others, others)], genes.ridge, 1, seed)
+        found.append(Part(part, others, inner, predicting_from(genes.kernel, genes.ridge, part, others)))
+    return found
+
+
+def cross_validated_directions(rest: Floats, parts: Sequence[Part], search: Search, count: int) -> Floats:
     """(count,) correlation of patients' coordinates with what their genes predict, where the directions, too, were
-    found without them: on the other nine parts, with an inner cross-validation."""
+    found without them: on the other nine parts (`parts_of`), with an inner cross-validation."""
     n = len(rest)
     values, predicted = np.zeros((n, count)), np.zeros((n, count))
-    for part, others in divided(n, np.random.default_rng([seed, 0xD1])):
-        learned = rest[others] - rest[others].mean(axis=0)
-        inner = cross_predicting(genes.kernel[np.ix_(others, others)], genes.ridge, 1, seed)
-        found = directions(learned, inner, search, count)
+    for one in parts:
+        learned = rest[one.others] - rest[one.others].mean(axis=0)
+        found = directions(learned, covariance(learned, one.inner), search, count)
         k = found.shape[1]
-        values[part, :k] = rest[part] @ found
-        predicted[part, :k] = predicting_from(genes.kernel, genes.ridge, part, others) @ (learned @ found)
+        values[one.part, :k] = rest[one.part] @ found
+        predicted[one.part, :k] = one.outer @ (learned @ found)
     return correlations(values, predicted)
 
 
@@ -403,17 +438,19 @@ def fit_axes(lesions: LesionSide, genes: GeneSide, settings: FitSettings, seed: 
     orders = [rng.permutation(len(lesions.scores)) for _ in range(settings.permutations)]
     scores = lesions.scores
     r = correlations(scores, genes.predicting @ scores)
-    null = np.stack([correlations(scores[order], genes.predicting @ scores[order]) for order in orders])  # (R, P)
+    null = null_correlations(scores, genes.predicting, orders)  # (R, P)
     p = np.array([exceeded(one, null[:, j]) for j, one in enumerate(r)])
     found = further_directions(lesions.rest, lesions.kinds, genes.predicting, settings.directions, orders)
     kept = found.weights.shape[1]
     if not kept and not scores.shape[1]:  # one in any case, so that a model of shuffled genes has something to follow
-        found = replace(found, weights=directions(lesions.rest, genes.predicting, found.search, 1))
+        own = covariance(lesions.rest, genes.predicting)
+        found = replace(found, weights=directions(lesions.rest, own, found.search, 1))
     tested = np.column_stack([np.vstack([r, null]), *([found.first] if len(found.first) else [])])
     count = found.weights.shape[1]
-    more = cross_validated_directions(lesions.rest, genes, found.search, count, seed) if count else np.zeros(0)
+    parts = parts_of(genes, seed) if count else []
+    more = cross_validated_directions(lesions.rest, parts, found.search, count) if count else np.zeros(0)
     by_chance = [
-        cross_validated_directions(lesions.rest[order], genes, found.search, count, seed)
+        cross_validated_directions(lesions.rest[order], parts, found.search, count)
         for order in orders[: SHOWN_ORDERS if count else 0]
     ]
     return Axes(
@@ -424,6 +461,16 @@ def fit_axes(lesions: LesionSide, genes: GeneSide, settings: FitSettings, seed: 
         np.concatenate([p, found.p[:count]]),
         any_of(tested),
     )
+
+
+def null_correlations(scores: Floats, predicting: Floats, orders: Sequence[NDArray[np.intp]]) -> Floats:
+    """(R, P) correlation of permuted scores (n, P) with what genes predict of them, of many permutations in one
+    product."""
+    properties, found = scores.shape[1], [np.zeros((0, scores.shape[1]))]
+    for start in range(0, len(orders) if properties else 0, ORDERS_AT_ONCE):
+        permuted = np.concatenate([scores[order] for order in orders[start : start + ORDERS_AT_ONCE]], axis=1)
+        found.append(correlations(permuted, predicting @ permuted).reshape(-1, properties))
+    return np.concatenate(found) if properties else np.zeros((len(orders), 0))
 
 
 def any_of(tests: Floats) -> float:
@@ -441,7 +488,7 @@ def refitted_targets(lesions: LesionSide, genes: GeneSide, search: Search | None
     properties, and directions found anew."""
     found = np.zeros((lesions.rest.shape[1], 0))
     if search is not None:
-        found = directions(lesions.rest, genes.predicting, search, further)
+        found = directions(lesions.rest, covariance(lesions.rest, genes.predicting), search, further)
     missing = np.zeros((len(lesions.rest), further - found.shape[1]))
     return np.concatenate([lesions.scores, lesions.rest @ found, missing], axis=1)
 
@@ -450,4 +497,4 @@ def search_for(lesions: LesionSide, genes: GeneSide, seed: int, permutations: in
     """How directions are looked for among these lesions."""
     rng = np.random.default_rng([seed, 0xA1])
     orders = [rng.permutation(len(lesions.rest)) for _ in range(permutations)]
-    return Search.among(lesions.kinds, lesions.rest, genes.predicting, orders)[0]
+    return Search.among(lesions.kinds, [covariance(lesions.rest[order], genes.predicting) for order in orders])[0]

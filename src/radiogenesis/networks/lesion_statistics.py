@@ -9,6 +9,7 @@ Coarser scales, and neighbors, are freer of the scanner's noise. The critics of 
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -138,32 +139,50 @@ def zernike_moments(x: Tensor, region: Tensor, m: Tensor, limit: float = 0.2) ->
     radius = (area / torch.pi).sqrt()[:, None]
     v, u = ((place - at[:, None]) / radius for at in middle)  # (B, P)
     v, u = v[:, :, None], u[:, None, :]
-    rho = (v.square() + u.square() + 1e-8).sqrt().clamp(max=1.0)  # (B, P, P)
+    square = v.square() + u.square() + 1e-8  # (B, P, P)
+    beyond = square.clamp(min=1.0).rsqrt()  # what is further out counts as if it lay on the circle
+    square, x_turn, y_turn = square.clamp(max=1.0), u * beyond, v * beyond
     weight = region[:, 0]
     total = weight.sum((1, 2), keepdim=True) + 2 * FEWEST_PIXELS
     rest = x[:, 0] - (weight * x[:, 0]).sum((1, 2), keepdim=True) / total
     rest = weight * rest / (1 + (rest / limit).square()).sqrt() / total
-    cosine, sine = u / (v.square() + u.square() + 1e-8).sqrt(), v / (v.square() + u.square() + 1e-8).sqrt()
-    turns = [(torch.ones_like(cosine), torch.zeros_like(cosine))]
-    for _ in range(ORDERS[-1][1]):  # exp(i m theta), one order after the other
-        c, s = turns[-1]
-        turns.append((c * cosine - s * sine, s * cosine + c * sine))
+    turns = [torch.ones_like(square), x_turn, y_turn]
+    for _ in range(2, ORDERS[-1][1] + 1):  # rho^m exp(i m theta), one order after the other
+        c, s = turns[-2:]
+        turns += [c * x_turn - s * y_turn, s * x_turn + c * y_turn]
+    powers = [rest]
+    for _ in range(ORDERS[-1][0] // 2):
+        powers.append(powers[-1] * square)
+    # All sums of rest rho^(2j) rho^m exp(i m theta) in one product: (B, 1 + 3, 1 + 2 6).
+    sums = torch.stack(powers, dim=1).flatten(2) @ torch.stack(turns, dim=1).flatten(2).transpose(1, 2)
+    radial, cosine, sine, turning, degree = _polynomials(x.device)
+    along, across = ((sums[:, :, column] * radial).sum(1) for column in (cosine, sine))  # (B, len(ORDERS))
+    size = (along.square() + across.square() + 1e-6).sqrt() - 1e-3
+    return torch.where(turning, size, along) * (degree + 1)
+
+
+@lru_cache(maxsize=8)
+def _polynomials(device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """What `zernike_moments` knows of ORDERS, on a device: the coefficients of R_nm from that of rho^m on, (1 + 3,
+    len(ORDERS)); the columns of cos(m theta) and of sin(m theta) among the turns; whether m is above 0; and n."""
+    with torch.inference_mode(False):
+        radial = torch.zeros(ORDERS[-1][0] // 2 + 1, len(ORDERS))
+        for column, (n, m) in enumerate(ORDERS):
+            coefficients = zernike_radial(n, m)
+            radial[: len(coefficients), column] = torch.tensor(coefficients)
+        degree, order = torch.tensor(ORDERS).unbind(1)
+        parts = radial, (2 * order - 1).clamp_min(0), 2 * order, order > 0, degree
+        return tuple(part.to(device) for part in parts)  # type: ignore[return-value]
+
+
+def zernike_radial(n: int, m: int) -> list[float]:
+    """The coefficients of rho^m, rho^(m + 2), ..., rho^n in R_nm, where for k from 0 on that of rho^(n - 2k) is
+    (-1)^k (n - k)! / (k! ((n + m) / 2 - k)! ((n - m) / 2 - k)!)."""
     found = []
-    for n, order in ORDERS:
-        radial = rest * zernike_radial(n, order, rho)
-        parts = [(radial * turn).sum((1, 2)) for turn in turns[order]]
-        size = (parts[0].square() + parts[1].square() + 1e-6).sqrt() - 1e-3
-        found.append((n + 1) * (size if order else parts[0]))
-    return torch.stack(found, dim=1)
-
-
-def zernike_radial(n: int, m: int, rho: Tensor) -> Tensor:
-    """R_nm(rho) = sum_k (-1)^k (n - k)! / (k! ((n + m) / 2 - k)! ((n - m) / 2 - k)!) rho^(n - 2k)."""
-    total = torch.zeros_like(rho)
-    for k in range((n - m) // 2 + 1):
+    for k in range((n - m) // 2, -1, -1):
         below = math.factorial(k) * math.factorial((n + m) // 2 - k) * math.factorial((n - m) // 2 - k)
-        total = total + (-1) ** k * math.factorial(n - k) / below * rho ** (n - 2 * k)
-    return total
+        found.append((-1) ** k * math.factorial(n - k) / below)
+    return found
 
 
 def lagged_product(x: Tensor, lag: int) -> Tensor:

@@ -270,7 +270,8 @@ def _permuted(
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     parts = [range(start, min(start + 50, permutations)) for start in range(0, permutations, 50)]
-    tasks = [delayed(null_maxima)(left, right, scale, blocks, part, seed, observed, basis) for part in parts]
+    large = [delayed(one, traverse=False) for one in (left, right, observed, basis)]  # sent once, not with every part
+    tasks = [delayed(null_maxima)(*large[:2], scale, blocks, part, seed, *large[2:]) for part in parts]
     with threadpool_limits(1):  # the tasks run side by side; threads inside them would fight over the cores
         computed = compute(*tasks)
     return np.concatenate([maxima for maxima, _ in computed]), np.sum([reached for _, reached in computed], axis=0)

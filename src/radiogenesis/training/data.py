@@ -1,5 +1,6 @@
-"""Training data in memory: slices, masks, genes and backgrounds of the training patients, and batches of them.
+"""Training data: slices, masks, genes and backgrounds of the training patients, and batches of them.
 
+Images are in memory, or stay in the cohort's store where they are too large for that; batches are the same.
 A batch is a function of (seed, step, process) alone. So a resumed run sees what an uninterrupted run would have seen,
 and nothing about the loader has to be stored in a checkpoint.
 """
@@ -15,14 +16,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from radiogenesis.cohort.split import Split
-from radiogenesis.cohort.store import Cohort
+from radiogenesis.cohort.store import Cohort, lesion_rows
 from radiogenesis.errors import CohortError
 from radiogenesis.methods.images import soften, to_unit, turned
 from radiogenesis.methods.protocols import Batch
+from radiogenesis.training.stored import Blocks, StoredImages
 
 _MAX_SEED = 2**63 - 1
 
 HELD_OUT = "held-out patients"
+SLICES, BACKGROUNDS = ("slices/image", "slices/mask"), "backgrounds/image"
+
+Images = Tensor | StoredImages
+"""(N, 1, P, P), indexed by rows or by a slice."""
 
 
 def seed_of(*numbers: int) -> int:
@@ -61,22 +67,22 @@ class TrainingData:
     """The training patients' data.
 
     Attributes:
-        image: (N, 1, P, P) int16 HU.
-        mask: (N, 1, P, P) bool.
+        image: (N, 1, P, P) int16 HU, in memory or in the store.
+        mask: (N, 1, P, P) bool, alike.
         patient: (N,) long, index into the patients.
         genes: (patients, G) float32, scaled.
-        background: (M, 1, P, P) int16 HU.
+        background: (M, 1, P, P) int16 HU, alike.
         slices_of: the slices of each patient.
         patients: their identifiers.
         pixel_mm: side of a pixel.
         darker: whether lesions may be darker than what is around them.
     """
 
-    image: Tensor
-    mask: Tensor
+    image: Images
+    mask: Images
     patient: Tensor
     genes: Tensor
-    background: Tensor
+    background: Images
     slices_of: tuple[Tensor, ...]
     patients: tuple[str, ...]
     pixel_mm: float
@@ -91,6 +97,7 @@ class TrainingData:
         *,
         shuffle_seed: int | None = None,
         least_area: float = 0.0,
+        memory_gib: float | None = None,
     ) -> TrainingData:
         """Take the slices of `patients`, and the backgrounds of every patient that is not held out.
 
@@ -99,6 +106,7 @@ class TrainingData:
             genes: (patients, G) scaled.
             shuffle_seed: if given, every patient gets another patient's genes (the null).
             least_area: slices with less than this share of their patient's largest are left out.
+            memory_gib: images stay in the store where they would take more; what is kept of them takes no more.
 
         Raises:
             CohortError: the cohort has no slices of these patients, fewer than two patients, or no backgrounds.
@@ -108,8 +116,6 @@ class TrainingData:
                 f"{len(patients)} training patient(s): at least 2 with slices and expression are needed",
                 path=cohort.path,
             )
-        lesions = cohort.lesions(patients, least_area=least_area)
-        patient = torch.from_numpy(lesions.place_among(patients))
         backgrounds = training_backgrounds(cohort, patients)
         if not len(backgrounds):
             raise CohortError(
@@ -117,17 +123,29 @@ class TrainingData:
             )
         if shuffle_seed is not None:
             genes = genes[derangement(len(genes), shuffle_seed)]
+        if memory_gib is not None and bytes_of(cohort) > memory_gib * 2**30:
+            taken = _in_store(cohort, patients, backgrounds, least_area, int(memory_gib * 2**30))
+        else:
+            taken = _in_memory(cohort, patients, backgrounds, least_area)
+        image, mask, background, whose = taken
+        place = {name: k for k, name in enumerate(patients)}
+        patient = torch.tensor([place[str(name)] for name in whose], dtype=torch.int64)
         return cls(
-            image=torch.from_numpy(lesions.image).unsqueeze(1),
-            mask=torch.from_numpy(lesions.mask).unsqueeze(1),
+            image=image,
+            mask=mask,
             patient=patient,
             genes=torch.from_numpy(np.ascontiguousarray(genes, np.float32)),
-            background=torch.from_numpy(cohort.background_image[backgrounds]).unsqueeze(1),
+            background=background,
             slices_of=tuple(torch.nonzero(patient == i).flatten() for i in range(len(patients))),
             patients=tuple(patients),
             pixel_mm=cohort.pixel_mm,
             darker=cohort.imaging.may_be_darker,
         )
+
+    @property
+    def in_store(self) -> bool:
+        """Whether images stay in the cohort's store, so that it pays to read ahead."""
+        return isinstance(self.image, StoredImages)
 
     @property
     def epoch(self) -> int:
@@ -179,7 +197,7 @@ class TrainingData:
         turn = turns[int(torch.randint(len(turns), (1,), generator=generator))] if augment else 0
         device = self.image.device
 
-        def slices(source: Tensor, at: Tensor) -> Tensor:
+        def slices(source: Images, at: Tensor) -> Tensor:
             return turned(source[at.to(device)], turn).contiguous(memory_format=torch.channels_last)
 
         def masks(at: Tensor) -> Tensor:
@@ -207,6 +225,34 @@ class TrainingData:
     def _one_slice(self, patient: int, generator: torch.Generator) -> Tensor:
         slices = self.slices_of[patient]
         return slices[torch.randint(len(slices), (), generator=generator)]
+
+
+def bytes_of(cohort: Cohort) -> int:
+    """What a cohort's images take in memory while they are trained on: as the cohort keeps them, and a copy."""
+    return 2 * sum(cohort.stored(name).nbytes for name in (*SLICES, BACKGROUNDS))
+
+
+def _in_memory(
+    cohort: Cohort, patients: Sequence[str], backgrounds: NDArray[np.intp], least_area: float
+) -> tuple[Images, Images, Images, NDArray[np.str_]]:
+    """Slices, masks and backgrounds, and whose each slice is."""
+    lesions = cohort.lesions(patients, least_area=least_area)
+    images = lesions.image, lesions.mask, cohort.background_image[backgrounds]
+    image, mask, background = (torch.from_numpy(of).unsqueeze(1) for of in images)
+    return image, mask, background, lesions.patient
+
+
+def _in_store(
+    cohort: Cohort, patients: Sequence[str], backgrounds: NDArray[np.intp], least_area: float, limit: int
+) -> tuple[Images, Images, Images, NDArray[np.str_]]:
+    """The same, where they lie; all is read once, and compared with its digest."""
+    for name in (SLICES[0], BACKGROUNDS):
+        for _ in cohort.verified_blocks(name):
+            pass
+    area = np.concatenate([block.sum((1, 2)) for block in cohort.verified_blocks(SLICES[1])] or [np.zeros(0)])
+    rows, kept = lesion_rows(cohort, patients, least_area, lambda rows: area[rows]), Blocks(limit)
+    image, mask = (StoredImages(cohort.stored(name), rows, kept) for name in SLICES)
+    return image, mask, StoredImages(cohort.stored(BACKGROUNDS), backgrounds, kept), cohort.slice_patient[rows]
 
 
 def training_backgrounds(cohort: Cohort, training: Sequence[str]) -> NDArray[np.intp]:

@@ -27,9 +27,10 @@ from radiogenesis.cohort.store import Cohort, WholeRows
 from radiogenesis.errors import OutputError, RunError, SettingError
 from radiogenesis.output import OF_THE_PLACE, cannot_write, check_room
 from radiogenesis.progress import Progress
+from radiogenesis.training.allocator import keep_freed_memory
 from radiogenesis.training.callbacks import Interruption, MetricsLog, ProgressLine, SampleGrid, Told
 from radiogenesis.training.checkpoints import LAST, WholeCheckpoints, newest
-from radiogenesis.training.data import TrainingData, seed_of, training_backgrounds
+from radiogenesis.training.data import TrainingData, seed_of
 from radiogenesis.training.folder import Beginning, machine_of, origin_of, refuse_run
 from radiogenesis.training.module import MethodModule
 from radiogenesis.training.preparation import genes_as_trained
@@ -126,9 +127,10 @@ def train(
             scaler.transform(cohort.expression, list(split.train)),
             shuffle_seed=seed_of(settings.seed, 0x5F) if settings.shuffle_genes else None,
             least_area=settings.least_area,
+            memory_gib=settings.memory_gib,
         )
         data = entry(method).prepare(untrained, data, scaler.genes, settings.seed)
-        callbacks.append(SampleGrid(path, *sample_inputs(cohort, split, scaler, untrained), save_drawing_grid))
+        callbacks.append(SampleGrid(path, *sample_inputs(cohort, split, scaler, untrained, data), save_drawing_grid))
     steps = count_steps(method_settings, data.epoch, settings)
     config["steps"] = steps
     precision = "bfloat16" if bfloat16(settings) else "float32"
@@ -207,6 +209,7 @@ def _run_trainer(
 ) -> None:  # fmt: skip
     """The same; `place` is the run's folder as Lightning is told of it."""
     every = min(settings.checkpoint_every, module.steps)
+    keep_freed_memory()
     interruption = Interruption()
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda"):
         logging.getLogger(name).setLevel(logging.WARNING)  # not which devices are not there
@@ -264,6 +267,8 @@ def _run_trainer(
             done = f"stopped at step {int(module.done)} of {module.steps}"
             raise KeyboardInterrupt(f"{path}: {done}; go on with --resume and the same settings") from None
         finally:
+            if module.ahead is not None:
+                module.ahead.close()
             if here:
                 signal.signal(signal.SIGINT, handler)
                 signal.signal(signal.SIGTERM, of_term)
@@ -399,11 +404,11 @@ def count_steps(method_settings: Any, slices: int, settings: TrainSettings) -> i
 
 
 def sample_inputs(
-    cohort: Cohort, split: Split, scaler: ExpressionScaler, method: object, count: int = 6
+    cohort: Cohort, split: Split, scaler: ExpressionScaler, method: object, data: TrainingData, count: int = 6
 ) -> tuple[Any, Any]:
     """Backgrounds and genes for the sample grids: of validation patients where there are any, else of training."""
     patients = list(split.validation or split.train)
     chosen = [patients[i % len(patients)] for i in range(count)]
-    rows = training_backgrounds(cohort, split.train)
-    backgrounds = cohort.background_image[rows[:: max(1, len(rows) // count)][:count]]
+    rows = torch.arange(0, len(data.background), max(1, len(data.background) // count))[:count]
+    backgrounds = data.background[rows][:, 0].numpy()
     return backgrounds, genes_as_trained(method, scaler, split, cohort.expression, chosen[: len(backgrounds)])

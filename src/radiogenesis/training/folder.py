@@ -32,7 +32,7 @@ from radiogenesis.training.settings import SPLIT_SETTINGS, TrainSettings
 
 _LIBRARIES = ("radiogenesis", "torch", "lightning", "numpy", "anndata", "zarr")
 _OF_COHORT = ("whole_lung_mm2",)  # the cohort's content is compared; earlier runs do not have it
-_BY_EFFECT = ("precision", *SPLIT_SETTINGS)  # what they lead to is compared: precision and patients
+_BY_EFFECT = ("precision", "memory_gib", *SPLIT_SETTINGS)  # what they lead to is compared: precision and patients
 
 
 @dataclass(frozen=True)

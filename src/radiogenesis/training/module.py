@@ -13,11 +13,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from radiogenesis.methods.protocols import LossRecord, Player, Trainable
+from radiogenesis.methods.protocols import Batch, LossRecord, Player, SliceBatch, Trainable
 from radiogenesis.training.data import Epochs, TrainingData, seed_of
 from radiogenesis.training.renamed import tensor_now
 from radiogenesis.training.settings import TrainSettings
 from radiogenesis.training.slices import SliceData
+from radiogenesis.training.stored import ReadAhead
 
 
 class MethodModule(L.LightningModule):
@@ -58,9 +59,12 @@ class MethodModule(L.LightningModule):
         )
         self.metrics: dict[str, Tensor] = {}
         self.loading_seconds = self.step_seconds = 0.0
+        self.ahead: ReadAhead[Batch | SliceBatch] | None = None
 
     def on_fit_start(self) -> None:
         self.data = self.data.to(self.device)
+        if self.data.in_store:
+            self.ahead = ReadAhead(self.batch_at, self.steps, self.device.type)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Tensors of a checkpoint that an earlier version wrote get the names of today."""
@@ -93,20 +97,8 @@ class MethodModule(L.LightningModule):
     def training_step(self, _: Tensor, index: int) -> None:
         started = time.perf_counter()
         step = int(self.done)
-        seed = seed_of(self.settings.seed, step, self.global_rank)
-        generator = torch.Generator().manual_seed(seed)
-        torch.manual_seed(seed)  # dropout and the noise of the step: a resumed run draws what this one draws
-        s = self.settings
-        batch = self.data.batch(
-            self.batch_size,
-            generator,
-            by_patient=s.sampling == "patients",
-            augment=s.augment,
-            quarter_turns=s.quarter_turns,
-            soft_masks=s.soft_masks,
-            epochs=Epochs(s.seed, step * s.processes + self.global_rank) if s.sampling == "epochs" else None,
-            views=self.method.views,
-        )
+        torch.manual_seed(self.seed_at(step))  # dropout and the noise of the step: a resumed run draws what this draws
+        batch = self.batch_at(step) if self.ahead is None else self.ahead(step)
         self.loading_seconds += time.perf_counter() - started
         shared = self.method.prepare(batch)
         players = self.players
@@ -126,6 +118,24 @@ class MethodModule(L.LightningModule):
             self.average.update_parameters(self.part)
         self.done += 1
         self.step_seconds += time.perf_counter() - started
+
+    def seed_at(self, step: int) -> int:
+        """Of everything random in a step of this process."""
+        return seed_of(self.settings.seed, step, self.global_rank)
+
+    def batch_at(self, step: int) -> Batch | SliceBatch:
+        """The batch of a step: a function of the step alone."""
+        s = self.settings
+        return self.data.batch(
+            self.batch_size,
+            torch.Generator().manual_seed(self.seed_at(step)),
+            by_patient=s.sampling == "patients",
+            augment=s.augment,
+            quarter_turns=s.quarter_turns,
+            soft_masks=s.soft_masks,
+            epochs=Epochs(s.seed, step * s.processes + self.global_rank) if s.sampling == "epochs" else None,
+            views=self.method.views,
+        )
 
     def note(self, player: str, record: LossRecord) -> None:
         """Add a step's terms to the sums that the next line of metrics is made of."""

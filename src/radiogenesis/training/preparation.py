@@ -18,7 +18,6 @@ from radiogenesis.errors import RunError, SettingError
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment
 from radiogenesis.methods.fusion_gan import FusionGAN
 from radiogenesis.methods.gene_autoencoder import GeneAutoencoder
-from radiogenesis.methods.images import to_unit
 from radiogenesis.methods.mc_gan import MCGAN
 from radiogenesis.methods.metagene_gan import MetageneGAN
 from radiogenesis.methods.nearest_lesion import NearestLesion
@@ -33,14 +32,14 @@ def prepare_nothing(method: Any, data: TrainingData, names: Sequence[str], seed:
 
 def prepare_canonical(method: CanonicalAlignment, data: TrainingData, names: Sequence[str], seed: int) -> TrainingData:
     """All of the canonical alignment."""
-    image, patient = to_unit(data.image), data.patient.numpy()
-    method.fit(image, data.mask, patient, data.genes.numpy(), seed, pixel_mm=data.pixel_mm, darker=data.darker)
+    shown = data.image, data.mask, data.patient.numpy()
+    method.fit(*shown, data.genes.numpy(), seed, pixel_mm=data.pixel_mm, darker=data.darker)
     return data
 
 
 def prepare_nearest(method: NearestLesion, data: TrainingData, names: Sequence[str], seed: int) -> TrainingData:
     """All of the nearest lesions."""
-    lesions = data.image, data.mask, data.patient.numpy()
+    lesions = data.image[:], data.mask[:], data.patient.numpy()  # they are what is drawn: all are kept
     method.fit(*lesions, data.genes.numpy(), seed, pixel_mm=data.pixel_mm, darker=data.darker)
     return data
 
@@ -53,7 +52,7 @@ def prepare_fusion(method: FusionGAN, data: TrainingData, names: Sequence[str], 
         return data
     if not method.settings.calibrated:
         return replace(data, genes=alignment.in_sample_genes(data.genes))
-    shown = to_unit(data.image), data.mask, data.patient.numpy()
+    shown = data.image, data.mask, data.patient.numpy()
     lesions = alignment.lesion_side(*shown, pixel_mm=data.pixel_mm, darker=data.darker)
     alignment.follows.copy_(alignment.cross_validated)
     return replace(data, genes=alignment.out_of_sample_genes(data.genes, lesions, seed))

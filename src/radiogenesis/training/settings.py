@@ -64,6 +64,9 @@ class TrainSettings:
     """Machines; Lightning reads the rest from SLURM's environment."""
     threads: int = 0
     """Threads of a CPU process; 0 leaves torch's choice (one per core)."""
+    memory_gib: float = 8.0
+    """Memory that the cohort's images may take, in GiB. Where they take more they stay in the store: batches are read
+    ahead, the blocks last read are kept up to this size, and the result is the same. Whole slices are always read."""
     checkpoint_every: int = 200
     """Steps between checkpoints, sample grids and lines of metrics."""
 
@@ -86,6 +89,8 @@ class TrainSettings:
         for name in ("seed", "split_seed"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}")
+        if self.memory_gib <= 0:
+            raise ValueError(f"memory_gib must be above 0, not {self.memory_gib}")
         if not 0 <= self.least_area <= 1:
             raise ValueError(f"least_area must be between 0 and 1, not {self.least_area}")
         if self.checkpoint_every < 1 or self.devices < 1 or self.nodes < 1 or self.threads < 0:

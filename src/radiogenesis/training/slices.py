@@ -57,6 +57,9 @@ class SliceData:
         image = torch.from_numpy(cohort.whole.slices.image[rows]).unsqueeze(1)
         return cls(image, torch.from_numpy(tumor).unsqueeze(1), groups[0], groups[1], empty_share)
 
+    in_store = False
+    """Whole slices are in memory."""
+
     @property
     def epoch(self) -> int:
         """Slices in one pass over the training data: those that show tumor, and as many empty ones as go with them."""

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from anndata import AnnData
 from numpy.typing import NDArray
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import RidgeCV
@@ -31,10 +32,10 @@ from radiogenesis.evaluation.descriptions.properties import own_features
 from radiogenesis.evaluation.measures.retrieval import ranks, retrieval_scores
 from radiogenesis.mapping.prediction.prediction import CLINIC, PENALTIES, SIZE
 from radiogenesis.mapping.prediction.settings import PredictionSettings
-from radiogenesis.methods.canonical_alignment import CanonicalAlignment, CanonicalAlignmentSettings
-from radiogenesis.methods.images import images_from_hu
+from radiogenesis.methods.canonical_alignment import CanonicalAlignment, CanonicalAlignmentSettings, Described
 from radiogenesis.phenotypes.lesion import FEATURES
 from radiogenesis.stats.association import permutation
+from radiogenesis.stats.cluster import on_workers
 from radiogenesis.stats.resampling import Floats, interval, permutation_p, resamples
 from radiogenesis.training.settings import TrainSettings
 
@@ -85,22 +86,22 @@ def left_out_retrieval(
     """
     names = np.array(list(map(str, patients)), object)
     parts = list(KFold(settings.prediction_folds, shuffle=True, random_state=seed).split(names))
-    folds = [_Fold.of(cohort, names, train, test, expression, blocks) for train, test in parts]
-    asked = [fold.aligned(fold.genes, alignment, seed) for fold in folds]
+    lesions = _Lesions.of(cohort, names, alignment or CanonicalAlignmentSettings())
+    size = own_features(cohort, list(names))[:, FEATURES.index("size")]
+    known = None if clinical is None or not clinical.shape[1] else clinical.to_numpy(np.float64)
+    shared = _Asked(cohort.expression, lesions, names, expression, blocks, size, known, seed)
+    folds = on_workers(_scored, shared, parts)
     order = np.concatenate([test for _, test in parts])
     among = np.concatenate([np.full(len(test), len(test)) for _, test in parts])
-    own = _own([scores for scores, _ in asked])
-    control = _own([fold.aligned(fold.shuffled(seed), alignment, seed)[0] for fold in folds])
-    size = own_features(cohort, list(names))[:, FEATURES.index("size")]
-    baselines = {SIZE: _own([fold.by_size(size) for fold in folds])}
-    if clinical is not None and clinical.shape[1]:
-        known = clinical.to_numpy(np.float64)
-        baselines[CLINIC] = _own([fold.aligned(fold.prepared(known), alignment, seed)[0] for fold in folds])
+    own, retrained = _own([one.own for one in folds]), _own([one.shuffled for one in folds])
+    baselines = {SIZE: _own([one.by_size for one in folds])}
+    if known is not None:
+        baselines[CLINIC] = _own([one.by_clinic for one in folds])
     draws = resamples(len(names), settings.prediction_bootstrap, [seed, 31])
     chance = {"mean rank": (among + 1) / 2, "top-1": 1 / among, "top-5": np.minimum(5, among) / among}
     rows = []
     for name in MEASURES:
-        null = _exchanged([one[name] for one, _ in asked], [fold.blocks for fold in folds], settings, seed)
+        null = _exchanged([one.own[name] for one in folds], [one.blocks for one in folds], settings, seed)
         low, high = interval(own[name][draws].mean(axis=1))
         null_low, null_high = interval(null)
         rows.append(
@@ -108,13 +109,41 @@ def left_out_retrieval(
                 "measure": name, "value": float(own[name].mean()), "low": low, "high": high,
                 "chance": float(chance[name].mean()), "null_mean": float(null.mean()), "null_low": null_low,
                 "null_high": null_high, "p": permutation_p(float(own[name].mean()), null, greater=name != "mean rank"),
-                "retrained": float(control[name].mean()), "patients": len(names),
+                "retrained": float(retrained[name].mean()), "patients": len(names),
                 **_gain(own[name], {one: ranks[name] for one, ranks in baselines.items()}, draws, name != "mean rank"),
             }
         )  # fmt: skip
     return LeftOutRetrieval(
-        tuple(names[order]), own["mean rank"], among, pd.DataFrame(rows), tuple(kept for _, kept in asked)
+        tuple(names[order]), own["mean rank"], among, pd.DataFrame(rows), tuple(one.directions for one in folds)
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Lesions:
+    """The slices of all patients in numbers: described once, since no fold and no gene changes that.
+
+    Attributes:
+        settings: of the alignment.
+        learned, described: the slices that `train` would fit it to: whose each is, and its numbers.
+        asked, statistics: all slices, alike.
+    """
+
+    settings: CanonicalAlignmentSettings
+    learned: NDArray[np.str_]
+    described: Described
+    asked: NDArray[np.str_]
+    statistics: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, cohort: Cohort, names: NDArray[np.object_], settings: CanonicalAlignmentSettings) -> _Lesions:
+        describing = CanonicalAlignment(settings, genes=1)
+        learned = cohort.lesions(list(names), least_area=TrainSettings.least_area)
+        image, mask = (torch.from_numpy(of).unsqueeze(1) for of in (learned.image, learned.mask))
+        darker = cohort.imaging.may_be_darker
+        described = describing.described(image, mask, pixel_mm=cohort.pixel_mm, darker=darker)
+        asked = cohort.lesions(list(names))
+        statistics = describing.statistics_of(asked.image, asked.mask)
+        return cls(settings, learned.patient, described, asked.patient, statistics)
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,14 +151,14 @@ class _Fold:
     """One part left out: its patients and those learned from, and their genes.
 
     Attributes:
-        cohort: where their slices are.
+        lesions: of all patients.
         learned, asked: patients.
         train, test: their places.
         genes: (t, G) and (m, G), scaled as the training patients say.
         within, blocks: batch of each training patient, and of each left out; None without.
     """
 
-    cohort: Cohort
+    lesions: _Lesions
     learned: list[str]
     asked: list[str]
     train: NDArray[np.intp]
@@ -140,14 +169,14 @@ class _Fold:
 
     @classmethod
     def of(
-        cls, cohort: Cohort, names: NDArray[np.object_], train: NDArray[np.intp], test: NDArray[np.intp],
-        expression: ExpressionSettings | None, blocks: NDArray[Any] | None,
+        cls, expressed: AnnData, lesions: _Lesions, names: NDArray[np.object_], train: NDArray[np.intp],
+        test: NDArray[np.intp], expression: ExpressionSettings | None, blocks: NDArray[Any] | None,
     ) -> _Fold:  # fmt: skip
         learned, asked = list(names[train]), list(names[test])
-        scaler = ExpressionScaler.fit(cohort.expression, learned, expression)
-        genes = tuple(scaler.transform(cohort.expression, some) for some in (learned, asked))
+        scaler = ExpressionScaler.fit(expressed, learned, expression)
+        genes = tuple(scaler.transform(expressed, some) for some in (learned, asked))
         within, left = (None if blocks is None else np.asarray(blocks)[rows] for rows in (train, test))
-        return cls(cohort, learned, asked, train, test, (genes[0], genes[1]), within, left)
+        return cls(lesions, learned, asked, train, test, (genes[0], genes[1]), within, left)
 
     def shuffled(self, seed: int) -> tuple[NDArray[Any], NDArray[Any]]:
         """The genes, those of the training patients given to others."""
@@ -160,22 +189,16 @@ class _Fold:
         steps.fit(values[self.train])
         return steps.transform(values[self.train]), steps.transform(values[self.test])
 
-    def aligned(
-        self, given: tuple[NDArray[Any], NDArray[Any]], settings: CanonicalAlignmentSettings | None, seed: int
-    ) -> tuple[dict[str, Floats], int]:
+    def aligned(self, given: tuple[NDArray[Any], NDArray[Any]], seed: int) -> tuple[dict[str, Floats], int]:
         """Scores (m, m) of those left out by an alignment of lesions with what is given, the diagonal each patient's
         own; and how many further directions it kept."""
         learned, asked = given
-        model = CanonicalAlignment(settings or CanonicalAlignmentSettings(), genes=learned.shape[1])
-        own = self.cohort.lesions(self.learned, least_area=TrainSettings.least_area)  # what `train` would fit it to
-        outlined, owner = torch.from_numpy(own.mask).unsqueeze(1), own.place_among(self.learned)
-        darker = self.cohort.imaging.may_be_darker
-        shown = images_from_hu(own.image), outlined, owner
-        model.fit(*shown, learned, seed, pixel_mm=self.cohort.pixel_mm, darker=darker)
-        others = self.cohort.lesions(self.asked)
-        lesions = model.encode_lesions(others.image.astype(np.float32), others.mask)
-        scores = retrieval_scores(model.encode(asked), lesions, others.place_among(self.asked))["patient"]
-        return scores, model.further
+        model = CanonicalAlignment(self.lesions.settings, genes=learned.shape[1])
+        own, slices = _rows(self.lesions.learned, self.learned)
+        model.fit_described(self.lesions.described.of(slices), own, learned, seed)
+        others, slices = _rows(self.lesions.asked, self.asked)
+        lesions = model.encode_statistics(self.lesions.statistics[slices])
+        return retrieval_scores(model.encode(asked), lesions, others)["patient"], model.further
 
     def by_size(self, size: Floats) -> dict[str, Floats]:
         """Scores (m, m) when a lesion is its diameter alone; what genes predict of it is given the same spread."""
@@ -185,6 +208,48 @@ class _Fold:
         code = (predicted - before.mean()) / (before.std() or 1.0)
         rank = ranks(-np.abs(asked[:, None] - code))
         return {"mean rank": rank, "top-1": (rank <= 1).astype(float), "top-5": (rank <= 5).astype(float)}
+
+
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """What every fold needs: expression and lesions of all patients, and what else was given."""
+
+    expressed: AnnData
+    lesions: _Lesions
+    names: NDArray[np.object_]
+    expression: ExpressionSettings | None
+    blocks: NDArray[Any] | None
+    size: Floats
+    clinical: Floats | None
+    seed: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Scored:
+    """What was found of one part left out: scores by the genes, by shuffled genes and by the baselines."""
+
+    own: dict[str, Floats]
+    directions: int
+    shuffled: dict[str, Floats]
+    by_size: dict[str, Floats]
+    by_clinic: dict[str, Floats]
+    blocks: NDArray[Any] | None
+
+
+def _scored(asked: _Asked, part: tuple[NDArray[np.intp], NDArray[np.intp]]) -> _Scored:
+    """One fold; its genes are prepared here, so that no two folds' are held at once."""
+    fold = _Fold.of(asked.expressed, asked.lesions, asked.names, *part, asked.expression, asked.blocks)
+    own, directions = fold.aligned(fold.genes, asked.seed)
+    shuffled, _ = fold.aligned(fold.shuffled(asked.seed), asked.seed)
+    clinic = {} if asked.clinical is None else fold.aligned(fold.prepared(asked.clinical), asked.seed)[0]
+    return _Scored(own, directions, shuffled, fold.by_size(asked.size), clinic, fold.blocks)
+
+
+def _rows(whose: NDArray[np.str_], patients: list[str]) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
+    """Place of each slice's patient among `patients`, and which slices these are."""
+    rows = np.flatnonzero(np.isin(whose, patients))
+    place = {patient: k for k, patient in enumerate(patients)}
+    return np.array([place[str(patient)] for patient in whose[rows]], np.int64), rows
 
 
 def _own(scores: Sequence[dict[str, Floats]]) -> dict[str, Floats]:

@@ -3,7 +3,7 @@
 An association says that two columns go together in these patients; a prediction says how much one would have known of
 a new patient. Nested cross-validation: in every fold the training patients alone fill missing values (median), scale,
 screen columns where that is asked for, and choose the penalty of a ridge regression by leave-one-out (Allen's PRESS in
-closed form, `sklearn.linear_model.RidgeCV`). A target of two values is regressed on as 0 and 1, a shrunken linear
+closed form, as `sklearn.linear_model.RidgeCV`). A target of two values is regressed on as 0 and 1, a shrunken linear
 discriminant, and judged by its ranking.
 
 - R2 = 1 - sum (y - predicted)^2 / sum (y - mean of the training patients)^2: 0 is the training mean, below 0 is worse.
@@ -19,8 +19,9 @@ discriminant, and judged by its ranking.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -28,7 +29,7 @@ import pandas as pd
 from anndata import AnnData
 from numpy.typing import NDArray
 from scipy import stats
-from sklearn.decomposition import PCA
+from scipy.linalg import eigh, svd
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import KFold
@@ -41,6 +42,7 @@ from radiogenesis.mapping.conventional.features import CLINICAL, LESION, NOISE, 
 from radiogenesis.mapping.conventional.three_step import MapInputs
 from radiogenesis.mapping.prediction.settings import PredictionSettings
 from radiogenesis.stats.association import permutation
+from radiogenesis.stats.cluster import on_workers, workers
 from radiogenesis.stats.multiple_testing import false_discovery_rate
 from radiogenesis.stats.resampling import (
     Floats,
@@ -61,6 +63,7 @@ IMAGE = (LESION, SEMANTIC, RADIOMIC)
 FEWEST_LEFT_OUT = 30
 """Patients from which a fifth can be left out and still be judged: with fewer nothing is predicted."""
 _FEWEST_OF_A_KIND = 8
+COLUMNS_AT_ONCE = 4096  # of a source that are prepared together
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +113,54 @@ class Fold:
     test: NDArray[np.intp]
     given: Floats
     asked: Floats
+    components: bool = False
+    """Whether columns are principal components: of mean 0, and at right angles."""
+
+    @cached_property
+    def ridge(self) -> Ridges:
+        """Ridge regressions from what the training patients have, to any target, with any penalty."""
+        if self.components:
+            length = np.linalg.norm(self.given, axis=0)
+            return Ridges(self.given / length, length, self.asked)
+        return Ridges.of(self.given, self.asked)
+
+
+@dataclass(frozen=True, eq=False)
+class Ridges:
+    """Ridge regressions on the same columns: one decomposition U S V^T of the training patients' columns, centered,
+    serves every target and every penalty.
+
+    Attributes:
+        left: U (t, r).
+        length: S (r,).
+        asked: (m, r) columns of the patients left out, centered alike, times V.
+    """
+
+    left: Floats
+    length: Floats
+    asked: Floats
+
+    @classmethod
+    def of(cls, given: Floats, asked: Floats) -> Ridges:
+        mean = given.mean(axis=0)
+        left, length, right = svd(given - mean, full_matrices=False)
+        varies = length > length.max(initial=0.0) * len(given) * np.finfo(np.float64).eps
+        return cls(left[:, varies], length[varies], (asked - mean) @ right[varies].T)
+
+    def predict(self, y: Floats, penalties: Floats) -> Floats:
+        """(t, M) targets -> (m, M) of the patients left out, each with the penalty whose leave-one-out error is least
+        (Allen's PRESS): e_i = (y_i - fitted_i) / (1 - 1 / t - sum_j U_ij^2 s_j^2 / (s_j^2 + penalty))."""
+        mean = y.mean(axis=0)
+        along = self.left.T @ (y - mean)  # (r, M)
+        errors = np.empty((len(penalties), y.shape[1]))
+        for number, penalty in enumerate(penalties):
+            kept = self.length**2 / (self.length**2 + penalty)
+            wrong = y - mean - self.left @ (kept[:, None] * along)
+            wrong /= (1 - 1 / len(y) - self.left**2 @ kept)[:, None]
+            errors[number] = np.einsum("ij,ij->j", wrong, wrong)
+        chosen = np.asarray(penalties)[errors.argmin(axis=0)]  # (M,)
+        slopes = (self.length[:, None] / (self.length[:, None] ** 2 + chosen)) * along
+        return np.asarray(self.asked @ slopes + mean)
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,18 +182,37 @@ class LeftOut:
 def folds_of(given: Floats, settings: PredictionSettings, seed: int) -> list[list[Fold]]:
     """Repeats x folds. Without screening columns become principal components: all of them, so that the regression is
     the same and as small as the number of patients."""
+    small = not settings.prediction_screen and given.shape[1] > len(given)
     repeats = []
     for repeat in range(settings.prediction_repeats):
         parts = KFold(settings.prediction_folds, shuffle=True, random_state=_state(seed, repeat)).split(given)
-        steps = [SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler()]
-        if not settings.prediction_screen and given.shape[1] > len(given):
-            steps.append(PCA(svd_solver="full"))
         folds = []
         for train, test in parts:
-            prepared = make_pipeline(*steps).fit(given[train])
-            folds.append(Fold(train, test, prepared.transform(given[train]), prepared.transform(given[test])))
+            learned, asked = (_components if small else _prepared)(given, train, test)
+            folds.append(Fold(train, test, learned, asked, small))
         repeats.append(folds)
     return repeats
+
+
+def _prepared(given: Floats, train: NDArray[np.intp], test: NDArray[np.intp]) -> tuple[Floats, Floats]:
+    """Columns filled and scaled as the training patients say: theirs, and those of the patients left out."""
+    steps = make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), StandardScaler())
+    learned = steps.fit_transform(given[train])
+    return learned, steps.transform(given[test])
+
+
+def _components(given: Floats, train: NDArray[np.intp], test: NDArray[np.intp]) -> tuple[Floats, Floats]:
+    """The same along the principal components of the training patients, from the products between patients: columns
+    are prepared some at a time, so that 60,000 genes take no more memory than these products."""
+    among, to = np.zeros((len(train), len(train))), np.zeros((len(test), len(train)))
+    for start in range(0, given.shape[1], COLUMNS_AT_ONCE):
+        learned, asked = _prepared(given[:, start : start + COLUMNS_AT_ONCE], train, test)
+        among += learned @ learned.T
+        to += asked @ learned.T
+    variance, vectors = eigh(among)
+    varies = variance > variance[-1] * len(train) * np.finfo(np.float64).eps
+    length, vectors = np.sqrt(variance[varies]), vectors[:, varies]
+    return vectors * length, to @ (vectors / length)
 
 
 def predict_left_out(
@@ -169,8 +239,7 @@ def predict_left_out(
 def _regress(fold: Fold, y: Floats, columns: int, screen: int) -> Floats:
     """(t, M) -> (m, M) of those left out; every target has a penalty, and a choice of columns, of its own."""
     if not 0 < screen < fold.given.shape[1]:
-        fitted = RidgeCV(PENALTIES * columns, alpha_per_target=True).fit(fold.given, y)
-        return np.asarray(fitted.predict(fold.asked), float).reshape(len(fold.asked), -1)
+        return fold.ridge.predict(y, PENALTIES * columns)
     strength = np.abs((y - y.mean(axis=0)).T @ fold.given)  # columns have variance 1: ranks as the correlation
     predicted = np.empty((len(fold.asked), y.shape[1]))
     for m, row in enumerate(strength):
@@ -221,13 +290,13 @@ def answer(
     *,
     seed: int = 0,
     blocks: NDArray[Any] | None = None,
-    folds: Callable[[NDArray[np.intp]], Sequence[Sequence[Fold]]] | None = None,
+    folds: Sequence[Sequence[Fold]] | None = None,
 ) -> dict[str, Any]:
     """One row of the table: the score with its interval, its null, and the baselines on the same patients and folds.
 
     Args:
         blocks: (n,) batch of each patient; permutations then stay within.
-        folds: rows -> prepared folds of the source, where somebody keeps them.
+        folds: of the source and the question's patients, where they are prepared.
     """
     rows, binary = question.rows, question.binary
     y = question.values[rows]
@@ -236,7 +305,7 @@ def answer(
     n, orders = len(y), [np.arange(len(y))]
     inside = None if blocks is None else np.asarray(blocks)[rows]
     orders += [permutation(n, inside, seed + 2, number) for number in range(settings.prediction_permutations)]
-    parts = folds(rows) if folds else folds_of(question.given[rows], settings, seed)
+    parts = folds or folds_of(question.given[rows], settings, seed)
     left = predict_left_out(parts, np.stack([y[order] for order in orders], axis=1), question.given.shape[1], settings)
     score = auc(left) if binary else r_squared(left)
     counts = counted(resamples(n, settings.prediction_bootstrap, [seed, 21]), n)
@@ -281,7 +350,6 @@ def prediction_table(
     *,
     seed: int = 0,
     blocks: NDArray[Any] | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> pd.DataFrame:
     """Answer what can be answered; the lowest p first.
 
@@ -290,26 +358,33 @@ def prediction_table(
         rho_high, a column for each baseline, best_baseline, gain, gain_low, gain_high, q (Benjamini-Hochberg over all).
     """
     asked = [question for question in questions if question.answerable]
-    kept: dict[str, dict[bytes, Sequence[Sequence[Fold]]]] = {}
-    rows = []
+    sources: dict[str, list[int]] = {}
     for number, question in enumerate(asked):
-        cache = kept.setdefault(question.source, {})
-
-        def prepared(
-            patients: NDArray[np.intp],
-            cache: dict[bytes, Sequence[Sequence[Fold]]] = cache,
-            given: Floats = question.given,
-        ) -> Sequence[Sequence[Fold]]:
-            key = patients.tobytes()
-            if key not in cache:
-                cache[key] = folds_of(given[patients], settings, seed)
-            return cache[key]
-
-        rows.append(answer(question, settings, seed=seed, blocks=blocks, folds=prepared))
-        progress(number + 1, len(asked))
+        sources.setdefault(question.source, []).append(number)
+    jobs = [list(part) for mine in sources.values() for part in np.array_split(mine, min(workers(), len(mine)))]
+    answered = on_workers(_answers, (asked, settings, seed, blocks), jobs)
+    row_of = {
+        number: row for job, found in zip(jobs, answered, strict=True) for number, row in zip(job, found, strict=True)
+    }
+    rows = [row_of[number] for number in range(len(asked))]
     table = pd.DataFrame(rows, columns=None if rows else ["target", "family", "source", "score", "value", "p"])
     table["q"] = false_discovery_rate(table["p"].to_numpy(np.float64))
     return table.sort_values(["p", "value"], ascending=[True, False], kind="stable").reset_index(drop=True)
+
+
+def _answers(
+    given: tuple[Sequence[Question], PredictionSettings, int, NDArray[Any] | None], numbers: Sequence[int]
+) -> list[dict[str, Any]]:
+    """Rows of questions of one source, whose folds are prepared once for the same patients."""
+    questions, settings, seed, blocks = given
+    kept: dict[bytes, Sequence[Sequence[Fold]]] = {}
+    rows = []
+    for question in (questions[number] for number in numbers):
+        key = question.rows.tobytes()
+        if key not in kept:
+            kept[key] = folds_of(question.given[question.rows], settings, seed)
+        rows.append(answer(question, settings, seed=seed, blocks=blocks, folds=kept[key]))
+    return rows
 
 
 def gene_values(expression: AnnData, patients: Sequence[str], missing: Literal["drop", "median"]) -> Floats:

@@ -25,7 +25,6 @@ from radiogenesis.cohort.store import Cohort
 from radiogenesis.mapping.synthesis.perturbation import CodeAxes, GeneSets, unit_profiles, value_and_coherence
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment
 from radiogenesis.methods.canonical_fit import LesionSide, refitted_targets, search_for
-from radiogenesis.methods.images import images_from_hu
 from radiogenesis.stats.association import permutation
 from radiogenesis.stats.resampling import Floats
 
@@ -224,7 +223,7 @@ def lesions_of(
 ) -> LesionSide:
     """The patients' lesions as the alignment was fitted to them: slices near a lesion's poles are left out."""
     own = cohort.lesions(patients, least_area=least_area)
-    image, masks = images_from_hu(own.image), torch.from_numpy(own.mask).unsqueeze(1)
+    image, masks = (torch.from_numpy(of).unsqueeze(1) for of in (own.image, own.mask))
     darker = cohort.imaging.may_be_darker
     return alignment.lesion_side(image, masks, own.place_among(patients), pixel_mm=cohort.pixel_mm, darker=darker)
 
