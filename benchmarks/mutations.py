@@ -326,6 +326,9 @@ def _noting(places: Sequence[Path], outside: list[str]) -> Callable[[str, tuple[
                 return
             paths = [path]
         elif event in _CHANGES:
+            numbers = [one for one in arguments[1:] if isinstance(one, int) and one > 2]
+            if event != "os.mkdir" and event != "os.chmod" and numbers:
+                return  # a name in an open folder: `shutil.rmtree`, whose own folder is removed by its path
             paths = [one for one in arguments[:2] if isinstance(one, str | bytes | os.PathLike)]
             paths = paths[1:] if event in ("os.symlink", "os.link") else paths
         else:
