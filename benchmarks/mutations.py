@@ -25,8 +25,10 @@ from __future__ import annotations
 
 import argparse
 import csv
+import gc
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -51,6 +53,7 @@ from radiogenesis.errors import RadiogenesisError
 SECONDS, LONGEST, MEMORY = 10.0, 60.0, 4 * 2**30
 GOOD = ("refused", "right", "by design")
 BAD = ("silent", "for all", "traceback", "hang", "memory", "outside")
+_PROGRESS = re.compile(r"\d{4}-\d\d-\d\d |.*━")  # how far a command is; it says nothing of the input
 _CHANGES = {"os.mkdir", "os.rmdir", "os.remove", "os.rename", "os.link", "os.symlink", "os.truncate", "os.chmod"}
 
 
@@ -119,6 +122,7 @@ def main() -> None:
 def run(out: Path, readers: Sequence[str], trials: int, seed: int) -> list[Case]:
     """So many cases, spread over the readers; each becomes a line of OUT/cases.csv as it ends."""
     cases = []
+    gc.freeze()  # else each fork that collects garbage copies all that was imported
     with (out / "cases.csv").open("w", newline="") as file:
         log = csv.DictWriter(file, [field.name for field in fields(Case)])
         log.writeheader()
@@ -218,7 +222,7 @@ def _new(heard: Heard, expected: Heard) -> str:
     """The first line that was not said of the whole input."""
     known = {*expected.said.splitlines(), *expected.values.get("said", "").splitlines()}
     said = [*heard.said.splitlines(), *heard.values.get("said", "").splitlines()]
-    return next((line[:200] for line in said if line.strip() and line not in known), "")
+    return next((line[:200] for line in said if line.strip() and line not in known and not _PROGRESS.match(line)), "")
 
 
 def _state(folder: Path) -> list[tuple[str, int, int]]:
