@@ -14,7 +14,7 @@ reads it in a process of its own, and has one of these verdicts:
 - for all: a file of one patient ended the command for the others, too;
 - traceback: an error that is none of ours, or the end of the process by a signal;
 - hang: more than 10 s of processor time, or 60 s in all;
-- memory: more than 4 GiB over what the process began with;
+- memory: more than 4 GiB of it, or none left;
 - outside: something was written, renamed or removed outside of the folder for output and that for temporary files.
 
 Every case is a line of OUT/cases.csv with its number; the table is printed at the end, and the exit code is 1 where any
@@ -24,6 +24,7 @@ verdict is one of the last six. Processes are forked from one that has imported 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import gc
 import json
@@ -51,6 +52,7 @@ from mutators import Mutation, mutate
 from radiogenesis.errors import RadiogenesisError
 
 SECONDS, LONGEST, MEMORY = 10.0, 60.0, 4 * 2**30
+RESERVED = 12 * 2**30  # what may be asked for and is never used, such as a buffer as long as a damaged header says
 GOOD = ("refused", "right", "by design")
 BAD = ("silent", "for all", "traceback", "hang", "memory", "outside")
 _PROGRESS = re.compile(r"\d{4}-\d\d-\d\d |.*━")  # how far a command is; it says nothing of the input
@@ -126,14 +128,14 @@ def run(out: Path, readers: Sequence[str], trials: int, seed: int) -> list[Case]
     with (out / "cases.csv").open("w", newline="") as file:
         log = csv.DictWriter(file, [field.name for field in fields(Case)])
         log.writeheader()
-        for place, name in enumerate(readers):
-            bench = Bench(out, name)
-            for number in range((trials + len(readers) - 1 - place) // len(readers)):
-                cases.append(bench.case(100_000 * seed + number))
-                log.writerow(asdict(cases[-1]))
-                file.flush()
-                if cases[-1].verdict in BAD:
-                    print(cases[-1], file=sys.stderr)
+        benches = [Bench(out, name) for name in readers]
+        for trial in range(trials):  # one of each reader after the other: a run that is stopped has some of all
+            bench, number = benches[trial % len(benches)], trial // len(benches)
+            cases.append(bench.case(100_000 * seed + number))
+            log.writerow(asdict(cases[-1]))
+            file.flush()
+            if cases[-1].verdict in BAD:
+                print(cases[-1], file=sys.stderr)
     return cases
 
 
@@ -244,7 +246,7 @@ def listen(read: Callable[[], Values], places: Sequence[Path], *, limits: bool =
             pid = os.fork()
         if pid == 0:
             _child(read, [*places, Path(folder)], told, log, limits)
-        hung, status, used = _wait(pid, limits)
+        killed, status, used = _wait(pid, limits)
         seconds, mib = time.monotonic() - began, used.ru_maxrss // 1024
         said = log.read_text(errors="replace") if log.is_file() else ""
         try:
@@ -252,33 +254,31 @@ def listen(read: Callable[[], Values], places: Sequence[Path], *, limits: bool =
         except (OSError, ValueError):
             held = {"end": "traceback", "values": {}, "outside": []}
             said += f"\nended by signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else "\nended without a word"
-        if hung:
-            held["end"] = "hang"
+        if killed:
+            held["end"] = killed
         return Heard(held["end"], held["values"], said, held["outside"], seconds, mib)
 
 
-def _wait(pid: int, limits: bool) -> tuple[bool, int, Any]:
-    """Wait for a process and its own; end them all when they take too long."""
-    began, hung = time.monotonic(), False
+def _wait(pid: int, limits: bool) -> tuple[str, int, Any]:
+    """Wait for a process and its own; end them all when they take too long or too much, and say which."""
+    began, killed = time.monotonic(), ""
     while True:
         ended, status, used = os.wait4(pid, os.WNOHANG)
         if ended:
             break
-        with_children = 0.0
-        try:
-            times = psutil.Process(pid).cpu_times()
-            with_children = times.user + times.system + times.children_user + times.children_system
-        except psutil.Error:
-            pass
-        if limits and (with_children > SECONDS or time.monotonic() - began > LONGEST) and not hung:
-            hung = True
+        busy = memory = 0.0
+        with contextlib.suppress(psutil.Error):
+            process = psutil.Process(pid)
+            times, memory = process.cpu_times(), process.memory_info().rss
+            busy = times.user + times.system + times.children_user + times.children_system
+        late = busy > SECONDS or time.monotonic() - began > LONGEST
+        if limits and not killed and (late or memory > MEMORY):
+            killed = "hang" if late else "memory"
             os.killpg(pid, signal.SIGKILL)
         time.sleep(0.005)
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(pid, signal.SIGKILL)  # what it may have left
-    except ProcessLookupError:
-        pass
-    return hung, status, used
+    return killed, status, used
 
 
 def _child(read: Callable[[], Values], places: Sequence[Path], told: Path, log: Path, limits: bool) -> None:
@@ -297,7 +297,7 @@ def _child(read: Callable[[], Values], places: Sequence[Path], told: Path, log: 
     sys.addaudithook(_noting(places, outside))
     if limits:
         began_with = psutil.Process().memory_info().vms
-        resource.setrlimit(resource.RLIMIT_AS, (began_with + MEMORY, began_with + MEMORY))
+        resource.setrlimit(resource.RLIMIT_AS, (began_with + RESERVED, began_with + RESERVED))
     try:
         values = read()
         end = "read"
