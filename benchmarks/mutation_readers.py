@@ -64,7 +64,7 @@ class Reader:
         make: writes the input into a new folder.
         files: patterns of the files that are damaged.
         read: what is read of the input; the second folder is for what is written.
-        checked: whether digests that lie beside the files tell any change of what is read.
+        checked: patterns of the files of which digests that lie beside them tell any change.
         of_one: whether a file belongs to one patient: then it must not end the command for the others.
         goes_on: whether the command goes on in the input's folder, and may write there.
     """
@@ -72,7 +72,7 @@ class Reader:
     make: Callable[[Path], None]
     files: tuple[str, ...]
     read: Callable[[Path, Path], Values]
-    checked: bool = False
+    checked: tuple[str, ...] = ()
     of_one: bool = False
     goes_on: bool = False
 
@@ -177,7 +177,11 @@ def rtstruct(slices: Sequence[Dataset], scan: Scan) -> Dataset:
     """A circle on each plane that has tumor."""
     data, roi, drawn, frame, study, series = (Dataset() for _ in range(6))
     first = slices[0]
-    data.SOPClassUID, data.SOPInstanceUID, data.Modality = RTStructureSetStorage, f"{first.SeriesInstanceUID}9", "RTSTRUCT"
+    data.SOPClassUID, data.SOPInstanceUID, data.Modality = (
+        RTStructureSetStorage,
+        f"{first.SeriesInstanceUID}9",
+        "RTSTRUCT",
+    )
     data.PatientID, data.PatientName = first.PatientID, first.PatientName
     data.StudyInstanceUID, data.SeriesInstanceUID = first.StudyInstanceUID, f"{first.SeriesInstanceUID}8"
     series.SeriesInstanceUID = first.SeriesInstanceUID
@@ -290,7 +294,9 @@ def of_cohort(cohort: Cohort) -> Values:
 
 def of_expression(expression: AnnData) -> str:
     """Patients, genes and values."""
-    return digest(list(expression.obs_names), list(expression.var_names), np.asarray(expression.X), expression.uns.get("log"))
+    return digest(
+        list(expression.obs_names), list(expression.var_names), np.asarray(expression.X), expression.uns.get("log")
+    )
 
 
 # ---- tables ----
@@ -360,7 +366,8 @@ def write_aim(folder: Path) -> None:
         (folder / "aim" / f"{patient}.xml").write_text(
             f'<ImageAnnotationCollection {space}><dateTime value="2014"/><person><id value="{patient}"/></person>'
             '<imageAnnotations><ImageAnnotation><CalculationEntity><description value="LineLength"/>'
-            '<unitOfMeasure value="linear"/><CalculationData><value value="21.5"/></CalculationData></CalculationEntity>'
+            '<unitOfMeasure value="linear"/><CalculationData><value value="21.5"/></CalculationData>'
+            "</CalculationEntity>"
             f'<{kind}><typeCode code="{code}" codeSystemName="RadLex"><iso:displayName value=" {words}"/></typeCode>'
             f'<label value="Attenuation"/></{kind}><MarkupEntity>{points}</MarkupEntity>'
             '<imageSeries><instanceUid root="1.2.3"/></imageSeries></ImageAnnotation></imageAnnotations>'
@@ -407,13 +414,6 @@ def read_store(given: Path, out: Path) -> Values:
     return values
 
 
-def write_run(folder: Path) -> None:
-    """A toy cohort with a run that draws."""
-    cohort = toy_cohort(folder / "toy.zarr", patients=12, genes=12, slices=2, pixels=32)
-    alignment = train_toy("canonical-alignment", cohort, folder / "alignment")
-    train_toy("fusion-gan", cohort, folder / "gan", alignment=alignment, steps=2, checkpoint_every=1)
-
-
 def read_run(given: Path, out: Path) -> Values:
     """Lesions that a run draws, its losses, its patients."""
     run_command("synthesize", given / "gan", out / "drawn", "--formats", "npz", "--per_patient", "1")
@@ -430,7 +430,9 @@ def write_stopped(folder: Path) -> None:
 
 def read_stopped(given: Path, out: Path) -> Values:
     """What the training comes to when it goes on."""
-    run = train_toy("inpainting-gan", Cohort.open(given / "toy.zarr"), given / "run", steps=2, checkpoint_every=1, resume=True)
+    run = train_toy(
+        "inpainting-gan", Cohort.open(given / "toy.zarr"), given / "run", steps=2, checkpoint_every=1, resume=True
+    )
     return every_file(run.path, "weights.safetensors", "split.json", "genes.json")
 
 
@@ -458,11 +460,13 @@ def read_parts(given: Path, out: Path) -> Values:
     return of_cohort(Cohort.open(given / "c.zarr"))
 
 
-def write_explored(folder: Path) -> None:
-    """A run with its map, and what `explore` asks of an evaluation."""
+def write_results(folder: Path) -> None:
+    """A run with its map, what `explore` asks of an evaluation, and a reader study's key with two readers' answers."""
     import radiogenesis as rg
 
-    write_run(folder)
+    cohort = toy_cohort(folder / "toy.zarr", patients=12, genes=12, slices=2, pixels=32)
+    alignment = train_toy("canonical-alignment", cohort, folder / "alignment")
+    train_toy("fusion-gan", cohort, folder / "gan", alignment=alignment, steps=2, checkpoint_every=1)
     (folder / "sets.gmt").write_text("FIRST\tabout\tG0\tG1\tG2\tG3\tG4\nSECOND\tabout\tG5\tG6\tG7\tG8\tG9\n")
     rg.map(Cohort.open(folder / "toy.zarr"), folder / "map", run=Run.open(folder / "gan"), clusters=3, random_sets=100,
            permutations=100, shuffles=1, prediction_folds=0, backgrounds=1, gradient=False, bootstrap=100)  # fmt: skip
@@ -471,6 +475,12 @@ def write_explored(folder: Path) -> None:
     (folder / "evaluation" / "evaluation.json").write_text(json.dumps(record))
     near = pd.DataFrame({"run": ["gan"], "of": ["drawings"], "near": [0.01], "p": [0.6], "seen_25": [0.9]})
     near.to_csv(folder / "evaluation" / "tables" / "memorization.csv", index=False)
+    words = ["--rated", "4", "--pairs", "2", "--property_pairs", "2", "--properties", "size", "--controls", "2"]
+    words += ["--network_steps", "0", "--real_patients", "true", "--anyway", "true"]
+    run_command("readers", "make", folder / "gan", folder / "study.html", *words)
+    run_command("readers", "simulate", folder / "study.key.json", folder / "rehearsal", "--readers", "2")
+    for number, path in enumerate(sorted((folder / "rehearsal" / "guesses").glob("*.csv"))):
+        shutil.copy(path, folder / f"reader-{number}.csv")
 
 
 def read_explored(given: Path, out: Path) -> Values:
@@ -505,17 +515,6 @@ def _copied(source: str, target: str) -> str:
         return shutil.copy2(source, target)
     Path(target).symlink_to(source)
     return target
-
-
-def write_answers(folder: Path) -> None:
-    """A reader study's key with answers of two readers."""
-    write_run(folder)
-    words = ["--rated", "4", "--pairs", "2", "--property_pairs", "2", "--properties", "size", "--controls", "2"]
-    words += ["--network_steps", "0", "--real_patients", "true", "--anyway", "true"]
-    run_command("readers", "make", folder / "gan", folder / "study.html", *words)
-    run_command("readers", "simulate", folder / "study.key.json", folder / "rehearsal", "--readers", "2")
-    for number, path in enumerate(sorted((folder / "rehearsal" / "guesses").glob("*.csv"))):
-        shutil.copy(path, folder / f"reader-{number}.csv")
 
 
 def read_answers(given: Path, out: Path) -> Values:
@@ -566,14 +565,14 @@ READERS: Mapping[str, Reader] = {
     "id-map": Reader(write_clinical, ("ids.csv",), loaded(expression="genes.csv", id_map="ids.csv")),
     "gene-sets": Reader(write_gmt, ("sets.gmt",), read_sets),
     "radiomics": Reader(write_gmt, ("radiomics.csv",), read_features),
-    "cohort-store": Reader(write_toy, ("toy.zarr/**/*",), read_store, checked=True),
-    "parts": Reader(write_parts, ("c.zarr.parts/*.npz",), read_parts, checked=True, goes_on=True),
-    "run": Reader(write_run, ("gan/*.*",), read_run, checked=True),
+    "cohort-store": Reader(write_toy, ("toy.zarr/**/*",), read_store, checked=("*",)),
+    "parts": Reader(write_parts, ("c.zarr.parts/*.npz",), read_parts, goes_on=True),
+    "run": Reader(write_results, ("gan/*.*",), read_run, checked=("*.yaml", "*.json", "*.safetensors")),
     "checkpoints": Reader(write_stopped, ("run/*.*", "run/checkpoints/*"), read_stopped, goes_on=True),
-    "map-page": Reader(write_explored, ("map/*", "map/tables/*", "map/pictures/*"), read_page),
+    "map-page": Reader(write_results, ("map/*", "map/tables/*", "map/pictures/*"), read_page),
     "explorer": Reader(
-        write_explored, ("map/page.json", "map/tables/*", "evaluation/*.json", "evaluation/tables/*"), read_explored
+        write_results, ("map/page.json", "map/tables/*", "evaluation/*.json", "evaluation/tables/*"), read_explored
     ),
-    "reader-study": Reader(write_answers, ("reader-*.csv", "study.key.json"), read_answers),
+    "reader-study": Reader(write_results, ("reader-*.csv", "study.key.json"), read_answers, checked=("*.json",)),
     "config": Reader(write_settings, ("settings.yaml",), read_settings),
 }

@@ -40,7 +40,22 @@ VALUES: tuple[Any, ...] = (
     None, True, False, 0, -1, 1, 2**31, -(2**63), 10**30, 0.5, float("nan"), float("inf"), 1e308, 1e-320, "", "x", "..",
     "../../secret.txt", "/etc/passwd", "nan", "\x00", LONG, [], {}, [[]], [None], ["x"], {"x": 1}, [1, 2, 3],
 )  # fmt: skip
-NUMBERS = ("nan", "inf", "-1", "0", "1e308", "-1e308", "1e-300", "0.0001", "100000", "65535", "-65535", "x", "", "1\\2\\3")
+NUMBERS = (
+    "nan",
+    "inf",
+    "-1",
+    "0",
+    "1e308",
+    "-1e308",
+    "1e-300",
+    "0.0001",
+    "100000",
+    "65535",
+    "-65535",
+    "x",
+    "",
+    "1\\2\\3",
+)
 _GEOMETRY = {
     "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelSpacing", "ImageOrientationPatient",
     "ImagePositionPatient", "RescaleSlope", "RescaleIntercept", "SamplesPerPixel", "NumberOfFrames",
@@ -202,7 +217,9 @@ def _cells(path: Path, rng: Rng) -> Mutation | None:
     at = int(_pick(rng, rows))
     cells = lines[at].split(delimiter)
     column = int(rng.integers(len(cells)))
-    how = _pick(rng, ("cell", "cell", "cell", "cell", "doubled line", "lost line", "lost cell", "doubled cell", "quote"))
+    how = _pick(
+        rng, ("cell", "cell", "cell", "cell", "doubled line", "lost line", "lost cell", "doubled cell", "quote")
+    )
     what, must = f"line {at + 1}, cell {column + 1}", False
     if how == "cell":
         value = _pick(rng, TEXTS)
@@ -272,7 +289,11 @@ def _tree(path: Path, rng: Rng) -> Mutation | None:
     if not nodes:
         return None
     holder, key = nodes[int(rng.integers(len(nodes)))]
-    how, value, old = _pick(rng, ("value", "value", "value", "lost", "deep", "doubled")), _pick(rng, VALUES), holder[key]
+    how, value, old = (
+        _pick(rng, ("value", "value", "value", "lost", "deep", "doubled")),
+        _pick(rng, VALUES),
+        holder[key],
+    )
     if how == "lost":
         del holder[key]
     elif how == "doubled":
@@ -349,10 +370,12 @@ def _xml(path: Path, rng: Rng) -> Mutation | None:
 def _nifti(path: Path, rng: Rng) -> Mutation | None:
     """One number of a NIfTI header becomes an extreme one."""
     content = bytearray(_content(path))
-    fields = {"sizeof_hdr": (0, "i"), "datatype": (70, "h"), "bitpix": (72, "h"), "vox_offset": (108, "f"),
-              "scl_slope": (112, "f"), "scl_inter": (116, "f"), "qform_code": (252, "h"), "sform_code": (254, "h")}  # fmt: skip
+    fields = {"sizeof_hdr": (0, "i"), "datatype": (70, "h"), "bitpix": (72, "h"), "vox_offset": (108, "f")}
+    fields |= {"scl_slope": (112, "f"), "scl_inter": (116, "f"), "qform_code": (252, "h"), "sform_code": (254, "h")}
     fields |= {f"dim{k}": (40 + 2 * k, "h") for k in range(8)} | {f"pixdim{k}": (76 + 4 * k, "f") for k in range(8)}
-    fields |= {f"srow{k}": (280 + 4 * k, "f") for k in range(12)} | {f"quatern{k}": (256 + 4 * k, "f") for k in range(6)}
+    fields |= {f"srow{k}": (280 + 4 * k, "f") for k in range(12)} | {
+        f"quatern{k}": (256 + 4 * k, "f") for k in range(6)
+    }
     name = _pick(rng, sorted(fields))
     at, kind = fields[name]
     values = (0, -1, 1, 2, 3, 1000, 32767, -32768)
@@ -403,6 +426,8 @@ def _dicom(path: Path, rng: Rng) -> Mutation | None:
         except Exception:  # no such value can be written: the bytes are damaged instead
             return None
     one_number = how == "value" and element.keyword in _GEOMETRY - _PLACING
+    if element.keyword == "ContourData":  # one point may lie anywhere in the patient
+        one_number = one_number and value[0] not in ("0", "-1", "0.0001", "1e-300")
     name = element.keyword or str(element.tag)
     return Mutation(f"tag {how}", f"{name}: {_shown(old)} becomes {_shown(value)}", must=one_number)
 

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from urllib.parse import quote
 
 import numpy as np
@@ -46,6 +46,8 @@ from radiogenesis.version import __version__
 
 Status = Literal["in", "background only", "out"]
 
+_DAMAGED = (OSError, ValueError, KeyError, TypeError, EOFError, SyntaxError, zipfile.BadZipFile, zlib.error)
+"""What a damaged part raises when it is read: its header is an expression of Python, which numpy parses."""
 NOT_OUTLINED = "nothing is outlined on the scan"
 _LONGEST_NAME = 150  # most file systems take 255 bytes, and endings come behind it
 _PART_VERSION = 5  # raise it when the same scan and settings give another part
@@ -153,9 +155,18 @@ def read_outcome(path: Path) -> Outcome | None:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as part:
             if part.zip.testzip() is not None:
                 return None
-            return Outcome(**json.loads(str(part["outcome"])))
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
+            outcome = Outcome(**json.loads(str(part["outcome"])))
+        if outcome.status not in get_args(Status) or not all(map(_is_text, (outcome.patient, outcome.reason))):
+            return None
+        if outcome.status != "out" and read_part(path).patient != outcome.patient:
+            return None
+        return outcome
+    except _DAMAGED:
         return None
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
 
 
 def read_part(path: Path) -> PatientData:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from radiogenesis.cohort.digest import file_digest
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.csv_files import read_csv
+from radiogenesis.csv_files import read_csv, require_columns
 from radiogenesis.errors import InputError, RunError, SettingError
 from radiogenesis.explorer import moves as of
 from radiogenesis.explorer.graph import drawer_of, generator_onnx
@@ -27,6 +27,7 @@ from radiogenesis.mapping.synthesis.perturbation import linear_code
 from radiogenesis.mapping.synthesis.runs import require_nulls
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment
 from radiogenesis.methods.fusion_gan import FusionGAN
+from radiogenesis.reporting.model import Page
 from radiogenesis.training.data import untrained_backgrounds
 from radiogenesis.training.run import Run
 from radiogenesis.version import __version__
@@ -308,24 +309,35 @@ def _near_copies(run: Run, audit: Path) -> tuple[float, float, float]:
             "holds no examination for copies", path=audit, remedy="give the folder that `radiogenesis evaluate` wrote"
         )
     table = read_csv(file)
-    mine = table[(table["run"] == run.path.resolve().name) & (table["of"] == table["of"].iloc[0])]
+    require_columns(table, file, ("run", "of"), ("near", "p", "seen_25"))
+    mine = table[(table["run"] == run.path.resolve().name) & (table["of"] == table["of"].iloc[:1].squeeze())]
     if not len(mine):
         raise RunError(f"is an evaluation of other runs than {run.path.name}", path=audit, remedy="evaluate this run")
-    return float(mine["near"].iloc[0]), float(mine["p"].iloc[0]), float(mine["seen_25"].iloc[0])
+    near, p, power = (float(mine[name].iloc[0]) for name in ("near", "p", "seen_25"))
+    if not 0 <= near <= 1 or p < 0 or p > 1:  # where p could not be computed, the drawings may be copies
+        raise RunError(
+            f"near {near:g} and p {p:g} must lie between 0 and 1", path=file, remedy="evaluate this run again"
+        )
+    return near, p, power
 
 
 def _require_evaluated(audit: Path, run: Run) -> None:
     """Raises RunError where an evaluation was not of the run's weights: a name alone is anybody's."""
     digest = file_digest(run.path / "weights.safetensors")
-    runs = _json(audit / "evaluation.json").get("runs", [])
-    if not any((each.get("provenance", {}).get("files") or {}).get("weights.safetensors") == digest for each in runs):
+    record = audit / "evaluation.json"
+    try:
+        runs = [each.get("provenance", {}).get("files") or {} for each in _json(record).get("runs", [])]
+        found = any(files.get("weights.safetensors") == digest for files in runs)
+    except (TypeError, AttributeError) as error:
+        raise RunError("cannot be read (its runs are no records)", path=record, remedy="make it again") from error
+    if not found:
         raise RunError(f"is an evaluation of other runs than {run.path}", path=audit, remedy="evaluate this run")
 
 
 def _require_of(tables: Path, run: Run) -> None:
     """Raises RunError where a map was made with other weights than the run's. The first that it names are the run's,
     those after them of runs with shuffled genes."""
-    named = [str(value) for name, value in _json(tables / "page.json")["provenance"] if name.startswith("Weights of ")]
+    named = [value for name, value in Page.load(tables).provenance if name.startswith("Weights of ")]
     if not named or file_digest(run.path / "weights.safetensors")[:12] not in named[0]:
         raise RunError(f"is a map of another run than {run.path}", path=tables, remedy="give a map made with --run")
 

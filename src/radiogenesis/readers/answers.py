@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from radiogenesis.cohort.digest import json_digest
 from radiogenesis.errors import InputError
 from radiogenesis.given_files import read_json, refuse_special
 
@@ -34,6 +35,9 @@ def read_key(path: Path) -> dict[str, Any]:
     """The key of a study. Raises InputError where it is missing, damaged or no key."""
     try:
         key: dict[str, Any] = read_json(path)
+        digest = key.pop("digest", None)  # keys of before have none
+        if digest is not None and digest != json_digest(key):
+            raise InputError("was changed or damaged since it was written", path=path, remedy=_KEY)
         tasks = {item["task"] for item in key["items"].values()}
         if not isinstance(key["study"], str) or not tasks <= {"rate", "drawn", "high"}:
             raise ValueError("unknown tasks")
