@@ -322,7 +322,7 @@ def _child(read: Callable[[], Values], places: Sequence[Path], told: Path, log: 
 
 def _noting(places: Sequence[Path], outside: list[str]) -> Callable[[str, tuple[Any, ...]], None]:
     """A hook of Python's auditing that notes what is changed outside of some places."""
-    allowed = (*map(str, places), "/dev/", "/proc/")
+    allowed = (*map(str, places), "/dev/null", "/dev/tty", "/proc/")
 
     def note(event: str, arguments: tuple[Any, ...]) -> None:
         if event == "open":

@@ -158,11 +158,20 @@ def read_outcome(path: Path) -> Outcome | None:
             outcome = Outcome(**json.loads(str(part["outcome"])))
         if outcome.status not in get_args(Status) or not all(map(_is_text, (outcome.patient, outcome.reason))):
             return None
-        if outcome.status != "out" and read_part(path).patient != outcome.patient:
-            return None
-        return outcome
+        return outcome if outcome.status == "out" or _is_whole(read_part(path), outcome.patient) else None
     except _DAMAGED:
         return None
+
+
+def _is_whole(data: PatientData, patient: str) -> bool:
+    """Whether a part holds this patient's arrays, with a row for each slice."""
+    for record in filter(None, (data.slices, data.backgrounds, data.whole, data.lesions)):
+        if not all(isinstance(one, np.ndarray) and one.ndim for one in vars(record).values()):
+            return False
+        of_slices = [len(one) for name, one in vars(record).items() if record is not data.slices or name != "center_mm"]
+        if record is not data.lesions and (len(set(of_slices)) > 1 or vars(record)["image"].ndim != 3):
+            return False
+    return data.patient == patient
 
 
 def _is_text(value: object) -> bool:
