@@ -116,7 +116,11 @@ class Run:
     def metrics(self) -> pd.DataFrame:
         """metrics.csv: a line per checkpoint; empty for a method that is fitted in closed form."""
         file = self.path / "metrics.csv"
-        return read_csv(file) if file.is_file() or self.config.get("steps") else pd.DataFrame()
+        if file.is_file():
+            return read_csv(file)
+        if self.config.get("steps"):
+            raise RunError("is missing", path=file, remedy="copy the whole run again")
+        return pd.DataFrame()
 
     @property
     def samples(self) -> list[Path]:
