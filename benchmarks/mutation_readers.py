@@ -65,6 +65,7 @@ class Reader:
         files: patterns of the files that are damaged.
         read: what is read of the input; the second folder is for what is written.
         checked: patterns of the files of which digests that lie beside them tell any change.
+        free: whether a cell of the tables may hold anything, and lines be of any length.
         of_one: whether a file belongs to one patient: then it must not end the command for the others.
         goes_on: whether the command goes on in the input's folder, and may write there.
     """
@@ -73,6 +74,7 @@ class Reader:
     files: tuple[str, ...]
     read: Callable[[Path, Path], Values]
     checked: tuple[str, ...] = ()
+    free: bool = False
     of_one: bool = False
     goes_on: bool = False
 
@@ -561,15 +563,15 @@ READERS: Mapping[str, Reader] = {
     "h5ad": Reader(write_tables, ("dense.h5ad",), loaded(expression="dense.h5ad")),
     "h5ad-sparse": Reader(write_tables, ("sparse.h5ad",), loaded(expression="sparse.h5ad")),
     "aim": Reader(write_aim, ("aim/*.xml",), loaded(annotations="aim"), of_one=True),
-    "clinical": Reader(write_clinical, ("clinical.csv",), loaded(clinical="clinical.csv")),
+    "clinical": Reader(write_clinical, ("clinical.csv",), loaded(clinical="clinical.csv"), free=True),
     "id-map": Reader(write_clinical, ("ids.csv",), loaded(expression="genes.csv", id_map="ids.csv")),
-    "gene-sets": Reader(write_gmt, ("sets.gmt",), read_sets),
+    "gene-sets": Reader(write_gmt, ("sets.gmt",), read_sets, free=True),
     "radiomics": Reader(write_gmt, ("radiomics.csv",), read_features),
     "cohort-store": Reader(write_toy, ("toy.zarr/**/*",), read_store, checked=("*",)),
     "parts": Reader(write_parts, ("c.zarr.parts/*.npz",), read_parts, goes_on=True),
     "run": Reader(write_results, ("gan/*.*",), read_run, checked=("*.yaml", "*.json", "*.safetensors")),
     "checkpoints": Reader(write_stopped, ("run/*.*", "run/checkpoints/*"), read_stopped, goes_on=True),
-    "map-page": Reader(write_results, ("map/*", "map/tables/*", "map/pictures/*"), read_page),
+    "map-page": Reader(write_results, ("map/*", "map/tables/*", "map/pictures/*"), read_page, free=True),
     "explorer": Reader(
         write_results, ("map/page.json", "map/tables/*", "evaluation/*.json", "evaluation/tables/*"), read_explored
     ),

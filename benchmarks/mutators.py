@@ -224,7 +224,6 @@ def _cells(path: Path, rng: Rng) -> Mutation | None:
     if how == "cell":
         value = _pick(rng, TEXTS)
         must = _is_number(cells[column]) and at > rows[0] and _is_nothing(value)
-        must = must and (path.parent.name != "tables" or not _is_number(value))  # of any size in tables of a page
         what += f": {_shown(cells[column])} becomes {_shown(value)}"
         cells[column] = value
         lines[at] = delimiter.join(cells)
@@ -234,7 +233,7 @@ def _cells(path: Path, rng: Rng) -> Mutation | None:
         del lines[at]
     elif how in ("lost cell", "doubled cell"):
         cells[column : column + 1] = [] if how == "lost cell" else [cells[column]] * 2
-        lines[at], must = delimiter.join(cells), not path.name.endswith(".gmt")
+        lines[at], must = delimiter.join(cells), True
     else:
         place = int(rng.integers(len(lines[at]) + 1))
         lines[at] = lines[at][:place] + '"' + lines[at][place:]
