@@ -3,8 +3,9 @@
     python benchmarks/mutations.py OUT [--trials 1000] [--seed 0] [--readers nifti aim ...]
     python benchmarks/mutations.py OUT --case READER:NUMBER     one case again, with all that it said
 
-Each case damages one file of a small input that is whole (`mutators.py`; the readers are in `mutation_readers.py`),
-reads it in a process of its own, and has one of these verdicts:
+Each case damages one file of a small input that is whole, reads it in a process of its own, and has one of these
+verdicts (`mutators.py` and `format_mutators.py` damage, `mutation_readers.py` has the readers, `mutation_inputs.py` what
+they read):
 
 - refused: one line of our own, or the command's exit code 2;
 - right: what is read is what is read of the whole input, or less or other than that and a sentence says so;
@@ -39,7 +40,7 @@ import time
 import traceback
 import warnings
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from fnmatch import fnmatch
 from pathlib import Path
@@ -48,8 +49,10 @@ from typing import Any
 import numpy as np
 import psutil
 
-from mutation_readers import READERS, Reader, Refused, Values
-from mutators import Mutation, mutate
+from format_mutators import mutate
+from mutation_inputs import Refused
+from mutation_readers import READERS, Reader, Values
+from mutators import Mutation
 from radiogenesis.errors import RadiogenesisError
 
 SECONDS, LONGEST, MEMORY = 10.0, 60.0, 4 * 2**30
@@ -124,20 +127,26 @@ def main() -> None:
 
 def run(out: Path, readers: Sequence[str], trials: int, seed: int) -> list[Case]:
     """So many cases, spread over the readers; each becomes a line of OUT/cases.csv as it ends."""
-    cases = []
     gc.freeze()  # else each fork that collects garbage copies all that was imported
+    try:
+        return list(_cases(out, readers, trials, seed))
+    finally:
+        gc.unfreeze()
+
+
+def _cases(out: Path, readers: Sequence[str], trials: int, seed: int) -> Iterator[Case]:
+    benches = [Bench(out, name) for name in readers]
     with (out / "cases.csv").open("w", newline="") as file:
         log = csv.DictWriter(file, [field.name for field in fields(Case)])
         log.writeheader()
-        benches = [Bench(out, name) for name in readers]
         for trial in range(trials):  # one of each reader after the other: a run that is stopped has some of all
             bench, number = benches[trial % len(benches)], trial // len(benches)
-            cases.append(bench.case(100_000 * seed + number))
-            log.writerow(asdict(cases[-1]))
+            case = bench.case(100_000 * seed + number)
+            log.writerow(asdict(case))
             file.flush()
-            if cases[-1].verdict in BAD:
-                print(cases[-1], file=sys.stderr)
-    return cases
+            if case.verdict in BAD:
+                print(case, file=sys.stderr)
+            yield case
 
 
 class Bench:
