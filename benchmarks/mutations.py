@@ -4,8 +4,7 @@
     python benchmarks/mutations.py OUT --case READER:NUMBER     one case again, with all that it said
 
 Each case damages one file of a small input that is whole, reads it in a process of its own, and has one of these
-verdicts (`mutators.py` and `format_mutators.py` damage, `mutation_readers.py` has the readers, `mutation_inputs.py` what
-they read):
+verdicts (`mutators.py` and `format_mutators.py` damage, `mutation_readers.py` reads, `mutation_inputs.py` has what):
 
 - refused: one line of our own, or the command's exit code 2;
 - right: what is read is what is read of the whole input, or less or other than that and a sentence says so;

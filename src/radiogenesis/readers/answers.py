@@ -27,6 +27,7 @@ COLUMNS = (
 )
 """Of a file of answers, in order."""
 NUMBERS = ("number", "seconds", "window_low", "window_high", "zoom")
+_MOST = 1e6  # of seconds, HU, and all else that a page writes
 SCALE = tuple("123456")
 SIDES = ("A", "B")
 
@@ -94,6 +95,10 @@ def _read(path: Path) -> pd.DataFrame:
         numbers = pd.to_numeric(table[name], errors="coerce")
         if numbers.isna().any():
             raise InputError(f"{name} {table.loc[numbers.isna(), name].iloc[0]!r} is not a number", path=path,
+                             remedy="give what the page saved, as it is")  # fmt: skip
+        low, high = (-_MOST, _MOST) if name.startswith("window") else (0, _MOST)
+        if not (impossible := table.loc[~numbers.between(low, high), name]).empty:
+            raise InputError(f"{name} {impossible.iloc[0]!r} cannot be", path=path,
                              remedy="give what the page saved, as it is")  # fmt: skip
         table[name] = numbers
     return table
