@@ -255,7 +255,12 @@ def listen(read: Callable[[], Values], places: Sequence[Path], *, limits: bool =
             warnings.filterwarnings("ignore", ".*multi-threaded, use of fork", DeprecationWarning)
             pid = os.fork()
         if pid == 0:
-            _child(read, [*places, Path(folder)], told, log, limits)
+            try:
+                _child(read, [*places, Path(folder)], told, log, limits)
+            finally:
+                os._exit(1)
+        with contextlib.suppress(OSError):
+            os.setpgid(pid, pid)  # by whichever of the two comes first
         killed, status, used = _wait(pid, limits)
         seconds, mib = time.monotonic() - began, used.ru_maxrss // 1024
         said = log.read_text(errors="replace") if log.is_file() else ""
@@ -326,7 +331,6 @@ def _child(read: Callable[[], Values], places: Sequence[Path], told: Path, log: 
     if end == "refused" and "ot enough memory" in log.read_text(errors="replace"):
         end = "memory"
     told.write_text(json.dumps({"end": end, "values": values, "outside": outside[:5]}))
-    os._exit(0)
 
 
 def _noting(places: Sequence[Path], outside: list[str]) -> Callable[[str, tuple[Any, ...]], None]:
