@@ -26,6 +26,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import csv
+import faulthandler
 import gc
 import json
 import os
@@ -303,6 +304,7 @@ def _child(read: Callable[[], Values], places: Sequence[Path], told: Path, log: 
     for stream in (1, 2):
         os.dup2(number, stream)
     sys.stdout, sys.stderr = os.fdopen(1, "w", errors="replace"), os.fdopen(2, "w", buffering=1, errors="replace")
+    faulthandler.disable()
     outside: list[str] = []
     values: Values = {}
     warnings.simplefilter("ignore")
