@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,8 @@ def read_csv(path: Path, **options: Any) -> pd.DataFrame:
         raise InputError(f"is no table ({' '.join(str(error).split())})", path=path, remedy="make it again") from error
     if options.get("index_col") is not None:
         table.index = table.index.map(bare)
+    elif not isinstance(table.index, pd.RangeIndex):  # pandas takes what is too much for an index, and shifts the rest
+        raise InputError("is no table (its rows have more cells than its header)", path=path, remedy="make it again")
     return table
 
 
@@ -56,6 +58,15 @@ def read_parquet(path: Path) -> pd.DataFrame:
         if may_pass(error):
             raise
         raise InputError(f"is no table ({' '.join(str(error).split())})", path=path, remedy="make it again") from error
+
+
+def require_columns(table: pd.DataFrame, path: Path, texts: Sequence[str], numbers: Sequence[str] = ()) -> None:
+    """Raises InputError where a table that was read from `path` lacks a column, or has texts in one of numbers."""
+    for name in (*texts, *numbers):
+        if name not in table:
+            raise InputError(f"has no column {name!r}", path=path, remedy="make it again")
+        if name in numbers and not pd.api.types.is_numeric_dtype(table[name]):
+            raise InputError(f"column {name!r} holds texts, not numbers", path=path, remedy="make it again")
 
 
 def _texts(frame: pd.DataFrame, change: Callable[[Any], Any]) -> pd.DataFrame:

@@ -106,12 +106,17 @@ def read_yaml(path: Path) -> Any:
         raise ValueError("its values are nested too deeply") from error
 
 
+_PLAIN = ("str", "int", "float", "bool", "null", "map", "seq", "merge")  # what JSON has, too
+
+
 def _count(node: Any, known: dict[int, int]) -> int:
     """How many values a node stands for, aliases written out."""
     if (size := known.get(id(node))) is not None:
         if not size:
             raise ValueError("an alias in it stands for itself")
         return size
+    if node.tag.rpartition(":")[2] not in _PLAIN:
+        raise ValueError(f"{str(node.value)[:40]!r} is no number, text or list: put a date or the like in quotes")
     known[id(node)] = 0  # while it is counted
     parts = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
     size = 1 + (sum(_count(part, known) for part in parts) if not isinstance(node, yaml.ScalarNode) else 0)

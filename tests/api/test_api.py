@@ -275,3 +275,15 @@ def test_a_table_that_was_renamed_opens_by_either_name(tmp_path: Path, written: 
     (tmp_path / "tables" / f"{written}_patients.csv").write_text("patient,drawn\nP1,0.5\n")
     for name in ("memorisation_patients", "memorization_patients"):
         assert rg.open_evaluation(tmp_path).table(name)["drawn"].tolist() == [0.5]
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", "{}", '{"conclusions": 5, "headline": "x"}', '{"conclusions": [1], "headline": [2]}']
+)
+def test_a_damaged_record_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "evaluation.json").write_text('{"conclusions": [], "headline": []}')
+    opened = rg.open_evaluation(tmp_path)
+    (tmp_path / "evaluation.json").write_text(text)
+    for ask in (lambda: opened.conclusions, lambda: opened.headline):
+        with pytest.raises(rg.RunError, match=r"evaluation\.json (cannot be read|has no)"):
+            ask()

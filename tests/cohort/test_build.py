@@ -161,6 +161,13 @@ def test_a_damaged_part_is_made_again(raw: Path, tables: Tables, built: Cohort, 
     content[len(content) // 2] ^= 1  # one bit of an image: the outcome can still be read
     part.write_bytes(content)
     assert read_outcome(part) is None
+    content[len(content) // 2] ^= 1
+    part.write_bytes(content)
+    with np.load(part) as arrays:
+        members = dict(arrays)
+    for wrong in ({"about": "{"}, {"about": "[]"}, {"outcome": '{"patient": "P1", "status": "?", "reason": ""}'}):
+        np.savez(part, **{**members, **wrong})  # its checksums are right
+        assert read_outcome(part) is None
     cohort = build_cohort(raw, tmp_path / "c", tables, sampling=SAMPLING, build=ONE)
     assert cohort.digest == built.digest
 

@@ -74,3 +74,9 @@ def test_a_build_lists_them_and_takes_the_proposal(tmp_path: Path) -> None:
     tables = Tables(expression=e, id_map=tmp_path / "c.id_map.csv")
     cohort = build_cohort(tmp_path / "raw", tmp_path / "c", tables, sampling=sampling, build=one)
     assert cohort.patients["has_expression"].all()
+
+
+def test_a_table_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    write_ball(tmp_path / "raw", "P1")
+    with pytest.raises(ExpressionError, match=r"missing\.xlsx: there is no such file"):
+        build_cohort(tmp_path / "raw", tmp_path / "c", Tables(expression=tmp_path / "missing.xlsx"))

@@ -16,10 +16,11 @@ from tests.explorer.conftest import Explored
 import radiogenesis as rg
 from radiogenesis.cohort.digest import file_digest
 from radiogenesis.cohort.store import Cohort
+from radiogenesis.errors import InputError, RadiogenesisError
 from radiogenesis.evaluation.copies import copies
 from radiogenesis.explorer import graph
 from radiogenesis.explorer.content import MEAN, ExploreSettings, content_of
-from radiogenesis.explorer.moves import FEWEST, GENE, METAGENE, NO_MAP, _evidence, _evidence_of_genes
+from radiogenesis.explorer.moves import FEWEST, GENE, METAGENE, NO_MAP, MapTables, _evidence, _evidence_of_genes
 from radiogenesis.mapping.synthesis.perturbation import linear_code
 from radiogenesis.methods.fusion_gan import FusionGAN
 from radiogenesis.methods.images import images_from_hu, to_hu
@@ -168,6 +169,47 @@ def test_a_map_of_another_run_is_refused(explored: Explored, unexported: None, t
         content_of(explored.run, explored.cohort, ExploreSettings(), tables=other)
     with pytest.raises(rg.RunError, match=r"no map of a run here \(metagene_genes.parquet is missing\)"):
         content_of(explored.run, explored.cohort, ExploreSettings(), tables=tmp_path)
+
+
+@pytest.mark.parametrize("table", ["metagene_genes", "metagenes", "synthesis_links", "synthesis_genes"])
+def test_a_damaged_map_is_named(explored: Explored, tmp_path: Path, table: str) -> None:
+    shutil.copytree(explored.map, tmp_path / "map")
+    path = tmp_path / "map" / "tables" / f"{table}.parquet"
+    frame = pd.read_parquet(path)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(InputError, match=rf"{table}\.parquet: is no table"):
+        MapTables.read(tmp_path / "map")
+    frame.drop(columns="metagene" if "metagene" in frame else "gene").to_parquet(path)
+    with pytest.raises(InputError, match=rf"{table}\.parquet: has no column"):
+        MapTables.read(tmp_path / "map")
+    if numbers := [name for name in ("sign", "effect", "p") if name in frame]:
+        frame.assign(**{numbers[0]: "x"}).to_parquet(path)
+        with pytest.raises(InputError, match=rf"{table}\.parquet: column '{numbers[0]}' holds texts"):
+            MapTables.read(tmp_path / "map")
+
+
+@pytest.mark.parametrize(
+    ("near", "runs", "said"),
+    [
+        (1e308, None, r"memorization\.csv: its shares and p must lie between 0 and 1"),
+        ("x", None, r"memorization\.csv: column 'near' holds texts"),
+        (0.1, [1], r"evaluation\.json: cannot be read \(its runs are no records"),
+        (0.1, [{"provenance": {"files": "x"}}], r"evaluation\.json: cannot be read \(its runs are no records"),
+    ],
+)
+def test_a_damaged_evaluation_is_named(
+    explored: Explored, tmp_path: Path, near: object, runs: list[object] | None, said: str
+) -> None:
+    (tmp_path / "tables").mkdir()
+    numbers = dict.fromkeys(("low", "high", "p", "seen_100", "false_alarms"), 0.4)
+    rows = [{"run": "some name", "of": of, "near": near, **numbers} for of in ("drawn", "copies", "real")]
+    pd.DataFrame(rows).to_csv(tmp_path / "tables" / "memorization.csv", index=False)
+    digest = file_digest(explored.run.path / "weights.safetensors")
+    record = {"runs": runs or [{"name": "some name", "provenance": {"files": {"weights.safetensors": digest}}}]}
+    (tmp_path / "evaluation.json").write_text(json.dumps(record))
+    with pytest.raises(RadiogenesisError, match=said):
+        content_of(explored.run, explored.cohort, ExploreSettings(), audit=tmp_path)
 
 
 def test_what_nobody_can_draw_is_refused_in_one_line(

@@ -14,9 +14,10 @@ import pytest
 from painters import SMALL, Copier, drawing_with
 
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.errors import OutputError, RunError, SettingError
+from radiogenesis.errors import InputError, OutputError, RunError, SettingError
 from radiogenesis.evaluation.copies import Copies
 from radiogenesis.readers import material
+from radiogenesis.readers.answers import read_key
 from radiogenesis.readers.page import render, write_study
 from radiogenesis.readers.study import Study, make_study
 from radiogenesis.training.run import Run
@@ -232,3 +233,17 @@ def test_a_pathway_is_asked_by_what_goes_with_it(run: Run, null_run: Run) -> Non
     for truth, images in items(made, control=False):
         larger = "AB"[int((images[1] > -500).sum() > (images[0] > -500).sum())]
         assert larger == truth["right"]
+
+
+def test_a_key_that_was_changed_is_refused(key: Path, tmp_path: Path) -> None:
+    changed = tmp_path / "changed.key.json"
+    for old, new in (('"right": "A"', '"right": "B"'), ('"auc": ', '"aux": '), ('"digest": "', '"digest": "0')):
+        text = key.read_text()
+        assert old in text
+        changed.write_text(text.replace(old, new, 1))
+        with pytest.raises(InputError, match=r"changed\.key\.json: was changed or damaged since it was written"):
+            read_key(changed)
+    record = json.loads(key.read_text())
+    del record["digest"]  # as of before
+    changed.write_text(json.dumps(record))
+    assert read_key(changed) == read_key(key)

@@ -6,6 +6,7 @@ import json
 import shutil
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 from zipfile import ZipFile, ZipInfo
 
@@ -17,10 +18,11 @@ from safetensors.torch import load_file
 from stopping import assert_same, stop_at
 
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.errors import OutputError, RunError
+from radiogenesis.errors import InputError, OutputError, RunError
 from radiogenesis.methods.protocols import LossRecord
 from radiogenesis.testing import train_toy
 from radiogenesis.training import fit
+from radiogenesis.training.callbacks import MetricsLog
 from radiogenesis.training.checkpoints import newest
 from radiogenesis.training.module import MethodModule
 from radiogenesis.training.run import Run, read_config
@@ -268,3 +270,18 @@ def test_what_was_renamed_since_goes_on(alignment: Run, tmp_path: Path) -> None:
     MethodModule.on_load_checkpoint(cast(Any, None), checkpoint)
     now = ["method.alignment.in_sample_deviation", "method.standardize.weight", "method.part.weight"]
     assert list(checkpoint["state_dict"]) == now
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a,b\n1,2\n", "has no column 'step'"),
+        ("step\nx\n", "'step' holds texts"),
+        ("step\n1,2,3\n4\n5,6,7,8\n", "is no table"),
+    ],
+)
+def test_damaged_metrics_are_refused_when_a_training_goes_on(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "metrics.csv").write_text(text)
+    trainer, module = SimpleNamespace(is_global_zero=True), SimpleNamespace(done=1)
+    with pytest.raises(InputError, match=rf"metrics\.csv: .*{said}"):
+        MetricsLog(tmp_path).on_fit_start(cast(Any, trainer), cast(Any, module))

@@ -64,7 +64,7 @@ class Results:
             >>> len(rg.open_map("map").conclusions) > 0
             True
         """
-        return list(self._record()["conclusions"])
+        return list(self._held("conclusions", str))
 
     @property
     def tables(self) -> list[str]:
@@ -98,9 +98,18 @@ class Results:
         """What was found."""
         try:
             record: dict[str, Any] = read_json(self.path / self._file)
+            if not isinstance(record, dict):
+                raise ValueError("it holds no record")
         except (InputError, OSError, ValueError) as error:
             raise RunError(f"{self._file} cannot be read ({error})", path=self.path, remedy="make it again") from error
         return record
+
+    def _held(self, name: str, kind: type) -> list[Any]:
+        """A list of the record. Raises RunError where it is no list of such values."""
+        held = self._record().get(name)
+        if not isinstance(held, list) or not all(isinstance(value, kind) for value in held):
+            raise RunError(f"{self._file} has no {name}", path=self.path, remedy="make it again")
+        return held
 
 
 class Evaluation(Results):
@@ -116,7 +125,7 @@ class Evaluation(Results):
             >>> {"run", "name", "value", "low", "high", "regression"} <= set(rg.open_evaluation("evaluation").headline)
             True
         """
-        return pd.DataFrame(self._record()["headline"])
+        return pd.DataFrame(self._held("headline", dict))
 
 
 def evaluate(

@@ -151,7 +151,7 @@ def _with_near_ids(error: ExpressionError, path: Path, known: Known, proposal: P
     """The error, with the ids that nearly match where the table names nobody who is known."""
     try:
         table = read_table(path, ExpressionError)
-    except (ExpressionError, UnicodeDecodeError):
+    except (ExpressionError, UnicodeDecodeError, OSError):
         return error
     names = [*table.columns, *(cell for name in table.columns[:1] for cell in table[name])]
     if known.count(names) or known.alike(names):

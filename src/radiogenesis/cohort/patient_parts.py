@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from urllib.parse import quote
 
 import numpy as np
@@ -46,6 +46,8 @@ from radiogenesis.version import __version__
 
 Status = Literal["in", "background only", "out"]
 
+_DAMAGED = (OSError, ValueError, KeyError, TypeError, EOFError, SyntaxError, zipfile.BadZipFile, zlib.error)
+"""What a damaged part raises when it is read: its header is an expression of Python, which numpy parses."""
 NOT_OUTLINED = "nothing is outlined on the scan"
 _LONGEST_NAME = 150  # most file systems take 255 bytes, and endings come behind it
 _PART_VERSION = 5  # raise it when the same scan and settings give another part
@@ -161,9 +163,27 @@ def read_outcome(path: Path) -> Outcome | None:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as part:
             if part.zip.testzip() is not None:
                 return None
-            return Outcome(**json.loads(str(part["outcome"])))
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error):
+            outcome = Outcome(**json.loads(str(part["outcome"])))
+        if outcome.status not in get_args(Status) or not all(map(_is_text, (outcome.patient, outcome.reason))):
+            return None
+        return outcome if outcome.status == "out" or _is_whole(read_part(path), outcome.patient) else None
+    except _DAMAGED:
         return None
+
+
+def _is_whole(data: PatientData, patient: str) -> bool:
+    """Whether a part holds this patient's arrays, with a row for each slice."""
+    for record in filter(None, (data.slices, data.backgrounds, data.whole, data.lesions)):
+        if not all(isinstance(one, np.ndarray) and one.ndim for one in vars(record).values()):
+            return False
+        of_slices = [len(one) for name, one in vars(record).items() if record is not data.slices or name != "center_mm"]
+        if record is not data.lesions and (len(set(of_slices)) > 1 or vars(record)["image"].ndim != 3):
+            return False
+    return data.patient == patient
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
 
 
 def read_part(path: Path) -> PatientData:

@@ -9,6 +9,7 @@ Options that are given win.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +55,12 @@ def told(raw: str | Path, settings: dict[str, Any]) -> str:
 
 def _read(raw: Path) -> dict[str, Any]:
     path = raw / RAW_SETTINGS
-    if not path.is_file():
+    if not os.path.lexists(path):  # what is there and cannot be read is no want of settings
         return {}
     try:
         settings = read_yaml(path)
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", path=path, remedy="mend or delete it") from error
     except ValueError as error:
         raise InputError(f"is not YAML ({' '.join(str(error).split())})", path=path, remedy="mend the file") from error
     if not isinstance(settings, dict):
@@ -80,8 +83,14 @@ def _refuse_incomplete(raw: Path) -> None:
     try:
         record = read_json(raw / FETCHED)
         name, complete = record["cohort"], record["complete"]
-    except (InputError, OSError, ValueError, KeyError, TypeError):
-        return
+    except (FileNotFoundError, NotADirectoryError, KeyError, TypeError):
+        return  # none, or another program's
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise InputError(
+            f"cannot be read ({reason}): whether the cohort was fetched completely is unknown", path=raw / FETCHED,
+            remedy="give the command that fetched it again, or delete the file if it is not of `cohort fetch`",
+        ) from error  # fmt: skip
     if not complete:
         raise InputError(
             f"{name} is not fetched completely",

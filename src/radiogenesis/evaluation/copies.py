@@ -5,7 +5,6 @@ An evaluation of the run has asked it already; without one it is computed here, 
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,8 +15,8 @@ import pandas as pd
 
 from radiogenesis.cohort.digest import file_digest
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.csv_files import read_csv
-from radiogenesis.errors import RunError
+from radiogenesis.csv_files import read_csv, require_columns
+from radiogenesis.errors import InputError, RunError
 from radiogenesis.evaluation.descriptions.lesions import Lesions, measure_lesions, real_lesions
 from radiogenesis.evaluation.measures.control import shared_backgrounds
 from radiogenesis.evaluation.measures.memorization import (
@@ -28,6 +27,7 @@ from radiogenesis.evaluation.measures.memorization import (
 )
 from radiogenesis.evaluation.measures.pasted import pasted
 from radiogenesis.evaluation.settings import EvaluationSettings
+from radiogenesis.given_files import read_json
 from radiogenesis.methods.nearest_lesion import NearestLesion
 from radiogenesis.phenotypes.lesion import lesion_features
 from radiogenesis.training.run import Run
@@ -110,10 +110,14 @@ def _read(run: Run, evaluation: Path) -> pd.DataFrame:
     """The run's rows of an evaluation's table. Raises RunError where it was not of the run's weights: a name alone is
     anybody's."""
     digest = file_digest(run.path / "weights.safetensors")
-    evaluated = [
-        each["name"] for each in _json(evaluation / "evaluation.json").get("runs", [])
-        if (each.get("provenance", {}).get("files") or {}).get("weights.safetensors") == digest
-    ]  # fmt: skip
+    record = evaluation / "evaluation.json"
+    try:
+        evaluated = [
+            each["name"] for each in _json(record).get("runs", [])
+            if (each.get("provenance", {}).get("files") or {}).get("weights.safetensors") == digest
+        ]  # fmt: skip
+    except (TypeError, AttributeError, KeyError) as error:
+        raise RunError("cannot be read (its runs are no records)", path=record, remedy="make it again") from error
     if not evaluated:
         raise RunError(f"is an evaluation of other runs than {run.path}", path=evaluation, remedy="evaluate this run")
     file = next((f for f in (evaluation / "tables").glob("memori?ation.csv")), None)
@@ -123,16 +127,20 @@ def _read(run: Run, evaluation: Path) -> pd.DataFrame:
             remedy="give the folder that `radiogenesis evaluate` wrote, or none",
         )  # fmt: skip
     table = read_csv(file)
+    numbers = ["near", "low", "high", "p", "seen_100", "false_alarms"]
+    require_columns(table, file, ("run", "of"), numbers)
     mine = table[table["run"] == evaluated[0]]
-    if len(mine) != 3 or not {"near", "low", "high", "p", "seen_100", "false_alarms"} <= set(mine):
+    if len(mine) != 3:
         raise RunError("its examination for copies is of another version", path=file, remedy="evaluate the run again")
+    if ((mine[numbers] < 0) | (mine[numbers] > 1)).any(axis=None):  # where p could not be computed it is missing
+        raise RunError("its shares and p must lie between 0 and 1", path=file, remedy="evaluate the run again")
     return mine
 
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        held: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        held: dict[str, Any] = read_json(path)
+    except (InputError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise RunError(f"cannot be read ({reason})", path=path, remedy="make it again") from error
     return held

@@ -27,6 +27,7 @@ from radiogenesis.mapping.synthesis.perturbation import linear_code
 from radiogenesis.mapping.synthesis.runs import require_nulls
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment
 from radiogenesis.methods.fusion_gan import FusionGAN
+from radiogenesis.reporting.model import Page
 from radiogenesis.training.data import untrained_backgrounds
 from radiogenesis.training.run import Run
 from radiogenesis.version import __version__
@@ -286,7 +287,7 @@ def _examined(run: Run, cohort: Cohort, audit: Path | None, settings: ExploreSet
 def _require_of(tables: Path, run: Run) -> None:
     """Raises RunError where a map was made with other weights than the run's. The first that it names are the run's,
     those after them of runs with shuffled genes."""
-    named = [str(value) for name, value in _json(tables / "page.json")["provenance"] if name.startswith("Weights of ")]
+    named = [value for name, value in Page.load(tables).provenance if name.startswith("Weights of ")]
     if not named or file_digest(run.path / "weights.safetensors")[:12] not in named[0]:
         raise RunError(f"is a map of another run than {run.path}", path=tables, remedy="give a map made with --run")
 

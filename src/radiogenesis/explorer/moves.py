@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from radiogenesis.csv_files import read_parquet
+from radiogenesis.csv_files import read_parquet, require_columns
 from radiogenesis.errors import RunError
 from radiogenesis.imaging import Imaging
 from radiogenesis.mapping.conventional.three_step import CONFOUNDED, FOUND, INCOHERENT
@@ -34,6 +34,16 @@ NO_MAP = "no map was given: nothing tells this effect from chance"
 FEWEST = 8
 """Held-out patients, below whom the correlation in their own lesions says nothing."""
 CHANCE = 1.96  # of Spearman's rho, in deviations, for 95 % of cohorts without a link
+
+_OF_LINKS = ("effect", "effect_sd", "low", "high", "q")
+_COLUMNS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "metagene_genes": (("metagene", "gene"), ("sign",)),
+    "metagenes": (("metagene", "genes"), ()),
+    "synthesis_links": (("metagene", "feature", "verdict"), _OF_LINKS),
+    "synthesis_gene_sets": (("set", "feature", "verdict"), _OF_LINKS),
+    "synthesis_genes": (("gene", "feature"), ("effect_sd", "p")),
+}
+"""Table of a map -> its columns that are read: texts, and numbers."""
 
 _WHY = {
     FOUND: "stands out from chance",
@@ -106,7 +116,7 @@ class MapTables:
 
     @classmethod
     def read(cls, folder: Path) -> MapTables:
-        """Raises RunError where the folder holds no map by synthesis."""
+        """Raises RunError where the folder holds no map by synthesis, InputError where a table of it is damaged."""
         tables = folder / "tables"
         needed = [tables / f"{name}.parquet" for name in ("metagene_genes", "metagenes", "synthesis_links")]
         if missing := [file.name for file in needed if not file.is_file()]:
@@ -115,13 +125,21 @@ class MapTables:
                 remedy="give the folder that `radiogenesis map COHORT OUT --run RUN` wrote",
             )  # fmt: skip
         optional = [tables / f"synthesis_{name}.parquet" for name in ("gene_sets", "genes")]
-        more = [read_parquet(file) if file.is_file() else pd.DataFrame() for file in optional]
-        return cls(*(read_parquet(file) for file in needed), *more)
+        more = [_read(file) if file.is_file() else pd.DataFrame() for file in optional]
+        return cls(*map(_read, needed), *more)
 
     @property
     def unjudged(self) -> MapTables:
         """The metagenes alone, for a run that the map says nothing of."""
         return MapTables(self.members, self.metagenes)
+
+
+def _read(file: Path) -> pd.DataFrame:
+    """A table of the map; one without rows may lack its columns."""
+    table = read_parquet(file)
+    if len(table):
+        require_columns(table, file, *_COLUMNS[file.stem])
+    return table
 
 
 def property_moves(alignment: CanonicalAlignment, imaging: Imaging) -> list[Move]:

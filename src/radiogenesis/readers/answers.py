@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from radiogenesis.cohort.digest import json_digest
 from radiogenesis.errors import InputError
 from radiogenesis.given_files import read_json, refuse_special
 
@@ -26,6 +27,7 @@ COLUMNS = (
 )
 """Of a file of answers, in order."""
 NUMBERS = ("number", "seconds", "window_low", "window_high", "zoom")
+_MOST = 1e6  # of seconds, HU, and all else that a page writes
 SCALE = tuple("123456")
 SIDES = ("A", "B")
 
@@ -34,6 +36,9 @@ def read_key(path: Path) -> dict[str, Any]:
     """The key of a study. Raises InputError where it is missing, damaged or no key."""
     try:
         key: dict[str, Any] = read_json(path)
+        digest = key.pop("digest", None)  # keys of before have none
+        if digest is not None and digest != json_digest(key):
+            raise InputError("was changed or damaged since it was written", path=path, remedy=_KEY)
         tasks = {item["task"] for item in key["items"].values()}
         if not isinstance(key["study"], str) or not tasks <= {"rate", "drawn", "high"}:
             raise ValueError("unknown tasks")
@@ -90,6 +95,10 @@ def _read(path: Path) -> pd.DataFrame:
         numbers = pd.to_numeric(table[name], errors="coerce")
         if numbers.isna().any():
             raise InputError(f"{name} {table.loc[numbers.isna(), name].iloc[0]!r} is not a number", path=path,
+                             remedy="give what the page saved, as it is")  # fmt: skip
+        low, high = (-_MOST, _MOST) if name.startswith("window") else (0, _MOST)
+        if not (impossible := table.loc[~numbers.between(low, high), name]).empty:
+            raise InputError(f"{name} {impossible.iloc[0]!r} cannot be", path=path,
                              remedy="give what the page saved, as it is")  # fmt: skip
         table[name] = numbers
     return table

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -13,6 +14,7 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
+from radiogenesis.cohort.digest import json_digest
 from radiogenesis.output import check_place, json_text, write_text
 from radiogenesis.readers.study import REAL_KINDS, Item, Study, Task
 from radiogenesis.reporting.inlined import json_inside, source_hash
@@ -56,7 +58,8 @@ def write_study(study: Study, page: Path) -> Path:
     html = render(study)
     page.parent.mkdir(parents=True, exist_ok=True)
     record = study.key() | {"page": page.name, "page_sha256": hashlib.sha256(html.encode()).hexdigest()}
-    write_text(key, json_text(record))
+    plain = json.loads(json_text(record))  # as it will be read
+    write_text(key, json_text(plain | {"digest": json_digest(plain)}))
     write_text(page, html)
     return key
 

@@ -13,7 +13,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from radiogenesis.csv_files import write_csv
+from radiogenesis.csv_files import read_csv, require_columns, write_csv
 from radiogenesis.methods.protocols import Synthesis, Synthesizer
 from radiogenesis.output import whole_file
 from radiogenesis.progress import Bar, Progress
@@ -98,7 +98,8 @@ class MetricsLog(L.Callback):
         if trainer.is_global_zero:
             earlier = pd.DataFrame({"step": []})
             if self.path.is_file():
-                earlier = pd.read_csv(self.path.absolute(), float_precision="round_trip")  # to the last digit
+                earlier = read_csv(self.path, float_precision="round_trip")  # to the last digit
+                require_columns(earlier, self.path, (), ("step",))
             done = int(cast(MethodModule, module).done)
             self.lines = cast("list[dict[str, Any]]", earlier[earlier["step"] <= done].to_dict("records"))
         self.mark = (time.perf_counter(), int(cast(MethodModule, module).done))

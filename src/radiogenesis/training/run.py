@@ -38,6 +38,7 @@ from radiogenesis.cohort.digest import file_digest
 from radiogenesis.cohort.expression import ExpressionScaler
 from radiogenesis.cohort.split import Split
 from radiogenesis.cohort.store import Cohort
+from radiogenesis.csv_files import read_csv
 from radiogenesis.errors import InputError, RunError, SettingError
 from radiogenesis.given_files import read_json, read_yaml
 from radiogenesis.methods.protocols import GeneEncoder, LesionEncoder, Synthesizer
@@ -115,7 +116,11 @@ class Run:
     def metrics(self) -> pd.DataFrame:
         """metrics.csv: a line per checkpoint; empty for a method that is fitted in closed form."""
         file = self.path / "metrics.csv"
-        return pd.read_csv(file.absolute()) if file.is_file() or self.config.get("steps") else pd.DataFrame()
+        if file.is_file():
+            return read_csv(file)
+        if self.config.get("steps"):
+            raise RunError("is missing", path=file, remedy="copy the whole run again")
+        return pd.DataFrame()
 
     @property
     def samples(self) -> list[Path]:
