@@ -52,7 +52,7 @@ from radiogenesis.methods.images import images_from_hu, to_hu
 from radiogenesis.pages.mapping.axes import axes_section
 from radiogenesis.pages.mapping.output import write_map
 from radiogenesis.pages.mapping.synthesis import conclusions, counts, synthesis_addition
-from radiogenesis.pages.mapping.synthesis_pictures import LEVELS, most_typical, set_traversals, traversals
+from radiogenesis.pages.mapping.synthesis_pictures import LEVELS, most_usual, set_traversals, traversals
 from radiogenesis.phenotypes.lesion import FEATURES
 from radiogenesis.testing import toy_patient, write_cohort
 
@@ -477,7 +477,9 @@ def test_the_verb_takes_a_run_that_reads_genes_and_draws_nothing(
     assert "read beside a run that draws" in capsys.readouterr().err
 
 
-def test_traversals_show_the_most_typical_lesion() -> None:
-    values = np.array([[0.0, 9.0], [1.0, 1.0], [2.0, 1.2], [np.nan, 1.0], [5.0, 1.1]])  # medians 1.5 and 1.15
-    assert most_typical(values) == 2
-    assert most_typical(values[3:4]) is None
+def test_traversals_show_the_lesion_that_answers_as_lesions_do_on_average() -> None:
+    usual = np.array([1.0, -0.2])
+    effects = np.array([[1.0, 0.2], [0.9, -0.21], [0.1, -0.2], [np.nan, -0.2]])  # the first answers the wrong way
+    assert most_usual(effects, usual) == 1
+    assert most_usual(effects[[0, 3]], usual) == 1  # an unknown answer is better than a wrong one
+    assert most_usual(np.full((2, 2), np.nan), usual) is None

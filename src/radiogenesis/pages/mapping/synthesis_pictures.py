@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from radiogenesis.mapping.synthesis.known_answers import FOUND
 from radiogenesis.mapping.synthesis.measured import NAMES
-from radiogenesis.mapping.synthesis.perturbation import GeneSets
+from radiogenesis.mapping.synthesis.perturbation import EvaluationSet, GeneSets
 from radiogenesis.mapping.synthesis.synthesis import SynthesisMap
 from radiogenesis.pages.mapping.pictures import clustered_order, diverging_colors
 from radiogenesis.reporting.figures import FONT, Theme, gray, slice_grid, style_axes
@@ -24,6 +24,9 @@ LEVELS = (-3.0, -1.5, 0.0, 1.5, 3.0)
 MOST_TRAVERSALS = 60
 """Of the user's gene sets."""
 _FIRST = 6  # patients among whom the lesion of the traversals is chosen
+_REACH = 1.5  # deviations up and down by which it is asked how far a lesion answers
+Chosen = tuple[str, str, bool, float]
+"""Set, feature, whether the link is found, and its effect in standard deviations."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,12 +56,15 @@ class Traversal:
 def traversals(moved: SynthesisMap, levels: Sequence[float] = LEVELS) -> list[Traversal]:
     """For each feature a traversal of the metagene that moves it most, among those found where any is.
 
-    All traversals show the same place: of the first patients' drawings with the genes as they are, the one that is
-    nearest to the median of all features.
+    All traversals show the same place, see `_place`.
     """
-    rows = [moved.links[moved.links["feature"] == name] for name in moved.features]
-    chosen = [_strongest(mine, "metagene", 1) for mine in rows]
-    return _drawn(moved, moved.sets, [one for some in chosen for one in some], levels)
+    return _drawn(moved, moved.sets, _of_features(moved), levels)
+
+
+def _of_features(moved: SynthesisMap) -> list[Chosen]:
+    """For each feature the metagene that moves it most, among those found where any is."""
+    rows = (moved.links[moved.links["feature"] == name] for name in moved.features)
+    return [one for mine in rows for one in _strongest(mine, "metagene", 1)]
 
 
 def set_traversals(
@@ -71,27 +77,26 @@ def set_traversals(
     return _drawn(moved, moved.lists, _strongest(moved.gene_sets, "set", most), levels)
 
 
-def _strongest(table: pd.DataFrame, left: str, most: int) -> list[tuple[str, str, bool]]:
-    """Set, feature, and whether it is found, of different sets: those found first, then the strongest effects."""
+def _strongest(table: pd.DataFrame, left: str, most: int) -> list[Chosen]:
+    """Of different sets: those found first, then the strongest effects."""
     known = table[table["effect_sd"].notna()]
     found = known["verdict"] == FOUND
     rows = pd.concat([known[found], known[~found]]).drop_duplicates(left).head(most)
-    return [(str(row[left]), str(row["feature"]), row["verdict"] == FOUND) for _, row in rows.iterrows()]
+    return [
+        (str(row[left]), str(row["feature"]), row["verdict"] == FOUND, float(row["effect_sd"]))
+        for _, row in rows.iterrows()
+    ]
 
 
-def _drawn(
-    moved: SynthesisMap, sets: GeneSets, chosen: Sequence[tuple[str, str, bool]], levels: Sequence[float]
-) -> list[Traversal]:
+def _drawn(moved: SynthesisMap, sets: GeneSets, chosen: Sequence[Chosen], levels: Sequence[float]) -> list[Traversal]:
     """One place, drawn at each level of each of the sets."""
-    stage = replace(moved.stage, genes=moved.stage.genes[:_FIRST])  # their noise is what it is among all patients
-    features = stage.features()
-    middle = most_typical(features.reshape(-1, features.shape[-1]) / moved.spread)
-    if middle is None:
+    at = _place(moved)
+    if at is None:
         return []
-    who, where = np.unravel_index(middle, features.shape[:2])
-    at, patient = int(who) * len(stage.backgrounds) + int(where), moved.patients[int(who)]
+    stage = _few(moved)  # their noise is what it is among all patients
+    patient = moved.patients[at // len(stage.backgrounds)]
     traversals = []
-    for name, feature, found in chosen:
+    for name, feature, found, _ in chosen:
         shift, f = sets.shift(sets.names.index(name), stage.genes.shape[1]), moved.features.index(feature)
         drawn = [stage.draw(level * shift) for level in levels]
         images, masks = np.stack([d.image[at] for d in drawn]), np.stack([d.mask[at] for d in drawn])
@@ -101,14 +106,33 @@ def _drawn(
     return traversals
 
 
-def most_typical(values: Floats) -> int | None:
-    """The row of (n, F) that is nearest to the median of every feature, features in comparable units: a hollow lesion,
-    or one at the border of what is drawn, would show little of what moves. None where no row is known."""
-    known: NDArray[np.bool_] = np.asarray(np.isfinite(values).all(axis=1))
-    if not known.any():
-        return None
-    apart = np.where(known[:, None], values, np.inf) - np.median(values[known], axis=0)
-    return int(np.argmin((apart**2).sum(axis=1)))
+def _few(moved: SynthesisMap) -> EvaluationSet:
+    """The first patients, among whom the place of the traversals is chosen."""
+    return replace(moved.stage, genes=moved.stage.genes[:_FIRST])
+
+
+def _place(moved: SynthesisMap) -> int | None:
+    """Patient and background of the traversals, as the row of a drawing; None where none can be measured.
+
+    Of the first patients' drawings that in which the metagenes of the features do what they do on average: a lesion of
+    faint glass shows nothing of what moves inside it, and one at the border of what is drawn hardly grows.
+    """
+    stage = _few(moved)
+    own, usual = [], []
+    for name, feature, _, effect in _of_features(moved):
+        shift, f = moved.sets.shift(moved.sets.names.index(name), stage.genes.shape[1]), moved.features.index(feature)
+        high, low = (stage.features(level * shift)[..., f].ravel() for level in (_REACH, -_REACH))
+        own.append((high - low) / (2 * _REACH * moved.spread[f]))
+        usual.append(effect)
+    return most_usual(np.stack(own, axis=1), np.array(usual)) if own else None
+
+
+def most_usual(effects: Floats, usual: Floats) -> int | None:
+    """The row of effects (n, M), of so many moves, that is nearest to the usual ones (M,), each in units of its own
+    size, at least a tenth; unknown ones count as none. None where nothing is known."""
+    known = np.isfinite(effects)
+    apart = ((np.where(known, effects, 0.0) - usual) / np.maximum(np.abs(usual), 0.1)) ** 2
+    return int(np.argmin(np.where(known.any(axis=1), apart.sum(axis=1), np.inf))) if known.any() else None
 
 
 def save_traversals(traversals: Sequence[Traversal], path: Path, levels: Sequence[float] = LEVELS) -> None:
