@@ -270,9 +270,11 @@ def write_results(folder: Path) -> None:
     rg.map(Cohort.open(folder / "toy.zarr"), folder / "map", run=Run.open(folder / "gan"), clusters=3, random_sets=100,
            permutations=100, shuffles=1, prediction_folds=0, backgrounds=1, gradient=False, bootstrap=100)  # fmt: skip
     (folder / "evaluation" / "tables").mkdir(parents=True)
-    record = {"runs": [{"provenance": json.loads((folder / "gan" / "provenance.json").read_text())}]}
+    record = {"runs": [{"name": "gan", "provenance": json.loads((folder / "gan" / "provenance.json").read_text())}]}
     (folder / "evaluation" / "evaluation.json").write_text(json.dumps(record))
-    near = pd.DataFrame({"run": ["gan"], "of": ["drawings"], "near": [0.01], "p": [0.6], "seen_25": [0.9]})
+    numbers = {"near": 0.01, "low": 0.0, "high": 0.1, "p": 0.6, "seen_5": 0.2, "seen_10": 0.4, "seen_25": 0.9}
+    numbers |= {"seen_100": 1.0, "false_alarms": 0.05}
+    near = pd.DataFrame([{"run": "gan", "of": of, **numbers} for of in ("drawn", "copies", "real")])
     near.to_csv(folder / "evaluation" / "tables" / "memorization.csv", index=False)
     words = ["--rated", "4", "--pairs", "2", "--property_pairs", "2", "--properties", "size", "--controls", "2"]
     words += ["--network_steps", "0", "--real_patients", "true", "--anyway", "true"]
