@@ -42,6 +42,7 @@ def brain(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
 def test_what_is_made_for_lungs_is_off_elsewhere() -> None:
     around = 2 * 14 + 1  # 18 mm of swelling around a tumor of the brain, in pixels of 1.25 mm, to either side
     expected = {"fill": False, "stay_in_lung": False, "composition_dilation": around, "erosion": around}
+    expected["in_tissue"] = True
     assert own_defaults("fusion-gan", "default", MR, 1.25) == expected
     assert own_defaults("fusion-gan", "default", LUNG_CT, 1.0) == {}
     assert own_defaults("mc-gan", "additions", MR, 1.25)["composition_dilation"] == around

@@ -74,6 +74,9 @@ class FusionGANSettings:
     residual: bool = True
     """Where fill is off: draw the lesion as a change of the background, so that vessels go on through ground glass
     (beyond the paper)."""
+    in_tissue: bool = False
+    """With residual: draw the change no finer than a scanner resolves, and none where the background is black, outside
+    the body (beyond the paper). On, where not said otherwise, for other organs than the lung, which fill is made for."""
     compose: bool = True
     """Lay the drawn image over the background through the softened mask (the authors' code does; open in the paper)."""
     stay_in_lung: bool = True

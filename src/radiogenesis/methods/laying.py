@@ -8,8 +8,22 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from radiogenesis.methods.images import HOLLOW_FROM, GrownMask, compose, filled, outside_lung, soften, turned
+from radiogenesis.methods.images import (
+    BLUR,
+    HOLLOW_FROM,
+    GrownMask,
+    compose,
+    filled,
+    outside_lung,
+    smoothed,
+    soften,
+    turned,
+)
 from radiogenesis.networks.lesion_statistics import core
+
+
+BLACK = 0.05
+"""So far above the lower end of what is shown, of its half width, an image is tissue; below, it is outside the body."""
 
 
 class Laying(Protocol):
@@ -19,6 +33,8 @@ class Laying(Protocol):
     def fill(self) -> bool: ...
     @property
     def residual(self) -> bool: ...
+    @property
+    def in_tissue(self) -> bool: ...
     @property
     def stay_in_lung(self) -> bool: ...
     @property
@@ -42,7 +58,10 @@ def changed(background: Tensor, output: Tensor, mask: Tensor, barred: Tensor, se
     if settings.fill:
         hollow = core(mask, round(HOLLOW_FROM * int(background.shape[-1]))) * (1 - barred)
         return filled(background, output, hollow)
-    image = (background + 2 * output).clamp(-1, 1) if settings.residual else output
+    change = 2 * output
+    if settings.in_tissue:
+        change = smoothed(change, BLUR * int(background.shape[-1])) * ((background + 1) / BLACK).clamp(0, 1)
+    image = (background + change).clamp(-1, 1) if settings.residual else output
     return torch.lerp(image, background, barred) if settings.stay_in_lung else image
 
 

@@ -177,7 +177,7 @@ def own_defaults(method: str, preset: str, imaging: Imaging, pixel_mm: float) ->
     off: dict[str, Any] = {name: False for name in FOR_LUNGS if name in known}
     if made.get("compose", known.get("compose", False)):
         around = 2 * round(ORGANS[imaging.organ].around_mm / pixel_mm) + 1
-        off |= {"composition_dilation": around, "erosion": around}
+        off |= {"composition_dilation": around, "erosion": around, "in_tissue": True}
     return {**made, **off}
 
 
