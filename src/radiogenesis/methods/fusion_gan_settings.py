@@ -76,7 +76,7 @@ class FusionGANSettings:
     (beyond the paper)."""
     in_tissue: bool = False
     """With residual: draw the change no finer than a scanner resolves, and none where the background is black, outside
-    the body (beyond the paper). On, where not said otherwise, for other organs than the lung, which fill is made for."""
+    the body (beyond the paper). On by default for other organs than the lung, which fill is made for."""
     compose: bool = True
     """Lay the drawn image over the background through the softened mask (the authors' code does; open in the paper)."""
     stay_in_lung: bool = True

@@ -21,7 +21,6 @@ from radiogenesis.methods.images import (
 )
 from radiogenesis.networks.lesion_statistics import core
 
-
 BLACK = 0.05
 """So far above the lower end of what is shown, of its half width, an image is tissue; below, it is outside the body."""
 
