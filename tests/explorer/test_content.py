@@ -14,6 +14,7 @@ import torch
 from tests.explorer.conftest import Explored
 
 import radiogenesis as rg
+from radiogenesis.backends.opened import MOST_DIFFERENT
 from radiogenesis.cohort.digest import file_digest
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import InputError, RadiogenesisError
@@ -57,7 +58,7 @@ def test_the_graph_draws_what_the_method_draws_however_many_at_a_time(explored: 
     low, high = WINDOW_HU
     hu = to_hu(torch.from_numpy(image)).numpy()
     for mine, theirs, span in ((hu, drawn.image, high - low), (mask, drawn.mask, 1), (weight, drawn.weight, 1)):
-        assert np.abs(mine[:, 0] - theirs).max() < graph.MOST_DIFFERENT * span
+        assert np.abs(mine[:, 0] - theirs).max() < MOST_DIFFERENT * span
 
 
 def test_moves_add_up_to_the_code_of_moved_genes(explored: Explored) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import pandas as pd
 
 from radiogenesis.api.keywords import settings_of
 from radiogenesis.api.runs import as_runs, place_of
+from radiogenesis.backends.opened import on_backends
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.csv_files import read_csv, read_parquet
 from radiogenesis.errors import InputError, RunError, SettingError
@@ -148,7 +150,8 @@ def evaluate(
         settings: fields of EvaluationSettings, and of FindSettings for runs of tumor-unet.
 
     Raises:
-        RunError: runs of different cohorts, or two of one name. SettingError: an unknown setting.
+        RunError: runs of different cohorts, or two of one name. SettingError: an unknown setting; a backend that is not
+            installed, serves none of the runs, or draws otherwise than torch.
 
     Examples:
         >>> found = rg.evaluate(["runs/alignment", "runs/gan"], "found", backgrounds_per_patient=2, bootstrap=20,
@@ -161,6 +164,9 @@ def evaluate(
         raise SettingError("no run was given", remedy="give at least one")
     how, find = settings_of([EvaluationSettings, FindSettings], settings)
     check_place(Path(path))
+    given, said = on_backends(given, how.backend)
+    if said:
+        warnings.warn(said, stacklevel=2)
     evaluated(given, Path(path), how, find, cohort=_place(cohort), own=_place(own_cohort), progress=progress or silent)
     return Evaluation(Path(path))
 
@@ -189,7 +195,8 @@ def evaluated(
     own: str | None = None,
     progress: Progress = silent,
 ) -> dict[str, Any]:
-    """Evaluate all runs into one folder, whole or not at all. Returns what evaluation.json holds.
+    """Evaluate all runs, on the backends that are to draw, into one folder, whole or not at all. Returns what
+    evaluation.json holds.
 
     Runs of tumor-unet beside others are stage 1 on the page of the others; the first gene autoencoder has figure 6.
 

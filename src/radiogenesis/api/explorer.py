@@ -10,6 +10,8 @@ from typing import Any
 
 from radiogenesis.api.keywords import settings_of
 from radiogenesis.api.runs import as_cohort, as_run, place_of
+from radiogenesis.backends.names import Backend
+from radiogenesis.backends.opened import drawn_by, on_backend
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import SettingError
 from radiogenesis.explorer.content import Content, ExploreSettings, content_of
@@ -84,17 +86,19 @@ def explore(
 def serve_explorer(
     run: str | Path, *, say: Callable[[str], None], port: int, upload_mb: int, map: str | Path | None = None,
     evaluation: str | Path | None = None, null_run: str | Path | None = None, gmt: str | Path | None = None,
-    cohort: str | Path | None = None, backgrounds_from: str | Path | None = None, **settings: Any,
+    cohort: str | Path | None = None, backgrounds_from: str | Path | None = None, backend: Backend = "torch",
+    **settings: Any,
 ) -> None:  # fmt: skip
     """Serve the page on loopback until Ctrl+C: `radiogenesis explore RUN --serve`, which is a command only.
 
     Args:
         say: is told the remarks of the page, who is who on it, and the address.
         port, upload_mb: see `explorer.server.serve`.
+        backend: what draws what the page asks for.
         the rest: as of `explore`.
 
     Raises:
-        SettingError: the packages of the extra `serve` are not there; and what `explore` raises.
+        SettingError: the packages of the extra `serve`, or of the backend, are not there; and what `explore` raises.
     """
     if missing := [name for name in ("fastapi", "uvicorn", "python_multipart") if find_spec(name) is None]:
         raise SettingError(
@@ -108,7 +112,9 @@ def serve_explorer(
     content = shown.content(chosen, map, evaluation, gmt, backgrounds_from, exported=False)
     for line in (*content.remarks, *(f"  {name} is {patient}" for name, patient in content.who.items())):
         say(line)
-    methods = {"own": drawer_of(shown.run)} | ({"shuffled": drawer_of(shown.null_run)} if shown.null_run else {})
+    runs = {"own": shown.run} | ({"shuffled": shown.null_run} if shown.null_run else {})
+    methods = {name: drawer_of(on_backend(one, backend)) for name, one in runs.items()}
+    say(f"Drawn by {drawn_by(methods['own']).words}.")
     serve(content, methods, shown.cohort, port=port, upload_mb=upload_mb, say=say)
 
 

@@ -154,7 +154,7 @@ def mapped(
         say: is told what could be found, before anything is tested.
 
     Raises:
-        SettingError: nulls without a run that draws; and what the map raises.
+        SettingError: nulls, or a backend, without a run that draws; and what the map raises.
     """
     check_place(out)
     encoder = run is not None and isinstance(run.method, GeneAutoencoder)
@@ -165,7 +165,12 @@ def mapped(
     if run is not None and encoder:
         run.open_cohort(cohort.path)
     elif run is not None:
-        trained = open_runs(run.path, [one.path for one in nulls], cohort, settings.seed)
+        trained = open_runs(run.path, [one.path for one in nulls], cohort, settings.seed, moving.backend)
+    if trained is None and moving.backend != "torch":
+        raise SettingError(
+            f"backend {moving.backend}: nothing is drawn without a run that draws",
+            remedy="give a run of fusion-gan, or leave --backend out",
+        )
     progress("measuring lesions", 0, 0)
     elsewhere = elsewhere or ReplicationSettings()
     prepared = prepare(cohort, inputs_of(cohort, settings), others, settings, elsewhere)

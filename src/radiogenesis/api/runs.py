@@ -11,6 +11,7 @@ import pandas as pd
 from anndata import AnnData
 
 from radiogenesis.api.keywords import require_known, settings_of
+from radiogenesis.backends.opened import on_backend
 from radiogenesis.cohort.expression import ExpressionSettings
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import SettingError
@@ -131,13 +132,14 @@ def synthesize(
         expression: genes of other patients, in the unit of the cohort's: patients in rows, genes in columns.
         backgrounds: rows of the cohort's backgrounds; by default those of patients who were not trained on.
         path: a new folder to write the drawings to as well.
-        settings: fields of DrawSettings.
+        settings: fields of DrawSettings; `backend` chooses what draws.
 
     Returns:
         image and background in HU, mask and weight from 0 to 1, each (n, P, P); whose genes each was drawn from.
 
     Raises:
-        RunError: the run does not draw. SettingError: patients, backgrounds or settings that do not exist.
+        RunError: the run does not draw. SettingError: patients, backgrounds or settings that do not exist; a backend
+            that is not installed, does not serve this method, or draws otherwise than torch.
 
     Examples:
         >>> drawn = rg.synthesize("runs/gan", per_patient=2, seed=1)
@@ -146,12 +148,12 @@ def synthesize(
     """
     if path is not None:
         check_place(Path(path))
-    run = as_run(run)
+    (how,) = settings_of([drawing.DrawSettings], settings)
+    run = on_backend(as_run(run), how.backend)
     opened = run.open_cohort(place_of(cohort))
     given = AnnData(expression.astype(float)) if isinstance(expression, pd.DataFrame) else expression
     table = opened.expression if given is None else given
     asked = list(patients) if patients is not None else list(run.split.test if expression is None else table.obs_names)
-    (how,) = settings_of([drawing.DrawSettings], settings)
     drawn = drawing.draw(run, opened, table, asked, how, backgrounds=backgrounds)
     if path is not None:
         whose = "chosen by their rows" if backgrounds is not None else untrained_backgrounds(opened, run.split)[1]

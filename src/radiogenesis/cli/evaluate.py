@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,12 +52,15 @@ def main(arguments: list[str]) -> None:
     from rich.console import Console
 
     from radiogenesis.api.evaluation import evaluated
+    from radiogenesis.backends.opened import on_backends
     from radiogenesis.output import check_place
     from radiogenesis.progress import TaskBars
     from radiogenesis.training.run import Run
 
     check_place(out)
-    runs = [Run.open(path) for path in run_paths]
+    runs, said = on_backends([Run.open(path) for path in run_paths], settings.backend)
+    if said:
+        print(said, file=sys.stderr)
     with TaskBars("patients drawn") as bars:
         summary = evaluated(runs, out, settings, find, cohort=parsed.cohort, own=parsed.own_cohort, progress=bars)
     console = Console()

@@ -23,6 +23,7 @@ own as background, and for large images. What it reads of yours is kept in memor
 
 def main(arguments: list[str]) -> None:
     """Parse, gather, write the page."""
+    from radiogenesis.backends.names import Backend
     from radiogenesis.cli.arguments import add_settings, parser, settings_from
 
     verb = parser("explore", _DESCRIPTION)
@@ -45,6 +46,10 @@ def main(arguments: list[str]) -> None:
     )  # fmt: skip
     verb.add_argument("--port", type=int, default=0, help="Of --serve; 0 takes a free one.")
     verb.add_argument("--upload_mb", type=int, default=2048, help="The most that a scan may have, with --serve, in MB.")
+    verb.add_argument(
+        "--backend", type=Backend, default="torch",
+        help="What draws, with --serve: torch, or onnx or openvino, which are faster and need radiogenesis[fast].",
+    )  # fmt: skip
 
     from radiogenesis.explorer.content import ExploreSettings
 
@@ -57,7 +62,9 @@ def main(arguments: list[str]) -> None:
     if parsed.serve == (parsed.out is not None):
         raise SettingError("give the HTML file to write, or --serve", remedy="one of the two")
     if parsed.serve:
-        _serve(parsed.run, parsed.port, parsed.upload_mb, given)
+        _serve(parsed.run, parsed.port, parsed.upload_mb, given | {"backend": parsed.backend})
+    elif parsed.backend != "torch":
+        raise SettingError("a page draws in the browser: --backend goes with --serve", remedy="leave --backend out")
     else:
         _write(parsed.run, parsed.out, given)
 

@@ -31,6 +31,7 @@ def main(arguments: list[str]) -> None:
     add_settings(verb, TableSettings, skip={"log"})  # the run knows whether its genes are on a log scale
     parsed = verb.parse(arguments)
 
+    from radiogenesis.backends.opened import on_backend
     from radiogenesis.cohort.expression import read_expression
     from radiogenesis.output import check_place
     from radiogenesis.training.data import HELD_OUT, untrained_backgrounds
@@ -38,9 +39,9 @@ def main(arguments: list[str]) -> None:
 
     out = Path(parsed.out)
     check_place(out)
-    run = Run.open(parsed.run)
-    cohort = run.open_cohort(parsed.cohort)
     settings = settings_from(parsed, DrawSettings)
+    run = on_backend(Run.open(parsed.run), settings.backend)
+    cohort = run.open_cohort(parsed.cohort)
     if parsed.expression:
         known = parsed.patients or list(cohort.expression.obs_names)
         expression = read_expression(parsed.expression, patients=known, settings=settings_from(parsed, TableSettings))

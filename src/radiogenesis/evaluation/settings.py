@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from radiogenesis.backends.names import Backend
+
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationSettings:
@@ -44,6 +46,9 @@ class EvaluationSettings:
     other_scaler: Literal["own", "training"] = "own"
     """On another cohort than the runs' own: each gene is a z-score over that cohort's own patients (own), or scaled by
     the training patients' mean and deviation (training), which asks for both to be measured alike."""
+    backend: Backend = "torch"
+    """What draws. ONNX Runtime (onnx) and OpenVINO draw the fusion GAN faster than torch does on a CPU, and are
+    compared with torch before they draw; they need radiogenesis[fast]."""
     seed: int = 0
     """Seed of backgrounds, noise, resamples and permutations."""
 

@@ -30,16 +30,17 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp
 
+from radiogenesis.backends.graph import Drawer
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import RadiogenesisError, SettingError
 from radiogenesis.explorer.content import Content
-from radiogenesis.explorer.graph import Drawer
 from radiogenesis.explorer.guard import Guard
 from radiogenesis.explorer.own_scans import OwnBackgrounds, cut_backgrounds
 from radiogenesis.explorer.page import html_of, policy
 from radiogenesis.methods.fusion_gan import FusionGAN
 from radiogenesis.methods.images import images_from_hu
 from radiogenesis.methods.noise import Noise
+from radiogenesis.methods.protocols import DrawingEngine
 
 HOST = "127.0.0.1"
 MOST_DRAWINGS = 8
@@ -73,13 +74,15 @@ class Studio:
 
     Args:
         content: of the page.
-        methods: own, and shuffled where there is such a run.
+        methods: own, and shuffled where there is such a run, on the backend that is to draw.
     """
 
     def __init__(self, content: Content, methods: Mapping[str, FusionGAN]) -> None:
         self.content, self._given = content, content
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._drawers = {name: Drawer(method).eval().to(self._device) for name, method in methods.items()}
+        self._drawers: dict[str, DrawingEngine] = {
+            name: method.engine or Drawer(method).eval().to(self._device) for name, method in methods.items()
+        }
 
     def take(self, own: OwnBackgrounds) -> dict[str, Any]:
         """Put the backgrounds of a scan behind the page's, in place of those of an earlier scan."""

@@ -12,6 +12,8 @@ import numpy as np
 from anndata import AnnData
 from numpy.typing import NDArray
 
+from radiogenesis.backends.names import Backend
+from radiogenesis.backends.opened import drawn_by
 from radiogenesis.cohort.dicom.writer import write_scan
 from radiogenesis.cohort.digest import array_digest, file_digest
 from radiogenesis.cohort.nifti import write_nifti
@@ -42,6 +44,10 @@ class DrawSettings:
     rows: int = 8
     """Rows of the PNG grid, spread over all drawings; the other formats hold everything."""
 
+    backend: Backend = "torch"
+    """What draws. ONNX Runtime (onnx) and OpenVINO draw the fusion GAN faster than torch does on a CPU, and are
+    compared with torch before they draw; they need radiogenesis[fast]."""
+
     def __post_init__(self) -> None:
         if self.per_patient < 1 or self.rows < 1:
             raise ValueError(f"per_patient {self.per_patient} and rows {self.rows} must be at least 1")
@@ -56,7 +62,7 @@ def draw(
     """Draw `per_patient` lesions for each patient.
 
     Args:
-        run: a run of a method that draws.
+        run: a run of a method that draws, on the backend that is to draw (`backends.opened.on_backend`).
         cohort: where the backgrounds come from.
         expression: raw values, in the same unit and with the same genes as the cohort's.
         patients: rows of `expression`.
@@ -163,6 +169,7 @@ def _record(drawn: Synthesis, run: Run, cohort: Cohort, settings: DrawSettings) 
         "method": run.method_name,
         "cohort_digest": cohort.digest,
         "settings": asdict(settings),
+        "drawn_by": drawn_by(run.method).record(),
         "unit": cohort.imaging.unit,
         "radiogenesis": __version__,
         "drawings": [

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from radiogenesis.backends.names import Backend
+
 
 @dataclass(frozen=True, kw_only=True)
 class MapSettings:
@@ -71,6 +73,9 @@ class SynthesisSettings:
     """Resamples of patients behind the intervals."""
     gradient: bool = True
     """Also take the effects from the gradient through generator and features, and report how far the two agree."""
+    backend: Backend = "torch"
+    """What draws. ONNX Runtime (onnx) and OpenVINO draw the fusion GAN faster than torch does on a CPU, and are
+    compared with torch before they draw; they need radiogenesis[fast]. Gradients are torch's in every case."""
 
     def __post_init__(self) -> None:
         if not (self.step > 0 and self.code_step > 0):

@@ -8,6 +8,7 @@ matching of drawn lesions with genes (section 1b).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,7 +26,7 @@ from radiogenesis.methods.fusion_gan_settings import PAPER, PRESETS, FusionGANSe
 from radiogenesis.methods.images import GrownMask, difference_mask, disc, images_from_hu, shifted, to_hu
 from radiogenesis.methods.laying import bars, changed, laid
 from radiogenesis.methods.noise import Noise
-from radiogenesis.methods.protocols import Batch, LossRecord, Player, Synthesis
+from radiogenesis.methods.protocols import Batch, DrawingEngine, LossRecord, Player, Synthesis
 from radiogenesis.networks.discriminator import ThreeHeadDiscriminator
 from radiogenesis.networks.fusion import Drawing, FusionGenerator
 from radiogenesis.networks.mapping import GeneMapping
@@ -131,6 +132,7 @@ class FusionGAN(nn.Module):
                 "matching, energy and gene_code need a trained alignment; give one, or use the preset paper"
             )
         self.settings, self.pixels = settings, pixels
+        self.engine: DrawingEngine | None = None
         self.alignment = alignment if settings.needs_alignment else None
         if settings.train_critic and not isinstance(self.alignment, Alignment):
             raise ValueError("train_critic needs a contrastive alignment: a canonical one does not train on")
@@ -307,11 +309,25 @@ class FusionGAN(nn.Module):
         def draw(rows: slice) -> tuple[Tensor, Tensor, Tensor]:
             g = self.shown(genes_to(device, expression[rows]))
             noise = self.seeded_noise(rows.start, len(g), seed, device)
-            drawn = self.part(images_from_hu(backgrounds[rows]).to(device), self.part.code(g, self.aligned(g)), noise)
-            return to_hu(drawn.image), drawn.mask, drawn.weight
+            background, code = images_from_hu(backgrounds[rows]).to(device), self.part.code(g, self.aligned(g))
+            image, mask, weight = self._drawn(background, code, noise)
+            return to_hu(image), mask, weight
 
         image, mask, weight = in_chunks(self, len(backgrounds), draw)
         return Synthesis(image, mask, weight, np.asarray(backgrounds, np.float32), seed)
+
+    def _drawn(self, background: Tensor, code: Tensor, noise: Noise) -> tuple[Tensor, ...]:
+        """Image, mask and weight map, by torch or by what draws in its place."""
+        if self.engine is not None:
+            return self.engine(background, code, noise.vector, *noise.maps)
+        drawn = self.part(background, code, noise)
+        return drawn.image, drawn.mask, drawn.weight
+
+    def drawing_with(self, engine: DrawingEngine | None) -> FusionGAN:
+        """The same method, weights included, whose `synthesize` draws with an engine; None for torch."""
+        other = copy(self)
+        other.engine = engine
+        return other
 
     @torch.no_grad()
     def encode(self, expression: NDArray[np.floating[Any]]) -> NDArray[np.float32]:

@@ -131,6 +131,15 @@ class Synthesis:
     background_index: tuple[int, ...] = ()
 
 
+class DrawingEngine(Protocol):
+    """Draws in torch's place; see `radiogenesis.backends`."""
+
+    def __call__(self, background: Tensor, code: Tensor, vector: Tensor, *maps: Tensor) -> tuple[Tensor, ...]:
+        """Background (B, 1, P, P) in [-1, 1], gene code (B, K), noise vector (B, N) and maps (B, 1, side, side) ->
+        image in [-1, 1], mask and weight map in [0, 1], (B, 1, P, P) each."""
+        ...
+
+
 @runtime_checkable
 class Synthesizer(Protocol):
     """Draws one lesion per background and gene vector."""

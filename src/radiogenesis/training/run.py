@@ -19,7 +19,7 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -158,6 +158,12 @@ class Run:
                 f"its weights do not fit its settings ({first})", path=self.path, remedy="train it again"
             ) from error
         return method.eval()
+
+    def with_method(self, method: nn.Module) -> Run:
+        """The same run, but for what draws: its method on another backend."""
+        other = replace(self)
+        vars(other)["method"] = method  # where `method` keeps what it has read
+        return other
 
     def genes(self, expression: AnnData, patients: Sequence[str]) -> NDArray[np.float32]:
         """Scaled genes (n, G) as the method draws or encodes these patients; see `genes_as_trained`."""

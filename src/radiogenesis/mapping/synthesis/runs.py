@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from radiogenesis.backends.names import Backend
+from radiogenesis.backends.opened import drawn_by, on_backend
 from radiogenesis.cohort.digest import file_digest
 from radiogenesis.cohort.expression import ExpressionScaler
 from radiogenesis.cohort.split import Split
@@ -81,9 +83,9 @@ class Trained:
 
 
 def open_runs(
-    run: str | Path, nulls: Sequence[str | Path], cohort: Cohort, seed: int
+    run: str | Path, nulls: Sequence[str | Path], cohort: Cohort, seed: int, backend: Backend = "torch"
 ) -> tuple[Trained, list[Trained], dict[str, str]]:
-    """The run, those with shuffled genes, and the digests of their weights.
+    """The run, those with shuffled genes, and the digests of their weights and what draws.
 
     Raises:
         RunError: a run that is not there, not finished, of another cohort or a method that does not draw; one that is
@@ -92,6 +94,7 @@ def open_runs(
     """
     opened = [Run.open(path) for path in (run, *nulls)]
     require_nulls(opened[0], opened[1:], cohort)
+    opened = [on_backend(one, backend) for one in opened]
     names = names_of([one.path for one in opened])
     trained, *shuffled_ones = [
         replace(Trained.of(one, seed, cohort.imaging), name=name) for one, name in zip(opened, names, strict=True)
@@ -100,6 +103,7 @@ def open_runs(
         f"Weights of {name}": f"sha256 {file_digest(one.path / 'weights.safetensors')[:12]}"
         for one, name in zip(opened, names, strict=True)
     }
+    digests["Drawn by"] = drawn_by(opened[0].method).words
     return trained, shuffled_ones, digests
 
 

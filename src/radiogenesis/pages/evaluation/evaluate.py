@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from radiogenesis.backends.opened import drawn_by
 from radiogenesis.cohort.split import Split
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import RunError
@@ -267,6 +268,7 @@ def _summary(
                 "held_out": len(run.subject.split.test),
                 "trained_on": len(run.subject.split.train),
                 "backgrounds_of": run.backgrounds_of,
+                "drawn_by": drawn_by(run.subject.method).record() if run.drawn is not None else None,
                 "provenance": run.subject.provenance,
                 "config": run.subject.config,
             }

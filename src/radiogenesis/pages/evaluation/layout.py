@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from radiogenesis.backends.opened import drawn_by
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.csv_files import write_csv
 from radiogenesis.evaluation.all_measures import MEASURES
@@ -258,6 +259,8 @@ def _provenance(runs: Sequence[RunResults], where: Placed, summary: dict[str, An
     for run in runs:
         recorded = ", ".join(f"{k} {v}" for k, v in run.subject.provenance.items() if isinstance(v, str | int | float))
         lines.append((f"run {run.subject.name}", f"{run.subject.method_name}, {recorded}"))
+        if run.drawn is not None:
+            lines.append((f"{run.subject.name} drawn by", drawn_by(run.subject.method).words))
         settings = run.subject.config.get("settings") or {}
         if settings:
             lines.append((f"settings of {run.subject.name}", ", ".join(f"{k} {v}" for k, v in settings.items())))
