@@ -2,6 +2,7 @@
 
     python benchmarks/speed.py [--pixels 64 128] [--width 32] [--batch 16] [--steps 12] [--methods mc-gan fusion-gan]
     python benchmarks/speed.py --compiled [--methods fusion-gan]                  each method also with torch.compile
+    python benchmarks/speed.py --backends [--pixels 64] [--width 16]              drawing by each backend beside torch
     python benchmarks/speed.py --profile [--pixels 64] [--methods fusion-gan]     the operations that take longest
 
 Each line is a process of its own, so that its peak memory is its own. A training step is the trainer's own, with
@@ -12,6 +13,9 @@ counted by torch for the forward and backward passes of all players; optimizers 
 them. Compiled are the generator and the discriminator; the time that compiling takes is not in the rate. The fusion
 GAN, and MC-GAN with the preset additions, have the canonical alignment, as in `comparison.py`; "fusion-gan, no critic"
 is without the alignment's terms: --matching 0 --energy 0 --gene_code mapping.
+
+Backends draw the same untrained fusion GAN in turn, round after round, from arrays to arrays as `synthesize` does, one
+image and 16 images at a time; a ratio is the median over the rounds, so that another job's moment does not count.
 """
 
 from __future__ import annotations
@@ -25,14 +29,18 @@ import tempfile
 import time
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, get_args
 
 import lightning as L
+import numpy as np
 import torch
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
+from radiogenesis.backends.names import Backend
+from radiogenesis.backends.opened import drawn_by, open_backend
 from radiogenesis.methods.canonical_alignment import CanonicalAlignment, CanonicalAlignmentSettings
+from radiogenesis.methods.drawing import CHUNK
 from radiogenesis.methods.mc_gan import ADDITIONS
 from radiogenesis.training.data import TrainingData
 from radiogenesis.training.fit import bfloat16, run_trainer
@@ -70,6 +78,9 @@ def main() -> None:
     options.add_argument("--threads", type=int, default=0, help="of the CPU; 0 leaves torch's choice")
     options.add_argument("--compiled", action="store_true", help="measure each method also with torch.compile")
     options.add_argument("--profile", action="store_true", help="print the operations that take longest instead")
+    options.add_argument(
+        "--backends", nargs="*", choices=get_args(Backend), help="measure drawing by these beside torch instead"
+    )
     options.add_argument("--one", choices=("eager", "compiled"), help=argparse.SUPPRESS)
     given = options.parse_args()
     if given.one:
@@ -79,6 +90,11 @@ def main() -> None:
         for pixels in given.pixels:
             for case in given.methods:
                 print(f"\n{case}, {pixels} pixels\n{profiled(given, case, pixels)}", flush=True)
+        return
+    if given.backends is not None:
+        print(f"width {given.width}, {given.genes} genes, CPU, {given.threads or torch.get_num_threads()} thread(s)")
+        for pixels in given.pixels:
+            print_backends(given, pixels)
         return
     print(f"width {given.width}, batch {given.batch}, {given.genes} genes, {where(given)}")
     for pixels in given.pixels:
@@ -256,6 +272,45 @@ def drawing_rates(drawing: Any, given: argparse.Namespace, pixels: int) -> tuple
     started, cpu_started = time.perf_counter(), time.process_time()
     drawing.synthesize(backgrounds, expression, seed=0)
     return given.drawn / (time.perf_counter() - started), given.drawn / (time.process_time() - cpu_started)
+
+
+def print_backends(given: argparse.Namespace, pixels: int) -> None:
+    """Markdown: for one image and for 16 at a time a line per backend, with its ratios to torch in the same rounds."""
+    if given.threads:
+        torch.set_num_threads(given.threads)
+    method: Any = make(given, "fusion-gan", pixels)[0].method.cpu().eval()
+    others = [name for name in given.backends or get_args(Backend) if name != "torch"]
+    drawing = {"torch": method} | {name: method.drawing_with(open_backend(method, name)) for name in others}
+    heading = ("drawn images/s", "to torch", "per CPU second, to torch", "largest difference, HU")
+    print(f"\n| {pixels} pixels | at a time | {' | '.join(heading)} |\n|{' --- |' * (2 + len(heading))}")
+    for batch in (1, CHUNK):
+        found = rounds(drawing, given, pixels, batch)
+        for name in drawing:
+            wall, cpu = (median(np.divide(found["torch"][k], found[name][k])) for k in (0, 1))
+            rate = batch / median(found[name][0])
+            print(f"| {drawn_by(drawing[name]).library} | {batch} | {rate:.3g} | {wall:.2f} | {cpu:.2f} | ", end="")
+            print(f"{found[name][2]:.1g} |", flush=True)
+
+
+def rounds(
+    drawing: dict[str, Any], given: argparse.Namespace, pixels: int, batch: int
+) -> dict[str, tuple[list[float], list[float], float]]:
+    """Backend -> seconds of each round, the processor's seconds, and the largest difference from torch in HU."""
+    rng = np.random.default_rng(0)
+    wanted: dict[str, tuple[list[float], list[float], float]] = {name: ([], [], 0.0) for name in drawing}
+    for number in range(1 + max(1, given.drawn // batch)):
+        backgrounds = rng.integers(-1000, 500, (batch, pixels, pixels))
+        expression = rng.normal(size=(batch, given.genes))
+        images = {}
+        for name, method in drawing.items():
+            started, cpu_started = time.perf_counter(), time.process_time()
+            images[name] = method.synthesize(backgrounds, expression, seed=number).image
+            spent = time.perf_counter() - started, time.process_time() - cpu_started
+            wall, cpu, worst = wanted[name]
+            worst = max(worst, float(np.abs(images[name] - images["torch"]).max()))
+            warm = [[seconds] if number else [] for seconds in spent]  # the first round compiles
+            wanted[name] = (wall + warm[0], cpu + warm[1], worst)
+    return wanted
 
 
 def profiled(given: argparse.Namespace, case: str, pixels: int) -> str:

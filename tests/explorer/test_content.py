@@ -223,7 +223,7 @@ def test_what_nobody_can_draw_is_refused_in_one_line(
         rg.explore(run, tmp_path / "page.html", patients=["nobody"])
     with pytest.raises(rg.SettingError, match="backgrounds must be between 0 and 47"):
         rg.explore(run, tmp_path / "page.html", backgrounds=[48])
-    monkeypatch.setattr("radiogenesis.explorer.graph.find_spec", lambda name: None)
+    monkeypatch.setattr("radiogenesis.backends.graph.find_spec", lambda name: None)
     with pytest.raises(rg.SettingError, match=r"onnx is not installed.*radiogenesis\[explore\]"):
         rg.explore(run, tmp_path / "page.html")
 

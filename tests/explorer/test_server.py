@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import anyio
 import httpx
@@ -24,6 +24,8 @@ import pytest
 from dicom_files import Ct
 from tests.explorer.conftest import Explored
 
+from radiogenesis.backends.names import Backend
+from radiogenesis.backends.opened import MOST_DIFFERENT, on_backend
 from radiogenesis.cli.main import main
 from radiogenesis.errors import ScanError, SettingError
 from radiogenesis.explorer import guard, own_scans, server
@@ -129,6 +131,18 @@ def test_it_draws_what_synthesize_draws(app: Any, explored: Explored, content: C
     assert np.abs(weight[0] - drawn.weight[0]).max() < 1e-4
     wanted = [drawing(code=content.shuffled.patients[0].tolist())]  # type: ignore[union-attr]
     assert ask(app, "POST", "/draw", headers=KNOWN, json={"which": "shuffled", "drawings": wanted}).status_code == 200
+
+
+def test_another_backend_draws_what_torch_draws(explored: Explored, content: Content) -> None:
+    wanted = [server.Wanted(**drawing(background=k, code=content.patients[1 + k].tolist())) for k in range(2)]
+    by_torch, by_onnx = (
+        server.Studio(content, {"own": drawer_of(on_backend(explored.run, name))}).draw(
+            server.Batch(which="own", drawings=wanted)
+        )
+        for name in get_args(Backend)[:2]
+    )
+    apart = np.abs(np.frombuffer(by_torch, "<f4") - np.frombuffer(by_onnx, "<f4")).max()
+    assert 0 < apart < 2 * MOST_DIFFERENT
 
 
 @pytest.mark.parametrize(
