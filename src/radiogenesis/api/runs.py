@@ -145,6 +145,9 @@ def synthesize(
         >>> drawn = rg.synthesize("runs/gan", per_patient=2, seed=1)
         >>> drawn.image.shape == drawn.mask.shape == (len(drawn.patient), 32, 32)
         True
+        >>> by_onnx = rg.synthesize("runs/gan", per_patient=2, seed=1, backend="onnx")
+        >>> bool(abs(by_onnx.image - drawn.image).max() < 0.15)
+        True
     """
     if path is not None:
         check_place(Path(path))
