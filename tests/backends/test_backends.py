@@ -44,14 +44,19 @@ def run(discs: Cohort, alignment: Run, tmp_path_factory: pytest.TempPathFactory)
     return train_toy("fusion-gan", discs, tmp_path_factory.mktemp("backends") / "gan", alignment=alignment, steps=1)
 
 
+@pytest.fixture(scope="module")
+def onnx(run: Run) -> Run:
+    return on_backend(run, "onnx")
+
+
 @pytest.mark.parametrize("backend", OTHERS)
 def test_what_is_drawn_is_what_torch_draws_in_whole_chunks_and_beyond(
-    run: Run, discs: Cohort, backend: Backend
+    run: Run, onnx: Run, discs: Cohort, backend: Backend
 ) -> None:
     rows = np.arange(CHUNK + 2) % len(discs.background_image)
     genes = np.random.default_rng(0).normal(size=(len(rows), len(run.scaler.genes)))
     by_torch = run.synthesizer().synthesize(discs.background_image[rows], genes, seed=3)
-    other = on_backend(run, backend)
+    other = onnx if backend == "onnx" else on_backend(run, backend)
     drawn = other.synthesizer().synthesize(discs.background_image[rows], genes, seed=3)
     for name, span in SPANS.items():
         assert np.abs(getattr(drawn, name) - getattr(by_torch, name)).max() <= MOST_DIFFERENT * span
@@ -129,23 +134,23 @@ def test_other_methods_are_told_that_the_backend_serves_the_fusion_gan(run: Run,
     assert on_backends([alignment, run], "onnx")[1] == ""
 
 
-def test_synthesis_records_what_drew(run: Run, tmp_path: Path) -> None:
+def test_synthesis_records_what_drew(run: Run, onnx: Run, tmp_path: Path) -> None:
     few = ["--per_patient", "1", "--formats", "npz"]
     for backend in ("torch", "onnx"):
         assert main(["synthesize", str(run.path), str(tmp_path / backend), *few, "--backend", backend]) == 0
     by_torch, by_onnx = (json.loads((tmp_path / name / "synthesis.json").read_text()) for name in ("torch", "onnx"))
     assert by_torch["drawn_by"] == DrawnBy("torch", "torch", TORCH, TORCH).record()
-    assert by_onnx["drawn_by"] == drawn_by(on_backend(run, "onnx").method).record()
+    assert by_onnx["drawn_by"] == drawn_by(onnx.method).record()
     assert by_onnx["settings"]["backend"] == "onnx"
     with pytest.raises(SettingError, match="tensorrt"):
         rg.synthesize(run, backend="tensorrt")
 
 
-def test_an_evaluation_records_what_drew_each_run(run: Run, alignment: Run, tmp_path: Path) -> None:
+def test_an_evaluation_records_what_drew_each_run(run: Run, onnx: Run, alignment: Run, tmp_path: Path) -> None:
     rg.evaluate([alignment, run], tmp_path / "out", backend="onnx", **QUICK)
     about = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     recorded = {one["name"]: one["drawn_by"] for one in about["runs"]}
-    assert recorded == {"alignment": None, "gan": drawn_by(on_backend(run, "onnx").method).record()}
+    assert recorded == {"alignment": None, "gan": drawn_by(onnx.method).record()}
     assert f"onnxruntime {version('onnxruntime')} (at most" in (tmp_path / "out" / "page.json").read_text()
 
 
@@ -185,9 +190,8 @@ def test_openvino_tells_nobody_that_it_was_imported() -> None:
     assert done.stdout == "[] []\n"
 
 
-def test_a_run_keeps_all_else_on_another_backend(run: Run) -> None:
-    other = on_backend(run, "onnx")
-    assert replace(other) == replace(run)
+def test_a_run_keeps_all_else_on_another_backend(run: Run, onnx: Run) -> None:
+    assert replace(onnx) == replace(run)
     assert on_backend(run, "torch") is run
-    assert isinstance(other.method, FusionGAN)
-    assert other.method.part is run.method.part  # the weights are not read again
+    assert isinstance(onnx.method, FusionGAN)
+    assert onnx.method.part is run.method.part  # the weights are not read again

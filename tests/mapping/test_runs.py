@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from radiogenesis.backends.opened import TORCH
 from radiogenesis.cohort.digest import file_digest
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.mapping.synthesis.runs import names_of, open_runs
@@ -18,7 +19,8 @@ def test_a_null_in_a_folder_of_the_same_name_is_another_run(discs: Cohort, tmp_p
     trained, (shuffled,), digests = open_runs(run, [null], discs, seed=0)
     assert (trained.name, shuffled.name) == ("real/gan", "shuffled/gan")
     of = {path: f"sha256 {file_digest(path / 'weights.safetensors')[:12]}" for path in (run, null)}
-    assert digests == {"Weights of real/gan": of[run], "Weights of shuffled/gan": of[null]}
+    weights = {"Weights of real/gan": of[run], "Weights of shuffled/gan": of[null]}
+    assert digests == {**weights, "Drawn by": f"torch {TORCH}"}
 
 
 def test_names_are_as_short_as_they_can_be() -> None:
