@@ -110,7 +110,7 @@ def test_importing_it_is_quick_and_other_names_are_refused() -> None:
 def test_a_setting_that_is_misspelt_is_answered_with_the_nearest() -> None:
     with pytest.raises(rg.SettingError, match="there is no setting 'stepps'; did you mean steps"):
         rg.train("fusion-gan", "nowhere", "run", stepps=3)
-    with pytest.raises(rg.SettingError, match="there is no setting 'qqqq'; choose from: formats, per_patient"):
+    with pytest.raises(rg.SettingError, match="there is no setting 'qqqq'; choose from: backend, formats, per_patient"):
         settings_of([DrawSettings], {"qqqq": 1})
     with pytest.raises(rg.SettingError, match="per_patient 0"):
         settings_of([DrawSettings], {"per_patient": 0})
