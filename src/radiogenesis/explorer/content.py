@@ -16,12 +16,11 @@ from numpy.typing import NDArray
 
 from radiogenesis.cohort.digest import file_digest
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.errors import InputError, RunError, SettingError
+from radiogenesis.errors import RunError, SettingError
 from radiogenesis.evaluation.copies import copies
 from radiogenesis.explorer import moves as of
 from radiogenesis.explorer.graph import drawer_of, generator_onnx
 from radiogenesis.explorer.moves import MapTables, Move
-from radiogenesis.given_files import read_json
 from radiogenesis.imaging import LUNG_CT, Imaging
 from radiogenesis.mapping.synthesis.perturbation import linear_code
 from radiogenesis.mapping.synthesis.runs import require_nulls
@@ -290,15 +289,6 @@ def _require_of(tables: Path, run: Run) -> None:
     named = [value for name, value in Page.load(tables).provenance if name.startswith("Weights of ")]
     if not named or file_digest(run.path / "weights.safetensors")[:12] not in named[0]:
         raise RunError(f"is a map of another run than {run.path}", path=tables, remedy="give a map made with --run")
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        held: dict[str, Any] = read_json(path)
-    except (InputError, OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise RunError(f"cannot be read ({reason})", path=path, remedy="make it again") from error
-    return held
 
 
 def _provenance(
