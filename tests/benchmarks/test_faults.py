@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-import argparse
-import importlib
-import sys
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
+from struck import struck
 
 import faults
 from faults import Trial
 from radiogenesis.cohort.store import Cohort
-from radiogenesis.testing import train_toy
 
 
 def test_a_command_comes_to_the_same_whatever_strikes_it(discs: Cohort, tmp_path: Path) -> None:
-    if "openvino" in sys.modules:
-        pytest.skip("another test has started OpenVINO's threads in this process, which do not survive forks")
-    for module in ("radiogenesis.api", "radiogenesis.cli.synthesize"):
-        importlib.import_module(module)  # once, not in every fork
-    run = train_toy("inpainting-gan", discs, tmp_path / "run", steps=2).path
-
-    def words(out: Path) -> list[str]:
-        return ["synthesize", str(run), str(out), "--formats", "npz", "--per_patient", "3"]
-
-    given = argparse.Namespace(seed=0, trials=1, faults=faults.FAULTS)
-    verb = faults.Verb(words, words, faults.every_file)
-    trials = list(faults.strike("synthesize", verb, tmp_path / "trials", given, faults._Forked))
+    """In a process of its own: the threads that another test has left in this one (OpenVINO's) do not survive forks."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as fresh:
+        trials = fresh.submit(struck, discs.path, tmp_path).result()
     assert [trial.fault for trial in trials] == ["none", "none", *faults.FAULTS]
     assert not [trial for trial in trials if faults.bad(trial)]
     for trial in trials:
