@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 import radiogenesis as rg
+from radiogenesis.cli.main import main
 from radiogenesis.cohort.sampling.slices import SamplingSettings
 from radiogenesis.cohort.store import Cohort
 from radiogenesis.errors import SettingError
@@ -51,6 +52,26 @@ def test_what_is_made_for_lungs_is_off_elsewhere() -> None:
     assert own_defaults("canonical-alignment", "default", MR, 1.25) == {}
     narrow = Imaging(window=(-1350.0, 150.0))  # lungs, but their air is not where the filling looks for it
     assert own_defaults("fusion-gan", "default", narrow, 1.0)["fill"] is False
+
+
+def test_the_command_draws_around_lesions_also_where_what_is_off_is_said_to_be(brain: Cohort, tmp_path: Path) -> None:
+    words = ["--steps", "1", "--batch", "4", "--width", "2", "--discriminator_width", "2", "--accelerator", "cpu"]
+    words += [
+        "--matching",
+        "0",
+        "--energy",
+        "0",
+        "--gene_code",
+        "mapping",
+        "--fill",
+        "false",
+        "--stay_in_lung",
+        "false",
+    ]
+    assert main(["train", "fusion-gan", str(brain.path), str(tmp_path / "run"), *words]) == 0
+    settings = rg.open_run(tmp_path / "run").config["settings"]
+    assert settings["in_tissue"]
+    assert settings["composition_dilation"] == own_defaults("fusion-gan", "default", MR, brain.pixel_mm)["erosion"]
 
 
 def test_and_refused_where_it_is_asked_for(brain: Cohort, tmp_path: Path) -> None:

@@ -73,15 +73,17 @@ def main(arguments: list[str]) -> None:
     alignment = Run.open(parsed.alignment) if parsed.alignment else None
     cohort = Cohort.open(parsed.cohort)
     off = [one for one in FOR_LUNGS if parsed.get(one)]
-    if off and not cohort.imaging.of_lungs:
+    if not cohort.imaging.of_lungs:
         verb.set_defaults(own_defaults(name, preset, cohort.imaging, cohort.pixel_mm))
         parsed = verb.parse(rest)
         organ = cohort.imaging.organ
-        print(
-            f"{name}: {' and '.join(off)}, made for CT of lungs, are off: this is {organ}, "
-            f"{cohort.imaging.window_text}; with a lesion, up to {ORGANS[organ].around_mm:g} mm around it are drawn",
-            file=sys.stderr,
-        )
+        around = f"up to {ORGANS[organ].around_mm:g} mm around it are drawn"
+        if off:
+            print(
+                f"{name}: {' and '.join(off)}, made for CT of lungs, are off: this is {organ}, "
+                f"{cohort.imaging.window_text}; with a lesion, {around}",
+                file=sys.stderr,
+            )
     if alignment is not None:
         parsed = with_split_of(alignment, verb, rest)
     if unlike := unlike_its_cohort(name, preset, cohort.settings["sampling"]):
